@@ -1,0 +1,55 @@
+"""Files that are either whole or absent, whatever happens while they are written."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from common.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary file that takes the place of `path` once it is complete and on disk.
+
+    Raises UserError where the folder cannot be written or the disk is full; `path` is then as it was before.
+    """
+    temp = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temp = Path(name)
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temp.chmod(0o666 & ~_umask())
+        temp.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}. Free the disk or fix permissions.") from error
+    finally:
+        if temp is not None:
+            temp.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces the content of `path` by `text`, all or nothing."""
+    with atomic(path) as file:
+        file.write(text.encode())
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
