@@ -1,0 +1,250 @@
+"""The replay: stores records of all environments, samples batches of windows, survives restarts."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from common.replay import chunks, mapped
+from common.replay.capacity import GIB, Forecast, forecast, resumed
+from common.replay.meta import check
+from common.replay.ring import LATENTS, Ring, in_memory, previous
+from common.replay.sampler import Sampler
+
+
+class Replay:
+    """Records of `streams` environments that advance together.
+
+    Args:
+      spec: {key: (shape of one record, dtype)}: observation keys, `reward`, `is_first`, `is_last`, `is_terminal`,
+        `action` (A,), and, where the agent keeps latents in the replay, `deter` and `stoch`.
+      streams: number of environments.
+      sampler: chooses the windows, see Sampler.
+      seed: of the sampler's draws.
+      capacity: records over all streams, 0 = as many as `max_gib` allows. The smaller limit holds.
+      max_gib: GiB of records, 0 = half of what is free.
+      directory: None = in memory; else memory-mapped files in there.
+      context: 1 = `sample` also returns the latents stored with the record before each window.
+      force_first: marks the first record of every sampled window as the first of an episode.
+
+    Nothing is allocated before the first `add` or `load`. `messages` collects what a person should know.
+
+    Raises:
+      UserError: the limits cannot be met by this machine, or the options contradict each other.
+    """
+
+    def __init__(
+        self,
+        spec: dict,
+        streams: int,
+        *,
+        sampler: Sampler,
+        seed: int = 0,
+        capacity: int = 0,
+        max_gib: float = 0.0,
+        directory: Path | str | None = None,
+        context: int = 0,
+        force_first: bool = False,
+    ):
+        check(spec, context, force_first)
+        self.spec = {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in spec.items()}
+        self.streams = streams
+        self.sampler = sampler
+        self.capacity, self.max_gib = capacity, max_gib
+        self.directory = Path(directory).resolve() if directory else None
+        self.context, self.force_first = context, force_first
+        self.ident = os.urandom(8).hex()
+        self.rng = [np.random.default_rng([seed, report]) for report in (0, 1)]
+        self.messages: list[str] = []
+        self._size = forecast(self.spec, streams, capacity=capacity, max_gib=max_gib, directory=self.directory)
+        self._ring: Ring | None = None
+        self._mapped: mapped.Mapped | None = None
+        self._chunks: chunks.Chunks | None = None
+
+    def __len__(self) -> int:
+        """Records stored, over all streams."""
+        return 0 if self._ring is None else len(self._ring)
+
+    @property
+    def ring(self) -> Ring:
+        """Where the records lie, once there are any."""
+        assert self._ring is not None, "nothing has been added or loaded"
+        return self._ring
+
+    @property
+    def gib(self) -> float:
+        """GiB of the records stored."""
+        return len(self) * self._size.record_bytes / GIB
+
+    def forecast(self) -> Forecast:
+        """Records, bytes per record and GiB of the full replay; `str` of it is a line to print."""
+        return self._size
+
+    def add(self, record: dict) -> None:
+        """Stores one record per stream.
+
+        Args:
+          record: {key: array (streams, ...)} with every key of the spec; latents may be left out (zeros are stored),
+            other keys are ignored.
+
+        Raises:
+          UserError: a key is missing or has another shape or dtype; the disk is full.
+        """
+        if self._ring is None:
+            self._start(self._allocate(0, 0))
+        if self._mapped is not None:
+            self._mapped.claim(self.ring.count)
+        self.ring.add(record)
+        self.sampler.observe(self.ring)
+
+    def waiting(self, batch: int, length: int) -> str:
+        """Why `sample` cannot serve yet, or an empty string.
+
+        Raises:
+          UserError: it never will, because a stream's share of the capacity is shorter than a window.
+        """
+        if self._size.slots < length + self.context:
+            raise UserError(
+                f"A window of {length + self.context} records does not fit: {self._size} leaves {self._size.slots} for "
+                f"each of {self.streams} environments. Raise replay.capacity or lower batch_length."
+            )
+        if self._ring is None:
+            return "nothing is stored yet"
+        return self.sampler.waiting(self._ring, batch, length, self.context)
+
+    def ready(self, batch: int, length: int) -> bool:
+        """Whether `sample` can serve."""
+        return not self.waiting(batch, length)
+
+    def sample(self, batch: int, length: int, *, report: bool = False) -> dict:
+        """Draws `batch` windows of `length` records.
+
+        Args:
+          report: draw for people to look at: leaves no trace in what training will see.
+
+        Returns:
+          {key: array (B, T, ...)} of every key in the spec, new arrays, and
+          prev_action (B, T, A): action of the record before; zeros at the first record of an episode.
+          index (B, T) int64: names of the records for `write_back`.
+          context_deter, context_stoch (B, ...): with context=1, the latents stored with the record before the window.
+        """
+        why = self.waiting(batch, length)
+        if why:
+            raise UserError(f"The replay cannot be sampled: {why}.")
+        stream, start = self.sampler.draw(self.ring, self.rng[report], batch, length, self.context, report)
+        data = {key: self.ring.windows(key, stream, start, length) for key in self.spec}
+        data["is_first"][:, 0] |= self.force_first
+        data["is_last"][:, :-1] |= data["is_first"][:, 1:]
+        data["prev_action"] = previous(data["action"], data["is_first"], self.ring.at("action", stream, start - 1))
+        data["index"] = (start[:, None] + np.arange(length)) * self.streams + stream[:, None]
+        for key in LATENTS if self.context else ():
+            data[f"context_{key}"] = self.ring.at(key, stream, start - 1)
+        return data
+
+    def write_back(self, index: np.ndarray, latents: dict) -> None:
+        """Replaces the latents of records that are still stored.
+
+        Args:
+          index: (B, T) int64 from `sample`; of a record named twice, the later value stays.
+          latents: {"deter": (B, T, ...), "stoch": (B, T, ...)}.
+        """
+        number, stream = np.divmod(index, self.streams)
+        alive = (number >= self.ring.oldest) & (number < self.ring.count)
+        number, stream = number[alive], stream[alive]
+        for key in latents.keys() & self.spec.keys():
+            self.ring.arrays[key][stream, number % self.ring.slots] = latents[key][alive]
+        if self._chunks is not None:
+            self._chunks.touch(number)
+
+    def save(self, directory: Path | str) -> dict:
+        """Brings the files up to date and returns `state()`, which describes them; see `load`.
+
+        In memory, only what changed is written to `directory`, and files of another replay in there are removed.
+        Memory-mapped, the files of this replay are flushed and `directory` is not used.
+
+        Raises:
+          UserError: the disk is full or cannot be written; the state saved before can still be loaded.
+        """
+        if self._mapped is not None:
+            self._mapped.flush(self.ring.count)
+        elif self._chunks is not None:
+            self._chunks.save(Path(directory).resolve())
+        return self.state()
+
+    def state(self) -> dict:
+        """Small plain state: what `load` shall find in the files saved last, and the sampler with its generators."""
+        ring = self._ring
+        return {
+            "ident": self.ident,
+            "kind": "chunks" if self.directory is None else "ring",
+            "generation": self._chunks.generation if self._chunks else 0,
+            "streams": self.streams,
+            "slots": self._size.slots,
+            "count": 0 if ring is None else ring.count,
+            "oldest": 0 if ring is None else ring.oldest,
+            "rng": [rng.bit_generator.state for rng in self.rng],
+            "sampler": self.sampler.state(),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Sets the sampler and its generators as they were; the records must be those of `state`."""
+        for rng, saved in zip(self.rng, state["rng"], strict=True):
+            rng.bit_generator.state = saved
+        self.sampler.restore(state["sampler"])
+
+    def load(self, directory: Path | str, state: dict) -> None:
+        """Reads the records that `state` describes into this empty replay, then restores the rest of `state`.
+
+        Records newer than the state are dropped. Files of either kind, written by an agent with or without latents,
+        can be read; missing latents become zeros, and `messages` says so. Under a smaller capacity the newest stay.
+
+        Raises:
+          UserError: a file is missing, damaged or of another replay; other number of environments.
+        """
+        if self._ring is not None:
+            raise RuntimeError("This replay holds records already; load into a new one.")
+        if state["streams"] != self.streams:
+            raise UserError(
+                f"The replay was written by {state['streams']} environments. Use --run.envs {state['streams']}."
+            )
+        if not self.max_gib:
+            self._size = resumed(self._size, state["slots"], self.streams, self.capacity, self.directory)
+        if state["count"]:
+            self.ident = state["ident"]
+            self._read(Path(directory).resolve(), state)
+        self.restore(state)
+
+    def _read(self, directory: Path, state: dict) -> None:
+        if state["kind"] == "ring" and directory == self.directory:
+            ring, lost = self._adopt(directory, state)
+        else:
+            ring = self._allocate(state["count"], state["oldest"])
+            lost = (mapped if state["kind"] == "ring" else chunks).load(directory, state, ring)
+        self._start(ring)
+        if self._chunks is not None and state["kind"] == "chunks":
+            self._chunks.adopt(directory, state)
+        if lost:
+            self.messages.append(f"The replay in {directory} has no {' and '.join(lost)}: zeros until written again.")
+        if ring.oldest > max(state["oldest"], state["count"] - ring.slots):
+            gone = (ring.oldest - state["oldest"]) * self.streams
+            self.messages.append(
+                f"{gone:,} records of the replay were overwritten after the checkpoint; the rest is used."
+            )
+
+    def _adopt(self, directory: Path, state: dict) -> tuple[Ring, list]:
+        self._mapped, lost = mapped.Mapped.adopt(directory, state, self.spec, self.streams, self._size.slots)
+        floor = max(state["oldest"], self._mapped.claimed - state["slots"])
+        return Ring(self._mapped.arrays, state["count"], floor), lost
+
+    def _allocate(self, count: int, floor: int) -> Ring:
+        if self.directory is None:
+            return Ring(in_memory(self.spec, self.streams, self._size.slots), count, floor)
+        self._mapped = mapped.Mapped.create(self.directory, self.ident, self.spec, self.streams, self._size.slots)
+        self._mapped.claim(count)
+        return Ring(self._mapped.arrays, count, floor)
+
+    def _start(self, ring: Ring) -> None:
+        self._ring = ring
+        self._chunks = chunks.Chunks(self.ident, ring) if self._mapped is None else None
+        self.sampler.rebuild(ring)

@@ -1,0 +1,29 @@
+"""When to update: in bursts."""
+
+from common.errors import UserError
+
+
+class Bursts:
+    """`updates` updates at the first call, and again for every `every` environment frames after it."""
+
+    def __init__(self, *, every: int = 1000, updates: int = 100):
+        if every < 1 or updates < 0:
+            raise UserError(f"schedule.every must be >= 1 and schedule.updates >= 0, got {every} and {updates}.")
+        self.every, self.updates = every, updates
+        self.last: int | None = None
+
+    def due(self, agent_steps: int, *, repeat: int, replayed_per_update: int) -> int:
+        """Updates due now, after `agent_steps` steps over all environments, of `repeat` frames each."""
+        frames = agent_steps * repeat
+        if self.last is None:
+            self.last = frames
+            return self.updates
+        bursts = max(0, frames - self.last) // self.every
+        self.last += bursts * self.every
+        return bursts * self.updates
+
+    def state(self) -> dict:
+        return {"last": self.last}
+
+    def restore(self, state: dict) -> None:
+        self.last = state["last"]
