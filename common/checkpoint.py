@@ -7,6 +7,7 @@ A file is one line of JSON, padded to `HEADER` bytes, that holds format, progres
 import hashlib
 import io
 import json
+import pickle
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,14 +27,21 @@ class Damaged(Exception):
 
 
 def pack(tree: Any) -> Any:
-    """Returns `tree` with numpy arrays and scalars as tensors and plain numbers, ready for `torch.save`."""
+    """Returns `tree` with numpy arrays and scalars as tensors and plain numbers, ready for `torch.save`.
+
+    Raises TypeError for anything that `torch.load(weights_only=True)` would refuse.
+    """
     if isinstance(tree, dict):
         return {key: pack(value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
         return type(tree)([pack(value) for value in tree])
     if isinstance(tree, np.ndarray):
         return {_ARRAY: torch.from_numpy(np.array(tree, order="C"))}
-    return tree.item() if isinstance(tree, np.generic) else tree
+    if isinstance(tree, np.generic):
+        return tree.item()
+    if tree is None or isinstance(tree, (bool, int, float, str, torch.Tensor)):
+        return tree
+    raise TypeError(f"A checkpoint holds tensors, arrays and plain Python, not {type(tree).__name__}: {tree!r}")
 
 
 def unpack(tree: Any) -> Any:
@@ -110,6 +118,8 @@ def read(path: Path) -> dict:
             return unpack(torch.load(file, map_location="cpu", weights_only=True))
     except OSError as error:
         raise Damaged(error.strerror or str(error)) from error
+    except pickle.UnpicklingError as error:
+        raise Damaged("it holds more than tensors and plain values") from error
 
 
 def _serial(path: Path) -> int:

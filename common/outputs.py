@@ -1,0 +1,89 @@
+"""Where metrics go: a file of JSON lines, TensorBoard, and score files as the published ones."""
+
+import json
+import os
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from common.files import write_text
+
+
+class JsonLines:
+    """One JSON object per line, appended; what an interrupted process wrote beyond `offset` bytes is cut off."""
+
+    def __init__(self, path: Path, offset: int = 0):
+        self.file = path.open("ab")
+        if self.file.tell() > offset:
+            self.file.truncate(offset)
+            self.file.seek(0, os.SEEK_END)
+
+    def write(self, row: dict) -> None:
+        """Appends `row` as strict JSON."""
+        self.file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        self.file.flush()
+
+    def sync(self) -> int:
+        """Puts all lines on disk; returns the length of the file in bytes."""
+        os.fsync(self.file.fileno())
+        return self.file.tell()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.file.close()
+
+
+class TensorBoard:
+    """Scalars and GIF videos over environment frames; on resume, points after `frames` are hidden."""
+
+    def __init__(self, logdir: Path, frames: int = 0):
+        self.writer = EventFileWriter(str(logdir))
+        start = SessionLog(status=SessionLog.START)
+        self.writer.add_event(Event(step=frames + 1 if frames else 0, session_log=start))
+
+    def scalars(self, values: dict[str, float], frames: int, wall: float) -> None:
+        """Adds one point to the curve of each name."""
+        self._add([Summary.Value(tag=name, simple_value=value) for name, value in values.items()], frames, wall)
+
+    def image(self, name: str, data: bytes, size: tuple[int, int], frames: int, wall: float) -> None:
+        """Adds an encoded GIF or PNG of `size` (height, width)."""
+        image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=data)
+        self._add([Summary.Value(tag=name, image=image)], frames, wall)
+
+    def close(self) -> None:
+        """Writes what is buffered and stops the writer's thread."""
+        self.writer.close()
+
+    def _add(self, values: list[Summary.Value], frames: int, wall: float) -> None:
+        self.writer.add_event(Event(step=frames, wall_time=wall, summary=Summary(value=values)))
+
+
+class Scores:
+    """`scores.jsonl`: one line with `xs` (frames) and `ys` (undiscounted returns) for each kind of episode.
+
+    `train`: every training episode at the frame it ended; `eval`: the mean of each evaluation.
+    """
+
+    def __init__(self, path: Path, **identity: str | int):
+        self.path, self.identity = path, identity
+        self.points: dict[str, dict[str, list]] = {kind: {"xs": [], "ys": []} for kind in ("train", "eval")}
+        self._changed = True
+
+    def add(self, kind: str, frames: int, score: float) -> None:
+        """Adds one point of `kind` 'train' or 'eval'."""
+        self.points[kind]["xs"].append(frames)
+        self.points[kind]["ys"].append(score)
+        self._changed = True
+
+    def write(self) -> None:
+        """Replaces the file if there is something new."""
+        if self._changed:
+            rows = [{**self.identity, "kind": kind, **points} for kind, points in self.points.items()]
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+            self._changed = False
+
+    def last(self, kind: str) -> float | None:
+        """Newest score of `kind`."""
+        return self.points[kind]["ys"][-1] if self.points[kind]["ys"] else None

@@ -1,0 +1,57 @@
+"""The block printed before training: what is about to run, in words and numbers."""
+
+import copy
+from typing import Any
+
+import torch
+
+STRIDE, WINDOW = 1000, 1_000_000  # agent steps over which the schedule is sounded out
+
+
+def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any) -> str:
+    """Device, algorithm, task, spaces, parameters, schedule, replay and budget of a run."""
+    run = config["run"]
+    batch = config["batch_size"] * config["batch_length"]
+    rate = updates_per_step(schedule, repeat=envs.repeat, batch=batch)
+    rows = {
+        "algorithm": f"{config['algo']}, seed {config['seed']}",
+        "task": f"{config['task']}, {envs.num} environment(s)",
+        "device": f"{agent.device}, {run['precision']}, {torch.get_num_threads()} CPU thread(s)",
+        "observations": ", ".join(f"{key} {box.dtype} {box.shape}" for key, box in envs.obs_space.items()),
+        "actions": str(envs.act_space),
+        "parameters": _parameters(agent.parameter_table()),
+        "step unit": f"environment frames; 1 agent step = {envs.repeat} frame(s)",
+        "schedule": f"{_words(config['schedule'])}: {rate / envs.repeat:.4g} updates and "
+        f"{rate * batch / envs.repeat:.4g} replayed steps per frame (batch {config['batch_size']} x "
+        f"{config['batch_length']}), after {run['prefill'] * envs.repeat:,} random frames "
+        f"and {run['pretrain']:,} updates",
+        "replay": str(replay.forecast()).removeprefix("Replay: "),
+        "budget": _budget(config, envs.repeat, rate),
+        "logdir": config["logdir"],
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"{name:>{width}}  {text}" for name, text in rows.items())
+
+
+def updates_per_step(schedule: Any, *, repeat: int, batch: int) -> float:
+    """Mean number of updates per agent step, found by asking a copy of the schedule."""
+    probe = copy.deepcopy(schedule)
+    options = {"repeat": repeat, "replayed_per_update": batch}
+    probe.due(STRIDE, **options)
+    steps = range(2 * STRIDE, WINDOW + 2 * STRIDE, STRIDE)
+    return sum(probe.due(step, **options) for step in steps) / (len(steps) * STRIDE)
+
+
+def _words(schedule: dict) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in schedule.items() if key != "use")
+    return f"{schedule['use']} ({options})"
+
+
+def _parameters(table: dict[str, int]) -> str:
+    return f"{sum(table.values()):,} = " + " + ".join(f"{name} {count:,}" for name, count in table.items())
+
+
+def _budget(config: dict, repeat: int, rate: float) -> str:
+    steps = -(-config["steps"] // repeat)
+    updates = rate * max(0, steps - config["run"]["prefill"]) + config["run"]["pretrain"]
+    return f"{config['steps']:,} frames = {steps:,} agent steps, about {updates:,.0f} updates"

@@ -1,0 +1,64 @@
+"""Makes the pieces of a run from its config."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from common.errors import UserError
+
+EVAL_SEED = 1_000_003  # evaluation environments are seeded by the run's seed plus this
+
+
+class Factory:
+    """Builds environments, replay, schedule and agent; tests put their own pieces in its place."""
+
+    def envs(self, config: dict, *, evaluate: bool = False) -> Any:
+        """Training environments, or those for evaluation."""
+        from common.envs import make_envs
+
+        run = config["run"]
+        count = max(1, min(run["eval_envs"], run["eval_episodes"])) if evaluate else run["envs"]
+        seed = config["seed"] + (EVAL_SEED if evaluate else 0)
+        return make_envs(config["task"], config["env"], count, seed, run["parallel"])
+
+    def agent(self, obs_space: Any, act_space: Any, config: dict) -> Any:
+        """The agent."""
+        from common.agent import Agent
+
+        return Agent(obs_space, act_space, config, device(config["run"]["device"]))
+
+    def schedule(self, config: dict) -> Any:
+        """What says how many updates are due."""
+        from common import parts
+
+        return parts.build("schedule", config["schedule"])
+
+    def replay(self, config: dict, spec: dict, streams: int, folder: Path) -> Any:
+        """An empty replay for records of `spec`, kept in `folder` if it is to live on disk."""
+        from common import parts
+        from common.replay import Replay
+
+        options = dict(config["replay"])
+        directory = folder if options.pop("disk") else None
+        sampler = parts.build("sampler", config["sampler"])
+        return Replay(spec, streams, sampler=sampler, seed=config["seed"], directory=directory, **options)
+
+
+def device(name: str) -> str:
+    """`auto` as `cuda` or `cpu`, whichever there is; UserError if `cuda` is asked for in vain."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("run.device is cuda, but torch finds no GPU. Use --run.device cpu, or install torch with CUDA.")
+    return name
+
+
+def record_spec(obs_space: Any, agent: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shape and dtype of every entry of a record: observations, reward, flags, action and what the agent adds."""
+    action = agent.random(1)[1]["action"]
+    spec = {key: (box.shape, box.dtype) for key, box in obs_space.items()}
+    spec |= {"reward": ((), np.dtype(np.float32)), "action": (action.shape[1:], np.dtype(np.float32))}
+    spec |= {key: ((), np.dtype(bool)) for key in ("is_first", "is_last", "is_terminal")}
+    return spec | {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in agent.latent_spec().items()}

@@ -1,0 +1,99 @@
+"""Acting in the training environments, record by record."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common.run.clock import Stopwatch
+
+Record = dict[str, np.ndarray]
+
+
+def plain(record: dict) -> Record:
+    """`record` without the extra numbers that environments report beside it."""
+    return {key: value for key, value in record.items() if key != "log"}
+
+
+class Episode(NamedTuple):
+    """A finished episode: undiscounted return, length in agent steps, numbers that the environment gave at its end."""
+
+    score: float
+    length: int
+    extra: dict[str, float]
+
+
+class Tally:
+    """Return and length of the running episode of each of `n` environments."""
+
+    def __init__(self, n: int):
+        self.scores = np.zeros(n, np.float64)
+        self.lengths = np.zeros(n, np.int64)
+
+    def see(self, record: dict) -> dict[int, Episode]:
+        """Adds `record` (n, ...); returns the episodes that ended with it, by environment."""
+        first = record["is_first"]
+        self.scores = np.where(first, 0.0, self.scores + record["reward"])
+        self.lengths = np.where(first, 0, self.lengths + 1)
+        ended = map(int, np.flatnonzero(record["is_last"]))
+        return {i: Episode(float(self.scores[i]), int(self.lengths[i]), _extra(record, i)) for i in ended}
+
+
+def _extra(record: dict, env: int) -> dict[str, float]:
+    """Finite numbers under `log`, without that prefix."""
+    numbers = {name.removeprefix("log").strip("_/"): values[env] for name, values in record.get("log", {}).items()}
+    return {name: float(value) for name, value in numbers.items() if np.isfinite(value)}
+
+
+class Collector:
+    """Training environments, the agent's latent state in them, and the record it acts on next.
+
+    Each `step` stores the record of now together with the action chosen at it, then moves on.
+    """
+
+    def __init__(self, envs: Any, agent: Any, replay: Any, watch: Stopwatch):
+        self.envs, self.agent, self.replay, self.watch = envs, agent, replay, watch
+        self.tally = Tally(envs.num)
+        self.state = agent.initial(envs.num)
+        self.record: Record = {}
+
+    def begin(self) -> None:
+        """Starts the first episodes."""
+        self.record = plain(self.envs.reset())
+
+    def step(self, *, random: bool, step: int) -> tuple[int, list[Episode]]:
+        """Acts once in every environment, at random or by the agent after `step` agent steps.
+
+        Returns the agent steps made (an environment that only resets makes none) and the episodes that ended.
+        """
+        with self.watch("policy"):
+            action, extras = self._act(random, step)
+        with self.watch("replay"):
+            extras["action"] = np.where(self.record["is_last"][:, None], 0, extras["action"]).astype(np.float32)
+            self.replay.add({**self.record, **extras})
+        with self.watch("env"):
+            record = self.envs.step(action)
+        self.record, ended = plain(record), self.tally.see(record)
+        return int((~self.record["is_first"]).sum()), list(ended.values())
+
+    def _act(self, random: bool, step: int) -> tuple[np.ndarray, Record]:
+        if random:
+            return self.agent.random(self.envs.num)
+        action, extras, self.state = self.agent.act(self.record, self.state, mode="train", step=step)
+        return action, extras
+
+    def save(self) -> dict:
+        """State for a checkpoint."""
+        return {
+            "envs": self.envs.state(),
+            "state": {key: value.cpu() for key, value in self.state.items()},
+            "scores": self.tally.scores,
+            "lengths": self.tally.lengths,
+        }
+
+    def load(self, state: dict) -> None:
+        """Undoes `save`: environments stand in the same episodes at the same steps."""
+        self.record = plain(self.envs.restore(state["envs"]))
+        self.state = {key: value.to(self.agent.device) for key, value in state["state"].items()}
+        begins = self.record["is_first"]  # also where an episode could not be brought back
+        self.tally.scores = np.where(begins, 0, state["scores"])
+        self.tally.lengths = np.where(begins, 0, state["lengths"])

@@ -1,0 +1,217 @@
+"""The training loop: act, store, update, and now and then log, film, evaluate, save.
+
+One round makes one step in every environment, then the updates that are due, then whatever else is due. A run can stop
+before any update and in any evaluation; what `state` returns then is enough to go on as if it had not stopped.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common import rng, video
+from common.logger import Logger
+from common.progress import Progress
+from common.run.clock import Clock, Stopwatch
+from common.run.collect import Collector
+from common.run.rollout import Evaluator
+from common.run.stop import Stop
+
+CONTEXT = 5  # steps that the model sees before it predicts open loop
+REPORT = 2  # separates the random numbers of reports from those of evaluation
+
+
+class Loop:
+    """Counters and pieces of one run. `folder` keeps the replay; `save` is called when a checkpoint is due."""
+
+    def __init__(
+        self, config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, evaluator: Evaluator,
+        logger: Logger, progress: Progress, stop: Stop, folder: Path, save: Callable[[], None],
+    ):  # fmt: skip
+        self.folder = folder
+        self.config, self.agent, self.replay, self.schedule = config, agent, replay, schedule
+        self.evaluator, self.logger, self.progress, self.stop, self._save = evaluator, logger, progress, stop, save
+        self.repeat = envs.repeat
+        self.watch = Stopwatch()
+        self.collector = Collector(envs, agent, replay, self.watch)
+        self.agent_steps = self.updates = self.episodes = self.pending = 0
+        self.pretrained = False
+        self._wall, self._since = 0.0, time.monotonic()
+        run = config["run"]
+        every = {name: run[f"{name}_every"] for name in ("log", "save", "eval", "video")}
+        every["eval"] *= run["eval_episodes"] > 0
+        every["film"] = every["video"]
+        self.clocks = {name: Clock(frames) for name, frames in every.items()}
+        self._film: video.Film | None = None
+
+    @property
+    def frames(self) -> int:
+        """Environment frames: agent steps times action repeat."""
+        return self.agent_steps * self.repeat
+
+    @property
+    def wall(self) -> float:
+        """Seconds of training over all sessions."""
+        return self._wall + time.monotonic() - self._since
+
+    def run(self) -> None:
+        """Trains until `steps` frames; raises Stopped after a signal."""
+        while True:
+            self._train()
+            self._publish()
+            if self.frames >= self.config["steps"]:
+                return
+            self.stop.check()
+            self._step()
+
+    def counters(self) -> dict[str, float]:
+        """What begins every line of metrics."""
+        return {
+            "frames": self.frames,
+            "agent_steps": self.agent_steps,
+            "updates": self.updates,
+            "episodes": self.episodes,
+            "wall": round(self.wall, 3),
+        }
+
+    def state(self) -> dict:
+        """All that the next process needs, as tensors, arrays and plain Python; the replay's records go to files."""
+        names = ("agent_steps", "updates", "episodes", "pending", "pretrained")
+        return {
+            "counters": {name: getattr(self, name) for name in names},
+            "wall": self.wall,
+            "clocks": {name: clock.last for name, clock in self.clocks.items() if name != "save"},
+            "agent": self.agent.state_dict(),
+            "collector": self.collector.save(),
+            "evaluator": self.evaluator.state,
+            "schedule": self.schedule.state(),
+            "replay": self.replay.save(self.folder),
+            "logger": self.logger.state(self.frames),
+            "rng": rng.get_state(),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Undoes `state`; the logger is restored where it is made."""
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+        self._wall = state["wall"]
+        for name, clock in self.clocks.items():
+            clock.mark(state["clocks"].get(name, self.frames))
+        self.agent.load_state_dict(state["agent"])
+        self.replay.load(self.folder, state["replay"])
+        self.schedule.restore(state["schedule"])
+        self.collector.load(state["collector"])
+        self.evaluator.state = state["evaluator"]
+        rng.set_state(state["rng"])
+
+    def _step(self) -> None:
+        random = self.agent_steps < self.config["run"]["prefill"]
+        steps, episodes = self.collector.step(random=random, step=self.agent_steps)
+        self.agent_steps += steps
+        for episode in episodes:
+            self.episodes += 1
+            self.logger.episode(self.frames, episode.score, episode.length, episode.extra)
+        if self._film is not None:
+            self._filming(self._film)
+        self.pending += self._due()
+        self.progress.update(self.frames, self.updates)
+        self._tell(self.collector.envs.messages() + self._replay_messages())
+
+    def _due(self) -> int:
+        """Updates due after a step: none while records are collected, some extra ones before the first."""
+        size = self.config["batch_size"], self.config["batch_length"]
+        if self.agent_steps < self.config["run"]["prefill"] or not self.replay.ready(*size):
+            return 0
+        extra = 0 if self.pretrained else self.config["run"]["pretrain"]
+        self.pretrained = True
+        return extra + self.schedule.due(self.agent_steps, repeat=self.repeat, replayed_per_update=size[0] * size[1])
+
+    def _train(self) -> None:
+        while self.pending:
+            self.stop.check()
+            self._update()
+            self.progress.update(self.frames, self.updates)
+
+    def _update(self) -> None:
+        with self.watch("replay"):
+            batch = self.replay.sample(self.config["batch_size"], self.config["batch_length"])
+        with self.watch("train"):
+            metrics, latents = self.agent.update(batch, self.agent_steps)
+            self.logger.add(metrics)
+        if latents:
+            with self.watch("replay"):
+                self.replay.write_back(batch["index"], latents)
+        self.updates += 1
+        self.pending -= 1
+
+    def _publish(self) -> None:
+        """Does what has become due. The order matters: what may be broken off by a signal comes last but one."""
+        self._when("log", self._log)
+        if self.updates and self.config["batch_length"] > 1:
+            self._when("video", self._report)
+        if self.agent_steps >= self.config["run"]["prefill"]:
+            self._when("eval", self._evaluate)
+        if not self.clocks["eval"].every:
+            self._when("film", self._begin_film)
+        self._when("save", self._save)
+
+    def _when(self, name: str, action: Callable[[], None]) -> None:
+        clock = self.clocks[name]
+        if clock.due(self.frames):
+            action()
+            clock.mark(self.frames)
+
+    def _log(self) -> None:
+        scores = self.logger.scores
+        rates = self.progress.line(score=scores.last("train"), eval=scores.last("eval"))
+        metrics = self.logger.means.take()
+        self.logger.write(self.counters(), {**metrics, **self._replay_size(), **rates, **self.watch.take()})
+
+    def _replay_size(self) -> dict[str, float]:
+        return {"replay/size": len(self.replay), "replay/gib": self.replay.gib}
+
+    def _report(self) -> None:
+        """Films what the model predicts for a few sequences, and logs its error."""
+        rows, length = min(video.ROWS, self.config["batch_size"]), self.config["batch_length"]
+        context = min(CONTEXT, length - 1)
+        batch = self.replay.sample(rows, length, report=True)
+        with rng.isolated(self.config["seed"], self.frames, REPORT):
+            predictions = self.agent.report(batch, context)
+        metrics = {}
+        for key, (truth, model) in predictions.items():
+            metrics[f"openloop/{key}"] = float(video.error_curve(truth, model)[context:].mean())
+            self.logger.film(f"openloop/{key}", self.frames, video.open_loop(truth, model, context))
+        self.logger.write(self.counters(), metrics)
+
+    def _evaluate(self) -> None:
+        film = self.clocks["film"].due(self.frames)
+        with self.watch("eval"):
+            episodes = self.config["run"]["eval_episodes"]
+            result = self.evaluator.run(episodes, self.frames, film=film, check=self.stop.check)
+        metrics = result.metrics()
+        self.logger.scores.add("eval", self.frames, metrics["eval/score"])
+        self.logger.write(self.counters(), metrics)
+        if result.pictures is not None:
+            self.logger.film("eval/episode", self.frames, result.pictures)
+        if film:
+            self.clocks["film"].mark(self.frames)
+        self._tell(self.evaluator.messages())
+
+    def _begin_film(self) -> None:
+        """Films the next training episode of the first environment, where there are images."""
+        key = video.image_key(dict(self.collector.envs.obs_space.items()))
+        self._film = video.Film(key) if key else None
+
+    def _filming(self, film: video.Film) -> None:
+        film.see(self.collector.record)
+        if film.done:
+            self.logger.film("train/episode", self.frames, film.pictures())
+            self._film = None
+
+    def _replay_messages(self) -> list[str]:
+        messages, self.replay.messages = self.replay.messages, []
+        return messages
+
+    def _tell(self, messages: list[str]) -> None:
+        for message in messages:
+            self.progress.message(message)

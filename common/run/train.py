@@ -1,0 +1,149 @@
+"""`train`: trains an agent in a logdir; the same command again goes on where it stopped."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common import rng
+from common.checkpoint import Checkpoints
+from common.errors import UserError
+from common.logdir import adopt, claim, digest, resolve
+from common.logger import Logger, NonFinite
+from common.progress import Progress
+from common.run.banner import banner
+from common.run.build import Factory, record_spec
+from common.run.loop import Loop
+from common.run.rollout import Evaluator
+from common.run.stop import Stop, Stopped
+from common.runinfo import RunInfo
+
+
+def train(config: dict, factory: Factory | None = None) -> None:
+    """Trains until `config['steps']` frames.
+
+    Raises UserError for whatever a user can mend, and SystemExit with 130 or 143 after SIGINT or SIGTERM, when the run
+    has been saved. `config` is the complete, resolved config; it is not changed.
+    """
+    config = {**config, "logdir": str(resolve(config))}
+    logdir = Path(config["logdir"])
+    with claim(logdir):
+        changes = adopt(logdir, config)
+        checkpoints = Checkpoints(logdir / "checkpoints")
+        state = _load(checkpoints, config)
+        if state and state["frames"] >= config["steps"]:
+            print(f"This run is finished: {state['frames']:,} of {config['steps']:,} frames. Raise --steps to go on.")
+            return
+        Session(config, checkpoints, factory or Factory()).run(state, changes)
+
+
+class Session:
+    """One process that trains in a logdir."""
+
+    def __init__(self, config: dict, checkpoints: Checkpoints, factory: Factory):
+        self.config, self.checkpoints, self.factory = config, checkpoints, factory
+        self.logdir = Path(config["logdir"])
+        self.info = RunInfo(self.logdir, config)
+        self.stop = Stop()
+        self.loop: Loop
+
+    def run(self, state: dict | None, changes: dict[str, str]) -> None:
+        """Trains from `state`, or from scratch, to the end or to a signal."""
+        with self.stop.listening(), self._pieces(state) as pieces:
+            self.loop = Loop(self.config, **pieces, stop=self.stop, folder=self.logdir / "replay", save=self.save)
+            self._begin(state, changes)
+            try:
+                with _named_divergence(self.loop, self.checkpoints):
+                    self._train()
+            except KeyboardInterrupt:
+                self.loop.progress.message("Interrupted at once: nothing was saved since the last checkpoint.")
+                raise SystemExit(130) from None
+
+    def save(self) -> None:
+        """Writes a checkpoint, unless the numbers have become NaN or infinite since the last one."""
+        loop = self.loop
+        loop.logger.check()
+        state = {**loop.state(), "frames": loop.frames, "digest": digest(self.config)}
+        self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
+        self.info.update(loop.frames, loop.wall)
+
+    def _train(self) -> None:
+        loop = self.loop
+        try:
+            loop.run()
+        except Stopped:
+            self.save()
+            loop.progress.message(f"Saved at frame {loop.frames:,}. Give the same command again to go on.")
+            raise SystemExit(self.stop.exit_code) from None
+        self.save()
+        loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
+
+    def _begin(self, state: dict | None, changes: dict[str, str]) -> None:
+        loop = self.loop
+        if state is None:
+            loop.collector.begin()
+        else:
+            loop.restore(state)
+            text = "".join(f"\n  {key}: {change}" for key, change in changes.items())
+            loop.progress.message(
+                f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"
+            )
+        loop.progress.jump(loop.frames, loop.updates)
+        self.info.begin(loop.frames, loop.wall)
+
+    @contextlib.contextmanager
+    def _pieces(self, state: dict | None) -> Iterator[dict[str, Any]]:
+        """Everything that a loop is made of; closed in the end."""
+        config, factory = self.config, self.factory
+        if config["run"]["threads"]:
+            torch.set_num_threads(config["run"]["threads"])
+        rng.seed_all(config["seed"])
+        with contextlib.ExitStack() as stack:
+            envs = factory.envs(config)
+            stack.callback(envs.close)
+            agent = factory.agent(envs.obs_space, envs.act_space, config)
+            replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, self.logdir / "replay")
+            schedule = factory.schedule(config)
+            evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
+            stack.callback(evaluator.close)
+            print(banner(config, envs=envs, agent=agent, replay=replay, schedule=schedule), flush=True)
+            progress = Progress(config["steps"])
+            stack.callback(progress.close)
+            logger = self._logger(state)
+            stack.callback(logger.close)
+            yield {
+                "envs": envs, "agent": agent, "replay": replay, "schedule": schedule,
+                "evaluator": evaluator, "logger": logger, "progress": progress,
+            }  # fmt: skip
+
+    def _logger(self, state: dict | None) -> Logger:
+        names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}
+        return Logger(self.logdir, **names, state=state and state["logger"])
+
+
+def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
+    state = checkpoints.load()
+    for message in checkpoints.messages:
+        print(message, file=sys.stderr)
+    if state and state["digest"] != digest(config):
+        raise UserError(
+            f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them. "
+            "Put the right files back, or start afresh in another --logdir."
+        )
+    return state
+
+
+@contextlib.contextmanager
+def _named_divergence(loop: Loop, checkpoints: Checkpoints) -> Iterator[None]:
+    try:
+        yield
+    except NonFinite as error:
+        kept = next(map(str, checkpoints.paths()), "none was written yet")
+        raise UserError(
+            f"Training diverged at frame {loop.frames:,}, update {loop.updates:,}: {error}.\n"
+            f"Last good checkpoint: {kept}.\nThe same command tries again from there and may meet the same. "
+            "Try --run.precision float32 or a lower learning rate in another --logdir."
+        ) from error

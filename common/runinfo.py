@@ -1,0 +1,93 @@
+"""`run.json`: what ran, on what, with which versions, for how long."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from common.files import write_text
+
+PACKAGES = ("torch", "numpy", "gymnasium", "dm_control", "mujoco", "ale-py", "tensorboard", "ruamel.yaml", "pillow")
+
+
+class RunInfo:
+    """The `run.json` of a logdir; each start of the process is one entry of its `sessions`."""
+
+    def __init__(self, logdir: Path, config: dict):
+        self.path = logdir / "run.json"
+        self.data = {"task": config["task"], "algo": config["algo"], "seed": config["seed"], "wall": 0.0}
+        self.data |= {"resumes": 0, "sessions": _sessions(self.path)}
+
+    def begin(self, frames: int, wall: float) -> None:
+        """Adds this process as a session that goes on at `frames`, after `wall` seconds of training before it."""
+        self.data["sessions"].append({**session(), "frames": frames})
+        self.data["resumes"] = len(self.data["sessions"]) - 1
+        self.update(frames, wall)
+
+    def update(self, frames: int, wall: float) -> None:
+        """Stores progress: frames and seconds of training over all sessions."""
+        self.data |= {"frames": frames, "wall": round(wall, 3)}
+        write_text(self.path, json.dumps(self.data, indent=2) + "\n")
+
+
+def session() -> dict:
+    """Facts about this process."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(sys.argv),
+        "git": git_revision(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "hardware": hardware(),
+    }
+
+
+def hardware() -> dict:
+    """Processor, cores, memory in GiB and GPUs of this machine."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "memory_gib": round(memory, 1), "gpus": gpus}
+
+
+def git_revision() -> str | None:
+    """Commit of this program, with `+` where files differ from it; None outside a repository."""
+    folder = Path(__file__).parent
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *command: str) -> str:
+    done = subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _sessions(path: Path) -> list[dict]:
+    try:
+        return json.loads(path.read_text())["sessions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

@@ -1,0 +1,123 @@
+"""A small agent that learns nothing but uses everything: weights, momentum, random numbers, latents, the batch.
+
+`python run_fakes.py CONFIG.json` trains with it, for tests that need a process of its own.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from common.run.build import Factory
+
+
+def config(logdir, **changes):
+    """Config of a small run; `changes` are dotted keys with `__` for the dot, such as `run__envs=2`."""
+    base = {
+        "algo": "fake", "task": "dummy_onehot_7", "seed": 0, "logdir": str(logdir), "steps": 200,
+        "batch_size": 2, "batch_length": 4,
+        "actor": {"eval": "sample"},
+        "env": {"repeat": 2},
+        "replay": {"capacity": 1000, "max_gib": 0.0, "disk": False, "context": 1, "force_first": False},
+        "run": {
+            "envs": 2, "parallel": "none", "eval_envs": 2, "eval_every": 60, "eval_episodes": 3, "log_every": 20,
+            "save_every": 50, "video_every": 80, "device": "cpu", "precision": "float32", "threads": 1,
+            "prefill": 24, "pretrain": 3,
+        },
+        "sampler": {"use": "Windows", "online": True},
+        "schedule": {"use": "Ratio", "ratio": 10.0},
+    }  # fmt: skip
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        block = base
+        for name in path:
+            block = block[name]
+        block[last] = value
+    return base
+
+
+class FakeAgent(nn.Module):
+    """Acts on its noisy running sum of everything it saw; updates push its weights by a noisy gradient."""
+
+    def __init__(self, obs_space, act_space, config):
+        super().__init__()
+        self.keys = [key for key, box in obs_space.items() if len(box.shape) == 1]
+        self.discrete = isinstance(act_space, spaces.Discrete)
+        self.width = int(act_space.n) if self.discrete else act_space.shape[0]
+        self.device = torch.device("cpu")
+        self.weight = nn.Parameter(torch.randn(self.width))
+        self.register_buffer("momentum", torch.zeros(self.width))
+        self.calls = []
+
+    def initial(self, n):
+        return {"deter": torch.zeros(n, 3), "action": torch.zeros(n, self.width)}
+
+    def act(self, record, state, mode="train", step=0):
+        seen = sum(torch.as_tensor(record[key]).sum(-1, keepdim=True) for key in self.keys)
+        fresh = torch.as_tensor(~record["is_first"], dtype=torch.float32)[:, None]
+        deter = (state["deter"] * 0.5 * fresh) + seen + state["action"].sum(-1, keepdim=True)
+        score = self.weight.detach() * deter[:, :1].cos() + torch.rand(len(deter), self.width)
+        env_action, action = self._decode(score)
+        return env_action, {"action": action.numpy(), "deter": deter.numpy()}, {"deter": deter, "action": action}
+
+    def random(self, n):
+        env_action, action = self._decode(torch.rand(n, self.width))
+        return env_action, {"action": action.numpy(), "deter": np.zeros((n, 3), np.float32)}
+
+    def _decode(self, score):
+        if self.discrete:
+            return score.argmax(-1).numpy(), nn.functional.one_hot(score.argmax(-1), self.width).float()
+        return score.clamp(-1, 1).numpy(), score.clamp(-1, 1)
+
+    def latent_spec(self):
+        return {"deter": ((3,), np.float32), "stoch": ((1,), np.float32)}
+
+    def update(self, batch, step=0):
+        self.calls.append(step)
+        data = sum(float(np.sum(value * np.arange(1, value.shape[1] + 1).reshape(1, -1, *[1] * (value.ndim - 2))))
+                   for key, value in batch.items() if value.ndim > 1 and key != "index")  # fmt: skip
+        gradient = torch.randn(self.width) + np.cos(data)
+        self.momentum.mul_(0.9).add_(gradient)
+        with torch.no_grad():
+            self.weight.sub_(0.1 * self.momentum)
+        metrics = {"loss/data": torch.tensor(data), "loss/weight": self.weight.detach().sum()}
+        latents = {"deter": batch["deter"] + self.weight.detach()[0].item()}
+        return metrics, latents
+
+    def report(self, batch, context):
+        truth = batch[self.keys[0]].astype(np.float32)
+        return {self.keys[0]: (truth, truth + torch.rand(truth.shape).numpy())}
+
+    def parameter_table(self):
+        return {"weight": self.width}
+
+
+class FakeFactory(Factory):
+    """Real environments, replay and schedule around a fake agent."""
+
+    def __init__(self, agent=FakeAgent):
+        self.make_agent = agent
+        self.made = []
+
+    def agent(self, obs_space, act_space, config):
+        self.made.append(self.make_agent(obs_space, act_space, config))
+        return self.made[-1]
+
+
+class SlowAgent(FakeAgent):
+    """Takes a hundredth of a second for an update, so that a signal meets it at work."""
+
+    def update(self, batch, step=0):
+        time.sleep(0.01)
+        return super().update(batch, step)
+
+
+if __name__ == "__main__":
+    from common.run.train import train
+
+    with open(sys.argv[1]) as file:
+        train(json.load(file), FakeFactory(SlowAgent))
