@@ -27,7 +27,7 @@ class Windows:
         """Training starts at B x T windows, or at all that fit into a smaller replay."""
         size = length + context
         windows = max(0, ring.count - ring.oldest - size + 1) * ring.streams
-        need = min(batch * length, (ring.slots - size + 1) * ring.streams)
+        need = max(1, min(batch * length, (ring.slots - size + 1) * ring.streams))
         return "" if windows >= need else f"{windows} of {need} windows are stored"
 
     def draw(

@@ -99,7 +99,7 @@ class Replay:
         self.sampler.observe(self.ring)
 
     def waiting(self, batch: int, length: int) -> str:
-        """Why `sample` cannot serve yet, or an empty string.
+        """Why training on such batches should not start yet, or an empty string; batch 0: why no row can be drawn.
 
         Raises:
           UserError: it never will, because a stream's share of the capacity is shorter than a window.
@@ -114,7 +114,7 @@ class Replay:
         return self.sampler.waiting(self._ring, batch, length, self.context)
 
     def ready(self, batch: int, length: int) -> bool:
-        """Whether `sample` can serve."""
+        """Whether training on such batches can start."""
         return not self.waiting(batch, length)
 
     def sample(self, batch: int, length: int, *, report: bool = False) -> dict:
@@ -129,7 +129,7 @@ class Replay:
           index (B, T) int64: names of the records for `write_back`.
           context_deter, context_stoch (B, ...): with context=1, the latents stored with the record before the window.
         """
-        why = self.waiting(batch, length)
+        why = self.waiting(0, length)
         if why:
             raise UserError(f"The replay cannot be sampled: {why}.")
         stream, start = self.sampler.draw(self.ring, self.rng[report], batch, length, self.context, report)

@@ -17,7 +17,7 @@ class Sampler(Protocol):
         """Takes note of the record added last, and of what it pushed out."""
 
     def waiting(self, ring: Ring, batch: int, length: int, context: int) -> str:
-        """Why nothing can be drawn yet, or an empty string."""
+        """Why training should not start yet, or an empty string; batch 0: why no row can be drawn."""
 
     def draw(
         self, ring: Ring, rng: np.random.Generator, batch: int, length: int, context: int, report: bool

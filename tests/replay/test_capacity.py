@@ -1,0 +1,105 @@
+"""Limits in records and GiB, on every path, and images that stay small."""
+
+import numpy as np
+import pytest
+from replay_tools import PLAIN, SPEC, build, filled, records
+
+from common.errors import UserError
+from common.replay import Replay, capacity, forecast
+from dreamer_v1.sampler import Episodes
+from dreamer_v3.sampler import Windows
+
+EACH = 48 + 16 + 4 + 3 + 8 + 12 + 8
+
+
+def test_forecast_is_exact_and_allocates_nothing(monkeypatch):
+    monkeypatch.setattr(capacity, "free_memory", lambda: 10 * 2**30)
+    size = forecast(SPEC, 4, capacity=1002)
+    assert (size.records, size.slots, size.record_bytes) == (1000, 250, EACH)
+    assert size.gib == pytest.approx(1000 * EACH / 2**30)
+    assert "1,000 records" in str(size)
+    assert build(capacity=10**6)._ring is None
+
+
+def test_the_smaller_limit_wins(monkeypatch):
+    monkeypatch.setattr(capacity, "free_memory", lambda: 10 * 2**30)
+    assert forecast(SPEC, 1, capacity=500, max_gib=1).records == 500
+    assert forecast(SPEC, 1, capacity=10**9, max_gib=1).records == 2**30 // EACH
+    half = forecast(SPEC, 1, capacity=10**9)
+    assert half.records == 5 * 2**30 // EACH
+    assert "half of the 10.0 GiB of free memory" in str(half)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_gib": 11}, "does not fit: 10.00 GiB of memory free"),
+        ({"capacity": 1}, "less than two records"),
+        ({"capacity": -1}, "must not be negative"),
+    ],
+)
+def test_impossible_limits_are_refused_before_allocation(monkeypatch, options, message):
+    monkeypatch.setattr(capacity, "free_memory", lambda: 10 * 2**30)
+    with pytest.raises(UserError, match=message):
+        forecast(SPEC, 1, **options)
+
+
+def test_disk_limits_count_the_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr(capacity.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2**30}))
+    assert "free disk" in str(forecast(SPEC, 1, directory=tmp_path / "new"))
+    with pytest.raises(UserError, match="disk free"):
+        forecast(SPEC, 1, max_gib=2, directory=tmp_path)
+
+
+def test_this_machine_has_memory():
+    assert 2**20 < capacity.free_memory() < 2**50
+
+
+@pytest.mark.parametrize("disk", [False, True])
+def test_capacity_holds_while_adding(tmp_path, disk):
+    replay = filled(count=300, streams=3, capacity=300, directory=tmp_path if disk else None)
+    assert len(replay) == 300
+    assert replay.gib == pytest.approx(300 * EACH / 2**30)
+    assert sum(array.nbytes for array in replay.ring.arrays.values()) == 300 * EACH
+
+
+def test_capacity_holds_when_loading(tmp_path):
+    large = filled(Episodes(), count=200)
+    state = large.save(tmp_path)
+    small = build(Episodes(), capacity=64)
+    small.load(tmp_path, state)
+    assert len(small) == 64
+    np.testing.assert_array_equal(small.ring.block("id", 136, 200), large.ring.block("id", 136, 200))
+    assert small.sample(64, 9)["id"][..., 1].min() >= 136
+
+
+def test_overhead_is_below_five_percent():
+    cartpole = {key: value for key, value in PLAIN.items() if key != "image" and key != "id"} | {
+        "obs": ((4,), np.float32)
+    }
+    sampler = Episodes()
+    replay = Replay(cartpole, 1, sampler=sampler, capacity=5000, max_gib=0.1)
+    for record in records([20], 20000):
+        replay.add({key: record[key] for key in cartpole if key != "obs"} | {"obs": np.zeros((1, 4), np.float32)})
+    stored = sum(array.nbytes for array in replay.ring.arrays.values())
+    table = len(sampler.finished) * 24
+    assert stored + table <= 1.05 * 5000 * replay.forecast().record_bytes
+    assert len(sampler.finished.values) < 3 * 4 * 1024
+
+
+def test_a_window_longer_than_the_ring_is_refused():
+    with pytest.raises(UserError, match=r"Raise replay\.capacity or lower batch_length"):
+        filled(Windows(), streams=4, capacity=40, count=20).ready(4, 11)
+
+
+def test_resume_keeps_the_size_that_free_memory_gave(monkeypatch, tmp_path):
+    monkeypatch.setattr(capacity, "free_memory", lambda: 200 * EACH)
+    replay = Replay(SPEC, 1, sampler=Windows())
+    for record in records([10], 150):
+        replay.add(record)
+    state = replay.save(tmp_path)
+    for free, size in ((3 * 100 * EACH, 100), (110 * EACH, 100), (80 * EACH, 40)):
+        monkeypatch.setattr(capacity, "free_memory", lambda free=free: free)
+        again = Replay(SPEC, 1, sampler=Windows())
+        again.load(tmp_path, state)
+        assert len(again) == again.forecast().records == size
