@@ -23,7 +23,7 @@ class Ratio:
             self.last = agent_steps
             return 1
         self.debt += max(0, agent_steps - self.last) * Fraction(str(self.ratio))
-        self.last = agent_steps
+        self.last = max(self.last, agent_steps)
         updates = int(self.debt // replayed_per_update)
         self.debt -= updates * replayed_per_update
         return updates

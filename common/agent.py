@@ -1,0 +1,209 @@
+"""The agent: acting, and the one training step. Whatever a version may change is a part.
+
+Shapes: B batch, T time, n environments, A action (one-hot for discrete), D deter, Z stoch.
+"""
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from common import parts
+from common.behavior import Behavior
+from common.errors import UserError
+from common.rssm import State
+from common.world_model import WorldModel
+
+FLAGS = ("is_first", "is_last", "is_terminal")
+
+
+def action_sizes(space):
+    """Action space -> width of the action vector and sizes of its discrete dimensions ([] for Box)."""
+    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+        return space.shape[0], []
+    if isinstance(space, spaces.Discrete):
+        return int(space.n), [int(space.n)]
+    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
+        return int(space.nvec.sum()), [int(n) for n in space.nvec]
+    raise UserError(f"Action space {space} is not supported: use a flat Box, Discrete or MultiDiscrete.")
+
+
+class Agent(nn.Module):
+    """World model and behaviour, built from spaces and a resolved config."""
+
+    #: Loss -> groups of parameters it trains; every other loss trains the world model.
+    trains = {"actor": ("actor",), "critic": ("critic",)}  # noqa: RUF012
+
+    def __init__(self, obs_space, act_space, config, device="cpu"):
+        super().__init__()
+        self.config, self.device = config, torch.device(device)
+        self.actions, self.classes = action_sizes(act_space)
+        self.world = WorldModel(obs_space, self.actions, config)
+        self.behavior = Behavior(self.world.rssm.feat_size, self.actions, self.classes, config)
+        self.latent = self.world.rssm.latent
+        self.order, self.explore = (parts.build(seam, config[seam]) for seam in ("order", "explore"))
+        self.discrete = self.behavior.actor.dist if self.classes else None
+        self.check()
+        self.to(self.device)
+        self.optim = parts.build("optim", config["optim"])
+        self.optim.setup(self.groups(), parts.build("clip", config["clip"]))
+        self.scales = self.loss_scales()
+
+    def check(self):
+        """Refuses combinations that make no sense, by name."""
+        value, imagination = self.behavior.replay_value, self.config["imagination"]
+        if value.scales and (imagination["last"] or imagination["drop_last"]):
+            raise UserError(
+                "replay_value.use ReplayValue needs an imagined return for every replayed step: "
+                "set --imagination.last 0 --imagination.drop_last 0, or --replay_value.use NoReplayValue."
+            )
+        if value.through_model and not self.order.keeps_graph:
+            raise UserError(
+                "replay_value.grad true sends a gradient into the world model, but order.use ModelFirst has updated it "
+                "by then: set --order.use Joint, or --replay_value.grad false."
+            )
+
+    def groups(self):
+        """Name -> parameters, disjoint; the slow critic is in none."""
+        modules = {"model": self.world, "actor": self.behavior.actor, "critic": self.behavior.critic}
+        return {name: list(module.parameters()) for name, module in modules.items()}
+
+    def loss_scales(self):
+        loss = self.config["loss"]
+        decoder = self.world.decoder
+        scales = {key: loss["rec"] for key in decoder.images + decoder.vectors}
+        clash = {"reward", "con", "actor", "critic", "kl", "dyn", "rep", "repval"} & set(scales)
+        if clash:
+            raise UserError(f"Observation keys {sorted(clash)} are names of losses: rename them in the environment.")
+        scales |= {"reward": loss["reward"], "con": loss["con"], "actor": loss["actor"], "critic": loss["critic"]}
+        return scales | self.world.kl.scales | self.behavior.replay_value.scales
+
+    def parameter_table(self):
+        """Module -> number of trained parameters."""
+        world, behavior = self.world, self.behavior
+        modules = {name: getattr(world, name) for name in ("encoder", "rssm", "decoder", "reward", "con")}
+        modules |= {"actor": behavior.actor, "critic": behavior.critic}
+        return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
+
+    # Acting
+
+    def initial(self, n):
+        """Acting state of n environments before their first record."""
+        state = self.world.rssm.initial(n, self.device)
+        return {
+            "deter": state.deter.detach(),
+            "stoch": state.stoch.detach(),
+            "action": torch.zeros(n, self.actions, device=self.device),
+        }
+
+    @torch.no_grad()
+    def act(self, record, state, mode="train", step=0):
+        """Record of (n, ...) arrays, acting state -> environment actions, arrays to store with the record, new state.
+
+        mode: train (sampled, with exploration noise) or eval (as `actor.eval` says). step: agent steps so far.
+        """
+        obs = self.tensors(record)
+        noise = self.latent.noise(len(obs["is_first"]), device=self.device)
+        latent, _ = self.world.rssm.filter(
+            State(state["deter"], state["stoch"]), state["action"], self.world.encoder(obs), obs["is_first"], noise
+        )
+        action = self.explore(self.policy(latent.feat, mode), self.discrete, mode, step)
+        action = action.masked_fill(obs["is_last"][:, None], 0.0)
+        extras = {"action": action.cpu().numpy()} | self.pack(latent)
+        return self.env_action(action), extras, {"deter": latent.deter, "stoch": latent.stoch, "action": action}
+
+    def policy(self, feat, mode):
+        """(n, F) -> (n, A)."""
+        actor = self.behavior.actor
+        out = actor(feat)
+        if mode == "eval" and self.config["actor"]["eval"] == "mode":
+            return actor.dist.mode(out)
+        return actor.dist.sample(out, actor.dist.noise(len(out), self.actions, device=self.device))
+
+    def env_action(self, action):
+        """(n, A) tensor -> what the environments take: (n, A) in [-1, 1], (n,) or (n, k) indices."""
+        if not self.classes:
+            return action.clamp(-1, 1).cpu().numpy()
+        index = torch.stack([part.argmax(-1) for part in action.split(self.classes, -1)], -1).cpu().numpy()
+        return index[:, 0] if len(self.classes) == 1 else index
+
+    def random(self, n):
+        """Uniform actions of n environments for the prefill, with arrays to store (zero latents)."""
+        shape = (n, self.actions)
+        if self.classes:
+            action = self.discrete.sample(torch.zeros(shape), self.discrete.noise(*shape))
+        else:
+            action = torch.rand(shape) * 2 - 1
+        state = self.initial(n)
+        return self.env_action(action), {"action": action.numpy()} | self.pack(State(state["deter"], state["stoch"]))
+
+    def latent_spec(self):
+        """Latents that the replay keeps with each record: name -> (shape, dtype); {} without replay context."""
+        state = self.world.rssm.initial(1, self.device)
+        return {key: (x.shape[1:], x.dtype) for key, x in self.pack(state.detach()).items()}
+
+    def pack(self, state):
+        """Latent state -> arrays for the replay, half precision deter and compact stoch."""
+        if not self.config["replay"]["context"]:
+            return {}
+        return {"deter": state.deter.half().cpu().numpy(), "stoch": self.latent.pack(state.stoch).cpu().numpy()}
+
+    # Learning
+
+    def update(self, batch, step=0, noise=None):
+        """One training step on a batch of (B, T, ...) arrays -> metrics (scalar tensors), latents for the replay.
+
+        noise: randomness to use instead of fresh samples, for tests.
+        """
+        batch = self.tensors(batch)
+        noise = noise or self.noise(*batch["reward"].shape)
+        losses, states, stats = self.order(self, batch, step, noise)
+        self.behavior.slow.update(self.behavior.critic)
+        metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
+        return metrics | stats, self.pack(states.detach())
+
+    def noise(self, batch, length):
+        """Randomness of one update."""
+        starts = self.behavior.starts(torch.empty(batch, length)).numel()
+        post = self.latent.noise(length, batch, device=self.device)
+        return {"post": post} | self.behavior.noise(self.latent, starts, self.device)
+
+    def model_losses(self, batch, noise):
+        return self.world.loss(batch, noise["post"], self.context(batch))
+
+    def behavior_losses(self, states, batch, step, noise):
+        return self.behavior.losses(self.world, states, batch, step, noise)
+
+    def context(self, batch):
+        """State before the first step of the batch, from latents stored in the replay; None without them."""
+        if "context_deter" not in batch:
+            return None
+        return State(batch["context_deter"].float(), self.latent.unpack(batch["context_stoch"]))
+
+    def step(self, losses):
+        """Scales the mean losses, differentiates and updates. Returns gradient norms."""
+        scaled = {name: self.scales[name] * loss.mean() for name, loss in losses.items()}
+        trains = {name: self.groups_of(name) for name in losses}
+        leaky = [name for name in ("actor",) if name in losses and self.behavior.grad.through_model]
+        norms = self.optim.step(scaled, trains, leaky)
+        return {f"grad/{name}": norm for name, norm in norms.items()}
+
+    def groups_of(self, loss):
+        if loss == "repval":
+            return ("critic", "model") if self.behavior.replay_value.through_model else ("critic",)
+        return self.trains.get(loss, ("model",))
+
+    def report(self, batch, context=5):
+        """Open-loop predictions after `context` steps: key -> (truth, model), images in [0, 1] (B, T, H, W, C)."""
+        batch = self.tensors(batch)
+        size, length = batch["reward"].shape
+        noise = self.latent.noise(length, size, device=self.device)
+        models = self.world.open_loop(batch, noise[:context], noise[context:], context)
+        decoder = self.world.decoder
+        truth = lambda key: batch[key].float() / 255 if key in decoder.images else batch[key].float()
+        return {key: (truth(key).cpu().numpy(), model.cpu().numpy()) for key, model in models.items()}
+
+    def tensors(self, arrays):
+        """Arrays -> tensors on the device; flags become bool, rewards float."""
+        tensor = lambda x: torch.as_tensor(np.asarray(x)).to(self.device, non_blocking=True)
+        return {key: tensor(x).bool() if key in FLAGS else tensor(x) for key, x in arrays.items() if key != "log"}

@@ -1,0 +1,115 @@
+"""Learning to act in imagination: actor, critic and the losses of both.
+
+N = B T imagined trajectories of H steps; sequences hold H+1 states, the replayed start included.
+"""
+
+import torch
+from torch import nn
+
+from common import parts
+from common.heads import Head
+from common.nets import MLP, Linear, Style
+from common.schedule import schedule
+
+
+class Actor(nn.Module):
+    """(..., F) -> outputs of the action distribution (..., sum of widths), one linear layer for each statistic."""
+
+    def __init__(self, feat, actions, dist, style: Style, *, layers, units, outscale):
+        super().__init__()
+        self.dist, self.actions = dist, actions
+        self.net = MLP(feat, style, layers=layers, units=units)
+        self.outs = nn.ModuleList(Linear(self.net.size, w, style.init, outscale) for w in dist.widths(actions))
+
+    def forward(self, feat):
+        hidden = self.net(feat)
+        return torch.cat([out(hidden) for out in self.outs], -1)
+
+
+class Behavior(nn.Module):
+    """Actor and critic with everything that decides how they learn.
+
+    The gradient part says whether imagination needs a graph; without it the roll-out is done without autograd and actor
+    and critic are evaluated once on all states.
+    """
+
+    def __init__(self, feat, actions, classes, config):
+        """classes: sizes of the discrete action dimensions, empty for continuous actions."""
+        super().__init__()
+        style, mlp, self.discount = Style(**config["net"]), config["mlp"], config["discount"]
+        kind = "disc" if classes else "cont"
+        build = lambda seam, *args: parts.build(seam, config[seam], *args)
+        dist = build("policy_disc", classes) if classes else build("policy_cont")
+        self.imagination, self.entropy = config["imagination"], config["actor"]["entropy"]
+        self.actor = Actor(feat, actions, dist, style, **mlp["actor"], outscale=config["actor"]["outscale"])
+        self.critic = Head(feat, build("critic"), style, **mlp["critic"])
+        self.slow, self.returns, self.grad = build("slow"), build("returns"), build(f"grad_{kind}")
+        self.advantage, self.reward_norm, self.replay_value = (
+            build(seam) for seam in ("advantage", "reward_norm", "replay_value")
+        )
+        self.slow.setup(self.critic)
+
+    def starts(self, x):
+        """(B, T, ...) -> (N, ...): the replayed steps from which imagination starts."""
+        last = self.imagination["last"]
+        x = x[:, : x.shape[1] - self.imagination["drop_last"]]
+        return (x[:, -last:] if last else x).flatten(0, 1)
+
+    def noise(self, latent, starts, device=None):
+        """Randomness of one imagination of `starts` trajectories."""
+        shape = self.imagination["horizon"], starts
+        return {
+            "img": latent.noise(*shape, device=device),
+            "act": self.actor.dist.noise(*shape, self.actor.actions, device=device),
+            "entropy": None,
+        }
+
+    def imagine(self, world, start, noise):
+        """Start states (N,) -> states (N, H+1), actions (N, H, A). The policy never sends gradients into its input."""
+        policy = lambda feat, t: self.actor.dist.sample(self.actor(feat.detach()), noise["act"][t])
+        return world.rssm.imagine(start, policy, noise["img"])
+
+    def losses(self, world, states, batch, step, noise=None):
+        """Replayed states (B, T) -> losses by name, statistics. Actor and critic losses are (N, L)."""
+        start, terminal = states.detach().apply(self.starts), self.starts(batch["is_terminal"])
+        noise = noise or self.noise(world.rssm.latent, len(terminal), terminal.device)
+        with torch.set_grad_enabled(self.grad.through_model):
+            imagined, action = self.imagine(world, start, noise)
+            feat = imagined.feat
+            reward = self.reward_norm(world.reward.pred(feat))
+            con = world.con.pred(feat)
+            first = self.returns.first_con(con[:, 0], world.con, terminal, self.discount)
+            con = torch.cat([first[:, None], con[:, 1:]], 1)
+            value = self.slow.target(self.critic, feat)
+            targets = self.returns(reward, value, con, world.con.outside)
+        feat = feat.detach()
+        losses, stats = self.actor_loss(feat, action, value, targets, step, noise["entropy"])
+        losses["critic"] = targets.critic_weight * self.critic_loss(feat[:, targets.critic], targets.critic_ret)
+        losses |= self.replay_value(self, states, batch, targets.ret)
+        return losses, stats | statistics(reward, value, con, targets.ret)
+
+    def critic_loss(self, feat, target):
+        """(..., F), (...) -> (...), the slow critic's part included."""
+        out = self.critic(feat)
+        return self.critic.dist.loss(out, target.detach()) + self.slow.regularize(self.critic, out, feat)
+
+    def actor_loss(self, feat, action, value, targets, step, noise):
+        dist, at = self.actor.dist, targets.actor
+        out, action = self.actor(feat[:, at]), action[:, at]
+        logp = dist.log_prob(out, action.detach() if self.grad.stop_action else action)
+        ret, baseline, scale = targets.actor_ret, value[:, at], schedule(self.entropy, step)
+        self.advantage.update(ret.detach(), (ret - baseline).detach())
+        gain = self.grad(self.advantage, ret, baseline, logp, step)
+        entropy = dist.entropy(out, noise) if scale else -logp.detach()
+        loss = -targets.actor_weight * (gain + scale * entropy)
+        low, high = dist.entropy_range(self.actor.actions)
+        mean = entropy.detach().mean()
+        return {"actor": loss}, {"train/entropy": mean, "train/randomness": (mean - low) / (high - low)}
+
+
+@torch.no_grad()
+def statistics(reward, value, con, ret):
+    """Averages over the imagined sequences."""
+    means = {"reward": reward, "value": value, "continue": con, "return": ret}
+    stats = {f"train/{name}": x.mean() for name, x in means.items()}
+    return stats | {"train/return_std": ret.std(), "train/return_max": ret.max(), "train/return_min": ret.min()}

@@ -1,0 +1,139 @@
+"""Configs: nested dicts resolved from layers, later ones winning.
+
+Layers: part defaults, the version's file, the environment's block, the version's block of that name, `--configs`
+blocks, flags. Values are typed by the default they replace; unknown keys stop with the nearest valid name.
+"""
+
+import copy
+import difflib
+import fnmatch
+import pathlib
+
+from ruamel.yaml import YAML, YAMLError
+
+from common import parts
+from common.errors import UserError
+from common.schedule import parse
+
+#: Numbers that may also be schedules of agent steps, such as "linear(0.1, 0, 2.5e6)".
+SCHEDULED = ("actor.entropy", "explore.amount", "grad_cont.mix", "grad_disc.mix")
+
+
+def read(path) -> dict:
+    """Reads a YAML 1.2 file safely. Raises UserError with the place of a syntax error."""
+    try:
+        return YAML(typ="safe", pure=True).load(pathlib.Path(path).read_text()) or {}
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+
+
+def write(path, config: dict):
+    """Writes a config so that `read` gives it back."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False
+    with open(path, "w") as file:
+        yaml.dump(config, file)
+
+
+def flatten(tree: dict, prefix="") -> dict:
+    """{'a': {'b': 1}} -> {'a.b': 1}."""
+    flat = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def resolve(recipe, defaults: dict, layers: list[dict]) -> dict:
+    """Recipe, the version file's defaults and further layers -> complete config.
+
+    A layer holds nested or dotted keys, globs such as "mlp.*.units" included. Replacing the part at a seam first
+    brings in the new part's own defaults. Raises UserError for unknown keys and values of the wrong type.
+    """
+    config = {seam: part_block(getattr(recipe, seam)) for seam in parts.PARTS}
+    config |= {key: copy.deepcopy(value) for key, value in defaults.items() if key not in parts.PARTS}
+    own = {key: value for key, value in defaults.items() if key in parts.PARTS}
+    for layer in (own, *layers):
+        apply(config, layer)
+    return config
+
+
+def part_block(cls) -> dict:
+    return {"use": cls.__name__} | copy.deepcopy(parts.options(cls))
+
+
+def apply(config: dict, layer: dict):
+    """Sets the keys of one layer in place; parts are chosen before their options."""
+    flat = flatten(layer)
+    for key in sorted(flat, key=lambda key: not key.endswith(".use")):
+        for name in matches(config, key):
+            assign(config, name, flat[key])
+
+
+def matches(config, key):
+    """Full names of the config keys that `key` means: itself, or all that a glob fits."""
+    names = flatten(config)
+    found = fnmatch.filter(names, key) if set(key) & set("*?[") else [key] * (key in names)
+    if not found:
+        raise UserError(unknown("key", key, names))
+    return found
+
+
+def unknown(kind, name, known) -> str:
+    """Message for an unknown name with the nearest valid ones."""
+    last = [k for k in known if k.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
+    near = difflib.get_close_matches(name, list(known), 3, 0.5) or last[:3]
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known)[:40])}."
+    return f"Unknown {kind} {name!r}. {hint}"
+
+
+def assign(config, key, value):
+    """Sets one existing key; `SEAM.use` swaps the part and its options."""
+    *path, last = key.split(".")
+    if last == "use" and path[0] in parts.PARTS:
+        if value != config[path[0]]["use"]:
+            config[path[0]] = part_block(parts.find(path[0], value))
+        return
+    node = config
+    for name in path:
+        node = node[name]
+    node[last] = cast(key, node[last], value)
+
+
+def cast(key, old, new):
+    """`new` as the type of `old`. Raises UserError when it is not one."""
+    if type(new) is type(old):
+        return check_text(key, new)
+    try:
+        return convert(key, old, new)
+    except (ValueError, OverflowError):
+        kind = "true or false" if isinstance(old, bool) else type(old).__name__
+        raise UserError(f"{key} expects {kind} (now {old!r}), got {new!r}.") from None
+
+
+def convert(key, old, new):
+    if isinstance(old, bool) or isinstance(new, bool):
+        if isinstance(old, bool) and str(new).lower() in ("true", "false"):
+            return str(new).lower() == "true"
+        raise ValueError
+    if isinstance(old, int):
+        if float(new) != int(float(new)):
+            raise ValueError
+        return int(float(new))
+    if key in SCHEDULED and isinstance(new, str) and "(" in new:
+        parse(new)
+        return new
+    if isinstance(old, float) or (key in SCHEDULED and isinstance(old, str)):
+        return float(new)
+    raise ValueError
+
+
+def check_text(key, value):
+    if key in SCHEDULED and isinstance(value, str):
+        parse(value)
+    return value
+
+
+def differences(one: dict, two: dict) -> dict:
+    """Flat key -> (value in one, value in two) where two configs differ; absent values are None."""
+    one, two = flatten(one), flatten(two)
+    return {key: (one.get(key), two.get(key)) for key in {**one, **two} if one.get(key) != two.get(key)}

@@ -1,0 +1,119 @@
+"""Encoder and decoder of observations: any number of images and vectors.
+
+Images are uint8 (..., H, W, C) and are joined on channels, vectors are float (..., n) or scalars (...) and are joined
+on the last axis, both in sorted order of their keys.
+"""
+
+import math
+import re
+
+import torch
+from torch import nn
+
+from common.errors import UserError
+from common.nets import MLP, Linear, Style, symlog
+
+
+def split_keys(obs_space, pattern=".*", scalars=True):
+    """Observation space -> sorted image keys, sorted vector keys that match `pattern` fully.
+
+    `scalars=False` leaves out observations without an axis (as V2 officially does).
+    """
+    keys = [key for key in sorted(obs_space.spaces) if re.fullmatch(pattern, key)]
+    axes = {key: len(obs_space[key].shape) for key in keys}
+    flat = (0, 1) if scalars else (1,)
+    return [key for key in keys if axes[key] == 3], [key for key in keys if axes[key] in flat]
+
+
+def image_size(obs_space, images):
+    """Common (H, W) of the images. Raises UserError when they differ."""
+    sizes = {tuple(obs_space[key].shape[:2]) for key in images}
+    if len(sizes) > 1:
+        shapes = {key: obs_space[key].shape for key in images}
+        raise UserError(f"All images must have one size, got {shapes}. Resize them with --env.size, or select keys.")
+    return sizes.pop()
+
+
+class Encoder(nn.Module):
+    """Observations -> embedding (..., E) = [vector features, image features]."""
+
+    def __init__(self, obs_space, conv, style: Style, *, layers, units, symlog=False, keys=".*", scalars=True):
+        super().__init__()
+        self.images, self.vectors = split_keys(obs_space, keys, scalars)
+        if not self.images and not self.vectors:
+            raise UserError(f"encoder.keys {keys!r} matches none of the observations {sorted(obs_space.spaces)}.")
+        self.symlog, self.size = symlog, 0
+        self.axes = {key: len(obs_space[key].shape) for key in self.vectors}
+        if self.vectors:
+            width = sum(math.prod(obs_space[key].shape) for key in self.vectors)
+            self.mlp = MLP(width, style, layers=layers, units=units)
+            self.size += self.mlp.size
+        if self.images:
+            size, channels = image_size(obs_space, self.images), sum(obs_space[key].shape[2] for key in self.images)
+            conv.check(size)
+            self.cnn = conv.encoder(channels, size, style)
+            self.size += self.cnn.size
+
+    def forward(self, obs):
+        outs = []
+        if self.vectors:
+            vector = torch.cat([flat_vector(obs[key], self.axes[key]) for key in self.vectors], -1)
+            outs.append(self.mlp(symlog(vector) if self.symlog else vector))
+        if self.images:
+            image = torch.cat([obs[key] for key in self.images], -1)
+            lead = image.shape[:-3]
+            pixels = image.reshape(-1, *image.shape[-3:]).permute(0, 3, 1, 2).float() / 255 - 0.5
+            outs.append(self.cnn(pixels).unflatten(0, lead))
+        return torch.cat(outs, -1)
+
+
+def flat_vector(value, axes):
+    """Vectors (..., n) of one axis or scalars (...) of none -> (..., n), float."""
+    return value.float() if axes else value.float()[..., None]
+
+
+class Decoder(nn.Module):
+    """States -> one reconstruction loss per observation key."""
+
+    def __init__(
+        self, obs_space, deter, stoch, conv, image, vector, style: Style, *, layers, units, keys=".*", scalars=True
+    ):
+        super().__init__()
+        self.images, self.vectors = split_keys(obs_space, keys, scalars)
+        self.image, self.vector = image, vector
+        self.shapes = {key: obs_space[key].shape for key in self.images + self.vectors}
+        if self.vectors:
+            self.mlp = MLP(deter + stoch, style, layers=layers, units=units)
+            width = lambda key: math.prod(self.shapes[key])
+            linear = lambda key: Linear(self.mlp.size, width(key), style.init, vector.outscale)
+            self.linears = nn.ModuleDict({key.replace(".", "_"): linear(key) for key in self.vectors})
+        if self.images:
+            size, channels = image_size(obs_space, self.images), [self.shapes[key][2] for key in self.images]
+            conv.check(size)
+            self.cnn = conv.decoder(sum(channels), size, deter, stoch, units, style)
+
+    def forward(self, states):
+        """states (..., D), (..., Z) -> raw outputs by key: images (..., H, W, C), vectors (..., n)."""
+        outs = {}
+        if self.images:
+            lead = states.deter.shape[:-1]
+            flat = states.apply(lambda x: x.flatten(0, -2))
+            pixels = self.cnn(*flat).permute(0, 2, 3, 1).unflatten(0, lead)
+            channels = [self.shapes[key][2] for key in self.images]
+            outs |= dict(zip(self.images, pixels.split(channels, -1), strict=True))
+        if self.vectors:
+            hidden = self.mlp(states.feat)
+            outs |= {key: self.linears[key.replace(".", "_")](hidden) for key in self.vectors}
+        return outs
+
+    def losses(self, states, obs):
+        """Reconstruction losses by key, (...) each: summed over pixels and vector dimensions."""
+        target = lambda key: flat_vector(obs[key], len(self.shapes[key]))
+        return {
+            key: self.image.loss(out, obs[key]) if key in self.images else self.vector.loss(out, target(key)).sum(-1)
+            for key, out in self(states).items()
+        }
+
+    def predict(self, states):
+        """Reconstructions by key: images in [0, 1] (..., H, W, C), vectors (..., n)."""
+        return {k: (self.image if k in self.images else self.vector).pred(out) for k, out in self(states).items()}

@@ -1,0 +1,184 @@
+"""Layers shared by all networks, and the style (activation, norm, initialisation) they are built in.
+
+Order everywhere: linear or convolution, then norm, then activation. Images travel as (N, C, H, W) tensors that are
+channels-last in memory, so that the norms see channels on the last axis for free.
+"""
+
+import dataclasses
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common.errors import UserError
+
+ACTS = {"elu": F.elu, "relu": F.relu, "silu": F.silu, "swish": F.silu, "tanh": torch.tanh, "none": lambda x: x}
+INITS = ("glorot", "fan_in", "fan_avg")
+
+
+def symlog(x):
+    """sign(x) ln(1 + |x|), elementwise."""
+    return x.sign() * x.abs().log1p()
+
+
+def symexp(x):
+    """sign(x) (exp(|x|) - 1), elementwise; the inverse of `symlog`."""
+    return x.sign() * x.abs().expm1()
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """How layers look: one value for all networks of an agent.
+
+    act, conv_act: names in ACTS. norm: none, layer or rms, with its eps. init: glorot (uniform, Keras), fan_in or
+    fan_avg (truncated normal, V3 and V3-2023). bias: keep the bias where a norm follows.
+    """
+
+    act: str = "elu"
+    conv_act: str = "elu"
+    norm: str = "none"
+    eps: float = 1e-3
+    init: str = "glorot"
+    bias: bool = True
+
+    def __post_init__(self):
+        check_choice("net.act", self.act, ACTS)
+        check_choice("net.conv_act", self.conv_act, ACTS)
+        check_choice("net.norm", self.norm, NORMS)
+        check_choice("net.init", self.init, INITS)
+
+    @property
+    def inner_bias(self) -> bool:
+        """Whether a layer that is followed by this style's norm has a bias."""
+        return self.bias or self.norm == "none"
+
+    def make_norm(self, size: int) -> nn.Module:
+        return NORMS[self.norm](size, self.eps)
+
+
+def check_choice(key, value, choices):
+    """Raises UserError with the key and the valid choices."""
+    if value not in choices:
+        raise UserError(f"{key} must be one of {', '.join(choices)}, got {value!r}.")
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + eps) * scale over the last axis, in float32."""
+
+    def __init__(self, size, eps=1e-4):
+        super().__init__()
+        self.eps, self.scale = eps, nn.Parameter(torch.ones(size))
+
+    def forward(self, x):
+        return F.rms_norm(x.float(), self.scale.shape, self.scale, self.eps).to(x.dtype)
+
+
+class LayerNorm(nn.Module):
+    """Layer norm with scale and shift over the last axis, in float32."""
+
+    def __init__(self, size, eps=1e-3):
+        super().__init__()
+        self.eps = eps
+        self.scale, self.shift = nn.Parameter(torch.ones(size)), nn.Parameter(torch.zeros(size))
+
+    def forward(self, x):
+        return F.layer_norm(x.float(), self.scale.shape, self.scale, self.shift, self.eps).to(x.dtype)
+
+
+NORMS = {"none": lambda size, eps: nn.Identity(), "layer": LayerNorm, "rms": RMSNorm}
+
+
+@torch.no_grad()
+def init_weight(weight, fan_in, fan_out, init="glorot", outscale=1.0):
+    """Fills a kernel in place. `outscale` scales the values; with fan_avg it scales the variance (as officially)."""
+    if init == "glorot":
+        bound = outscale * math.sqrt(6 / (fan_in + fan_out))
+        return weight.uniform_(-bound, bound)
+    if init == "fan_in":
+        std = 1.1368 * math.sqrt(1 / fan_in)
+        return nn.init.trunc_normal_(weight, 0.0, std, -2 * std, 2 * std).mul_(outscale)
+    std = math.sqrt(max(outscale, 1e-30) / ((fan_in + fan_out) / 2)) / 0.87962566
+    return nn.init.trunc_normal_(weight, 0.0, std, -2 * std, 2 * std).mul_(float(outscale > 0))
+
+
+class Linear(nn.Linear):
+    """Linear layer with the style's initialisation and a zero bias."""
+
+    def __init__(self, inp, out, init="glorot", outscale=1.0, bias=True):
+        super().__init__(inp, out, bias)
+        init_weight(self.weight, inp, out, init, outscale)
+        if bias:
+            nn.init.zeros_(self.bias)
+
+
+class BlockLinear(nn.Module):
+    """Block-diagonal linear layer: contiguous groups of the input features, one matrix each.
+
+    weight: (blocks, inp / blocks, out / blocks). Takes (..., inp) or, already grouped, (..., blocks, inp / blocks).
+    The fan-in of its initialisation is the full input width (official V3).
+    """
+
+    def __init__(self, inp, out, blocks, init="fan_in", bias=True):
+        super().__init__()
+        if inp % blocks or out % blocks:
+            raise UserError(f"Block layers need sizes divisible by {blocks} blocks, got {inp} -> {out}.")
+        self.blocks = blocks
+        self.weight = nn.Parameter(torch.empty(blocks, inp // blocks, out // blocks))
+        self.bias = nn.Parameter(torch.zeros(out)) if bias else None
+        init_weight(self.weight, inp, out, init)
+
+    def forward(self, x):
+        if x.shape[-1] != self.weight.shape[1] or x.shape[-2] != self.blocks:
+            x = x.unflatten(-1, (self.blocks, -1))
+        lead = x.shape[:-2]
+        out = torch.bmm(x.flatten(0, -3).transpose(0, 1), self.weight).transpose(0, 1).reshape(*lead, -1)
+        return out if self.bias is None else out + self.bias
+
+
+class Layer(nn.Module):
+    """Linear, norm, activation: (..., inp) -> (..., out)."""
+
+    def __init__(self, inp, out, style: Style):
+        super().__init__()
+        self.linear = Linear(inp, out, style.init, bias=style.inner_bias)
+        self.norm, self.act = style.make_norm(out), ACTS[style.act]
+
+    def forward(self, x):
+        return self.act(self.norm(self.linear(x)))
+
+
+class MLP(nn.Sequential):
+    """`layers` hidden layers of `units`: (..., inp) -> (..., self.size)."""
+
+    def __init__(self, inp, style: Style, *, layers: int, units: int):
+        super().__init__(*(Layer(units if i else inp, units, style) for i in range(layers)))
+        self.size = units if layers else inp
+
+
+def mlp_to(inp, out, style: Style, *, layers: int, units: int, outscale=1.0):
+    """Hidden layers and a linear output: (..., inp) -> (..., out)."""
+    hidden = MLP(inp, style, layers=layers, units=units)
+    return nn.Sequential(hidden, Linear(hidden.size, out, style.init, outscale))
+
+
+class ChannelNorm(nn.Module):
+    """The style's norm over the channels of (N, C, H, W), then the convolution activation."""
+
+    def __init__(self, channels, style: Style):
+        super().__init__()
+        self.norm, self.act = style.make_norm(channels), ACTS[style.conv_act]
+
+    def forward(self, x):
+        if not isinstance(self.norm, nn.Identity):
+            x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.act(x)
+
+
+def conv(inp, out, kernel, stride=1, padding=0, *, style: Style, bias=True, transpose=False):
+    """A (transposed) convolution with the style's initialisation and a zero bias."""
+    module = (nn.ConvTranspose2d if transpose else nn.Conv2d)(inp, out, kernel, stride, padding, bias=bias)
+    init_weight(module.weight, inp * kernel**2, out * kernel**2, style.init)
+    if bias:
+        nn.init.zeros_(module.bias)
+    return module.to(memory_format=torch.channels_last)

@@ -1,0 +1,148 @@
+"""Train, evaluate and compare DreamerV1, V2 and V3.
+
+python dreamer.py [COMMAND] [--algo v1|v2|v3|v3-2023] [--configs BLOCK ...] [--task SUITE_NAME] [--logdir DIR]
+                  [--features NAME=ALGO ...] [--any.key VALUE ...] [--debug]
+"""
+
+import importlib
+import pathlib
+import sys
+
+from common import config as configs
+from common import features
+from common.errors import UserError
+
+FOLDER = pathlib.Path(__file__).parent / "configs"
+
+#: Version -> module of its recipe, file of its numbers.
+ALGOS = {
+    "v1": ("dreamer_v1.agent", "dreamer_v1.yaml"),
+    "v2": ("dreamer_v2.agent", "dreamer_v2.yaml"),
+    "v3": ("dreamer_v3.agent", "dreamer_v3.yaml"),
+    "v3-2023": ("dreamer_v3.agent_2023", "dreamer_v3_2023.yaml"),
+}
+DEFAULT_ALGO = "v3"
+
+#: Command -> function that takes the resolved config.
+COMMANDS = {"train": "common.run.train:train", "eval": "common.run.eval:evaluate"}
+
+#: Task prefix -> environment block used when --configs names none.
+BLOCKS = {"dmc": "dmc_proprio", "atari": "atari", "atari100k": "atari100k", "crafter": "crafter"}
+
+
+def recipe(algo: str):
+    """The parts of a version. Raises UserError for an unknown one."""
+    if algo not in ALGOS:
+        raise UserError(configs.unknown("version", algo, ALGOS))
+    return importlib.import_module(ALGOS[algo][0]).recipe
+
+
+def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
+    """Resolved config of a version with config blocks and flags (dotted keys) on top.
+
+    borrowed: feature -> version whose value it takes. Raises UserError for anything unknown.
+    """
+    parts, flags = recipe(algo), flags or {}
+    own, shared = configs.read(FOLDER / ALGOS[algo][1]), configs.read(FOLDER / "environments.yaml")
+    blocks = [block for block in blocks if block != "defaults"]
+    for block in blocks:
+        if block not in own and block not in shared:
+            raise UserError(configs.unknown(f"config block for {algo}", block, {**own, **shared}))
+    names = environment(flags.get("task", ""), blocks, shared)
+    layers = [layer[name] for name in names for layer in (shared, own) if name in layer]
+    for feature, source in (borrowed or {}).items():
+        layers.append(features.values(feature, load(source, [b for b in blocks if b in shared], task_only(flags))))
+    return configs.resolve(parts, own["defaults"], [*layers, flags])
+
+
+def task_only(flags):
+    return {key: value for key, value in flags.items() if key == "task"}
+
+
+def environment(task, blocks, shared):
+    """Blocks with the environment's in front, if the task tells it and no block does."""
+    guess = BLOCKS.get(str(task).split("_")[0])
+    named = any(block in shared for block in blocks)
+    return [guess, *blocks] if guess and not named else blocks
+
+
+def parse(argv):
+    """Arguments -> command, version or None, blocks, borrowed features, flags."""
+    command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
+    if command not in COMMANDS:
+        raise UserError(configs.unknown("command", command, COMMANDS))
+    groups = {}
+    for word in argv:
+        if word.startswith("--") and len(word) > 2:
+            key, _, value = word[2:].partition("=")
+            groups[key] = [value] if value else []
+        elif groups:
+            groups[list(groups)[-1]].append(word)
+        else:
+            raise UserError(f"Expected --key VALUE after the command, got {word!r}.")
+    algo, blocks = groups.pop("algo", None), groups.pop("configs", [])
+    borrowed = dict(pair.partition("=")[::2] for pair in groups.pop("features", []))
+    return command, one("algo", algo), blocks, borrowed, {key: one(key, values) for key, values in groups.items()}
+
+
+def one(key, values):
+    if values is None:
+        return None
+    if len(values) != 1:
+        raise UserError(f"--{key} takes one value, got {' '.join(values) or 'none'}.")
+    return values[0]
+
+
+def configure(command, algo, blocks, borrowed, flags) -> dict:
+    """The config a command runs with: from the logdir for `eval`, else from the version's files."""
+    if command == "eval":
+        return from_logdir(algo, blocks, borrowed, flags)
+    if algo is None:
+        print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {', '.join(a for a in ALGOS if a != DEFAULT_ALGO)}.")
+    return load(algo or DEFAULT_ALGO, blocks, flags, borrowed)
+
+
+def from_logdir(algo, blocks, borrowed, flags):
+    if "logdir" not in flags:
+        raise UserError("eval needs --logdir DIR, the folder of a training run.")
+    if algo or blocks or borrowed:
+        raise UserError("eval takes version and config from the run: leave --algo, --configs and --features away.")
+    path = pathlib.Path(flags["logdir"]).expanduser() / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist. Give the --logdir of a run that `python dreamer.py` has begun.")
+    config = configs.read(path)
+    configs.apply(config, flags)
+    return config
+
+
+def usage() -> str:
+    lines = [__doc__.strip(), "", f"Commands: {', '.join(COMMANDS)} (without one: train)", "Config blocks:"]
+    shared = configs.read(FOLDER / "environments.yaml")
+    lines.append(f"  environments: {', '.join(shared)}")
+    for algo, (_, file) in ALGOS.items():
+        lines.append(f"  {algo}: {', '.join(block for block in configs.read(FOLDER / file) if block not in shared)}")
+    lines += [f"Features: {', '.join(features.FEATURES)}", "Keys: configs/*.yaml lists every one with its value."]
+    return "\n".join(lines)
+
+
+def main(argv=None) -> int:
+    """Runs a command line. Returns the exit code: 0, or 2 after an error that the user can mend."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(argv):
+        print(usage())
+        return 0
+    try:
+        command, algo, blocks, borrowed, flags = parse([word for word in argv if word != "--debug"])
+        config = configure(command, algo, blocks, borrowed, flags)
+        module, function = COMMANDS[command].split(":")
+        getattr(importlib.import_module(module), function)(config)
+    except UserError as error:
+        if "--debug" in argv:
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

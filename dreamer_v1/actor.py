@@ -1,0 +1,107 @@
+"""Actor of V1: tanh-Normal actions, the gradient through the learned dynamics, exploration noise."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from common.distributions import normal_log_prob
+from common.schedule import schedule
+
+
+class TanhNormal:
+    """Tanh of a Normal: mean = scale tanh(m / scale), std = softplus(q + raw(init_std)) + min_std.
+
+    Mode and entropy come from `draws` samples, as in the official SampleDist (mode: the likeliest draw of each row).
+    Source: V1 `models.ActionDecoder`, `tools.TanhBijector`.
+    """
+
+    draws = 100
+
+    def __init__(self, *, init_std: float = 5.0, min_std: float = 1e-4, mean_scale: float = 5.0):
+        self.raw_init, self.min_std, self.mean_scale = math.log(math.expm1(init_std)), min_std, mean_scale
+
+    def widths(self, actions):
+        return (actions, actions)
+
+    def noise(self, *shape, device=None):
+        return torch.randn(*shape, device=device)
+
+    def stats(self, out):
+        mean, raw = out.float().chunk(2, -1)
+        mean = self.mean_scale * torch.tanh(mean / self.mean_scale)
+        return mean, F.softplus(raw + self.raw_init) + self.min_std
+
+    def sample(self, out, noise):
+        mean, std = self.stats(out)
+        return torch.tanh(mean + std * noise)
+
+    def log_prob(self, out, action):
+        """The inverse is clipped just inside (-1, 1), also for own samples (as officially)."""
+        limit = 1 - 2.0**-24
+        inside = torch.where(action.abs() <= 1.0, action.clamp(-limit, limit), action)
+        pre = torch.atanh(inside)
+        mean, std = self.stats(out)
+        return (normal_log_prob(mean, std, pre) - 2 * (math.log(2) - pre - F.softplus(-2 * pre))).sum(-1)
+
+    def draw(self, out, noise):
+        if noise is None:
+            noise = self.noise(self.draws, *out.shape[:-1], out.shape[-1] // 2, device=out.device)
+        sample = self.sample(out[None].expand(len(noise), *out.shape), noise)
+        return sample, self.log_prob(out[None], sample)
+
+    def entropy(self, out, noise=None):
+        return -self.draw(out, noise)[1].mean(0)
+
+    def mode(self, out, noise=None):
+        sample, logp = self.draw(out, noise)
+        best = logp.argmax(0)[None, ..., None].expand(1, *sample.shape[1:])
+        return sample.gather(0, best).squeeze(0)
+
+    def entropy_range(self, actions):
+        """Entropies of the uniform and of a nearly certain policy are not closed forms here: 0 to uniform."""
+        return 0.0, actions * math.log(2)
+
+
+class Dynamics:
+    """Returns are maximised by backpropagation through heads, dynamics and sampled actions.
+
+    `baseline` subtracts the value of the state first, gradient included (V3-2023).
+    """
+
+    through_model, stop_action = True, True
+
+    def __init__(self, *, baseline: bool = False):
+        self.baseline = baseline
+
+    def __call__(self, norm, ret, value, logp, step):
+        """ret, value, logp (N, L) -> objective (N, L)."""
+        return norm(ret - value if self.baseline else ret)
+
+
+class ActionNoise:
+    """Gaussian noise on continuous actions, clipped to [-1, 1]; epsilon-greedy for discrete ones.
+
+    amount: a number or a schedule of agent steps; halved every `decay` agent steps, at least `minimum`.
+    eval: the amount in evaluation.
+    """
+
+    def __init__(self, *, amount: float = 0.3, decay: float = 0.0, minimum: float = 0.0, eval: float = 0.0):
+        self.amount, self.decay, self.minimum, self.eval = amount, decay, minimum, eval
+
+    def level(self, mode, step):
+        if mode == "eval":
+            return self.eval
+        amount = schedule(self.amount, step) * (0.5 ** (step / self.decay) if self.decay else 1.0)
+        return max(amount, self.minimum)
+
+    def __call__(self, action, discrete, mode, step):
+        """(B, A) -> (B, A)."""
+        level = self.level(mode, step)
+        if not level:
+            return action
+        if not discrete:
+            return (action + level * torch.randn_like(action)).clamp(-1, 1)
+        uniform = discrete.sample(torch.zeros_like(action), discrete.noise(*action.shape, device=action.device))
+        chance = torch.rand(len(action), 1, device=action.device)
+        return torch.where(chance < level, uniform, action)

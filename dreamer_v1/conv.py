@@ -1,0 +1,63 @@
+"""Convolutions without padding (V1, also V2): 64x64 images only."""
+
+import itertools
+
+import torch
+from torch import nn
+
+from common.errors import UserError
+from common.nets import ChannelNorm, Linear, Style, conv
+
+
+class ValidConv:
+    """Four k4 s2 convolutions 64 -> 31 -> 14 -> 6 -> 2; decoder 1 -> 5 -> 13 -> 30 -> 64.
+
+    Source: official V1 `models.ConvEncoder`, `ConvDecoder`; V2 `common/nets.py` `Encoder`, `Decoder`.
+    """
+
+    def __init__(self, *, depth: int = 32):
+        self.depth = depth
+
+    def check(self, size):
+        """Raises UserError for image sizes (H, W) that these convolutions cannot rebuild."""
+        if tuple(size) != (64, 64):
+            raise UserError(
+                f"conv.use ValidConv takes 64x64 images, got {size[0]}x{size[1]}. "
+                "Use --env.size 64, or --conv.use PoolConv."
+            )
+
+    def encoder(self, channels, size, style: Style):
+        """(N, C, 64, 64) -> (N, 32 depth), flattened in the order height, width, channel."""
+        return ValidEncoder(channels, self.depth, style)
+
+    def decoder(self, channels, size, deter, stoch, units, style: Style):
+        """Features (N, deter + stoch) -> (N, C, 64, 64) without output activation."""
+        return ValidDecoder(channels, deter + stoch, self.depth, style)
+
+
+class ValidEncoder(nn.Sequential):
+    def __init__(self, channels, depth, style):
+        widths = [channels, *(depth * 2**i for i in range(4))]
+        stages = []
+        for inp, out in itertools.pairwise(widths):
+            stages += [conv(inp, out, 4, 2, style=style, bias=style.inner_bias), ChannelNorm(out, style)]
+        super().__init__(*stages)
+        self.size = 4 * widths[-1]
+
+    def forward(self, image):
+        return super().forward(image).permute(0, 2, 3, 1).flatten(1)
+
+
+class ValidDecoder(nn.Module):
+    def __init__(self, channels, feat, depth, style):
+        super().__init__()
+        self.inp = Linear(feat, 32 * depth, style.init)
+        stages, inp = [], 32 * depth
+        for out, kernel in ((4 * depth, 5), (2 * depth, 5), (depth, 6)):
+            stages += [conv(inp, out, kernel, 2, style=style, bias=style.inner_bias, transpose=True)]
+            stages += [ChannelNorm(out, style)]
+            inp = out
+        self.stages = nn.Sequential(*stages, conv(inp, channels, 6, 2, style=style, transpose=True))
+
+    def forward(self, deter, stoch):
+        return self.stages(self.inp(torch.cat([deter, stoch], -1))[:, :, None, None])

@@ -1,0 +1,27 @@
+"""KL balancing: posterior and prior are pulled towards each other at different rates (V2, V3)."""
+
+from common.nets import check_choice
+from dreamer_v1.kl import free_nats
+
+
+class SplitKL:
+    """dyn max(KL(sg(post) || prior), free) + rep max(KL(post || sg(prior)), free).
+
+    V2 writes it as a scale beta and a balance alpha: dyn = alpha beta, rep = (1 - alpha) beta, free nats on the mean.
+    V3: dyn 1, rep 0.1, one free nat on each element. `forward` turns the direction around (an option of V2).
+    """
+
+    def __init__(
+        self, *, dyn: float = 1.0, rep: float = 0.1, free: float = 1.0, where: str = "element", forward: bool = False
+    ):
+        check_choice("kl.where", where, ("mean", "element"))
+        self.scales = {"dyn": dyn, "rep": rep}
+        self.free, self.where, self.forward = free, where, forward
+
+    def __call__(self, latent, post, prior):
+        """Parameters (B, T, P) each -> {"dyn": (B, T), "rep": (B, T)}, unscaled."""
+        kl = (lambda post, prior: latent.kl(prior, post)) if self.forward else latent.kl
+        return {
+            "dyn": free_nats(kl(post.detach(), prior), self.free, self.where),
+            "rep": free_nats(kl(post, prior.detach()), self.free, self.where),
+        }

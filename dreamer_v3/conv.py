@@ -1,0 +1,96 @@
+"""Convolutions of V3: k5 with max-pooling down and nearest-neighbour upsampling up, and a two-path decoder start.
+
+Source: official V3 `rssm.Encoder`, `rssm.Decoder`. `resample="stride"` is the paper's and the 2024 code's variant:
+an outer stage without resampling, then strided (transposed) convolutions.
+"""
+
+import torch.nn.functional as F
+from torch import nn
+
+from common.errors import UserError
+from common.nets import BlockLinear, ChannelNorm, Layer, Linear, Style, check_choice, conv
+
+KERNEL = 5
+
+
+class PoolConv:
+    """Four stages that halve the image; channels depth x (2, 3, 4, 4) (stride: depth x (1, 2, 3, 4, 4))."""
+
+    def __init__(self, *, depth: int = 64, resample: str = "pool", blocks: int = 8):
+        check_choice("conv.resample", resample, ("pool", "stride"))
+        self.blocks, self.resample = blocks, resample
+        mults = (2, 3, 4, 4) if resample == "pool" else (1, 2, 3, 4, 4)
+        self.widths = [depth * m for m in mults]
+
+    def check(self, size):
+        """Raises UserError for image sizes (H, W) that cannot be halved four times."""
+        if size[0] % 16 or size[1] % 16 or min(size) < 16:
+            raise UserError(
+                f"conv.use PoolConv takes image sides divisible by 16, got {size[0]}x{size[1]}. Use --env.size 64."
+            )
+
+    def encoder(self, channels, size, style: Style):
+        """(N, C, H, W) -> (N, H/16 * W/16 * 4 depth), flattened in the order height, width, channel."""
+        return PoolEncoder(channels, size, self.widths, self.resample, style)
+
+    def decoder(self, channels, size, deter, stoch, units, style: Style):
+        """deter (N, D), stoch (N, Z) -> (N, C, H, W) without output activation."""
+        return PoolDecoder(channels, size, deter, stoch, units, self, style)
+
+
+def same_pad(x):
+    """Padding of a k5 s2 convolution whose output is half the input (one before, two after, as in JAX)."""
+    return F.pad(x, (1, 2, 1, 2))
+
+
+class PoolEncoder(nn.Module):
+    def __init__(self, channels, size, widths, resample, style):
+        super().__init__()
+        self.pool = resample == "pool"
+        inputs = [channels, *widths[:-1]]
+        strides = [1 if self.pool or i == 0 else 2 for i in range(len(widths))]
+        self.convs = nn.ModuleList(
+            conv(i, o, KERNEL, s, KERNEL // 2 if s == 1 else 0, style=style, bias=style.inner_bias)
+            for i, o, s in zip(inputs, widths, strides, strict=True)
+        )
+        self.norms = nn.ModuleList(ChannelNorm(o, style) for o in widths)
+        self.size = size[0] // 16 * (size[1] // 16) * widths[-1]
+
+    def forward(self, image):
+        x = image
+        for layer, norm in zip(self.convs, self.norms, strict=True):
+            x = layer(x if layer.stride == (1, 1) else same_pad(x))
+            x = norm(F.max_pool2d(x, 2) if self.pool else x)
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class PoolDecoder(nn.Module):
+    def __init__(self, channels, size, deter, stoch, units, part, style):
+        super().__init__()
+        self.part, self.start = part, (size[0] // 16, size[1] // 16, part.widths[-1])
+        flat = self.start[0] * self.start[1] * self.start[2]
+        self.from_deter = BlockLinear(deter, flat, part.blocks, style.init)
+        self.from_stoch = nn.Sequential(Layer(stoch, 2 * units, style), Linear(2 * units, flat, style.init))
+        self.start_norm = ChannelNorm(self.start[2], style)
+        up = part.resample == "stride"
+        outs = part.widths[-2::-1]
+        self.convs = nn.ModuleList(
+            conv(i, o, KERNEL, 1 + up, 1 if up else 2, style=style, bias=style.inner_bias, transpose=up)
+            for i, o in zip([self.start[2], *outs[:-1]], outs, strict=True)
+        )
+        self.norms = nn.ModuleList(ChannelNorm(o, style) for o in outs)
+        self.out = conv(outs[-1], channels, KERNEL, 1, 2, style=style)
+
+    def forward(self, deter, stoch):
+        h, w, c = self.start
+        blocks = self.part.blocks
+        x = self.from_deter(deter).unflatten(-1, (blocks, h, w, c // blocks)).permute(0, 1, 4, 2, 3).flatten(1, 2)
+        x = self.start_norm(x + self.from_stoch(stoch).unflatten(-1, (h, w, c)).permute(0, 3, 1, 2))
+        for layer, norm in zip(self.convs, self.norms, strict=True):
+            x = norm(self.upsample(x, layer))
+        return self.out(F.interpolate(x, scale_factor=2) if self.part.resample == "pool" else x)
+
+    def upsample(self, x, layer):
+        if self.part.resample == "pool":
+            return layer(F.interpolate(x, scale_factor=2))
+        return layer(x)[..., :-1, :-1]

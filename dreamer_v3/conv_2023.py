@@ -1,0 +1,68 @@
+"""Convolutions of the first V3 (arXiv 2301.04104v1): k4 s2 with padding down to 4x4 and back.
+
+Source: official V3 of January 2023, `nets.ImageEncoderSimple`, `nets.ImageDecoderSimple`.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from common.errors import UserError
+from common.nets import ChannelNorm, Linear, Style, conv
+
+START = 4
+
+
+class StrideConv:
+    """Channels depth x (1, 2, 4, ...), one stage for each halving down to 4x4."""
+
+    def __init__(self, *, depth: int = 96):
+        self.depth = depth
+
+    def check(self, size):
+        """Raises UserError unless the image is square with a side of 4 x 2^n."""
+        stages = math.log2(size[0] / START)
+        if size[0] != size[1] or stages < 1 or stages != int(stages):
+            raise UserError(
+                f"conv.use StrideConv takes square images of 8, 16, 32, 64 ... pixels, got {size[0]}x{size[1]}. "
+                "Use --env.size 64."
+            )
+
+    def widths(self, size):
+        return [self.depth * 2**i for i in range(int(math.log2(size[0] / START)))]
+
+    def encoder(self, channels, size, style: Style):
+        """(N, C, H, W) -> (N, 4 * 4 * C'), flattened in the order height, width, channel."""
+        return StrideEncoder(channels, self.widths(size), style)
+
+    def decoder(self, channels, size, deter, stoch, units, style: Style):
+        """deter (N, D), stoch (N, Z) -> (N, C, H, W) without output activation."""
+        return StrideDecoder(channels, deter + stoch, self.widths(size), style)
+
+
+class StrideEncoder(nn.Sequential):
+    def __init__(self, channels, widths, style):
+        stages = []
+        for inp, out in zip([channels, *widths[:-1]], widths, strict=True):
+            stages += [conv(inp, out, 4, 2, 1, style=style, bias=style.inner_bias), ChannelNorm(out, style)]
+        super().__init__(*stages)
+        self.size = START**2 * widths[-1]
+
+    def forward(self, image):
+        return super().forward(image).permute(0, 2, 3, 1).flatten(1)
+
+
+class StrideDecoder(nn.Module):
+    def __init__(self, channels, feat, widths, style):
+        super().__init__()
+        self.inp = Linear(feat, START**2 * widths[-1], style.init)
+        stages = []
+        for inp, out in zip(widths[:0:-1], widths[-2::-1], strict=True):
+            up = conv(inp, out, 4, 2, 1, style=style, bias=style.inner_bias, transpose=True)
+            stages += [up, ChannelNorm(out, style)]
+        self.stages = nn.Sequential(*stages, conv(widths[0], channels, 4, 2, 1, style=style, transpose=True))
+
+    def forward(self, deter, stoch):
+        x = self.inp(torch.cat([deter, stoch], -1)).unflatten(-1, (START, START, -1))
+        return self.stages(x.permute(0, 3, 1, 2))

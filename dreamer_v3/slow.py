@@ -1,0 +1,31 @@
+"""Slow critic of V3."""
+
+import torch
+
+from common.slow import SlowCopy
+
+
+class SlowRegularizer(SlowCopy):
+    """The critic is pulled towards the prediction of its own moving average.
+
+    Values come from the critic itself; `target` takes them from the average instead (official `slowtar`, off).
+    rate: weight of the critic at each update; every: updates between them; scale: of the added loss.
+    Source: V3 `agent.imag_loss`, `utils.SlowModel`.
+    """
+
+    def __init__(self, *, rate: float = 0.02, every: int = 1, scale: float = 1.0, target: bool = False):
+        super().__init__()
+        self.rate, self.every, self.scale, self.from_slow = rate, every, scale, target
+
+    def target(self, critic, feat):
+        return (self.slow if self.from_slow else critic).pred(feat)
+
+    def regularize(self, critic, out, feat):
+        with torch.no_grad():
+            slow = self.slow.pred(feat)
+        return self.scale * critic.dist.loss(out, slow)
+
+    def update(self, critic):
+        if self.updates % self.every == 0:
+            self.follow(critic, self.rate)
+        self.updates += 1
