@@ -1,0 +1,152 @@
+"""Any Gymnasium environment, with normalised spaces and checked observations.
+
+Observations become a dict of uint8 images (H, W, C) and float32 vectors (n,) or scalars (); Discrete and MultiDiscrete
+are one-hot. Actions become Box(-1, 1, (A,)), Discrete or MultiDiscrete. An environment that does not keep
+to its own spaces raises here, with the key and what came.
+"""
+
+from collections.abc import Callable, Iterator
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from common.envs import images
+from common.errors import UserError
+
+RESERVED = {"action", "reward", "is_first", "is_last", "is_terminal", "prev_action", "log", "deter", "stoch", "index"}
+
+
+class Adapter(gymnasium.Wrapper):
+    """The environment with the hub's spaces; `size`, `gray` and `resize` shape its images.
+
+    Raises:
+        UserError: a space that is not supported, by name.
+    """
+
+    def __init__(self, env: gymnasium.Env, size: int = 0, gray: bool = False, resize: str = "area"):
+        super().__init__(env)
+        fit = lambda image: images.fit(image, size, gray, resize)
+        readers = {key: reader(space, key, fit) for key, space in leaves(env.observation_space)}
+        if not readers or RESERVED & set(readers):
+            raise UserError(f"Observation keys are {sorted(readers)}: at least one, and none of {sorted(RESERVED)}.")
+        self.convert = {key: convert for key, (_, convert) in readers.items()}
+        self.observation_space = spaces.Dict({key: space for key, (space, _) in readers.items()})
+        self.action_space, self.decode = action_reader(env.action_space)
+
+    def reset(self, *, seed=None, options=None):
+        obs, info = self.env.reset(seed=seed, options=options)
+        return self.observation(obs), info
+
+    def step(self, action):
+        obs, reward, terminated, truncated, info = self.env.step(self.decode(action))
+        reward = np.asarray(reward, np.float32).reshape(())
+        if not np.isfinite(reward):
+            raise ValueError(f"The reward is {reward}.")
+        return self.observation(obs), float(reward), bool(terminated), bool(truncated), info
+
+    def observation(self, obs):
+        """The raw observation as the dict of arrays that the spaces promise; raises if it breaks its own space."""
+        return {key: self.convert[key](value) for key, value in leaves(self.env.observation_space, obs)}
+
+
+def leaves(space: spaces.Space, obs=None, name: str = "") -> Iterator[tuple]:
+    """Walk a nested space: (key, subspace) pairs, or (key, value) pairs of an observation; leaves out empty arrays."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        children = dict(space.items() if isinstance(space, spaces.Dict) else enumerate(space))
+        if obs is not None and (len(obs) != len(children) or (isinstance(obs, dict) and set(obs) != set(children))):
+            raise ValueError(f"The observation has {list(obs)}, its space has {list(children)}.")
+        for key, child in children.items():
+            path = f"{name}_{key}" if name else str(key)
+            yield from leaves(child, None if obs is None else obs[key], path.replace("/", "_"))
+    elif space.shape is None or 0 not in space.shape:
+        picture = isinstance(space, spaces.Box) and images.is_picture(space)
+        yield name or ("image" if picture else "vector"), space if obs is None else obs
+
+
+def reader(space: spaces.Space, key: str, fit: Callable) -> tuple[spaces.Box, Callable]:
+    """The normalised Box of one observation, and the function that checks and converts a value for it."""
+    if isinstance(space, spaces.Discrete):
+        return _one_hot(np.array([space.n]), space.start, key)
+    if isinstance(space, spaces.MultiDiscrete):
+        return _one_hot(space.nvec.reshape(-1), space.start.reshape(-1), key)
+    if isinstance(space, spaces.Box) and images.is_picture(space):
+        return _image(space, key, fit)
+    if isinstance(space, spaces.Box | spaces.MultiBinary):
+        return _vector(space, key)
+    raise UserError(
+        f"Observation {key!r} is a {type(space).__name__} space, which no encoder reads. "
+        "Use Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of them."
+    )
+
+
+def action_reader(space: spaces.Space) -> tuple[spaces.Space, Callable]:
+    """The normalised action space, and the function from its actions to the environment's."""
+    if isinstance(space, spaces.Discrete):
+        return spaces.Discrete(int(space.n)), lambda action: int(action) + int(space.start)
+    if isinstance(space, spaces.MultiDiscrete):
+        plain = spaces.MultiDiscrete(space.nvec.reshape(-1))
+        return plain, lambda action: (np.reshape(action, space.shape) + space.start).astype(space.dtype)
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        return spaces.Box(-1, 1, (int(np.prod(space.shape)),), np.float32), _rescale(space)
+    kind = f"{type(space).__name__}({space.dtype})" if isinstance(space, spaces.Box) else type(space).__name__
+    raise UserError(f"The action space {kind} is not supported. Use a Box of floats, Discrete or MultiDiscrete.")
+
+
+def _rescale(space):
+    """[-1, 1] -> the bounds of each dimension; a dimension without two finite bounds passes through."""
+    bounded = np.isfinite(space.low) & np.isfinite(space.high)
+    low, high = (np.where(bounded, bound, 0).astype(np.float64) for bound in (space.low, space.high))
+
+    def decode(action):
+        action = np.reshape(action, space.shape).astype(np.float64)
+        scaled = low + (np.clip(action, -1, 1) + 1) / 2 * (high - low)
+        return np.where(bounded, scaled, action).astype(space.dtype)
+
+    return decode
+
+
+def _one_hot(sizes, start, key):
+    offsets = np.cumsum(sizes) - sizes
+
+    def convert(value):
+        index = np.asarray(value).reshape(-1) - start
+        if index.shape != sizes.shape or index.dtype.kind not in "iu" or (index < 0).any() or (index >= sizes).any():
+            raise ValueError(f"Observation {key!r} is {value!r}, its space has {sizes.tolist()} values from {start}.")
+        vector = np.zeros(sizes.sum(), np.float32)
+        vector[offsets + index] = 1
+        return vector
+
+    return spaces.Box(0, 1, (int(sizes.sum()),), np.float32), convert
+
+
+def _vector(space, key):
+    shape = (int(np.prod(space.shape)),) if space.shape else ()
+    low, high = (space.low.min(), space.high.max()) if isinstance(space, spaces.Box) else (0, 1)
+
+    def convert(value):
+        with np.errstate(over="ignore"):
+            return _finite(_checked(value, space, key).astype(np.float32), key).reshape(shape)
+
+    return spaces.Box(np.float32(low), np.float32(high), shape, np.float32), convert
+
+
+def _image(space, key, fit):
+    shape, convert = images.picture(space)
+    shape = fit(np.zeros(shape, np.uint8)).shape
+    return spaces.Box(0, 255, shape, np.uint8), lambda value: fit(convert(_finite(_checked(value, space, key), key)))
+
+
+def _checked(value, space, key):
+    value = np.asarray(value)
+    if value.shape != space.shape:
+        raise ValueError(f"Observation {key!r} has shape {value.shape}, its space says {space.shape}.")
+    if value.dtype.kind not in "biuf" or (value.dtype != space.dtype and space.dtype == np.uint8):
+        raise TypeError(f"Observation {key!r} has dtype {value.dtype}, its space says {space.dtype}.")
+    return value
+
+
+def _finite(value, key):
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise ValueError(f"Observation {key!r} is not finite: it has {value[~np.isfinite(value)][:3]}.")
+    return value

@@ -1,0 +1,111 @@
+"""Atari through ale-py: atari_<game> and atari100k_<game> (the same games; the protocol is in the config).
+
+One agent step is `repeat` frames with one action; the picture is the maximum of the last two, so that
+sprites drawn every other frame are seen.
+"""
+
+import difflib
+import importlib.metadata
+from collections import deque
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from common.envs import images
+from common.errors import UserError
+
+BROKEN = ("0.10.0", "0.10.1")  # actions have no effect or the wrong one
+ALIASES = {"james_bond": "jamesbond"}
+
+
+def make(name: str, config: dict) -> gymnasium.Env:
+    """One game with the protocol of the config.
+
+    Raises:
+        UserError: unknown game or option, or a release of ale-py that acts wrongly.
+    """
+    version = importlib.metadata.version("ale-py")
+    if version in BROKEN:
+        raise UserError(f"ale-py {version} ignores or confuses actions. Install another: pip install 'ale-py>=0.11'")
+    for key, choices in {"actions": ("full", "minimal"), "life_loss": ("ignore", "end")}.items():
+        if config[key] not in choices:
+            raise UserError(f"env.{key} must be one of {', '.join(choices)}, not {config[key]!r}.")
+    return Atari(_rom(ALIASES.get(name, name)), config)
+
+
+class Atari(gymnasium.Env):
+    """observation {"image": uint8 (size, size, 3 or 1)}, action Discrete(18) or the game's own subset.
+
+    Lost games are terminal, the time limit only with `timeout_terminal`; with `life_loss: end` so is a lost life.
+    """
+
+    def __init__(self, rom: str, config: dict):
+        self.rom, self.config = rom, config
+        self.ale = _emulator(config["sticky"])
+        self.ale.loadROM(rom)
+        minimal = config["actions"] == "minimal"
+        actions = self.ale.getMinimalActionSet() if minimal else self.ale.getLegalActionSet()
+        self.actions = [int(action.value) for action in actions]
+        self.screens: deque[np.ndarray] = deque(maxlen=2)
+        self.frame = self.lives = 0
+        self.action_space = spaces.Discrete(len(self.actions))
+        self.screens.append(self.ale.getScreenRGB())
+        self.observation_space = spaces.Dict({"image": spaces.Box(0, 255, self._observe()["image"].shape, np.uint8)})
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.ale.setInt("random_seed", int(self.np_random.integers(2**31)))
+        self.ale.loadROM(self.rom)  # the only way to reseed the sticky actions
+        self._no_ops()
+        self.frame, self.lives = 0, self.ale.lives()
+        self.screens.clear()
+        self.screens.append(self.ale.getScreenRGB())
+        return self._observe(), {}
+
+    def step(self, action):
+        total, lost, late = 0.0, False, False
+        for _ in range(self.config["repeat"]):
+            total += self.ale.act(self.actions[int(action)])  # ints: some releases confuse enums
+            self.screens.append(self.ale.getScreenRGB())
+            self.frame += 1
+            lost = self.ale.game_over(with_truncation=False) or self._life_lost()
+            late = 0 < self.config["time_limit"] <= self.frame
+            if lost or late:
+                break
+        terminated = lost or (late and self.config["timeout_terminal"])
+        return self._observe(), total, terminated, late and not terminated, {}
+
+    def _no_ops(self):
+        self.ale.reset_game()
+        for _ in range(self.np_random.integers(self.config["noops"] + 1)):
+            self.ale.act(0)
+            if self.ale.game_over(with_truncation=False):
+                self.ale.reset_game()
+
+    def _life_lost(self):
+        before, self.lives = self.lives, self.ale.lives()
+        return self.config["life_loss"] == "end" and self.lives < before
+
+    def _observe(self):
+        screen = np.maximum(self.screens[0], self.screens[-1])
+        return {"image": images.fit(screen, self.config["size"], self.config["gray"], self.config["resize"])}
+
+
+def _emulator(sticky):
+    from ale_py import ALEInterface, LoggerMode
+
+    ALEInterface.setLoggerMode(LoggerMode.Error)
+    ale = ALEInterface()
+    ale.setFloat("repeat_action_probability", float(sticky))
+    return ale
+
+
+def _rom(game):
+    from ale_py import roms
+
+    games = roms.get_all_rom_ids()
+    if game not in games:
+        near = [f"atari_{close}" for close in difflib.get_close_matches(game, games, n=3, cutoff=0.3)]
+        raise UserError(f"ale-py has no game {game!r}. Nearest: {', '.join(near or sorted(games)[:3])}.")
+    return str(roms.get_rom_path(game))

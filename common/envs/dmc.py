@@ -1,0 +1,147 @@
+"""DeepMind Control suite: dmc_<domain>_<task>, from states (`obs: vector`), pixels (`image`) or both.
+
+States never load a renderer. Pixels are drawn once per agent step, after the action repeat, by EGL or else OSMesa.
+"""
+
+import contextlib
+import difflib
+import functools
+import importlib
+import math
+import os
+import subprocess
+import sys
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from common.envs import images
+from common.envs.adapter import Adapter
+from common.envs.wrappers import Frames
+from common.errors import UserError
+
+ALIASES = {"cup": "ball_in_cup"}
+CAMERAS = {"quadruped": 2, "rodent": 4}  # all others: 0
+PROBE = "from dm_control import _render as r; c = r.Renderer(8, 8); c.make_current().__enter__(); c.free()"
+INSTALL = "apt-get install libegl1 libgl1 (or libosmesa6, then MUJOCO_GL=osmesa)"
+
+
+def make(name: str, config: dict) -> gymnasium.Env:
+    """The suite's environment <domain>_<task> with normalised spaces.
+
+    Raises:
+        UserError: unknown task, unknown `obs`, or no renderer where pixels are asked for.
+    """
+    if config["obs"] not in ("image", "vector", "both"):
+        raise UserError(f"env.obs must be image, vector or both, not {config['obs']!r}.")
+    pixels = config["obs"] != "vector"
+    suite = load_suite(renderer() if pixels else "disable")
+    domain, task = _split(name, suite.ALL_TASKS)
+    limit = config["time_limit"]
+    control = Control(suite.load(domain, task, {"time_limit": math.inf} if limit else None))
+    env = Adapter(Frames(control, config["repeat"], limit))
+    if not pixels:
+        return env
+    camera = CAMERAS.get(domain, 0) if config["camera"] == -1 else config["camera"]
+    return Pixels(env, control.env.physics, camera, config)
+
+
+class Control(gymnasium.Env):
+    """dm_control's interface as Gymnasium's, one frame per step; every reset with a seed reseeds the task."""
+
+    def __init__(self, env):
+        self.env = env
+        action = env.action_spec()
+        self.action_space = spaces.Box(action.minimum, action.maximum, dtype=action.dtype.type)
+        boxes = {key: spaces.Box(-np.inf, np.inf, spec.shape, float) for key, spec in env.observation_spec().items()}
+        self.observation_space = spaces.Dict(boxes)
+
+    def reset(self, *, seed=None, options=None):
+        if seed is not None:
+            self.env.task.random.seed(seed)
+        return self.env.reset().observation, {}
+
+    def step(self, action):
+        step = self.env.step(action)
+        terminated = step.last() and step.discount == 0
+        return step.observation, step.reward, terminated, step.last() and not terminated, {}
+
+    def close(self):
+        self.env.close()
+
+
+class Pixels(gymnasium.ObservationWrapper):
+    """Adds the key `image`, uint8 (size, size, C); `obs: image` keeps nothing else."""
+
+    def __init__(self, env, physics, camera, config):
+        super().__init__(env)
+        self.physics, self.camera = physics, camera
+        self.size, self.gray = config["size"] or 64, config["gray"]
+        self.states = config["obs"] == "both"
+        image = spaces.Box(0, 255, (self.size, self.size, 1 if self.gray else 3), np.uint8)
+        self.observation_space = spaces.Dict({**(env.observation_space if self.states else {}), "image": image})
+
+    def observation(self, observation):
+        frame = self.physics.render(self.size, self.size, camera_id=self.camera)
+        return {**(observation if self.states else {}), "image": images.fit(frame, 0, self.gray, "area")}
+
+
+def load_suite(backend: str):
+    """Import dm_control's suite with this OpenGL backend, also when it was imported with another one before."""
+    with _environment("MUJOCO_GL", backend):
+        from dm_control import _render, suite
+
+        if backend not in ("disable", _render.BACKEND):
+            importlib.reload(_render)
+    return suite
+
+
+@functools.cache
+def renderer() -> str:
+    """The OpenGL backend that works here: the one named by MUJOCO_GL, or the first of EGL and OSMesa.
+
+    It is tried in a child process, because a failed attempt cannot be undone in this one. The choice is left in
+    MUJOCO_GL, for worker processes.
+
+    Raises:
+        UserError: none works; names the packages to install.
+    """
+    asked = os.environ.get("MUJOCO_GL")
+    for backend in [asked] if asked else ["egl", "osmesa"]:
+        environment = {**os.environ, "MUJOCO_GL": backend}
+        probe = subprocess.run([sys.executable, "-c", PROBE], env=environment, capture_output=True, text=True)
+        if probe.returncode == 0:
+            if not asked and backend != "egl":
+                print(f"EGL does not work here: drawing with MUJOCO_GL={backend}.", file=sys.stderr)
+            os.environ["MUJOCO_GL"] = backend
+            return backend
+    reason = (probe.stderr.strip().splitlines() or ["no reason given"])[-1]
+    raise UserError(
+        f"dm_control cannot draw images with MUJOCO_GL={backend} ({reason}). "
+        f"Install a renderer: {INSTALL}; or train on states: --env.obs vector."
+    )
+
+
+@contextlib.contextmanager
+def _environment(name, value):
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+
+
+def _split(name, tasks):
+    """(domain, task) of walker_walk, ball_in_cup_catch or cup_catch."""
+    names = {f"{domain}_{task}": (domain, task) for domain, task in tasks}
+    names |= {
+        f"{alias}_{task}": (domain, task) for alias, full in ALIASES.items() for domain, task in tasks if domain == full
+    }
+    if name not in names:
+        near = [f"dmc_{close}" for close in difflib.get_close_matches(name, names, n=3, cutoff=0.3)]
+        raise UserError(f"dm_control has no task {name!r}. Nearest: {', '.join(near or sorted(names)[:3])}.")
+    return names[name]

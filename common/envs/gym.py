@@ -1,0 +1,36 @@
+"""Any registered Gymnasium environment: gym_<id>, for example gym_CartPole-v1 or gym_ALE/Pong-v5."""
+
+import difflib
+import importlib
+
+import gymnasium
+
+from common.envs.adapter import Adapter
+from common.envs.wrappers import Frames
+from common.errors import UserError
+
+
+def make(name: str, config: dict) -> gymnasium.Env:
+    """The registered environment with normalised spaces; `time_limit` replaces the registered one.
+
+    Raises:
+        UserError: unknown id, missing dependency, or a space that is not supported.
+    """
+    if name.startswith("ALE/"):
+        importlib.import_module("ale_py")  # registers them
+    try:
+        # -1 takes the registered limit away, None keeps it.
+        env = gymnasium.make(name, max_episode_steps=-1 if config["time_limit"] else None, disable_env_checker=True)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise UserError(f"Gymnasium's {name} needs another package: {error}") from error
+    except Exception as error:  # whatever the environment's own constructor raises
+        near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.3)
+        hint = f" Nearest: {', '.join(f'gym_{close}' for close in near)}." if near else ""
+        raise UserError(f"Gymnasium cannot make {name!r}: {type(error).__name__}: {error}{hint}") from error
+    return normalised(env, config)
+
+
+def normalised(env: gymnasium.Env, config: dict) -> gymnasium.Env:
+    """A raw Gymnasium environment with action repeat, time limit, and the hub's spaces."""
+    frames = Frames(env, config["repeat"], config["time_limit"])
+    return Adapter(frames, config["size"], config["gray"], config["resize"])

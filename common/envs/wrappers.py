@@ -1,0 +1,54 @@
+"""What every suite shares: action repeat, time limit, one seed per episode."""
+
+import gymnasium
+import numpy as np
+
+
+class Frames(gymnasium.Wrapper):
+    """Counts frames: each action lasts `repeat` of them, an episode at most `limit` (0 = no limit of ours).
+
+    Rewards of the repeated frames are summed; the repeat stops early when the episode ends.
+    """
+
+    def __init__(self, env: gymnasium.Env, repeat: int = 1, limit: int = 0):
+        super().__init__(env)
+        self.repeat, self.limit, self.frame = repeat, limit, 0
+
+    def reset(self, *, seed=None, options=None):
+        self.frame = 0
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action):
+        total = 0.0
+        for _ in range(self.repeat):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total += reward
+            self.frame += 1
+            truncated = truncated or 0 < self.limit <= self.frame
+            if terminated or truncated:
+                break
+        return obs, total, terminated, truncated, info
+
+
+class Seeded(gymnasium.Wrapper):
+    """Reseeds every episode from (seed, environment, episode), so that any episode can be played again.
+
+    `reset(options={"episode": k})` starts episode k; without it, episodes follow each other.
+    """
+
+    def __init__(self, env: gymnasium.Env, seed: int, index: int):
+        super().__init__(env)
+        self.seed, self.index, self.episode = seed, index, 0
+
+    def reset(self, *, seed=None, options=None):
+        options = dict(options or {})
+        episode = options.pop("episode", self.episode)
+        self.episode = episode + 1
+        if seed is None:
+            seed = episode_seed(self.seed, self.index, episode)
+        return self.env.reset(seed=seed, options=options or None)
+
+
+def episode_seed(seed: int, index: int, episode: int) -> int:
+    """A seed in [0, 2^31) that differs for every episode of every environment."""
+    return int(np.random.SeedSequence([seed, index, episode]).generate_state(1)[0] >> 1)
