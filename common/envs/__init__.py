@@ -1,0 +1,101 @@
+"""Environments by task name: one suite per file, all behind the same Gymnasium interface.
+
+    dmc_<domain>_<task>   DeepMind Control suite                       dmc_walker_walk, dmc_cup_catch
+    atari_<game>          Arcade Learning Environment                  atari_pong
+    atari100k_<game>      the same games; the protocol is in the config
+    gym_<id>              any registered Gymnasium environment         gym_CartPole-v1, gym_ALE/Pong-v5
+    <module>:<Class>      your own Gymnasium environment or factory    my_env:MyEnv, my.package:make
+    dummy[_<kind>]        built in, see dummy.py
+
+An observation is a dict: images are uint8 (H, W, C), everything else is float32 (n,) or ().
+An action is Box(-1, 1, (A,)), Discrete(n) or MultiDiscrete([...]).
+"""
+
+import difflib
+import importlib
+from functools import partial
+
+import gymnasium
+
+from common.envs.vector import Envs
+from common.envs.wrappers import Seeded
+from common.errors import UserError
+
+__all__ = ["DEFAULTS", "Envs", "make_env", "make_envs"]
+
+SUITES = {
+    "dmc": ("common.envs.dmc", "dm_control", "dmc_walker_walk"),
+    "atari": ("common.envs.atari", "ale-py", "atari_pong"),
+    "atari100k": ("common.envs.atari", "ale-py", "atari100k_pong"),
+    "gym": ("common.envs.gym", "gymnasium", "gym_CartPole-v1"),
+    "dummy": ("common.envs.dummy", "numpy", "dummy"),
+}
+
+DEFAULTS = {
+    "repeat": 1,  # frames per agent step, their rewards summed
+    "size": 64,  # side of an image; 0 keeps the environment's own size
+    "gray": False,  # one channel instead of three
+    "time_limit": 0,  # frames; 0 = the environment's own
+    "obs": "vector",  # dmc: image | vector | both
+    "camera": -1,  # dmc: -1 = the usual one of the domain
+    "sticky": 0.0,  # atari: probability that a frame repeats the previous action
+    "actions": "full",  # atari: full | minimal
+    "noops": 0,  # atari: at most this many no-ops after a reset
+    "resize": "area",  # area | bilinear
+    "life_loss": "ignore",  # atari: ignore | end
+    "timeout_terminal": False,  # atari: the time limit counts as a terminal state
+    "max_failures": 10,  # episodes an environment may break in a row before the run stops
+}
+
+
+def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) -> gymnasium.Env:
+    """One environment with normalised spaces; episode k is a function of (seed, index, k) and the actions.
+
+    Raises:
+        UserError: unknown task, missing package or renderer, a space that is not supported.
+    """
+    module, package, name = _suite(task)
+    try:
+        return Seeded(importlib.import_module(module).make(name, DEFAULTS | (env or {})), seed, index)
+    except ModuleNotFoundError as error:
+        raise UserError(f"Task {task!r} needs a package: pip install {package} ({error}).") from error
+
+
+def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str = "auto") -> Envs:
+    """`n` environments stepped together, in this process (`none`) or one worker process each (`process`).
+
+    `auto` takes processes for several environments with images: states are faster without. Workers are spawned, so a
+    script of your own that asks for them needs `if __name__ == "__main__":`.
+
+    Raises:
+        UserError: as `make_env`, or an unknown `parallel`.
+    """
+    if parallel not in ("auto", "none", "process"):
+        raise UserError(f"parallel must be auto, none or process, not {parallel!r}.")
+    config = DEFAULTS | (env or {})
+    probe = make_env(task, config, seed)
+    assert isinstance(probe.observation_space, gymnasium.spaces.Dict)
+    images = any(len(space.shape or ()) == 3 for space in probe.observation_space.values())
+    probe.close()
+    return Envs(
+        [partial(make_env, task, config, seed, index) for index in range(n)],
+        probe.observation_space,
+        probe.action_space,
+        processes=parallel == "process" or (parallel == "auto" and n > 1 and images),
+        repeat=config["repeat"],
+        max_failures=config["max_failures"],
+    )
+
+
+def _suite(task):
+    """(module of a task's suite, package it needs, the task's name inside the suite)."""
+    if ":" in task and not task.startswith("gym_"):
+        return "common.envs.custom", "gymnasium", task
+    prefix, _, name = task.partition("_")
+    if prefix not in SUITES:
+        near = difflib.get_close_matches(prefix, SUITES, n=1)
+        hint = f" Did you mean {'_'.join(filter(None, [near[0], name]))!r}?" if near else ""
+        examples = ", ".join(example for _, _, example in SUITES.values())
+        raise UserError(f"No suite has the task {task!r}.{hint} Examples: {examples}, my_module:MyEnv.")
+    module, package, _ = SUITES[prefix]
+    return module, package, name

@@ -1,0 +1,109 @@
+"""One environment on Gymnasium's vector interface, in this process (`Local`) or its own (`Worker`).
+
+Both are vector environments of size one with the same asynchronous calls (`reset_async`, `reset_wait`, `step_async`,
+`step_wait`, `stop`), so that each can fail, be stopped and be made again without the others noticing.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+import traceback
+from collections.abc import Callable
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+
+from common.errors import UserError
+
+
+class Guard(gymnasium.Env):
+    """Makes an environment when it is first reset, and reports whatever it raises as `info["failure"]`.
+
+    After a failure the environment is thrown away and the next reset makes a new one. Of the environment's own info
+    only the numbers named `log_...` or `log/...` pass.
+    """
+
+    def __init__(self, make: Callable[[], gymnasium.Env], observation_space, action_space):
+        self.make, self.env = make, None
+        self.observation_space, self.action_space = observation_space, action_space
+
+    def reset(self, *, seed=None, options=None):
+        try:
+            self.env = self.env or self.make()
+            obs, info = self.env.reset(seed=seed, options=options)
+        except UserError:
+            raise
+        except Exception:
+            return self._failed()
+        return obs, _numbers(info)
+
+    def step(self, action):
+        try:
+            obs, reward, terminated, truncated, info = self.env.step(action)
+        except Exception:
+            obs, info = self._failed()
+            return obs, 0.0, False, True, info
+        return obs, reward, terminated, truncated, _numbers(info)
+
+    def close(self):
+        if self.env is not None:
+            self.env.close()
+            self.env = None
+
+    def _failed(self):
+        info = {"failure": traceback.format_exc()}
+        with contextlib.suppress(Exception):
+            self.close()
+        self.env = None
+        blank = {key: np.zeros(space.shape, space.dtype) for key, space in self.observation_space.items()}
+        return blank, info
+
+
+def _numbers(info):
+    return {key: float(value) for key, value in info.items() if key.startswith(("log_", "log/"))}
+
+
+class Local(SyncVectorEnv):
+    """The environment in this process; the work is done when the answer is asked for."""
+
+    def __init__(self, guard: Callable[[], Guard]):
+        super().__init__([guard], autoreset_mode=AutoresetMode.DISABLED)
+
+    def reset_async(self, options=None):
+        self.reset_wait = functools.partial(self.reset, options=options)
+
+    def step_async(self, actions):
+        self.step_wait = functools.partial(self.step, actions)
+
+    def stop(self, grace: float = 0):
+        """Close the environment, whatever state it is in."""
+        with contextlib.suppress(Exception):
+            self.close()
+
+
+class Worker(AsyncVectorEnv):
+    """The environment in a fresh process, which ignores SIGINT so that Ctrl-C is this process's to handle."""
+
+    def __init__(self, guard: Callable[[], Guard]):
+        start = functools.partial(_start, guard, os.getpid())
+        super().__init__([start], context="spawn", shared_memory=False, autoreset_mode=AutoresetMode.DISABLED)
+
+    def _check_spaces(self):
+        """Nothing to compare: both sides were given the spaces. Not waiting here lets workers start side by side."""
+
+    def stop(self, grace: float = 5):
+        """Let the environment close itself for `grace` seconds, then end its process, whatever state it is in."""
+        if grace and self.parent_pipes[0] is not None:
+            with contextlib.suppress(OSError):
+                self.parent_pipes[0].send(("close", None))
+            self.processes[0].join(grace)
+        self._state = type(self._state).DEFAULT
+        self.close(terminate=True)
+
+
+def _start(guard, parent):
+    if os.getpid() != parent:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return guard()
