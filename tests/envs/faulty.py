@@ -1,0 +1,118 @@
+"""Environments that end, fail and remember in known ways. A worker process finds them by name."""
+
+import os
+import signal
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class Steady(gymnasium.Env):
+    """Observes (step, episode's random number, 0); reward = step; truncated after 6 steps."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time, self.number = 0, self.np_random.random()
+        return self.observe(), {}
+
+    def step(self, action):
+        self.time += 1
+        return self.observe(), float(self.time), False, self.time >= 6, {"log_time": self.time, "note": "hidden"}
+
+    def observe(self):
+        return np.array([self.time, self.number, 0], np.float32)
+
+
+class Faulty(Steady):
+    """Breaks at step 3: once if FAULT_ONCE names a file that is not there yet, else always."""
+
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        if self.time == 3 and self.due():
+            obs, reward = self.fault(obs, reward)
+        return obs, reward, *rest
+
+    def due(self):
+        mark = os.environ.get("FAULT_ONCE")
+        if mark:
+            try:
+                Path(mark).touch(exist_ok=False)
+            except FileExistsError:
+                return False
+        return True
+
+
+class Raises(Faulty):
+    def fault(self, obs, reward):
+        raise RuntimeError("the motor is on fire")
+
+
+class GivesNaN(Faulty):
+    def fault(self, obs, reward):
+        return np.full(3, np.nan, np.float32), reward
+
+
+class GivesNaNReward(Faulty):
+    def fault(self, obs, reward):
+        return obs, float("nan")
+
+
+class WrongShape(Faulty):
+    def fault(self, obs, reward):
+        return obs[:2], reward
+
+
+class WrongDtype(Faulty):
+    def fault(self, obs, reward):
+        return np.array(["a", "b", "c"]), reward
+
+
+class Dies(Faulty):
+    def fault(self, obs, reward):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class NeverResets(Steady):
+    def reset(self, *, seed=None, options=None):
+        raise OSError("no such simulator")
+
+
+class Forgetful(Steady):
+    """Does not obey its seed."""
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=int.from_bytes(os.urandom(4), "big"))
+
+
+class Ends(gymnasium.Env):
+    """Ends at frame 5, terminated or truncated or both as named by the subclass."""
+
+    observation_space = spaces.Discrete(100)
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+    terminated = truncated = False
+
+    def reset(self, *, seed=None, options=None):
+        self.time = 0
+        return 0, {}
+
+    def step(self, action):
+        self.time += 1
+        over = self.time == 5
+        return self.time, 1.0, over and self.terminated, over and self.truncated, {}
+
+
+class Terminates(Ends):
+    terminated = True
+
+
+class Truncates(Ends):
+    truncated = True
+
+
+class EndsBoth(Ends):
+    terminated = truncated = True

@@ -1,0 +1,183 @@
+"""Spaces: what each observation and action becomes, and what is refused."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from common.envs.adapter import Adapter, action_reader
+from common.envs.wrappers import Frames
+from common.errors import UserError
+
+
+class Shows(gymnasium.Env):
+    """Shows one value of one space."""
+
+    action_space = spaces.Discrete(2, start=3)
+
+    def __init__(self, space, value):
+        self.observation_space, self.value = space, value
+
+    def reset(self, *, seed=None, options=None):
+        return self.value, {}
+
+    def step(self, action):
+        return self.value, np.array([0.5]), False, False, {"action": action}
+
+
+def seen(space, value, **options):
+    env = Adapter(Shows(space, value), **options)
+    obs, _ = env.reset()
+    assert env.observation_space.contains({key: np.asarray(value) for key, value in obs.items()})
+    return obs
+
+
+def test_vectors_and_scalars():
+    space = spaces.Dict(
+        {
+            "position": spaces.Box(-1, 1, (2, 2), np.float64),
+            "height": spaces.Box(0, 2, (), np.float64),
+            "nothing": spaces.Box(0, 1, (0,)),
+            "arm/left": spaces.Tuple([spaces.MultiBinary(2), spaces.Discrete(3, start=-1)]),
+        }
+    )
+    value = {"position": np.eye(2), "height": 1.5, "nothing": np.zeros(0), "arm/left": ([1, 0], -1)}
+    obs = seen(space, value)
+    assert {key: value.tolist() for key, value in obs.items()} == {
+        "position": [1, 0, 0, 1],
+        "height": 1.5,
+        "arm_left_0": [1, 0],
+        "arm_left_1": [1, 0, 0],
+    }
+    assert obs["height"].shape == ()
+    assert {value.dtype for value in obs.values()} == {np.dtype(np.float32)}
+
+
+def test_multi_discrete_is_one_hot_per_part():
+    assert seen(spaces.MultiDiscrete([2, 3]), np.array([1, 2]))["vector"].tolist() == [0, 1, 0, 0, 1]
+
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        (spaces.Box(0, 255, (20, 24, 3), np.uint8), PICTURE),
+        (spaces.Box(0, 255, (3, 20, 24), np.uint8), PICTURE.transpose(2, 0, 1)),
+        (spaces.Box(0, 1, (20, 24, 3), np.float32), (PICTURE / 255).astype(np.float32)),
+        (spaces.Box(-1, 1, (3, 20, 24), np.float64), PICTURE.transpose(2, 0, 1) / 127.5 - 1),
+        (spaces.Box(0, 255, (20, 24, 3), np.float32), PICTURE.astype(np.float32)),
+    ],
+)
+def test_pictures_become_uint8_with_channels_last(space, value):
+    image = seen(space, value)["image"]
+    assert image.dtype == np.uint8
+    assert (image == PICTURE).all()
+
+
+def test_pictures_are_resized_and_grayed():
+    space = spaces.Box(0, 255, (20, 24, 3), np.uint8)
+    assert seen(space, PICTURE, size=10)["image"].shape == (10, 10, 3)
+    gray = seen(space, PICTURE, gray=True)["image"]
+    assert gray.shape == (20, 24, 1)
+    assert np.abs(gray[..., 0] - PICTURE @ [0.299, 0.587, 0.114]).max() < 1
+    stack = spaces.Box(0, 255, (4, 20, 24), np.uint8)
+    assert seen(stack, np.ones((4, 20, 24), np.uint8), size=10)["image"].shape == (10, 10, 4)
+    assert seen(spaces.Box(0, 255, (20, 24), np.uint8), PICTURE[..., 0])["image"].shape == (20, 24, 1)
+
+
+def test_small_grids_and_byte_vectors_are_vectors():
+    assert seen(spaces.Box(0, 255, (7, 7, 3), np.uint8), np.ones((7, 7, 3), np.uint8))["vector"].shape == (147,)
+    assert seen(spaces.Box(0, 255, (128,), np.uint8), np.ones(128, np.uint8))["vector"].shape == (128,)
+
+
+@pytest.mark.parametrize(
+    ("space", "value", "says"),
+    [
+        (spaces.Box(-1, 1, (3,)), np.zeros(2), "shape"),
+        (spaces.Box(-1, 1, (3,)), [0, 0, np.nan], "not finite"),
+        (spaces.Box(-1, 1, (3,)), [0, 0, 1e300], "not finite"),
+        (spaces.Box(-1, 1, (3,)), np.array([None] * 3), "dtype object"),
+        (spaces.Box(0, 255, (20, 20, 3), np.uint8), np.zeros((20, 20, 3)), "dtype float64"),
+        (spaces.Discrete(3), 3, "3 values|3\\] values"),
+        (spaces.Dict(a=spaces.Discrete(3), b=spaces.Discrete(2)), {"a": 1, "c": 0}, r"\['a', 'c'\]"),
+    ],
+)
+def test_observations_outside_their_space_raise(space, value, says):
+    with pytest.raises((ValueError, TypeError), match=says):
+        seen(space, value)
+
+
+@pytest.mark.parametrize("space", [spaces.Text(5), spaces.Sequence(spaces.Discrete(2))])
+def test_unsupported_spaces_are_refused_by_name(space):
+    with pytest.raises(UserError, match=type(space).__name__):
+        Adapter(Shows(space, None))
+    with pytest.raises(UserError, match=type(space).__name__):
+        action_reader(space)
+
+
+@pytest.mark.parametrize("space", [spaces.Dict(a=spaces.Discrete(2)), spaces.Box(0, 9, (2,), np.int64)])
+def test_unsupported_actions_are_refused_by_name(space):
+    with pytest.raises(UserError, match=type(space).__name__):
+        action_reader(space)
+
+
+def test_reserved_observation_keys_are_refused():
+    with pytest.raises(UserError, match="reward"):
+        Adapter(Shows(spaces.Dict(reward=spaces.Discrete(2)), None))
+
+
+def test_boxes_are_rescaled_where_bounded_and_passed_through_elsewhere():
+    low, high = np.array([[-2, -np.inf], [0, 5]]), np.array([[2, np.inf], [1, 9]])
+    space, decode = action_reader(spaces.Box(low, high, dtype=np.float64))
+    assert space == spaces.Box(-1, 1, (4,), np.float32)
+    assert decode(np.array([-1, -7, 0, 1], np.float32)).tolist() == [[-2, -7], [0.5, 9]]
+    assert decode(np.array([3, 7, -3, 0], np.float32)).tolist() == [[2, 7], [0, 7]]
+
+
+def test_discrete_actions_with_a_start():
+    env = Adapter(Shows(spaces.Discrete(2), 0))
+    env.reset()
+    _, reward, *_, info = env.step(np.int64(1))
+    assert info["action"] == 4
+    assert reward == 0.5
+    space, decode = action_reader(spaces.MultiDiscrete([2, 3], start=[1, 2]))
+    assert str(space) == "MultiDiscrete([2 3])"
+    assert decode(np.array([1, 2])).tolist() == [2, 4]
+
+
+class Counts(Shows):
+    def __init__(self):
+        super().__init__(spaces.Discrete(2), 0)
+        self.inner = self.time = 0
+
+    def reset(self, *, seed=None, options=None):
+        self.time = 0
+        return 0, {}
+
+    def step(self, action):
+        self.inner, self.time = self.inner + 1, self.time + 1
+        return 0, 1.0, self.time == 10, False, {}
+
+
+def test_action_repeat_counts_frames_over_episodes_and_stops_early():
+    env = Frames(Counts(), repeat=4)
+    for episode in range(1, 4):
+        env.reset()
+        rewards, over = [], False
+        while not over:
+            _, reward, over, truncated, _ = env.step(0)
+            rewards.append(reward)
+        assert rewards == [4, 4, 2]
+        assert not truncated
+        assert env.unwrapped.inner == 10 * episode
+
+
+def test_time_limit_counts_frames_and_is_not_terminal():
+    env = Frames(Counts(), repeat=4, limit=6)
+    env.reset()
+    assert env.step(0)[1:4] == (4, False, False)
+    assert env.step(0)[1:4] == (2, False, True)
+    env.reset()
+    assert env.step(0)[1:4] == (4, False, False)

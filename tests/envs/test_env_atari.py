@@ -1,0 +1,91 @@
+"""Atari: actions act, and every switch of the protocol does what it says."""
+
+import importlib.metadata
+
+import numpy as np
+import pytest
+
+from common.envs import make_env
+from common.errors import UserError
+
+
+def test_actions_have_different_effects():
+    def screen(action):
+        env = make_env("atari_pong", {"repeat": 4, "size": 0})
+        env.reset()
+        for _ in range(20):
+            env.step(0)
+        for _ in range(8):
+            obs = env.step(action)[0]
+        return obs["image"]
+
+    noop, right, left = screen(0), screen(3), screen(4)
+    assert (noop != right).any()
+    assert (noop != left).any()
+    assert (right != left).any()
+
+
+@pytest.mark.parametrize(("actions", "n"), [("full", 18), ("minimal", 4)])
+def test_action_sets(actions, n):
+    assert make_env("atari_breakout", {"actions": actions}).action_space.n == n
+
+
+@pytest.mark.parametrize(("gray", "size", "shape"), [(True, 96, (96, 96, 1)), (False, 0, (210, 160, 3))])
+def test_pictures(gray, size, shape):
+    env = make_env("atari100k_pong", {"gray": gray, "size": size, "resize": "bilinear"})
+    assert env.reset()[0]["image"].shape == env.observation_space["image"].shape == shape
+
+
+def test_both_spellings_of_a_game():
+    assert make_env("atari_james_bond").unwrapped.rom == make_env("atari_jamesbond").unwrapped.rom
+
+
+@pytest.mark.parametrize(("switch", "terminal"), [(False, False), (True, True)])
+def test_time_limit_in_frames(switch, terminal):
+    env = make_env("atari_pong", {"repeat": 4, "time_limit": 10, "timeout_terminal": switch})
+    for _ in range(2):
+        env.reset()
+        steps = [env.step(0)[2:4] for _ in range(3)]
+        assert steps == [(False, False), (False, False), (terminal, not terminal)]
+        assert env.unwrapped.frame == 10
+
+
+def test_life_loss_ends_the_episode_only_when_asked():
+    def lengths(life_loss):
+        env = make_env("atari_breakout", {"repeat": 4, "life_loss": life_loss, "actions": "minimal"})
+        env.reset()
+        for step in range(1, 1000):
+            _, _, terminated, _, _ = env.step(1)  # fire and wait
+            if terminated:
+                return step, env.unwrapped.ale.lives()
+        raise AssertionError("the game did not end")
+
+    life, game = lengths("end"), lengths("ignore")
+    assert life[0] < game[0]
+    assert life[1] == 4
+    assert game[1] == 0
+
+
+def test_no_ops_vary_the_start():
+    env = make_env("atari_pong", {"repeat": 4, "noops": 30, "size": 0})
+    assert len({env.reset()[0]["image"].tobytes() for _ in range(5)}) > 1
+    still = make_env("atari_pong", {"repeat": 4, "size": 0})
+    assert len({still.reset()[0]["image"].tobytes() for _ in range(3)}) == 1
+
+
+def test_sticky_actions_depend_on_the_seed():
+    def play(sticky, seed):
+        env = make_env("atari_breakout", {"repeat": 4, "sticky": sticky, "size": 0}, seed)
+        env.reset()
+        return np.stack([env.step([3, 4][step % 2])[0]["image"] for step in range(20)])
+
+    assert (play(0.25, 1) == play(0.25, 1)).all()
+    assert (play(0.25, 1) != play(0.25, 2)).any()
+    assert (play(0.0, 1) == play(0.0, 2)).all()
+
+
+@pytest.mark.parametrize("version", ["0.10.0", "0.10.1"])
+def test_releases_that_confuse_actions_are_refused(version, monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: version)
+    with pytest.raises(UserError, match=f"ale-py {version}"):
+        make_env("atari_pong")

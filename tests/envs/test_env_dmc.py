@@ -1,0 +1,129 @@
+"""dm_control: states never touch a renderer; pixels find one or say what to install."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from common.envs import dmc, make_env
+from common.errors import UserError
+
+
+def python(code, **environment):
+    """Run code in a fresh interpreter without a renderer chosen; its last line of output."""
+    clean = {key: value for key, value in os.environ.items() if key not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
+    result = subprocess.run([sys.executable, "-c", code], env=clean | environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@pytest.fixture
+def drawing():
+    try:
+        return dmc.renderer()
+    except UserError as error:
+        return pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("environment", [{}, {"MUJOCO_GL": "egl"}])
+def test_states_never_load_a_renderer(environment):
+    code = """
+import os, sys
+from common.envs import make_env
+before = os.environ.get("MUJOCO_GL")
+env = make_env("dmc_walker_walk")
+env.reset()
+env.step(env.action_space.sample())
+assert os.environ.get("MUJOCO_GL") == before
+print([name for name in sys.modules if name.split(".")[0] in ("OpenGL", "glfw")])
+"""
+    assert python(code, **environment) == "[]"
+
+
+def test_pixels_after_states_in_one_process(drawing):
+    code = """
+from common.envs import make_env
+make_env("dmc_cartpole_balance").reset()
+print(make_env("dmc_cartpole_balance", {"obs": "image"}).reset()[0]["image"].std() > 5)
+"""
+    assert python(code) == "True"
+
+
+@pytest.mark.parametrize("backend", ["bogus", "disable"])
+def test_a_missing_renderer_is_one_message(backend):
+    code = """
+from common.envs import make_env
+from common.errors import UserError
+try:
+    make_env("dmc_cartpole_balance", {"obs": "image"})
+except UserError as error:
+    print(error)
+"""
+    message = python(code, MUJOCO_GL=backend)
+    assert len(message.splitlines()) == 1
+    for part in (f"MUJOCO_GL={backend}", "apt-get install libegl1 libgl1", "libosmesa6", "--env.obs vector"):
+        assert part in message
+
+
+def choose(monkeypatch, working):
+    """renderer() on a machine where only these backends work."""
+    run = lambda *_, env, **__: SimpleNamespace(returncode=int(env["MUJOCO_GL"] not in working), stderr="no display")
+    monkeypatch.setattr(dmc.subprocess, "run", run)
+    monkeypatch.setenv("MUJOCO_GL", "x")
+    monkeypatch.delenv("MUJOCO_GL")
+    return dmc.renderer.__wrapped__()
+
+
+def test_egl_comes_first_and_osmesa_is_announced(monkeypatch, capsys):
+    assert choose(monkeypatch, ["egl", "osmesa"]) == "egl"
+    assert capsys.readouterr().err == ""
+    assert choose(monkeypatch, ["osmesa"]) == os.environ["MUJOCO_GL"] == "osmesa"
+    assert "MUJOCO_GL=osmesa" in capsys.readouterr().err
+    with pytest.raises(UserError, match="no display"):
+        choose(monkeypatch, [])
+
+
+def test_scalars_stay_scalars_and_time_is_up_after_1000_frames():
+    env = make_env("dmc_walker_stand", {"repeat": 10})
+    obs, _ = env.reset()
+    assert {key: value.shape for key, value in obs.items()} == {"height": (), "orientations": (14,), "velocity": (9,)}
+    flags = [env.step(np.zeros(6))[2:4] for _ in range(100)]
+    assert flags == [(False, False)] * 99 + [(False, True)]
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(30, 3), (1040, 104)])
+def test_the_time_limit_replaces_the_suite_s(limit, steps):
+    env = make_env("dmc_cartpole_swingup", {"repeat": 10, "time_limit": limit})
+    env.reset()
+    flags = [env.step(np.zeros(1))[2:4] for _ in range(steps)]
+    assert flags == [(False, False)] * (steps - 1) + [(False, True)]
+
+
+def test_true_ends_are_terminal():
+    control = dmc.Control(dmc.load_suite("disable").load("walker", "walk"))
+    control.reset(seed=0)
+    control.env.task.get_termination = lambda physics: 0.0
+    assert control.step(np.zeros(6))[2:4] == (True, False)
+
+
+def test_action_repeat_sums_rewards():
+    one, four = make_env("dmc_walker_walk"), make_env("dmc_walker_walk", {"repeat": 4})
+    one.reset(), four.reset()
+    action = np.full(6, 0.3, np.float32)
+    singles = [one.step(action) for _ in range(4)]
+    obs, reward, *_ = four.step(action)
+    assert reward == pytest.approx(sum(step[1] for step in singles), abs=1e-5)
+    assert (obs["velocity"] == singles[-1][0]["velocity"]).all()
+
+
+def test_names_and_cameras(drawing):
+    assert make_env("dmc_cup_catch").observation_space == make_env("dmc_ball_in_cup_catch").observation_space
+    assert make_env("dmc_cartpole_swingup_sparse").unwrapped.env.task._sparse
+    assert make_env("dmc_quadruped_walk", {"obs": "image"}).env.camera == 2
+    assert make_env("dmc_walker_walk", {"obs": "image"}).env.camera == 0
+    assert make_env("dmc_walker_walk", {"obs": "image", "camera": 1}).env.camera == 1
+    gray = make_env("dmc_walker_walk", {"obs": "image", "gray": True, "size": 48})
+    assert gray.reset()[0]["image"].shape == (48, 48, 1)
