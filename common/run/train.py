@@ -49,6 +49,7 @@ class Session:
         self.info = RunInfo(self.logdir, config)
         self.stop = Stop()
         self.loop: Loop
+        self._saved: tuple[int, int] | None = None
 
     def run(self, state: dict | None, changes: dict[str, str]) -> None:
         """Trains from `state`, or from scratch, to the end or to a signal."""
@@ -69,6 +70,7 @@ class Session:
         state = {**loop.state(), "frames": loop.frames, "digest": digest(self.config)}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
         self.info.update(loop.frames, loop.wall)
+        self._saved = (loop.frames, loop.updates)
 
     def _train(self) -> None:
         loop = self.loop
@@ -78,7 +80,8 @@ class Session:
             self.save()
             loop.progress.message(f"Saved at frame {loop.frames:,}. Give the same command again to go on.")
             raise SystemExit(self.stop.exit_code) from None
-        self.save()
+        if self._saved != (loop.frames, loop.updates):
+            self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
 
     def _begin(self, state: dict | None, changes: dict[str, str]) -> None:

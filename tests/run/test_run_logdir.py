@@ -1,0 +1,133 @@
+"""Who may use a logdir, and what is written there."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from run_fakes import FakeFactory, config
+
+from common.errors import UserError
+from common.logdir import MAY_CHANGE, adopt, claim, differences, digest, flatten, resolve, stored_config
+from common.run.train import train
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+
+
+def short(logdir, **changes):
+    return config(logdir, steps=40, run__eval_every=0, run__video_every=0, **changes)
+
+
+def test_config_comes_back_as_it_was_stored(tmp_path):
+    given = config(tmp_path, odd="no", rate=1e-4, names=["a", "off"], nothing=None, big=512.0)
+    adopt(tmp_path, given)
+    assert stored_config(tmp_path) == given
+    assert list(stored_config(tmp_path)) == list(given)
+    assert adopt(tmp_path, given) == {}
+
+
+def test_another_config_is_refused_with_the_differing_keys_and_nothing_is_touched(tmp_path):
+    train(short(tmp_path / "run"), FakeFactory())
+    before = snapshot(tmp_path / "run")
+    other = short(tmp_path / "run", algo="other", env__repeat=4, run__log_every=7)
+    with pytest.raises(UserError) as error:
+        train(other, FakeFactory())
+    text = str(error.value)
+    assert "algo: fake -> other" in text
+    assert "env.repeat: 2 -> 4" in text
+    assert "log_every" not in text
+    assert "another --logdir" in text
+    assert {path: data for path, data in snapshot(tmp_path / "run").items() if path.name != ".lock"} == {
+        path: data for path, data in before.items() if path.name != ".lock"
+    }
+
+
+def test_missing_and_new_keys_count_as_differences():
+    assert differences({"a": {"b": 1}}, {"a": {"c": 1}}) == {"a.b": "1 -> (absent)", "a.c": "(absent) -> 1"}
+    assert differences({"a": [1]}, {"a": (1,)}) == {}
+
+
+@pytest.mark.parametrize("key", sorted(MAY_CHANGE))
+def test_allowed_keys_may_change_and_do_not_change_the_digest(tmp_path, key):
+    given = config(tmp_path, env__max_failures=1)
+    flat = flatten(given)
+    assert key in flat
+    block, name = [*key.split(".")] if "." in key else ["", key]
+    changed = {**given, **({block: {**given[block], name: 99}} if block else {name: 99})}
+    adopt(tmp_path, given)
+    assert digest(changed) == digest(given)
+    assert set(adopt(tmp_path, changed)) == {key} - {"logdir"}
+    assert flatten(stored_config(tmp_path))[key] == 99
+    assert digest({**given, "seed": 5}) != digest(given)
+
+
+def test_a_changed_flag_takes_effect_and_is_printed(tmp_path, capsys):
+    train(short(tmp_path / "run"), FakeFactory())
+    train(config(tmp_path / "run", steps=60, run__eval_every=0, run__video_every=0, run__log_every=2), FakeFactory())
+    assert "run.log_every: 20 -> 2" in capsys.readouterr().err
+    frames = [json.loads(line)["frames"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert {44, 48, 52, 56, 60} <= set(frames)
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match=r"holds other things \(thesis.tex\)"):
+        train(short(tmp_path), FakeFactory())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file", tmp_path / "file/below", "/proc/nothing/here"):
+        with pytest.raises(UserError, match=r"Cannot write to logdir .* Choose another"):
+            train(short(place), FakeFactory())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_no_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match=r"Cannot write to logdir .*Permission denied"):
+        train(short(tmp_path), FakeFactory())
+
+
+def test_two_processes_in_one_logdir_are_refused(tmp_path):
+    with claim(tmp_path / "run"), pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
+        train(short(tmp_path / "run"), FakeFactory())
+    train(short(tmp_path / "run"), FakeFactory())
+
+
+def test_a_config_that_cannot_be_read_is_named(tmp_path):
+    train(short(tmp_path / "run"), FakeFactory())
+    (tmp_path / "run/config.yaml").write_text("a: [1")
+    with pytest.raises(UserError, match=r"config\.yaml cannot be read"):
+        train(short(tmp_path / "run"), FakeFactory())
+
+
+def test_checkpoints_of_another_config_are_refused(tmp_path):
+    for seed in (0, 1):
+        train(short(tmp_path / f"{seed}", seed=seed), FakeFactory())
+    (tmp_path / "0/checkpoints").rename(tmp_path / "gone")
+    (tmp_path / "1/checkpoints").rename(tmp_path / "0/checkpoints")
+    with pytest.raises(UserError, match="belong to another config"):
+        train(short(tmp_path / "0"), FakeFactory())
+
+
+def test_names_of_logdirs():
+    assert resolve(config("", task="my_env:MyEnv")) == Path("logs/my_env_MyEnv/fake/0")
+    assert re.fullmatch(r"a/\d{8}T\d{6}/b", str(resolve(config("a/{timestamp}/b"))))
+
+
+def test_run_json_tells_what_ran(tmp_path):
+    train(short(tmp_path / "run"), FakeFactory())
+    train(config(tmp_path / "run", steps=60, run__eval_every=0, run__video_every=0), FakeFactory())
+    info = json.loads((tmp_path / "run/run.json").read_text())
+    assert (info["task"], info["algo"], info["seed"]) == ("dummy_onehot_7", "fake", 0)
+    assert (info["resumes"], info["frames"], [s["frames"] for s in info["sessions"]]) == (1, 60, [0, 40])
+    assert info["wall"] > 0
+    session = info["sessions"][0]
+    assert session["packages"]["torch"].startswith("2.")
+    assert {"git", "python", "hardware", "command", "started"} <= set(session)
+    assert session["hardware"]["cores"] >= 1
