@@ -127,6 +127,17 @@ def test_both_of_two_checkpoints_can_be_loaded(tmp_path):
         same({key: loaded.ring.block(key, state["oldest"], state["count"]) for key in SPEC}, expected)
 
 
+def test_what_an_abandoned_save_wrote_never_comes_back(tmp_path):
+    replay = filled(count=100)
+    state = replay.save(tmp_path)
+    replay.write_back(np.array([[3]]), {"deter": np.full((1, 1, 3), 99, np.float32)})
+    replay.save(tmp_path)  # killed before the checkpoint that would describe this
+    resumed, again = build(), build()
+    resumed.load(tmp_path, state)
+    again.load(tmp_path, resumed.save(tmp_path))
+    assert again.ring.block("deter", 3, 4).tolist() == [[[3, 3, 3]]]
+
+
 CHILD = """
 import os, sys
 sys.path[:0] = sys.argv[3:]
