@@ -23,8 +23,9 @@ LENGTHS = [7, 30, 2]
 
 
 @pytest.fixture(autouse=True)
-def small_chunks(monkeypatch):
+def small_chunks_without_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr(chunks, "TARGET", 16 * 200)  # 16 records of two streams
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def through_a_checkpoint(state):
