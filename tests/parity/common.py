@@ -1,0 +1,179 @@
+"""Reading golden files: what was read, what was compared, and how parameters are laid out in them."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: Path components of arrays that are inputs; all other arrays are expectations.
+INPUTS = ("in", "param")
+
+
+class Golden:
+    """One golden file. Comparisons collect failures; `finish` fails on those, and on whatever was left out.
+
+    tol, floor: an array agrees when max|got - want| <= tol (max|want| + floor). A check may change both.
+    """
+
+    def __init__(self, path, tol=1e-4, floor=1e-3):
+        with np.load(pathlib.Path(path), allow_pickle=False) as file:
+            self.arrays = {name: file[name] for name in file.files}
+        texts = [self.arrays.pop(key) for key in ("meta", "cfg") if key in self.arrays]
+        self.meta = json.loads(str(texts[0])) if texts else {}
+        self.cases = set(self.meta.get("cases") or ())
+        self.tol, self.floor = tol, floor
+        self.seen, self.failures = set(), []
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+    def __getitem__(self, name) -> Tensor:
+        """One array as a tensor (a copy). For expectations this does not count as a check."""
+        if set(name.split("/")) & set(INPUTS):
+            self.seen.add(name)
+        return torch.from_numpy(np.array(self.arrays[name]))
+
+    def input(self, name) -> Tensor:
+        """An input whose name does not tell that it is one."""
+        self.seen.add(name)
+        return self[name]
+
+    def names(self, prefix="") -> list[str]:
+        """Names under `prefix/`, without it."""
+        start = f"{prefix}/" if prefix else ""
+        return [name[len(start) :] for name in self.arrays if name.startswith(start)]
+
+    def has(self, prefix) -> bool:
+        return prefix in self.arrays or bool(self.names(prefix))
+
+    def tree(self, prefix) -> dict[str, Tensor]:
+        """All arrays under `prefix/` by the rest of their names."""
+        return {name: self[f"{prefix}/{name}"] for name in self.names(prefix)}
+
+    def groups(self, prefix="") -> list[str]:
+        """First path components under `prefix/`, in the order of the file."""
+        return list(dict.fromkeys(name.split("/")[0] for name in self.names(prefix)))
+
+    def case(self, name) -> dict:
+        """Settings of one case of `meta`."""
+        self.cases.discard(name)
+        return self.meta["cases"][name]
+
+    def skip(self, name, reason: str):
+        """Leaves out an array, or all under it, on purpose; `reason` is for the reader."""
+        assert self.has(name), f"{name} is not in the file: {reason}"
+        self.seen |= {key for key in self.arrays if key == name or key.startswith(f"{name}/")}
+
+    def close(self, name, got, tol=None, floor=None):
+        """Compares what we computed with the expectation of that name, shape and values."""
+        self.seen.add(name)
+        if name not in self.arrays:
+            self.failures.append(f"{name}: not in the file")
+            return
+        self.compare(name, got, self.arrays[name], self.tol if tol is None else tol, floor)
+
+    def compare(self, label, got, want, tol, floor=None):
+        """max|got - want| <= tol (max|want| + floor); flags and integers exactly."""
+        got, want = (np.asarray(x.detach() if isinstance(x, Tensor) else x) for x in (got, want))
+        if got.shape != want.shape:
+            self.failures.append(f"{label}: shape {got.shape}, expected {want.shape}")
+            return
+        got, exact = got.astype(np.float64), want.dtype.kind in "biu"
+        limit = 0.0 if exact else tol * (np.abs(want).max(initial=0) + (self.floor if floor is None else floor))
+        worst = np.abs(got - want).max(initial=0)
+        if not worst <= limit:
+            self.failures.append(f"{label}: off by {worst:.3g}, allowed {limit:.3g}")
+
+    def finish(self):
+        """Fails with every comparison that failed and everything in the file that was not used."""
+        left = sorted(set(self.arrays) - self.seen)
+        problems = [*self.failures, *(f"{name}: not compared" for name in left)]
+        problems += [f"case {name} of meta: not used" for name in sorted(self.cases)]
+        assert not problems, f"{len(problems)} problems:\n" + "\n".join(problems[:60])
+
+
+class Slot(NamedTuple):
+    """Our parameters that make up one array of a file, and the arrangement of their elements in it.
+
+    layout: tensors shaped like the parameters -> one tensor in the file's layout, elements only moved.
+    """
+
+    params: tuple
+    layout: callable
+
+    def arranged(self, tensors=None) -> Tensor:
+        """The parameters, or tensors in their place, as the file holds them."""
+        return self.layout(*(self.params if tensors is None else tensors)).detach().clone()
+
+    @torch.no_grad()
+    def assign(self, value):
+        """Sets the parameters to an array of the file."""
+        sizes = [param.numel() for param in self.params]
+        numbers = torch.arange(sum(sizes)).split(sizes)
+        places = self.arranged([n.view(p.shape) for n, p in zip(numbers, self.params, strict=True)])
+        assert places.shape == value.shape, (tuple(places.shape), tuple(value.shape))
+        flat = torch.empty(sum(sizes))
+        flat[places.flatten()] = value.flatten()
+        for param, part in zip(self.params, flat.split(sizes), strict=True):
+            param.copy_(part.view(param.shape))
+
+
+def under(prefix, slots: dict) -> dict:
+    """Slots with `prefix/` before their names."""
+    return {f"{prefix}/{name}": slot for name, slot in slots.items()}
+
+
+def dense(linear, rows=None) -> dict:
+    """kernel (in, out) and bias of a linear layer; rows: our input feature for each one of the file."""
+    kernel = lambda weight: weight.t() if rows is None else weight.t()[rows]
+    return affine(linear, kernel)
+
+
+def conv(module) -> dict:
+    """kernel (kh, kw, in, out) of a convolution, (kh, kw, out, in) of a transposed one, and bias."""
+    return affine(module, lambda weight: weight.permute(2, 3, 1, 0))
+
+
+def affine(module, kernel) -> dict:
+    slots = {"kernel": Slot((module.weight,), kernel)}
+    return slots if module.bias is None else slots | {"bias": plain(module.bias)}
+
+
+def plain(param) -> Slot:
+    """A parameter that the file holds as we do."""
+    return Slot((param,), lambda x: x)
+
+
+def load(golden, prefix, slots: dict):
+    """Sets our parameters from the arrays under `prefix/`. Names must be the same on both sides."""
+    names = set(golden.names(prefix))
+    assert names == set(slots), f"{prefix}: names differ: {sorted(names ^ set(slots))}"
+    for name, slot in slots.items():
+        slot.assign(golden[f"{prefix}/{name}"])
+
+
+def params_of(slots: dict) -> list:
+    """Our parameters, each once."""
+    return list({id(p): p for slot in slots.values() for p in slot.params}.values())
+
+
+def gradients(loss, params) -> dict:
+    """Parameter id -> gradient of a scalar, zeros where there is no path."""
+    if not loss.requires_grad:
+        return {id(p): torch.zeros_like(p) for p in params}
+    grads = torch.autograd.grad(loss, params, retain_graph=True, materialize_grads=True)
+    return {id(p): g for p, g in zip(params, grads, strict=True)}
+
+
+def close_grads(golden, prefix, slots: dict, grads: dict, tol=None):
+    """Compares gradients (parameter id -> tensor) with the arrays under `prefix/`, all of them."""
+    for name, slot in slots.items():
+        golden.close(f"{prefix}/{name}", slot.arranged([grads[id(p)] for p in slot.params]), tol)
+
+
+def one_hot_noise(index, classes) -> Tensor:
+    """Noise under which an argmax over `classes` picks the given indices: (...) -> (..., classes)."""
+    return torch.nn.functional.one_hot(index.long(), classes).float() * 1e6

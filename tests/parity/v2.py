@@ -1,0 +1,3 @@
+"""Golden files of V2."""
+
+CHECKS = {}

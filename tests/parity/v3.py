@@ -1,0 +1,3 @@
+"""Golden files of V3."""
+
+CHECKS = {}
