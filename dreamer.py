@@ -27,7 +27,7 @@ DEFAULT_ALGO = "v3"
 COMMANDS = {"train": "common.run.train:train", "eval": "common.run.eval:evaluate"}
 
 #: Task prefix -> environment block used when --configs names none.
-BLOCKS = {"dmc": "dmc_proprio", "atari": "atari", "atari100k": "atari100k", "crafter": "crafter"}
+BLOCKS = {"dmc": "dmc_proprio", "atari": "atari", "atari100k": "atari100k", "crafter": "crafter", "gym": "gym", "dummy": "gym"}
 
 
 def recipe(algo: str):
@@ -48,7 +48,7 @@ def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
     for block in blocks:
         if block not in own and block not in shared:
             raise UserError(configs.unknown(f"config block for {algo}", block, {**own, **shared}))
-    names = environment(flags.get("task", ""), blocks, shared)
+    names = environment(str(flags.get("task", "")), blocks, shared)
     layers = [layer[name] for name in names for layer in (shared, own) if name in layer]
     for feature, source in (borrowed or {}).items():
         layers.append(features.values(feature, load(source, [b for b in blocks if b in shared], task_only(flags))))
@@ -61,7 +61,7 @@ def task_only(flags):
 
 def environment(task, blocks, shared):
     """Blocks with the environment's in front, if the task tells it and no block does."""
-    guess = BLOCKS.get(str(task).split("_")[0])
+    guess = "gym" if ":" in task else BLOCKS.get(task.split("_")[0])
     named = any(block in shared for block in blocks)
     return [guess, *blocks] if guess and not named else blocks
 

@@ -74,8 +74,18 @@ def matches(config, key):
     names = flatten(config)
     found = fnmatch.filter(names, key) if set(key) & set("*?[") else [key] * (key in names)
     if not found:
-        raise UserError(unknown("key", key, names))
+        raise UserError(elsewhere(config, key) or unknown("key", key, names))
     return found
+
+
+def elsewhere(config, key):
+    """Message for an option of another part of its seam than the chosen one; None for any other key."""
+    seam, _, option = key.partition(".")
+    paths = [path.split(":")[1] for path in parts.PARTS.get(seam, ())]
+    owners = [name for name in paths if option in parts.options(parts.find(seam, name))]
+    if not owners:
+        return None
+    return f"{key} is an option of {' and '.join(owners)}, but {seam}.use is {config[seam]['use']}."
 
 
 def unknown(kind, name, known) -> str:

@@ -1,0 +1,118 @@
+"""Every feature of every version in every other, for every kind of action: it runs, or is refused by name."""
+
+import itertools
+
+import pytest
+import torch
+
+import dreamer
+from common import features
+from common.agent import Agent
+from common.errors import UserError
+from tests.fakes import action_space, obs_space, random_batch
+
+#: Switches that make no sense, with what the refusal names.
+REFUSED = {
+    ("v1", "unimix"): r"latent.unimix is an option of Categorical",
+    ("v2", "replay_value", "v3"): r"replay_value.grad .* order.use ModelFirst",
+    ("v3-2023", "replay_value", "v3"): r"replay_value.grad .* order.use ModelFirst",
+    ("v3", "order", "v2"): r"replay_value.grad .* order.use ModelFirst",
+    ("v3", "order", "v3-2023"): r"replay_value.grad .* order.use ModelFirst",
+}
+OUTSIDE = {"sampler", "schedule", "prefill", "capacity", "batch", "context"}  # not the agent's
+
+
+def switches():
+    """(base, feature, source) for all that change something."""
+    loaded = {algo: dreamer.load(algo, ["debug"]) for algo in dreamer.ALGOS}
+    for base, source in itertools.permutations(dreamer.ALGOS, 2):
+        for feature in features.FEATURES:
+            mine, theirs = (features.values(feature, loaded[algo]) for algo in (base, source))
+            if feature not in OUTSIDE and mine != theirs:
+                yield base, feature, source
+
+
+def build(config, kind="box", image=False):
+    torch.manual_seed(0)
+    return Agent(obs_space(image), action_space(kind), config)
+
+
+def check_updates(agent):
+    """Three updates are finite and move all groups (V3 starts with a zero step and zero advantages)."""
+    before = {name: [p.clone() for p in params] for name, params in agent.groups().items()}
+    for seed in range(3):
+        metrics, _ = agent.update(random_batch(agent, seed=seed), step=seed)
+        assert all(torch.isfinite(value) for value in metrics.values()), metrics
+    for name, params in agent.groups().items():
+        assert any(not torch.equal(new, old) for new, old in zip(params, before[name], strict=True)), name
+
+
+@pytest.mark.parametrize(("base", "feature", "source"), list(switches()))
+def test_every_feature_runs_in_every_version_or_is_refused_by_name(base, feature, source):
+    message = REFUSED.get((base, feature)) or REFUSED.get((base, feature, source))
+    kind = "box" if (len(feature) + len(base)) % 2 else "discrete"
+    if message is not None:
+        with pytest.raises(UserError, match=message):
+            build(dreamer.load(base, ["debug"], borrowed={feature: source}))
+        return
+    check_updates(build(dreamer.load(base, ["debug"], borrowed={feature: source}), kind, feature in ("conv", "image")))
+
+
+@pytest.mark.parametrize("algo", dreamer.ALGOS)
+@pytest.mark.parametrize("kind", ["box", "discrete", "multi"])
+@pytest.mark.parametrize(("image", "vector"), [(True, True), (True, False), (False, True)])
+def test_every_version_learns_from_every_space(algo, kind, image, vector):
+    torch.manual_seed(0)
+    agent = Agent(obs_space(image, vector), action_space(kind), dreamer.load(algo, ["debug"]))
+    check_updates(agent)
+
+
+SWITCHES = {
+    "latent.use": ("Gaussian", "Categorical"),
+    "grad_cont.use": ("Dynamics", "Reinforce", "Mixed"),
+    "grad_disc.use": ("Dynamics", "Reinforce", "Mixed"),
+    "reward.use": ("UnitNormal", "SymlogTwohot", "SymexpTwohot", "SymlogMSE", "Huber"),
+    "critic.use": ("UnitNormal", "SymlogTwohot", "SymexpTwohot", "SymlogMSE", "Huber"),
+    "con.use": ("NoContinue", "SoftContinue", "BinaryContinue"),
+    "policy_cont.use": ("TanhNormal", "TruncNormal", "BoundedNormal"),
+    "advantage.use": ("Unscaled", "Percentile", "AdvantageNorm"),
+    "slow.use": ("NoSlow", "HardCopy", "SlowRegularizer"),
+    "returns.first": ("true", "pred", "one"),
+    "rssm.ensemble": ("3",),
+    "rssm.initial": ("zeros", "learned"),
+    "model_grads.rec": ("false",),
+    "model_grads.reward": ("false",),
+    "model_grads.con": ("false",),
+    "net.norm": ("none", "layer", "rms"),
+    "clip.use": ("GlobalNorm", "AGC"),
+    "explore.use": ("NoNoise", "ActionNoise"),
+    "reward_transform": ("tanh", "sign"),
+    "imagination.horizon": ("2",),
+}
+
+
+@pytest.mark.parametrize("algo", dreamer.ALGOS)
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in SWITCHES.items() for value in values])
+def test_every_alternative_of_a_seam_runs_in_every_version(algo, key, value):
+    kind = "discrete" if key == "grad_disc.use" else "box"
+    check_updates(build(dreamer.load(algo, ["debug"], {key: value}), kind))
+
+
+@pytest.mark.parametrize("algo", dreamer.ALGOS)
+def test_state_dict_is_complete(algo):
+    """An agent restored from another's state goes on with the same numbers."""
+    config = dreamer.load(algo, ["debug"])
+    one, two = build(config), build(config)
+    for seed in range(3):
+        one.update(random_batch(one, seed=seed))
+    two.load_state_dict(one.state_dict())
+    runs = []
+    for agent in (one, two):
+        torch.manual_seed(1)
+        runs.append([{k: v.item() for k, v in agent.update(random_batch(agent, seed=s))[0].items()} for s in range(3)])
+    assert runs[0] == runs[1]
+
+
+def test_drop_last_with_replay_value_is_refused():
+    with pytest.raises(UserError, match="imagined return for every replayed step"):
+        build(dreamer.load("v3", ["debug"], {"imagination.drop_last": 1}))
