@@ -136,7 +136,7 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-class _Hashing(io.RawIOBase):
+class _Hashing(io.BufferedIOBase):
     """Writes through to a file and keeps the SHA-256 and the size of what passed."""
 
     def __init__(self, file: BinaryIO):
@@ -151,7 +151,7 @@ class _Hashing(io.RawIOBase):
 def _write(file: BinaryIO, state: dict, info: dict) -> None:
     file.write(b" " * HEADER)
     payload = _Hashing(file)
-    torch.save(state, payload)
+    torch.save(state, payload)  # type: ignore[arg-type]  # needs nothing but `write`
     header = {"format": FORMAT, "size": payload.size, **info}
     line = json.dumps({**header, "sha256": _checksum(payload.digest, header)}).encode()
     assert len(line) < HEADER, (len(line), header)

@@ -12,16 +12,16 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from common import config as configs
 from common.errors import UserError
 from common.files import write_text
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
+LISTED = 15  # differing keys shown
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
@@ -36,40 +36,27 @@ def resolve(config: dict) -> Path:
     return Path(name.replace("{timestamp}", time.strftime("%Y%m%dT%H%M%S"))).expanduser()
 
 
-def flatten(config: dict, prefix: str = "") -> dict[str, Any]:
-    """`{'run': {'envs': 1}}` as `{'run.envs': 1}`."""
-    flat = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
 def digest(config: dict) -> str:
     """Fingerprint of every key that must not change within a run."""
-    fixed = {key: value for key, value in flatten(config).items() if key not in MAY_CHANGE}
+    fixed = {key: value for key, value in configs.flatten(config).items() if key not in MAY_CHANGE}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
-def differences(stored: dict, config: dict) -> dict[str, str]:
-    """`{key: 'stored -> new'}` for every key with another value; an absent key counts as a value."""
-    old, new = flatten(stored), flatten(json.loads(json.dumps(config)))
-    keys = [key for key in sorted({*old, *new}) if old.get(key, "(absent)") != new.get(key, "(absent)")]
-    return {key: f"{old.get(key, '(absent)')} -> {new.get(key, '(absent)')}" for key in keys}
+def changes(stored: dict, config: dict) -> dict[str, str]:
+    """`{key: 'stored -> new'}` for every key with another value."""
+    plain = json.loads(json.dumps(config))  # as a file gives it back: lists for tuples
+    text = lambda value: "(absent)" if value is None else value
+    pairs = configs.differences(stored, plain).items()
+    return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in sorted(pairs)}
 
 
 def stored_config(logdir: Path) -> dict:
     """Config that the run in `logdir` was started with; UserError where there is none."""
     path = logdir / CONFIG
-    try:
-        config = YAML(typ="safe", pure=True).load(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{logdir} is not the logdir of a run: it has no {CONFIG}. Check --logdir.") from None
-    except (OSError, YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    if not isinstance(config, dict):
+    if not path.is_file():
+        raise UserError(f"{logdir} is not the logdir of a run: it has no {CONFIG}. Check --logdir.")
+    config = configs.read(path)
+    if not isinstance(config, dict) or not config:
         raise UserError(f"{path} holds no config. Restore it, or start afresh in another --logdir.")
     return config
 
@@ -103,11 +90,13 @@ def adopt(logdir: Path, config: dict) -> dict[str, str]:
 
     Raises UserError, and changes nothing, if a key differs that is not in `MAY_CHANGE`.
     """
-    changed = differences(stored_config(logdir), config) if (logdir / CONFIG).exists() else {}
-    refused = [f"  {key}: {change}" for key, change in changed.items() if key not in MAY_CHANGE]
+    changed = changes(stored_config(logdir), config) if (logdir / CONFIG).exists() else {}
+    refused = [key for key in changed if key not in MAY_CHANGE]
     if refused:
+        listed = "\n".join(f"  {key}: {changed[key]}" for key in sorted(refused, key=_importance)[:LISTED])
+        more = f"\n  ... and {len(refused) - LISTED} more" if len(refused) > LISTED else ""
         raise UserError(
-            f"{logdir} belongs to a run with another config (stored -> given):\n" + "\n".join(refused) + "\n"
+            f"{logdir} belongs to a run with another config (stored -> given):\n{listed}{more}\n"
             "Give the stored values to go on with it, or choose another --logdir."
         )
     if changed or not (logdir / CONFIG).exists():
@@ -116,10 +105,16 @@ def adopt(logdir: Path, config: dict) -> dict[str, str]:
     return changed
 
 
+def _importance(key: str) -> tuple:
+    """Version, task and seed first, then other short names."""
+    return key.count("."), key not in ("algo", "task", "seed"), key
+
+
 def dump(config: dict) -> str:
     """`config` as YAML."""
     yaml, text = YAML(typ="safe", pure=True), io.StringIO()
-    yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = False, 120, False
+    for option, value in {"default_flow_style": False, "width": 120, "sort_base_mapping_type_on_output": False}.items():
+        setattr(yaml, option, value)
     yaml.dump(config, text)
     return text.getvalue()
 

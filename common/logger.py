@@ -91,7 +91,7 @@ class Logger:
         """Writes one line: `counters` (with `frames`), then `metrics`; returns the metrics."""
         _require_finite(metrics)
         self.lines.write({**counters, **metrics})
-        self.board.scalars(metrics, counters["frames"], time.time())
+        self.board.scalars(metrics, int(counters["frames"]), time.time())
         self.scores.write()
         return metrics
 

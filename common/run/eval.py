@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from common import rng, video
@@ -34,7 +35,7 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     summary = summarize(config, state["frames"], result)
     write_text(logdir / "eval.json", json.dumps(summary, indent=2) + "\n")
     if result.pictures is not None:
-        _film(logdir, state["frames"], result)
+        _film(logdir, state["frames"], result.pictures)
     print("eval {task} {method} at frame {frames:,}: {mean:.2f} ± {std:.2f} (mean ± std, n = {n})".format(**summary))
     return summary
 
@@ -89,7 +90,7 @@ def _restore(agent: torch.nn.Module, state: dict, logdir: str) -> None:
         raise UserError(f"The checkpoint in {logdir} does not fit this agent: {error}") from error
 
 
-def _film(logdir: Path, frames: int, result: Result) -> None:
+def _film(logdir: Path, frames: int, pictures: np.ndarray) -> None:
     (logdir / "videos").mkdir(exist_ok=True)
     path = logdir / "videos" / f"eval_{frames:09d}.gif"
-    path.write_bytes(video.encode(result.pictures))
+    path.write_bytes(video.encode(pictures))

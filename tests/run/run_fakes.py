@@ -6,12 +6,14 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import nn
 
+from common.checkpoint import Checkpoints
 from common.run.build import Factory
 
 
@@ -38,6 +40,23 @@ def config(logdir, **changes):
             block = block[name]
         block[last] = value
     return base
+
+
+def lines(logdir):
+    """Metric lines without what depends on the clock."""
+    rows = [json.loads(line) for line in (Path(logdir) / "metrics.jsonl").read_text().splitlines()]
+    clock = ("wall", "time/", "fps/")
+    return [{key: value for key, value in row.items() if not key.startswith(clock)} for row in rows]
+
+
+def scores(logdir):
+    """Lines of the score file: training episodes, evaluations."""
+    return [json.loads(line) for line in (Path(logdir) / "scores.jsonl").read_text().splitlines()]
+
+
+def newest(logdir):
+    """State in the newest checkpoint."""
+    return Checkpoints(Path(logdir) / "checkpoints").load()
 
 
 class FakeAgent(nn.Module):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from run_fakes import FakeFactory, config
 
+from common.config import flatten
 from common.errors import UserError
-from common.logdir import MAY_CHANGE, adopt, claim, differences, digest, flatten, resolve, stored_config
+from common.logdir import MAY_CHANGE, adopt, changes, claim, digest, resolve, stored_config
 from common.run.train import train
 
 
@@ -45,9 +46,15 @@ def test_another_config_is_refused_with_the_differing_keys_and_nothing_is_touche
     }
 
 
+def test_of_many_differences_the_important_ones_are_shown(tmp_path):
+    adopt(tmp_path, config(tmp_path, many={f"k{i}": 0 for i in range(99)}))
+    with pytest.raises(UserError, match=r"given\):\n  algo: fake -> other\n  many.k0: 0 -> 1\n(.|\n)*and 85 more\n"):
+        adopt(tmp_path, config(tmp_path, algo="other", many={f"k{i}": 1 for i in range(99)}))
+
+
 def test_missing_and_new_keys_count_as_differences():
-    assert differences({"a": {"b": 1}}, {"a": {"c": 1}}) == {"a.b": "1 -> (absent)", "a.c": "(absent) -> 1"}
-    assert differences({"a": [1]}, {"a": (1,)}) == {}
+    assert changes({"a": {"b": 1}}, {"a": {"c": 1}}) == {"a.b": "1 -> (absent)", "a.c": "(absent) -> 1"}
+    assert changes({"a": [1]}, {"a": (1,)}) == {}
 
 
 @pytest.mark.parametrize("key", sorted(MAY_CHANGE))
@@ -102,7 +109,7 @@ def test_two_processes_in_one_logdir_are_refused(tmp_path):
 def test_a_config_that_cannot_be_read_is_named(tmp_path):
     train(short(tmp_path / "run"), FakeFactory())
     (tmp_path / "run/config.yaml").write_text("a: [1")
-    with pytest.raises(UserError, match=r"config\.yaml cannot be read"):
+    with pytest.raises(UserError, match=r"config\.yaml is not valid YAML"):
         train(short(tmp_path / "run"), FakeFactory())
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from run_fakes import FakeFactory, SlowAgent, config
+from run_fakes import FakeFactory, SlowAgent, config, lines
 
 from common.run.train import train
 
@@ -34,11 +34,6 @@ def wait_for(logdir, frames):
             return
         time.sleep(0.05)
     raise TimeoutError(frames)
-
-
-def lines(logdir):
-    rows = [json.loads(line) for line in (logdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if not k.startswith(("wall", "time/", "fps/"))} for row in rows]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
