@@ -166,6 +166,9 @@ class Loop:
         rates = self.progress.line(score=scores.last("train"), eval=scores.last("eval"))
         metrics = self.logger.means.take()
         self.logger.write(self.counters(), {**metrics, **self._replay_size(), **rates, **self.watch.take()})
+        if not self.pretrained and self.agent_steps >= self.config["run"]["prefill"]:
+            why = self.replay.waiting(self.config["batch_size"], self.config["batch_length"])
+            self.progress.message(f"No updates yet: {why}.")
 
     def _replay_size(self) -> dict[str, float]:
         return {"replay/size": len(self.replay), "replay/gib": self.replay.gib}

@@ -109,6 +109,12 @@ def test_prefill_is_random_and_updates_wait_for_it(tmp_path):
     assert lines(tmp_path / "run")[4]["updates"] == 0
 
 
+def test_waiting_for_the_first_episode_is_explained(tmp_path, capsys):
+    train(config(tmp_path / "run", task="dummy_onehot_500", sampler={"use": "Episodes"}, run__prefill=0), FakeFactory())
+    assert "No updates yet: " in capsys.readouterr().err
+    assert newest(tmp_path / "run")["counters"]["updates"] == 0
+
+
 def test_scores_file_looks_like_the_published_ones(straight):
     training, evaluation = scores(straight)
     assert set(training) == {"task", "method", "seed", "kind", "xs", "ys"}
