@@ -2,11 +2,15 @@
 
 import json
 import pathlib
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from common import parts
+from common.rssm import State
 
 #: Path components of arrays that are inputs; all other arrays are expectations.
 INPUTS = ("in", "param")
@@ -35,6 +39,10 @@ class Golden:
         if set(name.split("/")) & set(INPUTS):
             self.seen.add(name)
         return torch.from_numpy(np.array(self.arrays[name]))
+
+    def get(self, name):
+        """An array, or None if the file has none of that name."""
+        return self[name] if name in self.arrays else None
 
     def input(self, name) -> Tensor:
         """An input whose name does not tell that it is one."""
@@ -177,3 +185,84 @@ def close_grads(golden, prefix, slots: dict, grads: dict, tol=None):
 def one_hot_noise(index, classes) -> Tensor:
     """Noise under which an argmax over `classes` picks the given indices: (...) -> (..., classes)."""
     return torch.nn.functional.one_hot(index.long(), classes).float() * 1e6
+
+
+def close_grads_of(golden, prefix, slots: dict, loss, tol=None):
+    """Differentiates `loss` with respect to our parameters in `slots` and compares."""
+    close_grads(golden, prefix, slots, gradients(loss, params_of(slots)), tol)
+
+
+def close_input_grads(golden, prefix, loss, inputs: dict, tol=None):
+    """Differentiates `loss` with respect to leaves by name, and compares with `prefix/NAME`."""
+    grads = gradients(loss, list(inputs.values()))
+    for name, leaf in inputs.items():
+        golden.close(f"{prefix}/{name}", grads[id(leaf)], tol)
+
+
+def leaf(x) -> Tensor:
+    return x.clone().requires_grad_()
+
+
+def swap(x) -> Tensor:
+    """(T, B, ...) <-> (B, T, ...)."""
+    return x.transpose(0, 1)
+
+
+def count(names, prefix) -> int:
+    """How many numbered names NAME0, NAME1, ... follow each other: the depth of a network in a file."""
+    found = {name.split("/")[0] for name in names}
+    return next(i for i in range(len(found) + 1) if f"{prefix}{i}" not in found)
+
+
+class Spy:
+    """Calls through and keeps the arguments and the result of the last call."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __call__(self, *args, **kwargs):
+        self.args = args
+        self.result = self.target(*args, **kwargs)
+        return self.result
+
+    def __getattr__(self, name):
+        return getattr(self.target, name)
+
+
+def behave(behavior, feat, reward, con, action=None, entropy=None):
+    """Behavior.losses on a given imagination (N, H+1, ...) -> losses, targets, values (N, H+1).
+
+    action: (N, H, A), entropy: noise of the policy's entropy. Where features are cut into two halves does not matter.
+    """
+    states = State(feat[..., :1], feat[..., 1:])
+    if action is None:
+        action = torch.zeros(len(feat), feat.shape[1] - 1, behavior.actor.actions)
+    given = lambda value: lambda feat: value
+    world = SimpleNamespace(
+        rssm=SimpleNamespace(imagine=lambda start, policy, noise: (states, action)),
+        reward=SimpleNamespace(pred=given(reward)),
+        con=SimpleNamespace(pred=given(con), outside=1.0),
+    )
+    behavior.returns = spy = Spy(behavior.returns)
+    batch = {"is_terminal": torch.zeros(1, len(feat), dtype=torch.bool)}
+    starts = states.apply(lambda x: x[None, :, 0])
+    losses, stats = behavior.losses(world, starts, batch, 0, {"act": None, "img": None, "entropy": entropy})
+    behavior.returns = spy.target
+    return losses, spy.result, spy.args[1], stats
+
+
+def optimize(golden, case, setting, options):
+    """Adam on the given gradients `in/grad0`, `in/grad1`, ..., from `in/init`."""
+    params = {name: torch.nn.Parameter(value) for name, value in golden.tree("in/init").items()}
+    fill = lambda value: {"model": value, "actor": value, "critic": value}
+    rates = {"lr": fill(setting["lr"]), "eps": fill(setting["eps"])}
+    optim = parts.build("optim", {"use": "Adam", "wd": setting["wd"], **rates, **options})
+    optim.setup(
+        {"model": list(params.values())}, parts.build("clip", {"use": "GlobalNorm"} | fill(setting["clip"] or 0.0))
+    )
+    for i in range(count(golden.groups("in"), "grad")):
+        loss = sum((params[name] * grad).sum() for name, grad in golden.tree(f"in/grad{i}").items())
+        norms = optim.step({"x": loss}, {"x": ("model",)})
+        golden.close(f"{case}/step{i}/grad_norm", norms["model"])
+        for name, param in params.items():
+            golden.close(f"{case}/step{i}/param/{name}", param)

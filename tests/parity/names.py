@@ -1,0 +1,166 @@
+"""Names of the official V1 and V2 modules' parameters, and where each lives in our modules.
+
+The official feature is [stoch, deter] and the official embedding [image, vector]; ours are [deter, stoch] and [vector,
+image]. `rows` translate: the number of our feature for each one of theirs.
+"""
+
+import torch
+
+from common.nets import Layer
+from parity.common import Slot, affine, conv, dense, plain, under
+
+
+def feature_rows(deter, stoch):
+    """Sizes of both halves -> (deter + stoch,): our place of each official feature."""
+    return torch.cat([torch.arange(stoch) + deter, torch.arange(deter)])
+
+
+def embed_rows(encoder):
+    """Our place of each official embedding number."""
+    vector = encoder.mlp.size if encoder.vectors else 0
+    return torch.cat([torch.arange(vector, encoder.size), torch.arange(vector)])
+
+
+def key_rows(keys, sizes):
+    """Vector keys in the official order, sizes by key -> our place of each number; our order is sorted."""
+    starts, total = {}, 0
+    for key in sorted(keys):
+        starts[key], total = total, total + sizes[key]
+    return torch.cat([torch.arange(sizes[key]) + starts[key] for key in keys])
+
+
+def norm(module):
+    """gamma, beta of a layer norm; nothing where there is none."""
+    return {"gamma": plain(module.scale), "beta": plain(module.shift)} if hasattr(module, "scale") else {}
+
+
+def layer(module: Layer, name, norm_name, rows=None):
+    return under(name, dense(module.linear, rows)) | under(norm_name, norm(module.norm))
+
+
+def mlp(module, rows=None, dense_name="dense{}", norm_name="norm{}"):
+    """Hidden layers, numbered from 0."""
+    slots = {}
+    for i, hidden in enumerate(module):
+        slots |= layer(hidden, dense_name.format(i), norm_name.format(i), None if i else rows)
+    return slots
+
+
+# V1
+
+
+def gru(cell):
+    """Keras GRU: gates z, r, h where ours are r, z, n; bias (2, 3d) = input, recurrent."""
+
+    def gates(x):
+        reset, update, cand = x.chunk(3)
+        return torch.cat([update, reset, cand])
+
+    kernel = lambda weight: gates(weight).t()
+    return {
+        "kernel": Slot((cell.weight_ih,), kernel),
+        "recurrent_kernel": Slot((cell.weight_hh,), kernel),
+        "bias": Slot((cell.bias_ih, cell.bias_hh), lambda *biases: torch.stack([gates(bias) for bias in biases])),
+    }
+
+
+def v1_rssm(rssm, embed=None):
+    """embed: rows of the embedding."""
+    prior, post = rssm.priors[0], rssm.post
+    return (
+        under("img1", dense(rssm.cell.inp.linear))
+        | under("cell", gru(rssm.cell.gru))
+        | under("img2", dense(prior[0][0].linear))
+        | under("img3", dense(prior[1]))
+        | under("obs1", dense(post[0][0].linear, posterior_rows(rssm, embed)))
+        | under("obs2", dense(post[1]))
+    )
+
+
+def posterior_rows(rssm, embed):
+    return None if embed is None else torch.cat([torch.arange(rssm.deter), embed + rssm.deter])
+
+
+def v1_encoder(encoder):
+    slots = {}
+    for i, stage in enumerate(list(encoder.cnn)[::2]):
+        slots |= under(f"h{i + 1}", conv(stage))
+    return slots
+
+
+def v1_decoder(decoder, rows=None):
+    slots = under("h1", dense(decoder.cnn.inp, rows))
+    for i, stage in enumerate(list(decoder.cnn.stages)[::2]):
+        slots |= under(f"h{i + 2}", conv(stage))
+    return slots
+
+
+def v1_dense(hidden, outs, rows=None):
+    """Hidden layers and their output layers, which the file holds as one."""
+    kernel = Slot(tuple(out.weight for out in outs), lambda *weights: torch.cat([w.t() for w in weights], 1))
+    bias = Slot(tuple(out.bias for out in outs), lambda *biases: torch.cat(biases))
+    return mlp(hidden, rows, "h{}") | {"hout/kernel": kernel, "hout/bias": bias}
+
+
+def v1_head(net, rows=None):
+    """A head's Sequential(hidden, output)."""
+    return v1_dense(net[0], [net[1]], rows)
+
+
+def v1_actor(actor, rows=None):
+    return v1_dense(actor.net, actor.outs, rows)
+
+
+# V2
+
+
+def norm_gru(cell):
+    return affine(cell.gates, lambda weight: weight.t()) | norm(cell.norm)
+
+
+def v2_rssm(rssm, embed=None):
+    (prior, prior_out), (post, post_out) = rssm.priors[0], rssm.post
+    return (
+        layer(rssm.cell.inp, "img_in", "img_in_norm")
+        | under("cell", norm_gru(rssm.cell))
+        | layer(prior[0], "img_out_0", "img_out_norm_0")
+        | under("img_dist_0", dense(prior_out))
+        | layer(post[0], "obs_out", "obs_out_norm", posterior_rows(rssm, embed))
+        | under("obs_dist", dense(post_out))
+    )
+
+
+def v2_stages(stages):
+    """Convolutions with a norm and activation after each, or none after the last."""
+    slots = {}
+    for i, (stage, after) in enumerate(zip(stages[::2], [*stages[1::2], None], strict=False)):
+        slots |= under(f"conv{i}", conv(stage)) | under(f"convnorm{i}", norm(getattr(after, "norm", None)))
+    return slots
+
+
+def v2_encoder(encoder, rows=None):
+    """rows: of the vector inputs."""
+    slots = v2_stages(list(encoder.cnn)) if encoder.images else {}
+    return slots | (mlp(encoder.mlp, rows, norm_name="densenorm{}") if encoder.vectors else {})
+
+
+def v2_decoder(decoder, rows=None):
+    slots = {}
+    if decoder.images:
+        slots |= under("convin", dense(decoder.cnn.inp, rows)) | v2_stages(list(decoder.cnn.stages))
+    if decoder.vectors:
+        slots |= mlp(decoder.mlp, rows, norm_name="densenorm{}")
+        for key in decoder.vectors:
+            slots |= under(f"dense_{key}/out", dense(decoder.linears[key]))
+    return slots
+
+
+def v2_head(net, rows=None):
+    return mlp(net[0], rows) | under("out/out", dense(net[1]))
+
+
+def v2_actor(actor, rows=None):
+    slots = mlp(actor.net, rows)
+    for name, out in zip(("out", "std"), actor.outs, strict=False):
+        slots |= under(f"out/{name}", dense(out))
+    return slots
