@@ -27,7 +27,7 @@ DEFAULT_ALGO = "v3"
 COMMANDS = {"train": "common.run.train:train", "eval": "common.run.eval:evaluate"}
 
 #: Task prefix -> environment block used when --configs names none.
-BLOCKS = {"dmc": "dmc_proprio", "atari": "atari", "atari100k": "atari100k", "crafter": "crafter", "gym": "gym", "dummy": "gym"}
+BLOCKS = {"dmc": "dmc_proprio", "gym": "gym", "dummy": "gym"} | {name: name for name in ("atari", "atari100k", "crafter")}
 
 
 def recipe(algo: str):
