@@ -83,14 +83,19 @@ class Golden:
             return
         self.compare(name, got, self.arrays[name], self.tol if tol is None else tol, floor)
 
-    def compare(self, label, got, want, tol, floor=None):
-        """max|got - want| <= tol (max|want| + floor); flags and integers exactly."""
+    def expect(self, name) -> Tensor:
+        """An expectation that the caller compares in another form."""
+        return self.input(name)
+
+    def compare(self, label, got, want, tol, floor=None, absolute=False):
+        """max|got - want| <= tol (max|want| + floor), or tol if absolute; flags and integers exactly."""
         got, want = (np.asarray(x.detach() if isinstance(x, Tensor) else x) for x in (got, want))
         if got.shape != want.shape:
             self.failures.append(f"{label}: shape {got.shape}, expected {want.shape}")
             return
         got, exact = got.astype(np.float64), want.dtype.kind in "biu"
-        limit = 0.0 if exact else tol * (np.abs(want).max(initial=0) + (self.floor if floor is None else floor))
+        scale = 1.0 if absolute else np.abs(want).max(initial=0) + (self.floor if floor is None else floor)
+        limit = 0.0 if exact else tol * scale
         worst = np.abs(got - want).max(initial=0)
         if not worst <= limit:
             self.failures.append(f"{label}: off by {worst:.3g}, allowed {limit:.3g}")

@@ -13,7 +13,7 @@ from common.encoder import Decoder, Encoder
 from common.heads import Head, SoftContinue
 from common.nets import Style
 from common.rssm import RSSM, State
-from parity import names
+from parity import names, v1_full
 from parity.common import (
     behave,
     close_grads_of,
@@ -323,6 +323,10 @@ CHECKS = {
     "v1_action_head": check_action_head,
     "v1_adam": check_adam,
     "v1_exploration": check_exploration,
+    "v1_full_dmc": v1_full.check,
+    "v1_full_dmc_freenats0": v1_full.check,
+    "v1_full_onehot_pcont": v1_full.check,
+    "v1_full_pcont": v1_full.check,
     "v1_gru": check_gru,
     "v1_kl": check_kl,
     "v1_losses": check_losses,
