@@ -83,6 +83,8 @@ class LayerNorm(nn.Module):
         self.scale, self.shift = nn.Parameter(torch.ones(size)), nn.Parameter(torch.zeros(size))
 
     def forward(self, x):
+        if len(self.scale) == 1:
+            x = x - x  # one feature is its own mean; the fused kernel would leave rounding errors in the gradient
         return F.layer_norm(x.float(), self.scale.shape, self.scale, self.shift, self.eps).to(x.dtype)
 
 

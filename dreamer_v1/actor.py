@@ -37,12 +37,9 @@ class TanhNormal:
         return torch.tanh(mean + std * noise)
 
     def log_prob(self, out, action):
-        """The inverse is clipped just inside (-1, 1), also for own samples (as officially)."""
-        limit = 1 - 2.0**-24
-        inside = torch.where(action.abs() <= 1.0, action.clamp(-limit, limit), action)
-        pre = torch.atanh(inside)
-        mean, std = self.stats(out)
-        return (normal_log_prob(mean, std, pre) - 2 * (math.log(2) - pre - F.softplus(-2 * pre))).sum(-1)
+        """Own samples go through the clipped inverse too (as officially)."""
+        pre = tanh_inverse(action)
+        return (normal_log_prob(*self.stats(out), pre) - tanh_log_slope(pre)).sum(-1)
 
     def draw(self, out, noise):
         if noise is None:
@@ -61,6 +58,17 @@ class TanhNormal:
     def entropy_range(self, actions):
         """Entropies of the uniform and of a nearly certain policy are not closed forms here: 0 to uniform."""
         return 0.0, actions * math.log(2)
+
+
+def tanh_inverse(y):
+    """atanh, with y clipped just inside (-1, 1)."""
+    limit = 1 - 2.0**-24
+    return torch.atanh(torch.where(y.abs() <= 1.0, y.clamp(-limit, limit), y))
+
+
+def tanh_log_slope(x):
+    """log d tanh(x) / dx without cancellation."""
+    return 2 * (math.log(2) - x - F.softplus(-2 * x))
 
 
 class Dynamics:

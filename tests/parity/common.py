@@ -14,6 +14,7 @@ from common.rssm import State
 
 #: Path components of arrays that are inputs; all other arrays are expectations.
 INPUTS = ("in", "param")
+HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
 
 class Golden:
@@ -271,3 +272,17 @@ def optimize(golden, case, setting, options):
         golden.close(f"{case}/step{i}/grad_norm", norms["model"])
         for name, param in params.items():
             golden.close(f"{case}/step{i}/param/{name}", param)
+
+
+def plain_gaussian(size):
+    """Gaussian latent whose parameters are mean and std themselves."""
+    latent = parts.build("latent", {"use": "Gaussian", "stoch": size, "min_std": 0.0})
+    latent.std = lambda std: std
+    return latent
+
+
+def close_modes(golden, prefix, dist, out, eps):
+    """The likeliest draw of each row; the official mode takes the first row's index for all rows."""
+    golden.close(f"{prefix}/mode_rowwise", dist.mode(out, eps))
+    sample, logp = dist.draw(out, eps)
+    golden.close(f"{prefix}/mode", sample[logp[:, 0].argmax()])

@@ -18,7 +18,11 @@ def feature_rows(deter, stoch):
 def embed_rows(encoder):
     """Our place of each official embedding number."""
     vector = encoder.mlp.size if encoder.vectors else 0
-    return torch.cat([torch.arange(vector, encoder.size), torch.arange(vector)])
+    return embed_rows_of(encoder.size, vector)
+
+
+def embed_rows_of(size, vector):
+    return torch.cat([torch.arange(vector, size), torch.arange(vector)])
 
 
 def key_rows(keys, sizes):
@@ -153,6 +157,11 @@ def v2_decoder(decoder, rows=None):
         for key in decoder.vectors:
             slots |= under(f"dense_{key}/out", dense(decoder.linears[key]))
     return slots
+
+
+def v2_vector(decoder, key, rows=None):
+    """A decoder of one vector, as an official head."""
+    return mlp(decoder.mlp, rows) | under("out/out", dense(decoder.linears[key]))
 
 
 def v2_head(net, rows=None):

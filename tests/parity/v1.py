@@ -15,18 +15,19 @@ from common.nets import Style
 from common.rssm import RSSM, State
 from parity import names, v1_full
 from parity.common import (
+    HALF_LOG_2PI,
     behave,
     close_grads_of,
     close_input_grads,
+    close_modes,
     count,
     leaf,
     load,
     one_hot_noise,
     optimize,
+    plain_gaussian,
     swap,
 )
-
-HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
 
 def check_gru(golden):
@@ -114,13 +115,6 @@ def rssm_imagine(golden, rssm, last):
     ahead, _ = rssm.imagine(last, lambda feat, t: action[:, t], golden["in/imag/eps"])
     ahead = ahead.apply(lambda x: x[:, 1:])
     close_latent(golden, "out/imag", rssm.latent, ahead, rssm.prior(ahead.deter))
-
-
-def plain_gaussian(size):
-    """Gaussian latent whose parameters are mean and std themselves."""
-    latent = parts.build("latent", {"use": "Gaussian", "stoch": size, "min_std": 0.0})
-    latent.std = lambda std: std
-    return latent
 
 
 def check_kl(golden):
@@ -288,13 +282,6 @@ def check_tanh(golden, case, actor, out):
     golden.close(f"{case}/out/entropy", entropy, tol=5e-2 if case == "tanh" else None)
     if f"{case}/in/mode_eps" in golden:
         close_modes(golden, f"{case}/out", dist, out, golden[f"{case}/in/mode_eps"])
-
-
-def close_modes(golden, prefix, dist, out, eps):
-    """The likeliest draw of each row; the official mode takes the first row's index for all rows."""
-    golden.close(f"{prefix}/mode_rowwise", dist.mode(out, eps))
-    sample, logp = dist.draw(out, eps)
-    golden.close(f"{prefix}/mode", sample[logp[:, 0].argmax()])
 
 
 def check_adam(golden):

@@ -1,0 +1,2 @@
+def check(golden): raise NotImplementedError
+check_actor_critic = check
