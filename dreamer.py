@@ -24,10 +24,25 @@ ALGOS = {
 DEFAULT_ALGO = "v3"
 
 #: Command -> function that takes the resolved config.
-COMMANDS = {"train": "common.run.train:train", "eval": "common.run.eval:evaluate"}
+COMMANDS = {
+    "train": "common.run.train:train",
+    "eval": "common.run.eval:evaluate",
+    "config": "common.run.config:show",
+    "table": "common.run.table:show",
+}
+
+#: Short flag -> config key.
+ALIASES = {
+    "envs": "run.envs",
+    "episodes": "run.eval_episodes",
+    "mode": "actor.eval",
+    "device": "run.device",
+    "threads": "run.threads",
+    "precision": "run.precision",
+}
 
 #: Task prefix -> environment block used when --configs names none.
-BLOCKS = {"dmc": "dmc_proprio", "gym": "gym", "dummy": "gym"} | {name: name for name in ("atari", "atari100k", "crafter")}
+BLOCKS = {name: name for name in ("atari", "atari100k", "crafter", "gym")} | {"dmc": "dmc_proprio", "dummy": "gym"}
 
 
 def recipe(algo: str):
@@ -75,30 +90,46 @@ def parse(argv):
     for word in argv:
         if word.startswith("--") and len(word) > 2:
             key, _, value = word[2:].partition("=")
-            groups[key] = [value] if value else []
+            groups[ALIASES.get(key, key)] = [value] if value else []
         elif groups:
             groups[list(groups)[-1]].append(word)
         else:
             raise UserError(f"Expected --key VALUE after the command, got {word!r}.")
-    algo, blocks = groups.pop("algo", None), groups.pop("configs", [])
-    borrowed = dict(pair.partition("=")[::2] for pair in groups.pop("features", []))
-    return command, one("algo", algo), blocks, borrowed, {key: one(key, values) for key, values in groups.items()}
+    blocks, borrowed = some(groups, "configs"), dict(map(pair, some(groups, "features")))
+    flags = {key: one(key, values) for key, values in groups.items()}
+    return command, flags.pop("algo", None), blocks, borrowed, flags
 
 
 def one(key, values):
-    if values is None:
-        return None
     if len(values) != 1:
         raise UserError(f"--{key} takes one value, got {' '.join(values) or 'none'}.")
     return values[0]
 
 
+def some(groups, key):
+    """Takes the values of a flag that may have several out of `groups`."""
+    if groups.get(key) == []:
+        raise UserError(f"--{key} needs at least one value. `python dreamer.py --help` lists them.")
+    return groups.pop(key, [])
+
+
+def pair(text):
+    """'retnorm=v2' -> ('retnorm', 'v2')."""
+    feature, _, algo = text.partition("=")
+    if not feature or not algo:
+        raise UserError(f"--features takes NAME=VERSION, such as retnorm=v2, got {text!r}.")
+    return feature, algo
+
+
 def configure(command, algo, blocks, borrowed, flags) -> dict:
-    """The config a command runs with: from the logdir for `eval`, else from the version's files."""
+    """The config a command runs with: from the logdir for `eval`, every version's for `table`, else one version's."""
     if command == "eval":
         return from_logdir(algo, blocks, borrowed, flags)
+    if command == "table":
+        return {name: load(name, blocks, flags, borrowed) for name in ([algo] if algo else ALGOS)}
     if algo is None:
-        print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {', '.join(a for a in ALGOS if a != DEFAULT_ALGO)}.")
+        others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
+        print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
     return load(algo or DEFAULT_ALGO, blocks, flags, borrowed)
 
 
@@ -121,7 +152,9 @@ def usage() -> str:
     lines.append(f"  environments: {', '.join(shared)}")
     for algo, (_, file) in ALGOS.items():
         lines.append(f"  {algo}: {', '.join(block for block in configs.read(FOLDER / file) if block not in shared)}")
-    lines += [f"Features: {', '.join(features.FEATURES)}", "Keys: configs/*.yaml lists every one with its value."]
+    short = ", ".join(f"--{alias} (--{key})" for alias, key in ALIASES.items())
+    lines += [f"Features: {', '.join(features.FEATURES)}", f"Short flags: {short}"]
+    lines += ["Keys: `python dreamer.py config` prints every one with its value."]
     return "\n".join(lines)
 
 
@@ -141,6 +174,9 @@ def main(argv=None) -> int:
             raise
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     return 0
 
 

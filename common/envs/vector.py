@@ -27,7 +27,7 @@ class Envs:
     actions: float32 (n, A) for Box, int64 (n,) for Discrete, int64 (n, k) for MultiDiscrete.
 
     Raises:
-        UserError: an environment broke `max_failures` + 1 times in a row; contains its traceback.
+        UserError: an environment broke `max_failures` + 1 times in a row; its cause has the traceback.
     """
 
     def __init__(self, makers: list[Callable], obs_space, act_space, *, processes, repeat, max_failures):
@@ -100,6 +100,14 @@ class Envs:
         stacked = {key: np.stack([record[key] for record in records]) for key in records[0]}
         names = {name for log in logs for name in log}
         return {**stacked, "log": {name: np.array([log.get(name, np.nan) for log in logs]) for name in names}}
+
+
+class Failure(Exception):
+    """Why an environment broke; the text goes on with the traceback, which may come from a worker process."""
+
+    def __init__(self, reason: str, trace: str = ""):
+        super().__init__(f"{reason}\n{trace}")
+        self.reason = reason
 
 
 class Seat:
@@ -187,17 +195,20 @@ class Seat:
             process.join(5)
             self.env.stop(grace=0)
             self.env = self.start()
-            return None, f"its worker process died (exit code {process.exitcode})"
+            return None, Failure(f"its worker process died (exit code {process.exitcode})")
         if "failure" in info:
-            return None, f"it failed\n{info['failure'][0]}"
+            return None, Failure(f"it failed with {info['failure'][0]}", info["traceback"][0])
         return (*answer, info), None
 
     def _rebuild(self, failure):
         """Note a failure; the next reset makes a new environment."""
         self.failures += 1
         if self.failures > self.max_failures:
-            raise UserError(f"Environment {self.index} broke {self.failures} times in a row. The last time {failure}")
-        self._say(f"it was made again and its episode closed as truncated, because {failure}")
+            raise UserError(
+                f"Environment {self.index} broke {self.failures} times in a row. The last time {failure.reason}. "
+                "Mend it and give the same command again; --debug shows where it broke."
+            ) from failure
+        self._say(f"it was made again and its episode closed as truncated, because {failure.reason}")
 
     def _say(self, what):
         self.messages.append(f"Environment {self.index}: {what}")

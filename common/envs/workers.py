@@ -10,6 +10,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -19,10 +20,10 @@ from common.errors import UserError
 
 
 class Guard(gymnasium.Env):
-    """Makes an environment when it is first reset, and reports whatever it raises as `info["failure"]`.
+    """Makes an environment when it is first reset, and reports whatever it raises in `info`.
 
-    After a failure the environment is thrown away and the next reset makes a new one. Of the environment's own info
-    only the numbers named `log_...` or `log/...` pass.
+    There `failure` says it in a line and `traceback` in full. The environment is thrown away then, and the next reset
+    makes a new one. Of the environment's own info only the numbers named `log_...` or `log/...` pass.
     """
 
     def __init__(self, make: Callable[[], gymnasium.Env], observation_space, action_space):
@@ -35,15 +36,15 @@ class Guard(gymnasium.Env):
             obs, info = self.env.reset(seed=seed, options=options)
         except UserError:
             raise
-        except Exception:
-            return self._failed()
+        except Exception as error:
+            return self._failed(error)
         return obs, _numbers(info)
 
     def step(self, action):
         try:
             obs, reward, terminated, truncated, info = self.env.step(action)
-        except Exception:
-            obs, info = self._failed()
+        except Exception as error:
+            obs, info = self._failed(error)
             return obs, 0.0, False, True, info
         return obs, reward, terminated, truncated, _numbers(info)
 
@@ -52,13 +53,21 @@ class Guard(gymnasium.Env):
             self.env.close()
             self.env = None
 
-    def _failed(self):
-        info = {"failure": traceback.format_exc()}
+    def _failed(self, error):
+        info = {"failure": reason(error), "traceback": "".join(traceback.format_exception(error))}
         with contextlib.suppress(Exception):
             self.close()
         self.env = None
         blank = {key: np.zeros(space.shape, space.dtype) for key, space in self.observation_space.items()}
         return blank, info
+
+
+def reason(error: Exception) -> str:
+    """What was raised, and the last place outside of the hub and of installed packages."""
+    hub = str(Path(__file__).parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    places = [f" ({f.filename}, line {f.lineno}, in {f.name})" for f in frames if not f.filename.startswith(hub)]
+    return f"{type(error).__name__}: {error}" + "".join(places[-1:])
 
 
 def _numbers(info):

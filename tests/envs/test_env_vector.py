@@ -213,13 +213,15 @@ def test_a_broken_episode_can_be_restored_at_its_closing_record(monkeypatch, tmp
 
 @BOTH
 @pytest.mark.parametrize(("task", "says"), [("Raises", "on fire"), ("NeverResets", "no such simulator")])
-def test_too_many_failures_in_a_row_stop_the_run_with_the_traceback(task, says, parallel, monkeypatch):
+def test_too_many_failures_in_a_row_stop_the_run_with_the_place(task, says, parallel, monkeypatch):
     monkeypatch.delenv("FAULT_ONCE", raising=False)
     envs = make_envs(f"{FAULTY}:{task}", {"max_failures": 2}, 1, parallel=parallel)
     with envs, pytest.raises(UserError, match=says) as error:
         play(envs, 20)
     assert "3 times in a row" in str(error.value)
-    assert "faulty.py" in str(error.value)
+    assert "faulty.py, line" in str(error.value)
+    assert "Traceback" not in str(error.value)
+    assert "Traceback" in str(error.value.__cause__)
 
 
 def test_workers_ignore_sigint_and_end_with_close():

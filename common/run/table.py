@@ -1,0 +1,63 @@
+"""`table`: what each version does for every named feature, as a Markdown table made from the configs."""
+
+from common import features, parts
+from common.config import flatten
+
+
+def show(configs: dict[str, dict]) -> None:
+    """Prints the table of resolved configs, one column for each name."""
+    print(render(configs))
+
+
+def render(configs: dict[str, dict]) -> str:
+    """Name -> resolved config; the Markdown table of all features."""
+    head = ["feature", "what it is", *configs]
+    rows = [[f"`{name}`", what, *cells(globs, configs)] for name, (what, globs) in features.FEATURES.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+
+
+def cells(globs: list[str], configs: dict[str, dict]) -> list[str]:
+    """One text for each config: the parts and keys that `globs` name, with their values."""
+    names = [glob.removesuffix(".*") for glob in globs]
+    short = [name.rsplit(".", 1)[-1] for name in names]
+    titles = short if len(set(short)) == len(short) else names
+    return ["; ".join(entries(names, titles, config)) or "–" for config in configs.values()]
+
+
+def entries(names: list[str], titles: list[str], config: dict) -> list[str]:
+    """Text of each seam, group or key that `config` has; with its title if there are several."""
+    texts = [part(config[name]) if name in parts.PARTS else plain(name, config) for name in names]
+    titled = [f"{title} {text}" for title, text in zip(titles, texts, strict=True) if text]
+    return titled if len(names) > 1 else list(filter(None, texts))
+
+
+def plain(name: str, config: dict) -> str:
+    """Values of a key, or of all keys of a group."""
+    flat = flatten(config).items()
+    return ", ".join(words(value) for key, value in flat if key == name or key.startswith(f"{name}."))
+
+
+def part(block: dict) -> str:
+    """Class of a part with its options, but for those switched off."""
+    options = [key if value is True else f"{key} {words(value)}" for key, value in block.items() if value is not False]
+    return f"{block['use']} ({', '.join(options[1:])})" if options[1:] else block["use"]
+
+
+def words(value) -> str:
+    """A config value in few characters; the numbers of several groups are joined with slashes."""
+    if isinstance(value, dict):
+        texts = list(map(words, value.values()))
+        return texts[0] if len(set(texts)) == 1 else "/".join(texts)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def number(value: float) -> str:
+    """4 digits at most: 0.997, 5, 6e-4."""
+    if not 0 < abs(value) < 1e-3:
+        return f"{value:.4g}"
+    digits, power = f"{value:.3e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
