@@ -5,9 +5,8 @@ import torch
 from gymnasium import spaces
 
 from common.agent import Agent
-from parity.common import Spy, one_hot_noise
+from parity.common import Spy
 
-LOG_2PI = np.log(2 * np.pi)
 FLAGS = ("action", "reward", "discount", "is_first", "is_last", "is_terminal")
 
 
@@ -75,16 +74,3 @@ def action_space(golden, discrete):
 
 def make_agent(golden, config, discrete):
     return Agent(observations(golden), action_space(golden, discrete), config)
-
-
-def noise_of(golden, name, classes):
-    """`in/noise/NAME_{eps, u, idx}` as our parts take it; indices become noise that picks them."""
-    for kind in ("eps", "u"):
-        if f"in/noise/{name}_{kind}" in golden:
-            return golden[f"in/noise/{name}_{kind}"]
-    return one_hot_noise(golden[f"in/noise/{name}_idx"], classes)
-
-
-def gaussian_log_prob(loss, dims):
-    """Our Gaussian losses leave out 0.5 ln(2 pi) for each dimension."""
-    return -loss - 0.5 * dims * LOG_2PI

@@ -5,7 +5,8 @@ import torch
 import dreamer
 from parity import names
 from parity.common import Golden, count, load, swap, under
-from parity.full import LOG_2PI, Update, gaussian_log_prob, make_agent, noise_of
+from parity.full import Update, make_agent
+from parity.shared import HALF_LOG_2PI, given_noise
 
 
 def flags(golden: Golden) -> dict:
@@ -81,7 +82,7 @@ def noise(golden, agent):
     return {
         "post": golden["in/noise/eps_post"],
         "img": golden["in/noise/eps_img"],
-        "act": noise_of(golden, "act", agent.actions),
+        "act": given_noise(golden, "in/noise/act", agent.actions),
         "entropy": None,
     }
 
@@ -102,8 +103,8 @@ def close_model(golden, update):
     losses, scales = update.losses, update.agent.scales
     pixels = golden["in/data/image"][0, 0].numel()
     likes = {
-        "image": gaussian_log_prob(losses["image"].mean(), pixels),
-        "reward": gaussian_log_prob(losses["reward"].mean(), 1),
+        "image": -losses["image"].mean() - pixels * HALF_LOG_2PI,
+        "reward": -losses["reward"].mean() - HALF_LOG_2PI,
     }
     if "con" in losses:
         likes["pcont"] = -losses["con"].mean() * scales["con"]
@@ -111,7 +112,7 @@ def close_model(golden, update):
         golden.close(f"out/likes/{name}", likes[name])
     golden.close("out/div", losses["kl"].mean())
     total = sum(scales[name] * update.metrics[f"loss/{name}"] for name in losses if name not in ("actor", "critic"))
-    golden.close("out/model_loss", total + 0.5 * (pixels + 1) * LOG_2PI)
+    golden.close("out/model_loss", total + (pixels + 1) * HALF_LOG_2PI)
 
 
 def close_states(golden, update):
@@ -136,5 +137,5 @@ def close_behavior(golden, update):
     golden.close("out/returns", swap(targets.critic_ret))
     golden.close("out/discount", swap(targets.critic_weight))
     golden.close("out/actor_loss", update.metrics["loss/actor"])
-    constant = 0.5 * LOG_2PI * targets.critic_weight.mean()  # our loss leaves it out
+    constant = HALF_LOG_2PI * targets.critic_weight.mean()  # our loss leaves it out
     golden.close("out/value_loss", update.metrics["loss/critic"] + constant)

@@ -17,15 +17,9 @@ from common.rssm import State
 from dreamer_v1.actor import tanh_inverse, tanh_log_slope
 from dreamer_v2.actor import cdf
 from parity import names
-from parity.common import (
-    HALF_LOG_2PI,
-    close_grads_of,
-    close_input_grads,
-    close_modes,
-    leaf,
-    load,
-    one_hot_noise,
-)
+from parity.common import close_grads_of, close_input_grads, leaf, load, one_hot_noise
+from parity.shared import HALF_LOG_2PI, close_modes, given_noise
+from parity.v2_config import policy_block
 
 
 def check_encoder_decoder(golden):
@@ -138,19 +132,10 @@ def check_binary(golden, case, style, size):
 
 
 def policy_of(setting, width):
-    """Action distribution for official settings (defaults: init_std 0, min_std 0.1).
-
-    The official V2 adds init_std to the raw output of the tanh Normal; ours, as V1's, is the std it stands for.
-    """
-    name, min_std, init_std = setting["dist"], setting.get("min_std", 0.1), setting.get("init_std", 0.0)
-    if name == "onehot":
+    """Action distribution for official settings."""
+    if setting["dist"] == "onehot":
         return parts.build("policy_disc", {"use": "OneHot"}, [width])
-    blocks = {
-        "normal": {"use": "FreeNormal"},
-        "trunc_normal": {"use": "TruncNormal", "init_std": init_std, "min_std": min_std},
-        "tanh_normal": {"use": "TanhNormal", "init_std": float(np.log1p(np.exp(init_std))), "min_std": min_std},
-    }
-    return parts.build("policy_cont", blocks[name])
+    return parts.build("policy_cont", policy_block(setting))
 
 
 def check_policy(golden, case, style, size):
@@ -163,7 +148,7 @@ def check_policy(golden, case, style, size):
     logp = dist.log_prob(out, golden[f"{case}/in/value"])
     golden.close(f"{case}/out/log_prob", logp)
     close_grads_of(golden, f"{case}/grad/nll", slots, -logp.mean())
-    sample = dist.sample(out, sample_noise(golden, f"{case}/in/sample", width))
+    sample = dist.sample(out, given_noise(golden, f"{case}/in/sample", width))
     golden.close(f"{case}/out/sample", sample)
     close_grads_of(golden, f"{case}/grad/sample", slots, (sample * golden[f"{case}/in/sample_weight"]).sum())
     loose = 0.15 if case == "tanh_normal_init" else None
@@ -171,13 +156,6 @@ def check_policy(golden, case, style, size):
     golden.close(f"{case}/out/entropy", entropy, loose)
     close_grads_of(golden, f"{case}/grad/entropy", slots, entropy.mean(), loose)
     {"tanh_normal": close_tanh, "onehot": close_onehot}.get(kind, close_normal)(golden, case, dist, out)
-
-
-def sample_noise(golden, name, width):
-    index = golden.get(f"{name}_idx")
-    if index is not None:
-        return one_hot_noise(index, width)
-    return golden[f"{name}_eps"] if f"{name}_eps" in golden else golden[f"{name}_u"]
 
 
 def close_tanh(golden, case, dist, out):
