@@ -1,6 +1,6 @@
 """Golden files of V3: file -> check. Arrays agree relative to their largest value, gradients ten times looser."""
 
-from parity import v3_nets, v3_parts
+from parity import v3_agent, v3_behavior, v3_nets, v3_parts
 
 
 def strict(check):
@@ -17,6 +17,7 @@ CHECKS = {
     "a_symlog_twohot": v3_parts.check_twohot,
     "b_categorical_kl": v3_parts.check_categorical,
     "c_bounded_normal": v3_parts.check_bounded_normal,
+    "d_returns_losses": v3_behavior.check_returns,
     "e_normalizers": v3_parts.check_normalizers,
     "f_slow_ema": v3_parts.check_slow,
     "g_optimizer": v3_parts.check_optimizer,
@@ -25,5 +26,7 @@ CHECKS = {
     "h_rssm_disc": v3_nets.check_rssm,
     "i_encoder_decoder": v3_nets.check_encoder_decoder,
     "i_heads": v3_nets.check_heads,
+    "j_agent_cont": v3_agent.check_agent,
+    "j_agent_disc": v3_agent.check_agent,
 }
 CHECKS = {stem: strict(check) for stem, check in CHECKS.items()}
