@@ -7,6 +7,7 @@ blocks, flags. Values are typed by the default they replace; unknown keys stop w
 import copy
 import difflib
 import fnmatch
+import io
 import pathlib
 
 from ruamel.yaml import YAML, YAMLError
@@ -29,15 +30,22 @@ def read(path) -> dict:
 
 def write(path, config: dict):
     """Writes a config so that `read` gives it back."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False
     with open(path, "w") as file:
-        yaml.dump(config, file)
+        file.write(dump(config))
+
+
+def dump(config: dict) -> str:
+    """A config as YAML."""
+    yaml, text = YAML(typ="safe", pure=True), io.StringIO()
+    for option, value in {"default_flow_style": False, "width": 120, "sort_base_mapping_type_on_output": False}.items():
+        setattr(yaml, option, value)
+    yaml.dump(config, text)
+    return text.getvalue()
 
 
 def flatten(tree: dict, prefix="") -> dict:
     """{'a': {'b': 1}} -> {'a.b': 1}."""
-    flat = {}
+    flat: dict = {}
     for key, value in tree.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat

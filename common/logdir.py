@@ -6,14 +6,11 @@ A folder belongs to one config. On resume a few keys may differ, those in `MAY_C
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-from ruamel.yaml import YAML
 
 from common import config as configs
 from common.errors import UserError
@@ -100,7 +97,7 @@ def adopt(logdir: Path, config: dict) -> dict[str, str]:
             "Give the stored values to go on with it, or choose another --logdir."
         )
     if changed or not (logdir / CONFIG).exists():
-        write_text(logdir / CONFIG, dump(config))
+        write_text(logdir / CONFIG, configs.dump(config))
     changed.pop("logdir", None)
     return changed
 
@@ -108,15 +105,6 @@ def adopt(logdir: Path, config: dict) -> dict[str, str]:
 def _importance(key: str) -> tuple:
     """Version, task and seed first, then other short names."""
     return key.count("."), key not in ("algo", "task", "seed"), key
-
-
-def dump(config: dict) -> str:
-    """`config` as YAML."""
-    yaml, text = YAML(typ="safe", pure=True), io.StringIO()
-    for option, value in {"default_flow_style": False, "width": 120, "sort_base_mapping_type_on_output": False}.items():
-        setattr(yaml, option, value)
-    yaml.dump(config, text)
-    return text.getvalue()
 
 
 def _refuse_foreign(logdir: Path) -> None:

@@ -6,6 +6,7 @@ channels-last in memory, so that the norms see channels on the last axis for fre
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -88,7 +89,8 @@ class LayerNorm(nn.Module):
         return F.layer_norm(x.float(), self.scale.shape, self.scale, self.shift, self.eps).to(x.dtype)
 
 
-NORMS = {"none": lambda size, eps: nn.Identity(), "layer": LayerNorm, "rms": RMSNorm}
+no_norm = lambda size, eps: nn.Identity()
+NORMS: dict[str, Callable[..., nn.Module]] = {"none": no_norm, "layer": LayerNorm, "rms": RMSNorm}
 
 
 @torch.no_grad()
@@ -181,6 +183,6 @@ def conv(inp, out, kernel, stride=1, padding=0, *, style: Style, bias=True, tran
     """A (transposed) convolution with the style's initialisation and a zero bias."""
     module = (nn.ConvTranspose2d if transpose else nn.Conv2d)(inp, out, kernel, stride, padding, bias=bias)
     init_weight(module.weight, inp * kernel**2, out * kernel**2, style.init)
-    if bias:
+    if module.bias is not None:
         nn.init.zeros_(module.bias)
-    return module.to(memory_format=torch.channels_last)
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

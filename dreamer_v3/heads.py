@@ -22,8 +22,8 @@ class SymexpTwohot(nn.Module):
         self.register_buffer("bins", torch.cat([half, -half[:-1].flip(0)]), persistent=False)
 
     spacing = staticmethod(symexp)
-    encode = staticmethod(lambda target: target)
-    decode = staticmethod(lambda value: value)
+    encode = staticmethod(lambda x: x)
+    decode = staticmethod(lambda x: x)
 
     def pred(self, out):
         """(..., bins) -> (...)."""

@@ -1,6 +1,6 @@
 """`config`: prints the resolved config of a command line as YAML; nothing is run or written."""
 
-from common.logdir import dump
+from common.config import dump
 
 
 def show(config: dict) -> None:
