@@ -45,10 +45,7 @@ def updated(golden, **flags):
 
 
 def check(golden):
-    """The files hold an imagination with the model of before its step: here all groups step together.
-
-    The order of the recipe must then give the same behaviour, if its model step is one of learning rate 0.
-    """
+    """The files hold an imagination with the model of before its step: here all groups step together."""
     slots, update = updated(golden, **{"order.use": "Joint"})
     close_training(golden, slots, update)
     update.rewind()
@@ -56,10 +53,22 @@ def check(golden):
     close_states(golden, update)
     close_imagination(golden, update)
     close_behavior(golden, update)
+    check_order(golden)
+
+
+def check_order(golden):
+    """The recipe's own order. With a model step of length 0 it must give the file's behaviour gradients.
+
+    With a long one, imagination begins at the file's states, from before the step, and uses the model of after it.
+    """
     slots, update = updated(golden, **{"optim.lr.model": 0.0, "optim.wd": 0.0})
-    assert update.agent.config["order"]["use"] == "ModelFirst"
     for key in ("actor", "critic"):
         update.close_grads(golden, f"grad/{key}", slots[f"ac/{key}"])
+    _, update = updated(golden, **{"optim.lr.model": 0.01})
+    world, feat = update.agent.world, update.imagined.feat
+    start = golden.expect("out/wm/feat").flatten(0, 1)
+    golden.compare("start states", official_feat(world.rssm, update.imagined)[:, 0], start, golden.tol)
+    golden.compare("rewards by the new model", update.seen["normed"][0][0], world.reward.pred(feat), golden.tol)
 
 
 def close_training(golden, slots, update):

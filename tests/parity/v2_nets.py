@@ -183,6 +183,7 @@ def check_dists(golden):
     dist = parts.build("policy_cont", {"use": "TruncNormal"})
     dist.stats = lambda out: out.chunk(2, -1)  # means and stds come from the file
     check_trunc(golden, dist)
+    check_edge(dist)
     check_official_draw(golden, dist)
     check_categorical(golden)
     golden.close("tanh/out/inverse", tanh_inverse(golden["tanh/in/y"]))
@@ -211,6 +212,15 @@ def check_trunc(golden, dist):
         golden.skip(f"trunc/{name}", "nothing uses these moments of a truncated Normal")
     for name in ("loc", "scale"):
         golden.skip(f"trunc/grad/sample_{name}_implicit", "the exact rule, which the official code does not follow")
+
+
+def check_edge(dist):
+    """A sample on the bound, of which the file has none: clipped to just inside, straight through."""
+    mean, std = leaf(torch.tensor([0.5])), leaf(torch.tensor([1.0]))
+    sample = dist.sample(torch.cat([mean, std]), torch.ones(1))
+    assert abs(sample.item() - (1 - 1e-6)) < 1e-7
+    grads = torch.stack(torch.autograd.grad(sample, [mean, std]))[:, 0]
+    assert torch.allclose(grads, torch.tensor([1.0, 0.5]), atol=1e-5)
 
 
 def check_official_draw(golden, dist):
