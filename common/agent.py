@@ -52,6 +52,7 @@ class Agent(nn.Module):
     def check(self):
         """Refuses combinations that make no sense, by name."""
         value, imagination = self.behavior.replay_value, self.config["imagination"]
+        self.check_lengths()
         if value.scales and (imagination["last"] or imagination["drop_last"]):
             raise UserError(
                 "replay_value.use ReplayValue needs an imagined return for every replayed step: "
@@ -61,6 +62,20 @@ class Agent(nn.Module):
             raise UserError(
                 "replay_value.grad true sends a gradient into the world model, but order.use ModelFirst has updated it "
                 "by then: set --order.use Joint, or --replay_value.grad false."
+            )
+
+    def check_lengths(self):
+        """Refuses sequences too short to hold a step of every loss: its mean would be no number."""
+        horizon, shortest = self.config["imagination"]["horizon"], self.behavior.returns.shortest
+        if horizon < shortest:
+            use = self.config["returns"]["use"]
+            raise UserError(f"returns.use {use} needs imagination.horizon >= {shortest}, got {horizon}.")
+        length, dropped = self.config["batch_length"], self.config["imagination"]["drop_last"]
+        least = max(1 + dropped, 2 if self.behavior.replay_value.scales else 1)
+        if length < least:
+            raise UserError(
+                f"batch_length must be at least {least} with imagination.drop_last {dropped} and this replay_value.use, "
+                f"got {length}."
             )
 
     def groups(self):

@@ -16,6 +16,8 @@ class DepartureReturns:
     or one. Source: V3 `agent.imag_loss`, `agent.repl_loss`, `agent.lambda_return`.
     """
 
+    shortest = 1  # horizon that leaves a step for every loss
+
     def __init__(self, *, lam: float = 0.95, first: str = "pred"):
         check_choice("returns.first", first, ("true", "pred", "one"))
         self.lam, self.first = lam, first
