@@ -74,8 +74,8 @@ class Agent(nn.Module):
         least = max(1 + dropped, 2 if self.behavior.replay_value.scales else 1)
         if length < least:
             raise UserError(
-                f"batch_length must be at least {least} with imagination.drop_last {dropped} and this replay_value.use, "
-                f"got {length}."
+                f"batch_length must be at least {least} with imagination.drop_last {dropped} and replay_value.use "
+                f"{self.config['replay_value']['use']}, got {length}."
             )
 
     def groups(self):
