@@ -11,6 +11,7 @@ import sys
 from common import config as configs
 from common import features
 from common.errors import UserError
+from common.logdir import CONFIG, stored_config
 
 FOLDER = pathlib.Path(__file__).parent / "configs"
 
@@ -38,8 +39,10 @@ ALIASES = {
     "mode": "actor.eval",
     "device": "run.device",
     "threads": "run.threads",
-    "precision": "run.precision",
 }
+
+#: Flags that take several values.
+SEVERAL = ("configs", "features")
 
 #: Task prefix -> environment block used when --configs names none.
 BLOCKS = {name: name for name in ("atari", "atari100k", "crafter", "gym")} | {"dmc": "dmc_proprio", "dummy": "gym"}
@@ -89,8 +92,11 @@ def parse(argv):
     groups = {}
     for word in argv:
         if word.startswith("--") and len(word) > 2:
-            key, _, value = word[2:].partition("=")
-            groups[ALIASES.get(key, key)] = [value] if value else []
+            name, _, value = word[2:].partition("=")
+            key = ALIASES.get(name, name)
+            before = groups.pop(key, [])
+            kept = before if key in SEVERAL else []  # of other flags the last one counts
+            groups[key] = [*kept, value] if value else kept
         elif groups:
             groups[list(groups)[-1]].append(word)
         else:
@@ -138,10 +144,10 @@ def from_logdir(algo, blocks, borrowed, flags):
         raise UserError("eval needs --logdir DIR, the folder of a training run.")
     if algo or blocks or borrowed:
         raise UserError("eval takes version and config from the run: leave --algo, --configs and --features away.")
-    path = pathlib.Path(flags["logdir"]).expanduser() / "config.yaml"
-    if not path.is_file():
-        raise UserError(f"{path} does not exist. Give the --logdir of a run that `python dreamer.py` has begun.")
-    config = configs.read(path)
+    folder = pathlib.Path(flags["logdir"]).expanduser()
+    config = stored_config(folder)
+    if config.get("algo") not in ALGOS or set(load(config["algo"])) - set(config):
+        raise UserError(f"{folder / CONFIG} is not complete. Restore it, or train afresh in another --logdir.")
     configs.apply(config, flags)
     return config
 

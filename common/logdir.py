@@ -52,7 +52,10 @@ def stored_config(logdir: Path) -> dict:
     path = logdir / CONFIG
     if not path.is_file():
         raise UserError(f"{logdir} is not the logdir of a run: it has no {CONFIG}. Check --logdir.")
-    config = configs.read(path)
+    try:
+        config = configs.read(path)
+    except UserError as error:
+        raise UserError(f"{error}\nRestore that file, or start afresh in another --logdir.") from error
     if not isinstance(config, dict) or not config:
         raise UserError(f"{path} holds no config. Restore it, or start afresh in another --logdir.")
     return config

@@ -13,7 +13,7 @@ from common.outputs import JsonLines, Scores, TensorBoard
 
 
 class NonFinite(UserError):
-    """A metric became NaN or infinite."""
+    """A metric or an action became NaN or infinite."""
 
 
 class Means:

@@ -26,7 +26,9 @@ class Factory:
     def agent(self, obs_space: Any, act_space: Any, config: dict) -> Any:
         """The agent."""
         from common.agent import Agent
+        from common.nets import check_choice
 
+        check_choice("run.precision", config["run"]["precision"], ("float32",))
         return Agent(obs_space, act_space, config, device(config["run"]["device"]))
 
     def schedule(self, config: dict) -> Any:

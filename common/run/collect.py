@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from common.logger import NonFinite
 from common.run.clock import Stopwatch
 
 Record = dict[str, np.ndarray]
@@ -12,6 +13,13 @@ Record = dict[str, np.ndarray]
 def plain(record: dict) -> Record:
     """`record` without the extra numbers that environments report beside it."""
     return {key: value for key, value in record.items() if key != "log"}
+
+
+def finite(action: np.ndarray) -> np.ndarray:
+    """Returns `action`; raises NonFinite if there is a NaN or infinity in it."""
+    if not np.isfinite(action).all():
+        raise NonFinite("not finite: the actions of the policy")
+    return action
 
 
 class Episode(NamedTuple):
@@ -79,7 +87,7 @@ class Collector:
         if random:
             return self.agent.random(self.envs.num)
         action, extras, self.state = self.agent.act(self.record, self.state, mode="train", step=step)
-        return action, extras
+        return finite(action), extras
 
     def save(self) -> dict:
         """State for a checkpoint."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import rng
-from common.run.collect import Episode, Tally, plain
+from common.run.collect import Episode, Tally, finite, plain
 from common.video import Film, image_key
 
 STREAM = 1  # separates the random numbers of evaluation from those of reports
@@ -74,7 +74,7 @@ class Evaluator:
                 return [episode for finished, count in zip(done, quota, strict=True) for episode in finished[:count]]
             check()
             action, _, state = self.agent.act(plain(record), state, mode="eval")
-            record = envs.step(action)
+            record = envs.step(finite(action))
 
     def _ready(self) -> Any:
         if self._envs is None:

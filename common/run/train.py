@@ -148,5 +148,5 @@ def _named_divergence(loop: Loop, checkpoints: Checkpoints) -> Iterator[None]:
         raise UserError(
             f"Training diverged at frame {loop.frames:,}, update {loop.updates:,}: {error}.\n"
             f"Last good checkpoint: {kept}.\nThe same command tries again from there and may meet the same. "
-            "Try --run.precision float32 or a lower learning rate in another --logdir."
+            "Try a lower learning rate (--optim.lr.*) in another --logdir."
         ) from error
