@@ -1,0 +1,36 @@
+"""Runs real command lines in processes of their own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+SHORT = ["--steps", "120", "--run.prefill", "20", "--run.eval_every", "0", "--run.video_every", "0"]
+SHORT += ["--run.save_every", "60", "--replay.capacity", "2000"]
+
+
+def dreamer(*words, cwd, timeout=120) -> subprocess.CompletedProcess:
+    """`python dreamer.py WORDS` with one thread, in `cwd`."""
+    command = [sys.executable, str(ROOT / "dreamer.py"), *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def refused(*words, cwd, says=()) -> str:
+    """The only error message of a command that must fail without a traceback."""
+    done = dreamer(*words, cwd=cwd)
+    assert done.returncode == 2, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
+    everything = done.stdout + done.stderr
+    assert "Traceback" not in everything, everything
+    messages = ("\n" + done.stderr).split("\nError: ")[1:]
+    assert len(messages) == 1, done.stderr
+    for text in [says] if isinstance(says, str) else says:
+        assert text in messages[0], messages[0]
+    return messages[0]
+
+
+def snapshot(folder) -> dict:
+    """Content of every file below `folder`, but for the lock."""
+    files = (path for path in pathlib.Path(folder).rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path): path.read_bytes() for path in files}
