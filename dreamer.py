@@ -23,11 +23,13 @@ ALGOS = {
     "v3-2023": ("dreamer_v3.agent_2023", "dreamer_v3_2023.yaml"),
 }
 DEFAULT_ALGO = "v3"
+DEMO = ("v1", "v2", "v3")
 
 #: Command -> function that takes the resolved config.
 COMMANDS = {
     "train": "common.run.train:train",
     "eval": "common.run.eval:evaluate",
+    "demo": "common.run.demo:demo",
     "config": "common.run.config:show",
     "table": "common.run.table:show",
 }
@@ -128,15 +130,28 @@ def pair(text):
 
 
 def configure(command, algo, blocks, borrowed, flags) -> dict:
-    """The config a command runs with: from the logdir for `eval`, every version's for `table`, else one version's."""
+    """The config a command runs with: from the logdir for `eval`, several for `table` and `demo`, else one."""
     if command == "eval":
         return from_logdir(algo, blocks, borrowed, flags)
+    if command == "demo":
+        return demo_runs(algo, blocks, borrowed, flags)
     if command == "table":
         return {name: load(name, blocks, flags, borrowed) for name in ([algo] if algo else ALGOS)}
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
     return load(algo or DEFAULT_ALGO, blocks, flags, borrowed)
+
+
+def demo_runs(algo, blocks, borrowed, flags):
+    """Version -> its config and the command line of its training, all in one folder."""
+    folder, blocks, runs = pathlib.Path(flags.get("logdir", "demo")), ["demo", "cpu", *blocks], {}
+    for name in [algo] if algo else DEMO:
+        own = flags | {"logdir": str((folder / name).absolute())}
+        words = ["--algo", name, "--configs", *blocks, *(word for k, v in own.items() for word in (f"--{k}", v))]
+        words += ["--features", *(f"{feature}={source}" for feature, source in borrowed.items())] if borrowed else []
+        runs[name] = load(name, blocks, own, borrowed), words
+    return runs
 
 
 def from_logdir(algo, blocks, borrowed, flags):

@@ -37,6 +37,7 @@ class Agent(nn.Module):
     def __init__(self, obs_space, act_space, config, device="cpu"):
         super().__init__()
         self.config, self.device = config, torch.device(device)
+        self.half = config["run"]["precision"] == "bfloat16"
         self.actions, self.classes = action_sizes(act_space)
         self.world = WorldModel(obs_space, self.actions, config)
         self.behavior = Behavior(self.world.rssm.feat_size, self.actions, self.classes, config)
@@ -119,10 +120,12 @@ class Agent(nn.Module):
         """
         obs = self.tensors(record)
         noise = self.latent.noise(len(obs["is_first"]), device=self.device)
-        latent, _ = self.world.rssm.filter(
-            State(state["deter"], state["stoch"]), state["action"], self.world.encoder(obs), obs["is_first"], noise
-        )
-        action = self.explore(self.policy(latent.feat, mode), self.discrete, mode, step)
+        before = State(state["deter"], state["stoch"])
+        with self.autocast():
+            embed = self.world.encoder(obs)
+            latent, _ = self.world.rssm.filter(before, state["action"], embed, obs["is_first"], noise)
+            action = self.policy(latent.feat, mode)
+        action = self.explore(action, self.discrete, mode, step)
         action = action.masked_fill(obs["is_last"][:, None], 0.0)
         extras = {"action": action.cpu().numpy()} | self.pack(latent)
         return self.env_action(action), extras, {"deter": latent.deter, "stoch": latent.stoch, "action": action}
@@ -183,11 +186,17 @@ class Agent(nn.Module):
         post = self.latent.noise(length, batch, device=self.device)
         return {"post": post} | self.behavior.noise(self.latent, starts, self.device)
 
+    def autocast(self):
+        """bfloat16 in matrix products and convolutions; parameters, norms, distributions and losses stay float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+
     def model_losses(self, batch, noise):
-        return self.world.loss(batch, noise["post"], self.context(batch))
+        with self.autocast():
+            return self.world.loss(batch, noise["post"], self.context(batch))
 
     def behavior_losses(self, states, batch, step, noise):
-        return self.behavior.losses(self.world, states, batch, step, noise)
+        with self.autocast():
+            return self.behavior.losses(self.world, states, batch, step, noise)
 
     def context(self, batch):
         """State before the first step of the batch, from latents stored in the replay; None without them."""

@@ -116,3 +116,17 @@ def test_state_dict_is_complete(algo):
 def test_drop_last_with_replay_value_is_refused():
     with pytest.raises(UserError, match="imagined return for every replayed step"):
         build(dreamer.load("v3", ["debug"], {"imagination.drop_last": 1}))
+
+
+@pytest.mark.parametrize("algo", dreamer.ALGOS)
+@pytest.mark.parametrize("kind", ["box", "discrete"])
+def test_bfloat16_losses_stay_near_float32(algo, kind):
+    """Matrix products in bfloat16 change the first losses by rounding only; everything kept stays float32."""
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        agent = build(dreamer.load(algo, ["debug"], {"run.precision": precision}), kind)
+        metrics, _ = agent.update(random_batch(agent))
+        losses.append({key: value.item() for key, value in metrics.items() if key.startswith("loss/")})
+        assert all(p.dtype == torch.float32 for p in agent.parameters())
+    for key, exact in losses[0].items():
+        assert losses[1][key] == pytest.approx(exact, rel=0.1, abs=0.05), key

@@ -28,7 +28,7 @@ class Factory:
         from common.agent import Agent
         from common.nets import check_choice
 
-        check_choice("run.precision", config["run"]["precision"], ("float32",))
+        check_choice("run.precision", config["run"]["precision"], ("float32", "bfloat16"))
         return Agent(obs_space, act_space, config, device(config["run"]["device"]))
 
     def schedule(self, config: dict) -> Any:

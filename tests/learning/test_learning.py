@@ -1,0 +1,105 @@
+"""Every version learns a small vector task and a small image task, and does not with a planted fault.
+
+The whole pipeline runs as from the command line: environments, replay, schedule, updates, checkpoint, evaluation.
+"""
+
+import numpy as np
+import pytest
+
+import dreamer
+from common.behavior import Behavior
+from common.replay import Replay
+from common.run.demo import random_scores
+from common.run.eval import evaluate
+from common.run.train import train
+
+pytestmark = pytest.mark.learning
+
+SMALL = {
+    "batch_size": 16, "batch_length": 10, "discount": 0.9, "conv.depth": 2, "mlp.*.units": 32, "mlp.*.layers": 1,
+    "rssm.deter": 32, "rssm.hidden": 32, "imagination.horizon": 5, "optim.lr.model": 2e-3, "optim.lr.critic": 1e-3,
+    "run.prefill": 200, "run.pretrain": 0, "run.eval_every": 0, "run.video_every": 0, "run.save_every": 100_000,
+    "run.eval_episodes": 20, "run.threads": 1,
+}  # fmt: skip
+VERSIONS = {
+    "v1": {"optim.lr.actor": 3e-4, "kl.free": 0.0, "kl.scale": 0.1, "latent.stoch": 8, "schedule.every": 10},
+    "v2": {"optim.lr.actor": 1e-3, "kl.dyn": 0.08, "kl.rep": 0.02, "schedule.steps": 5},
+    "v3": {"optim.lr.actor": 1e-3, "optim.warmup": 10, "schedule.ratio": 32.0},
+    "v3-2023": {"optim.lr.actor": 1e-3, "schedule.ratio": 32.0},
+}
+#: Move a point onto a target, both seen as numbers: about 15 at best, 5 at random.
+POINT = {"task": "dummy_point_20", "steps": 4500}
+#: The reward is the number of the last action / 3: at most 20, at random 10.
+ONEHOT = {"task": "dummy_onehot", "steps": 1500}
+#: The same, seen as a picture.
+PICTURE = {"task": "dummy_onehot_image", "steps": 2000, "batch_size": 8, "batch_length": 8}
+SOLVED = {"dummy_point_20": 11.0, "dummy_onehot": 17.5, "dummy_onehot_image": 17.5}
+PICTURE_V3 = {"schedule.ratio": 12.8}  # as many updates of the smaller batch
+
+
+def learn(algo, task, folder) -> float:
+    """Mean return of the evaluation after training."""
+    extra = PICTURE_V3 if task is PICTURE and "schedule.ratio" in VERSIONS[algo] else {}
+    config = dreamer.load(algo, ["debug"], SMALL | VERSIONS[algo] | task | extra | {"logdir": str(folder / "run")})
+    train(config)
+    score = evaluate(config)["mean"]
+    print(f"{algo} {task['task']}: {score:.2f}")
+    return score
+
+
+def cut_actor_gradient(monkeypatch):
+    """The actor loss is there, but nothing of the return reaches the actor."""
+    actor_loss = Behavior.actor_loss
+
+    def without_gain(self, *args):
+        gain, self.grad = self.grad, lambda norm, ret, value, logp, step: 0.0 * logp
+        self.grad.stop_action = gain.stop_action
+        try:
+            return actor_loss(self, *args)
+        finally:
+            self.grad = gain
+
+    monkeypatch.setattr(Behavior, "actor_loss", without_gain)
+
+
+def reward_one_early(monkeypatch):
+    """Rewards stand one record before the one they arrived with, so before the action that earned them."""
+    sample = Replay.sample
+
+    def shifted(self, *args, **options):
+        batch = sample(self, *args, **options)
+        return batch | {"reward": np.roll(batch["reward"], -1, 1)}
+
+    monkeypatch.setattr(Replay, "sample", shifted)
+
+
+@pytest.mark.parametrize("task", [POINT, ONEHOT, PICTURE], ids=lambda task: task["task"])
+@pytest.mark.parametrize("algo", ["v1", "v2", "v3"])
+def test_learns(algo, task, tmp_path):
+    assert learn(algo, task, tmp_path) > SOLVED[task["task"]]
+
+
+def test_the_first_v3_learns(tmp_path):
+    assert learn("v3-2023", POINT, tmp_path) > SOLVED[POINT["task"]]
+
+
+@pytest.mark.parametrize("algo", ["v1", "v2", "v3"])
+@pytest.mark.parametrize(
+    ("task", "fault"),
+    [(POINT, cut_actor_gradient), (ONEHOT, reward_one_early), (PICTURE, cut_actor_gradient)],
+    ids=["point-cut", "onehot-early", "picture-cut"],
+)
+def test_does_not_learn_with_a_fault(algo, task, fault, tmp_path, monkeypatch):
+    fault(monkeypatch)
+    assert learn(algo, task, tmp_path) < SOLVED[task["task"]]
+
+
+@pytest.mark.parametrize("algo", ["v2"])
+def test_does_not_learn_from_pictures_with_shifted_rewards(algo, tmp_path, monkeypatch):
+    reward_one_early(monkeypatch)
+    assert learn(algo, PICTURE, tmp_path) < SOLVED[PICTURE["task"]]
+
+
+@pytest.mark.parametrize("task", [POINT, ONEHOT, PICTURE], ids=lambda task: task["task"])
+def test_a_random_policy_does_not_solve_them(task):
+    assert np.mean(random_scores(dreamer.load("v3", ["debug"], task))) < SOLVED[task["task"]]
