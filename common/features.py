@@ -12,10 +12,12 @@ from common.errors import UserError
 #: Feature -> (what it is, config keys; globs allowed).
 FEATURES = {
     "latent": ("Stochastic state", ["latent.*"]),
+    "std": ("Standard deviation of Gaussian states", ["latent.std", "latent.min_std"]),
     "unimix": ("Uniform mix in latents and discrete actions", ["latent.unimix", "policy_disc.unimix"]),
     "cell": ("Recurrent cell", ["cell.*"]),
     "layers": ("Layers of prior and posterior", ["rssm.prior_layers", "rssm.post_layers"]),
     "ensemble": ("Prior ensemble", ["rssm.ensemble"]),
+    "action_clip": ("Actions divided by max(1, |a|) in the dynamics", ["rssm.action_clip"]),
     "initial": ("Initial state", ["rssm.initial"]),
     "kl": ("KL loss: balance, scales, free nats", ["kl.*"]),
     "free_nats": ("Free nats and where they apply", ["kl.free", "kl.where"]),
@@ -26,10 +28,13 @@ FEATURES = {
     "reward_transform": ("Reward transform", ["reward_transform"]),
     "critic": ("Critic head", ["critic.*"]),
     "twohot": ("Reward and critic heads together", ["reward.*", "critic.*"]),
+    "zero_init": ("Output scale of reward and critic at the start", ["reward.outscale", "critic.outscale"]),
+    "model_grads": ("Heads that shape the representation", ["model_grads.*"]),
     "continue": ("Continue head, its scale, starts of imagination", ["con.*", "loss.con", "imagination.drop_last"]),
     "first": ("Discount of the start state", ["returns.first"]),
     "discount": ("Discount", ["discount"]),
     "returns": ("Value convention and lambda-return", ["returns.*"]),
+    "start": ("Imagined sequence includes its start", ["returns.start"]),
     "retnorm": ("Scale of advantages", ["advantage.*"]),
     "reward_norm": ("Reward normalisation", ["reward_norm.*"]),
     "slow_critic": ("Target or slow critic", ["slow.*"]),
@@ -49,9 +54,12 @@ FEATURES = {
     "order": ("Order of updates", ["order.*"]),
     "batch": ("Batch size and length", ["batch_size", "batch_length"]),
     "sampler": ("Replay sampling", ["sampler.*"]),
+    "ends": ("Extra chance of episode ends", ["sampler.ends"]),
+    "online": ("New data is replayed at once", ["sampler.online"]),
     "context": ("Start state of a window: stored latents or fresh", ["replay.context", "replay.force_first"]),
     "capacity": ("Replay capacity (steps)", ["replay.capacity"]),
     "schedule": ("Train rate", ["schedule.*"]),
+    "precision": ("Precision of matrix products", ["run.precision"]),
     "prefill": ("Random prefill (agent steps), pretraining updates", ["run.prefill", "run.pretrain"]),
 }
 
@@ -64,6 +72,8 @@ def keys(feature: str, config: dict) -> list[str]:
 
 
 def values(feature: str, config: dict) -> dict:
-    """Flat config layer that gives a feature the value it has in `config`."""
-    flat = flatten(config)
-    return {key: flat[key] for key in keys(feature, config)}
+    """Flat config layer that gives a feature the value it has in `config`. Raises UserError if it has none there."""
+    flat, names = flatten(config), keys(feature, config)
+    if not names:
+        raise UserError(f"{config['algo']} has no {feature}: none of its parts has {', '.join(FEATURES[feature][1])}.")
+    return {key: flat[key] for key in names}

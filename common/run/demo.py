@@ -71,15 +71,20 @@ def make_folder(folder: Path):
 
 
 def watch(processes, logs):
-    """Prints the newest line of every log now and then. Raises UserError when a process fails."""
-    while any(process.poll() is None for process in processes.values()):
-        time.sleep(10)
+    """Prints what is new in the logs until all processes are done. Raises UserError when one fails."""
+    shown: dict[str, str] = {}
+    running = True
+    while running:
+        running = any(process.poll() is None for process in processes.values())
         for name, process in processes.items():
             lines = logs[name].read_text().splitlines()
             if process.poll():
                 raise UserError(f"Training {name} failed. The end of {logs[name]}:\n" + "\n".join(lines[-15:]))
-            progress = [line for line in lines if "frames (" in line or line.startswith("Finished")]
-            print(f"{name:>8}  {progress[-1] if progress else 'starting'}", flush=True)
+            news = [line for line in lines if "frames (" in line or line.startswith(("Finished", "This run is"))][-1:]
+            if news and shown.get(name) != news[0]:
+                shown[name] = news[0]
+                print(f"{name:>8}  {news[0]}", flush=True)
+        time.sleep(5 * running)
 
 
 def random_scores(config, seed=12345) -> list[float]:
@@ -87,7 +92,8 @@ def random_scores(config, seed=12345) -> list[float]:
     rng = np.random.default_rng(seed)
     with make_envs(config["task"], config["env"], 1, seed, "none") as envs:
         envs.act_space.seed(seed)
-        scores, total = [], 0.0
+        scores: list[float] = []
+        total = 0.0
         envs.reset()
         while len(scores) < EPISODES:
             record = envs.step(uniform(envs.act_space, rng))
