@@ -14,12 +14,18 @@ from common.errors import UserError
 from common.nets import MLP, Linear, Style, symlog
 
 
-def split_keys(obs_space, pattern=".*", scalars=True):
+def split_keys(name, obs_space, pattern=".*", scalars=True):
     """Observation space -> sorted image keys, sorted vector keys that match `pattern` fully.
 
-    `scalars=False` leaves out observations without an axis (as V2 officially does).
+    `scalars=False` leaves out observations without an axis (as V2 officially does). Raises UserError naming the
+    config key `name` if the pattern is no regular expression or matches nothing.
     """
-    keys = [key for key in sorted(obs_space.spaces) if re.fullmatch(pattern, key)]
+    try:
+        keys = [key for key in sorted(obs_space.spaces) if re.fullmatch(pattern, key)]
+    except re.error as error:
+        raise UserError(f"{name} {pattern!r} is not a regular expression: {error}.") from error
+    if not keys:
+        raise UserError(f"{name} {pattern!r} matches none of the observations {', '.join(sorted(obs_space.spaces))}.")
     axes = {key: len(obs_space[key].shape) for key in keys}
     flat = (0, 1) if scalars else (1,)
     return [key for key in keys if axes[key] == 3], [key for key in keys if axes[key] in flat]
@@ -39,9 +45,9 @@ class Encoder(nn.Module):
 
     def __init__(self, obs_space, conv, style: Style, *, layers, units, symlog=False, keys=".*", scalars=True):
         super().__init__()
-        self.images, self.vectors = split_keys(obs_space, keys, scalars)
+        self.images, self.vectors = split_keys("encoder.keys", obs_space, keys, scalars)
         if not self.images and not self.vectors:
-            raise UserError(f"encoder.keys {keys!r} matches none of the observations {sorted(obs_space.spaces)}.")
+            raise UserError("With encoder.scalars false no observation is left. Set --encoder.scalars true.")
         self.symlog, self.size = symlog, 0
         self.axes = {key: len(obs_space[key].shape) for key in self.vectors}
         if self.vectors:
@@ -79,7 +85,7 @@ class Decoder(nn.Module):
         self, obs_space, deter, stoch, conv, image, vector, style: Style, *, layers, units, keys=".*", scalars=True
     ):
         super().__init__()
-        self.images, self.vectors = split_keys(obs_space, keys, scalars)
+        self.images, self.vectors = split_keys("decoder.keys", obs_space, keys, scalars)
         self.image, self.vector = image, vector
         self.shapes = {key: obs_space[key].shape for key in self.images + self.vectors}
         if self.vectors:

@@ -135,3 +135,22 @@ def test_bfloat16_losses_stay_near_float32(algo, kind):
         assert all(p.dtype == torch.float32 for p in agent.parameters())
     for key, exact in losses[0].items():
         assert losses[1][key] == pytest.approx(exact, rel=0.1, abs=0.05), key
+
+
+@pytest.mark.parametrize(
+    ("flag", "pattern", "message"),
+    [
+        ("encoder.keys", "imaje", r"encoder.keys 'imaje' matches none of the observations height, state"),
+        ("decoder.keys", "nothing", r"decoder.keys 'nothing' matches none"),
+        ("encoder.keys", "[", r"encoder.keys '\[' is not a regular expression"),
+    ],
+)
+def test_key_patterns_must_match_something(flag, pattern, message):
+    with pytest.raises(UserError, match=message):
+        build(dreamer.load("v3", ["debug"], {flag: pattern}))
+
+
+def test_only_matching_keys_enter_encoder_and_decoder():
+    agent = build(dreamer.load("v3", ["debug"], {"encoder.keys": "image|state", "decoder.keys": "image"}), image=True)
+    assert agent.world.encoder.images + agent.world.encoder.vectors == ["image", "state"]
+    assert agent.world.decoder.images + agent.world.decoder.vectors == ["image"]
