@@ -44,6 +44,29 @@ def normal_entropy(std):
     return 0.5 * (1 + LOG_2PI) + std.log()
 
 
+class NormalAction:
+    """Plain Normal action; subclasses say what mean and std the outputs mean, and the range of the entropy."""
+
+    def widths(self, actions):
+        return (actions, actions)
+
+    def noise(self, *shape, device=None):
+        return torch.randn(*shape, device=device)
+
+    def sample(self, out, noise):
+        mean, std = self.stats(out)
+        return mean + std * noise
+
+    def mode(self, out, noise=None):
+        return self.stats(out)[0]
+
+    def log_prob(self, out, action):
+        return normal_log_prob(*self.stats(out), action).sum(-1)
+
+    def entropy(self, out, noise=None):
+        return normal_entropy(self.stats(out)[1]).sum(-1)
+
+
 class OneHot:
     """One-hot action with straight-through samples; `unimix` of uniform probability mixed in (V3).
 

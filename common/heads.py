@@ -11,22 +11,28 @@ from torch import nn
 from common.nets import Style, mlp_to
 
 
-class UnitNormal(nn.Module):
-    """Gaussian of unit variance: half the squared error, without the constant 0.5 ln(2 pi) (V1, V2)."""
+class SquaredError(nn.Module):
+    """`factor` times the squared error to the target, in float32."""
 
-    size = 1
+    size, factor = 1, 1.0
 
     def __init__(self, *, outscale: float = 1.0):
         super().__init__()
         self.outscale = outscale
 
     def pred(self, out):
-        """(..., n) -> (..., n), in float32."""
+        """(..., n) -> (..., n)."""
         return out.float()
 
     def loss(self, out, target):
         """(..., n), (..., n) -> (..., n)."""
-        return 0.5 * (out.float() - target.detach()).square()
+        return self.factor * (out.float() - target.detach()).square()
+
+
+class UnitNormal(SquaredError):
+    """Gaussian of unit variance: half the squared error, without the constant 0.5 ln(2 pi) (V1, V2)."""
+
+    factor = 0.5
 
 
 class Head(nn.Module):

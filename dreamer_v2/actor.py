@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from common.distributions import LOG_2PI, normal_entropy, normal_log_prob
+from common.distributions import LOG_2PI, NormalAction, normal_entropy, normal_log_prob
 from common.schedule import schedule
 
 EDGE = 1 - 1e-6
@@ -83,30 +83,11 @@ def truncated_entropy(mean, std):
     return normal_entropy(std) + log_mass + 0.5 * slope
 
 
-class FreeNormal:
+class FreeNormal(NormalAction):
     """Normal with linear mean and linear, unbounded std (an option of V2's heads, official name `normal`)."""
-
-    def widths(self, actions):
-        return (actions, actions)
-
-    def noise(self, *shape, device=None):
-        return torch.randn(*shape, device=device)
 
     def stats(self, out):
         return out.float().chunk(2, -1)
-
-    def sample(self, out, noise):
-        mean, std = self.stats(out)
-        return mean + std * noise
-
-    def mode(self, out, noise=None):
-        return self.stats(out)[0]
-
-    def log_prob(self, out, action):
-        return normal_log_prob(*self.stats(out), action).sum(-1)
-
-    def entropy(self, out, noise=None):
-        return normal_entropy(self.stats(out)[1]).sum(-1)
 
     def entropy_range(self, actions):
         return 0.0, actions * 0.5 * (1 + LOG_2PI)

@@ -2,10 +2,10 @@
 
 import torch
 
-from common.distributions import normal_entropy, normal_log_prob
+from common.distributions import NormalAction, normal_entropy
 
 
-class BoundedNormal:
+class BoundedNormal(NormalAction):
     """Normal with mean = tanh(m) and std between min_std and max_std, neither squashed nor truncated.
 
     Clipping happens on the way to the environment only. Source: V3 `outs.Normal` behind `bounded_normal`.
@@ -14,28 +14,9 @@ class BoundedNormal:
     def __init__(self, *, min_std: float = 0.1, max_std: float = 1.0):
         self.min_std, self.max_std = min_std, max_std
 
-    def widths(self, actions):
-        return (actions, actions)
-
-    def noise(self, *shape, device=None):
-        return torch.randn(*shape, device=device)
-
     def stats(self, out):
         mean, raw = out.float().chunk(2, -1)
         return torch.tanh(mean), (self.max_std - self.min_std) * torch.sigmoid(raw + 2) + self.min_std
-
-    def sample(self, out, noise):
-        mean, std = self.stats(out)
-        return mean + std * noise
-
-    def mode(self, out, noise=None):
-        return self.stats(out)[0]
-
-    def log_prob(self, out, action):
-        return normal_log_prob(*self.stats(out), action).sum(-1)
-
-    def entropy(self, out, noise=None):
-        return normal_entropy(self.stats(out)[1]).sum(-1)
 
     def entropy_range(self, actions):
         """Entropies at the smallest and the largest std."""

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common.heads import SoftContinue
+from common.heads import SoftContinue, SquaredError
 from common.nets import symexp, symlog
 
 
@@ -56,23 +56,11 @@ class SymlogTwohot(SymexpTwohot):
     decode = staticmethod(symexp)
 
 
-class MSE(nn.Module):
+class MSE(SquaredError):
     """Squared error, factor 1."""
 
-    size = 1
 
-    def __init__(self, *, outscale: float = 1.0):
-        super().__init__()
-        self.outscale = outscale
-
-    def pred(self, out):
-        return out.float()
-
-    def loss(self, out, target):
-        return (out.float() - target.detach()).square()
-
-
-class SymlogMSE(MSE):
+class SymlogMSE(SquaredError):
     """Squared error to symlog of the target, factor 1; squared errors below `tolerance` count as 0 (V3-2023: 1e-8)."""
 
     def __init__(self, *, outscale: float = 1.0, tolerance: float = 0.0):
@@ -87,7 +75,7 @@ class SymlogMSE(MSE):
         return torch.where(error < self.tolerance, torch.zeros_like(error), error) if self.tolerance else error
 
 
-class Huber(MSE):
+class Huber(SquaredError):
     """sqrt(d^2 + 1) - 1 on raw targets (the V3 paper's ablation of the two-hot loss)."""
 
     def loss(self, out, target):
