@@ -32,7 +32,10 @@ TINY = ["--configs", "debug", *SHORT]
         (["--algo", "v3", "--episodes", "5", "6"], "--run.eval_episodes takes one value, got 5 6"),
         (["train", "v3"], "Expected --key VALUE"),
         (["--algo", "v3", "--configs", "debug", "--order.use", "ModelFirst"], "order.use"),
-        (["--algo", "v3", "--configs", "debug", "--run.precision", "bfloat16"], "run.precision must be one of float32"),
+        (
+            ["--algo", "v3", "--configs", "debug", "--run.precision", "float16"],
+            "run.precision must be one of float32, bfloat16",
+        ),
         (["--algo", "v1", "--configs", "debug", "--env.size", "32"], "Use --env.size 64"),
         (["--algo", "v3", "--configs", "debug", "--task", "dcm_walker_walk"], "Did you mean 'dmc_walker_walk'"),
         (["--algo", "v3", "--configs", "debug", "--task", "dmc_walker_wolk"], "Nearest: dmc_walker_walk"),
