@@ -3,6 +3,7 @@
     dmc_<domain>_<task>   DeepMind Control suite                       dmc_walker_walk, dmc_cup_catch
     atari_<game>          Arcade Learning Environment                  atari_pong
     atari100k_<game>      the same games; the protocol is in the config
+    crafter_reward        Crafter; crafter_noreward is without its rewards
     gym_<id>              any registered Gymnasium environment         gym_CartPole-v1, gym_ALE/Pong-v5
     <module>:<Class>      your own Gymnasium environment or factory    my_env:MyEnv, my.package:make
     dummy[_<kind>]        built in, see dummy.py
@@ -27,6 +28,7 @@ SUITES = {
     "dmc": ("common.envs.dmc", "dm_control", "dmc_walker_walk"),
     "atari": ("common.envs.atari", "ale-py", "atari_pong"),
     "atari100k": ("common.envs.atari", "ale-py", "atari100k_pong"),
+    "crafter": ("common.envs.crafter", "crafter", "crafter_reward"),
     "gym": ("common.envs.gym", "gymnasium", "gym_CartPole-v1"),
     "dummy": ("common.envs.dummy", "numpy", "dummy"),
 }
@@ -47,16 +49,26 @@ DEFAULTS = {
     "max_failures": 10,  # episodes an environment may break in a row before the run stops
 }
 
+CHOICES = {
+    "obs": ("image", "vector", "both"),
+    "actions": ("full", "minimal"),
+    "resize": ("area", "bilinear"),
+    "life_loss": ("ignore", "end"),
+}
+LEAST = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "max_failures": 0}
+
 
 def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) -> gymnasium.Env:
     """One environment with normalised spaces; episode k is a function of (seed, index, k) and the actions.
 
     Raises:
-        UserError: unknown task, missing package or renderer, a space that is not supported.
+        UserError: unknown task or option, missing package or renderer, a space that is not supported.
     """
+    config = DEFAULTS | (env or {})
+    _check(config)
     module, package, name = _suite(task)
     try:
-        return Seeded(importlib.import_module(module).make(name, DEFAULTS | (env or {})), seed, index)
+        return Seeded(importlib.import_module(module).make(name, config), seed, index)
     except ModuleNotFoundError as error:
         raise UserError(f"Task {task!r} needs a package: pip install {package} ({error}).") from error
 
@@ -85,6 +97,15 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
         repeat=config["repeat"],
         max_failures=config["max_failures"],
     )
+
+
+def _check(config):
+    for key, choices in CHOICES.items():
+        if config[key] not in choices:
+            raise UserError(f"env.{key} must be one of {', '.join(choices)}, not {config[key]!r}.")
+    for key, least in LEAST.items():
+        if config[key] < least:
+            raise UserError(f"env.{key} must be at least {least}, not {config[key]}.")
 
 
 def _suite(task):

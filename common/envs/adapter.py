@@ -27,7 +27,11 @@ class Adapter(gymnasium.Wrapper):
     def __init__(self, env: gymnasium.Env, size: int = 0, gray: bool = False, resize: str = "area"):
         super().__init__(env)
         fit = lambda image: images.fit(image, size, gray, resize)
-        readers = {key: reader(space, key, fit) for key, space in leaves(env.observation_space)}
+        found = list(leaves(env.observation_space))
+        readers = {key: reader(space, key, fit) for key, space in found}
+        if len(readers) < len(found):
+            twice = sorted({key for key, _ in found if [other for other, _ in found].count(key) > 1})
+            raise UserError(f"Several observations become {', '.join(twice)} (a/b is read as a_b). Rename one of them.")
         if not readers or RESERVED & set(readers):
             raise UserError(f"Observation keys are {sorted(readers)}: at least one, and none of {sorted(RESERVED)}.")
         self.convert = {key: convert for key, (_, convert) in readers.items()}

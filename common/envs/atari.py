@@ -23,14 +23,11 @@ def make(name: str, config: dict) -> gymnasium.Env:
     """One game with the protocol of the config.
 
     Raises:
-        UserError: unknown game or option, or a release of ale-py that acts wrongly.
+        UserError: unknown game, or a release of ale-py that acts wrongly.
     """
     version = importlib.metadata.version("ale-py")
     if version in BROKEN:
         raise UserError(f"ale-py {version} ignores or confuses actions. Install another: pip install 'ale-py>=0.11'")
-    for key, choices in {"actions": ("full", "minimal"), "life_loss": ("ignore", "end")}.items():
-        if config[key] not in choices:
-            raise UserError(f"env.{key} must be one of {', '.join(choices)}, not {config[key]!r}.")
     return Atari(_rom(ALIASES.get(name, name)), config)
 
 

@@ -24,7 +24,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
     factory = _find(path.removesuffix(".py").replace("/", "."), attribute)
     try:
         env = factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{name} could not be made: {type(error).__name__}: {error}") from error
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"{name} made a {type(env).__name__}; it must be a gymnasium.Env (not the old gym's).")
@@ -36,7 +36,7 @@ def _find(module, attribute):
         sys.path.append(os.getcwd())
     try:
         found = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"The module {module!r} could not be imported from {os.getcwd()}: {reason}") from error
     if not callable(getattr(found, attribute, None)):

@@ -23,7 +23,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
         env = gymnasium.make(name, max_episode_steps=-1 if config["time_limit"] else None, disable_env_checker=True)
     except gymnasium.error.DependencyNotInstalled as error:
         raise UserError(f"Gymnasium's {name} needs another package: {error}") from error
-    except Exception as error:  # whatever the environment's own constructor raises
+    except (Exception, SystemExit) as error:  # whatever the environment's own constructor raises
         near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.3)
         hint = f" Nearest: {', '.join(f'gym_{close}' for close in near)}." if near else ""
         raise UserError(f"Gymnasium cannot make {name!r}: {type(error).__name__}: {error}{hint}") from error

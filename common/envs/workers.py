@@ -4,6 +4,7 @@ Both are vector environments of size one with the same asynchronous calls (`rese
 `step_wait`, `stop`), so that each can fail, be stopped and be made again without the others noticing.
 """
 
+import atexit
 import contextlib
 import functools
 import os
@@ -34,19 +35,19 @@ class Guard(gymnasium.Env):
         try:
             self.env = self.env or self.make()
             obs, info = self.env.reset(seed=seed, options=options)
+            return obs, _numbers(info)
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return self._failed(error)
-        return obs, _numbers(info)
 
     def step(self, action):
         try:
             obs, reward, terminated, truncated, info = self.env.step(action)
-        except Exception as error:
+            return obs, reward, terminated, truncated, _numbers(info)
+        except (Exception, SystemExit) as error:
             obs, info = self._failed(error)
             return obs, 0.0, False, True, info
-        return obs, reward, terminated, truncated, _numbers(info)
 
     def close(self):
         if self.env is not None:
@@ -55,23 +56,30 @@ class Guard(gymnasium.Env):
 
     def _failed(self, error):
         info = {"failure": reason(error), "traceback": "".join(traceback.format_exception(error))}
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             self.close()
         self.env = None
         blank = {key: np.zeros(space.shape, space.dtype) for key, space in self.observation_space.items()}
         return blank, info
 
 
-def reason(error: Exception) -> str:
-    """What was raised, and the last place outside of the hub and of installed packages."""
+def reason(error: BaseException) -> str:
+    """What was raised (without a full stop), and the last place outside of the hub and of installed packages."""
     hub = str(Path(__file__).parent)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     places = [f" ({f.filename}, line {f.lineno}, in {f.name})" for f in frames if not f.filename.startswith(hub)]
-    return f"{type(error).__name__}: {error}" + "".join(places[-1:])
+    return f"{type(error).__name__}: {error}".rstrip(".") + "".join(places[-1:])
 
 
 def _numbers(info):
-    return {key: float(value) for key, value in info.items() if key.startswith(("log_", "log/"))}
+    return {key: _number(key, value) for key, value in info.items() if str(key).startswith(("log_", "log/"))}
+
+
+def _number(key, value):
+    try:
+        return float(np.asarray(value).item())
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"info[{key!r}] must be a number, got {value!r}") from error
 
 
 class Local(SyncVectorEnv):
@@ -88,16 +96,20 @@ class Local(SyncVectorEnv):
 
     def stop(self, grace: float = 0):
         """Close the environment, whatever state it is in."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             self.close()
 
 
 class Worker(AsyncVectorEnv):
-    """The environment in a fresh process, which ignores SIGINT so that Ctrl-C is this process's to handle."""
+    """The environment in a fresh process.
+
+    It ignores SIGINT and SIGTERM: Ctrl-C, and what a scheduler sends to all processes, are this process's to handle.
+    """
 
     def __init__(self, guard: Callable[[], Guard]):
         start = functools.partial(_start, guard, os.getpid())
         super().__init__([start], context="spawn", shared_memory=False, autoreset_mode=AutoresetMode.DISABLED)
+        atexit.register(self.processes[0].kill)  # else leaving without `stop` would wait for it for ever
 
     def _check_spaces(self):
         """Nothing to compare: both sides were given the spaces. Not waiting here lets workers start side by side."""
@@ -108,11 +120,18 @@ class Worker(AsyncVectorEnv):
             with contextlib.suppress(OSError):
                 self.parent_pipes[0].send(("close", None))
             self.processes[0].join(grace)
+        self.close()
+
+    def close_extras(self, **_):
+        """End the process and its pipe, whatever state it is in."""
+        self.processes[0].kill()
+        atexit.unregister(self.processes[0].kill)
         self._state = type(self._state).DEFAULT
-        self.close(terminate=True)
+        super().close_extras(terminate=True)
 
 
 def _start(guard, parent):
     if os.getpid() != parent:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)  # unlike SIG_IGN, not handed on to programs it starts
     return guard()

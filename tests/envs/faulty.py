@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import gymnasium
@@ -52,6 +53,25 @@ class Raises(Faulty):
         raise RuntimeError("the motor is on fire")
 
 
+class Exits(Faulty):
+    def fault(self, obs, reward):
+        raise SystemExit(0)
+
+
+class LogsArray(Faulty):
+    def step(self, action):
+        *answer, info = super().step(action)
+        return *answer, info | self.extra
+
+    def reset(self, **options):
+        self.extra = {}
+        return super().reset(**options)
+
+    def fault(self, obs, reward):
+        self.extra = {"log_map": np.zeros(2)}
+        return obs, reward
+
+
 class GivesNaN(Faulty):
     def fault(self, obs, reward):
         return np.full(3, np.nan, np.float32), reward
@@ -80,6 +100,21 @@ class Dies(Faulty):
 class NeverResets(Steady):
     def reset(self, *, seed=None, options=None):
         raise OSError("no such simulator")
+
+
+class EndsSentence(Faulty):
+    def fault(self, obs, reward):
+        raise RuntimeError("The light went out.")
+
+
+class ExitsWhenMade(Steady):
+    def __init__(self):
+        raise SystemExit(0)
+
+
+class Sleeps(Steady):
+    def step(self, action):
+        time.sleep(1000)
 
 
 class Forgetful(Steady):

@@ -128,6 +128,12 @@ def test_reserved_observation_keys_are_refused():
         Adapter(Shows(spaces.Dict(reward=spaces.Discrete(2)), None))
 
 
+def test_observation_keys_that_become_one_are_refused():
+    space = spaces.Dict({"a/b": spaces.Discrete(2), "a_b": spaces.Discrete(3), "c": spaces.Discrete(2)})
+    with pytest.raises(UserError, match="become a_b "):
+        Adapter(Shows(space, None))
+
+
 def test_boxes_are_rescaled_where_bounded_and_passed_through_elsewhere():
     low, high = np.array([[-2, -np.inf], [0, 5]]), np.array([[2, np.inf], [1, 9]])
     space, decode = action_reader(spaces.Box(low, high, dtype=np.float64))

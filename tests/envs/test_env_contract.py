@@ -1,5 +1,7 @@
 """Every kind of task keeps the interface: spaces, records, episodes, seeds."""
 
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -107,6 +109,20 @@ def test_atari(task):
     check(env, 20)
 
 
+@pytest.mark.parametrize("task", ["crafter_reward", "crafter_noreward"])
+def test_crafter(task):
+    pytest.importorskip("crafter")
+    total = check(make_env(task, {"time_limit": 5}), 12)  # two episodes
+    assert task == "crafter_reward" or total == 0
+
+
+def test_crafter_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "crafter", None)
+    monkeypatch.delitem(sys.modules, "common.envs.crafter", raising=False)
+    with pytest.raises(UserError, match="pip install crafter"):
+        make_env("crafter_reward")
+
+
 @pytest.mark.parametrize(("task", "obs"), [("cartpole_swingup", "image"), ("quadruped_walk", "both")])
 def test_dmc_pixels(task, obs):
     try:
@@ -177,6 +193,7 @@ def test_same_seed_is_equal_and_others_differ(task):
         ("dummy_point_imag", "Did you mean 'image'"),
         ("no_such_module_here:Env", "could not be imported"),
         (f"{FAULTY}:Stead", f"Did you mean {FAULTY}:Steady"),
+        (f"{FAULTY}:ExitsWhenMade", "could not be made: SystemExit: 0"),
         (f"{FAULTY}:Path", "made a PosixPath"),
         (f"{FAULTY}:Faulty.py", "no class or function"),
     ],
@@ -190,9 +207,15 @@ def test_unknown_names_say_the_nearest(task, says):
 @pytest.mark.parametrize(
     ("task", "config", "says"),
     [
-        ("dmc_walker_walk", {"obs": "pixels"}, "env.obs must be image, vector or both"),
+        ("dmc_walker_walk", {"obs": "pixels"}, "env.obs must be one of image, vector, both"),
         ("atari_pong", {"actions": "some"}, "env.actions must be one of full, minimal"),
-        ("atari_pong", {"life_loss": "yes"}, "env.life_loss must be one of"),
+        ("atari_pong", {"life_loss": "yes"}, "env.life_loss must be one of ignore, end"),
+        ("dummy", {"resize": "nearest"}, "env.resize must be one of area, bilinear, not 'nearest'"),
+        ("dummy", {"size": -4}, "env.size must be at least 0, not -4"),
+        ("dummy", {"repeat": 0}, "env.repeat must be at least 1, not 0"),
+        ("dummy", {"time_limit": -1}, "env.time_limit must be at least 0"),
+        ("dummy", {"noops": -1}, "env.noops must be at least 0"),
+        ("dummy", {"max_failures": -1}, "env.max_failures must be at least 0"),
     ],
 )
 def test_wrong_options(task, config, says):

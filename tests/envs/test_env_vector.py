@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -162,6 +164,8 @@ def test_restore_refuses_another_number_of_environments():
         (*fault, parallel)
         for fault in [
             ("Raises", "the motor is on fire"),
+            ("Exits", "SystemExit: 0"),
+            ("LogsArray", "info['log_map'] must be a number, got array([0., 0.])"),
             ("GivesNaN", "'vector' is not finite"),
             ("GivesNaNReward", "reward is nan"),
             ("WrongShape", "has shape (2,), its space says (3,)"),
@@ -212,24 +216,28 @@ def test_a_broken_episode_can_be_restored_at_its_closing_record(monkeypatch, tmp
 
 
 @BOTH
-@pytest.mark.parametrize(("task", "says"), [("Raises", "on fire"), ("NeverResets", "no such simulator")])
+@pytest.mark.parametrize(
+    ("task", "says"), [("Raises", "on fire"), ("NeverResets", "no such simulator"), ("EndsSentence", "went out ")]
+)
 def test_too_many_failures_in_a_row_stop_the_run_with_the_place(task, says, parallel, monkeypatch):
     monkeypatch.delenv("FAULT_ONCE", raising=False)
     envs = make_envs(f"{FAULTY}:{task}", {"max_failures": 2}, 1, parallel=parallel)
     with envs, pytest.raises(UserError, match=says) as error:
         play(envs, 20)
     assert "3 times in a row" in str(error.value)
+    assert ".." not in str(error.value)
     assert "faulty.py, line" in str(error.value)
     assert "Traceback" not in str(error.value)
     assert "Traceback" in str(error.value.__cause__)
 
 
-def test_workers_ignore_sigint_and_end_with_close():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_ignore_signals_and_end_with_close(number):
     envs = make_envs("dummy_point", None, 2, parallel="process")
     play(envs, 2)
     workers = [seat.env.processes[0] for seat in envs.seats]
     for worker in workers:
-        os.kill(worker.pid, signal.SIGINT)
+        os.kill(worker.pid, number)
     record = envs.step(act(envs))
     assert not record["is_last"].any()
     assert envs.messages() == []
@@ -237,3 +245,24 @@ def test_workers_ignore_sigint_and_end_with_close():
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert not set(workers) & set(multiprocessing.active_children())
     envs.close()  # twice is fine
+
+
+def test_a_worker_that_hangs_ends_with_close():
+    envs = make_envs(f"{FAULTY}:Sleeps", None, 1, parallel="process")
+    envs.reset()
+    envs.seats[0].send(np.array(0))
+    worker = envs.seats[0].env.processes[0]
+    envs.seats[0].env.stop(grace=0.1)
+    assert worker.exitcode == -signal.SIGKILL
+
+
+def test_leaving_without_close_ends_the_workers():
+    code = (
+        "from common.envs import make_envs\n"
+        "if __name__ == '__main__':\n"
+        f"    envs = make_envs('{FAULTY}:Sleeps', None, 1, parallel='process')\n"
+        "    envs.reset()\n"
+        "    envs.seats[0].send(__import__('numpy').array(0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
