@@ -160,11 +160,10 @@ def from_logdir(algo, blocks, borrowed, flags):
     if algo or blocks or borrowed:
         raise UserError("eval takes version and config from the run: leave --algo, --configs and --features away.")
     folder = pathlib.Path(flags["logdir"]).expanduser()
-    config = stored_config(folder)
-    if config.get("algo") not in ALGOS or set(load(config["algo"])) - set(config):
+    stored = stored_config(folder)
+    if stored.get("algo") not in ALGOS or set(load(stored["algo"])) - set(stored):
         raise UserError(f"{folder / CONFIG} is not complete. Restore it, or train afresh in another --logdir.")
-    configs.apply(config, flags)
-    return config
+    return load(stored["algo"], flags=configs.flatten(stored) | flags)
 
 
 def usage() -> str:
@@ -198,6 +197,12 @@ def main(argv=None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    except Exception as error:
+        if "--debug" in argv:
+            raise
+        what = f"{type(error).__name__}: {error}"
+        print(f"Error: {what}. A setting that cannot work, or a bug: --debug shows where.", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -104,7 +104,7 @@ class Behavior(nn.Module):
         loss = -targets.actor_weight * (gain + scale * entropy)
         low, high = dist.entropy_range(self.actor.actions)
         mean = entropy.detach().mean()
-        return {"actor": loss}, {"train/entropy": mean, "train/randomness": (mean - low) / (high - low)}
+        return {"actor": loss}, {"train/entropy": mean, "train/randomness": (mean - low) / max(high - low, 1e-8)}
 
 
 @torch.no_grad()

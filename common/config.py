@@ -12,7 +12,7 @@ import pathlib
 
 from ruamel.yaml import YAML, YAMLError
 
-from common import parts
+from common import limits, parts
 from common.errors import UserError
 from common.schedule import parse
 
@@ -55,13 +55,14 @@ def resolve(recipe, defaults: dict, layers: list[dict]) -> dict:
     """Recipe, the version file's defaults and further layers -> complete config.
 
     A layer holds nested or dotted keys, globs such as "mlp.*.units" included. Replacing the part at a seam first
-    brings in the new part's own defaults. Raises UserError for unknown keys and values of the wrong type.
+    brings in the new part's own defaults. Raises UserError for unknown keys, values of the wrong type or out of range.
     """
     config = {seam: part_block(getattr(recipe, seam)) for seam in parts.PARTS}
     config |= {key: copy.deepcopy(value) for key, value in defaults.items() if key not in parts.PARTS}
     own = {key: value for key, value in defaults.items() if key in parts.PARTS}
     for layer in (own, *layers):
         apply(config, layer)
+    limits.check(flatten(config))
     return config
 
 

@@ -92,7 +92,7 @@ class Decoder(nn.Module):
             self.mlp = MLP(deter + stoch, style, layers=layers, units=units)
             width = lambda key: math.prod(self.shapes[key])
             linear = lambda key: Linear(self.mlp.size, width(key), style.init, vector.outscale)
-            self.linears = nn.ModuleDict({key.replace(".", "_"): linear(key) for key in self.vectors})
+            self.linears = nn.ModuleList(linear(key) for key in self.vectors)
         if self.images:
             size, channels = image_size(obs_space, self.images), [self.shapes[key][2] for key in self.images]
             conv.check(size)
@@ -109,7 +109,7 @@ class Decoder(nn.Module):
             outs |= dict(zip(self.images, pixels.split(channels, -1), strict=True))
         if self.vectors:
             hidden = self.mlp(states.feat)
-            outs |= {key: self.linears[key.replace(".", "_")](hidden) for key in self.vectors}
+            outs |= {key: linear(hidden) for key, linear in zip(self.vectors, self.linears, strict=True)}
         return outs
 
     def losses(self, states, obs):

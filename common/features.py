@@ -17,7 +17,7 @@ FEATURES = {
     "cell": ("Recurrent cell", ["cell.*"]),
     "layers": ("Layers of prior and posterior", ["rssm.prior_layers", "rssm.post_layers"]),
     "ensemble": ("Prior ensemble", ["rssm.ensemble"]),
-    "action_clip": ("Actions divided by max(1, |a|) in the dynamics", ["rssm.action_clip"]),
+    "action_clip": ("Actions above 1 are scaled down in the dynamics", ["rssm.action_clip"]),
     "initial": ("Initial state", ["rssm.initial"]),
     "kl": ("KL loss: balance, scales, free nats", ["kl.*"]),
     "free_nats": ("Free nats and where they apply", ["kl.free", "kl.where"]),

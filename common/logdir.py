@@ -15,6 +15,7 @@ from pathlib import Path
 from common import config as configs
 from common.errors import UserError
 from common.files import write_text
+from common.runinfo import begun
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
@@ -88,10 +89,11 @@ def claim(logdir: Path) -> Iterator[None]:
 def adopt(logdir: Path, config: dict) -> dict[str, str]:
     """Stores `config` in `logdir`; returns how it differs from the one stored there before.
 
-    Raises UserError, and changes nothing, if a key differs that is not in `MAY_CHANGE`.
+    Raises UserError, and changes nothing, if a key differs that is not in `MAY_CHANGE`; a run that has never got as far
+    as training may change them all.
     """
     changed = changes(stored_config(logdir), config) if (logdir / CONFIG).exists() else {}
-    refused = [key for key in changed if key not in MAY_CHANGE]
+    refused = [key for key in changed if key not in MAY_CHANGE] if begun(logdir) else []
     if refused:
         listed = "\n".join(f"  {key}: {changed[key]}" for key in sorted(refused, key=_importance)[:LISTED])
         more = f"\n  ... and {len(refused) - LISTED} more" if len(refused) > LISTED else ""

@@ -3,6 +3,9 @@
 import torch
 from torch import nn
 
+from common.errors import UserError
+from common.nets import check_choice
+
 
 class Optimizer(nn.Module):
     """Gradients, clipping and one update rule for named groups of parameters.
@@ -12,11 +15,15 @@ class Optimizer(nn.Module):
 
     def __init__(self, *, lr, warmup=0, wd=0.0, decay="all", schedule="const", anneal=0):
         super().__init__()
+        check_choice("optim.schedule", schedule, ("const", "linear"))
+        check_choice("optim.decay", decay, ("all", "kernels"))
+        if schedule == "linear" and anneal <= warmup:
+            raise UserError(f"optim.schedule linear needs optim.anneal > optim.warmup ({warmup}), got {anneal}.")
         self.lr, self.warmup, self.schedule, self.anneal = lr, warmup, schedule, anneal
         self.wd, self.decay = wd, decay
 
     def setup(self, groups, clip):
-        """groups: name -> list of parameters; clip: part with `clip(name, params, grads) -> norm`."""
+        """groups: name -> list of parameters; clip: part with `clip(groups, grads) -> norms by name`."""
         self.groups, self.clip = groups, clip
         zeros = lambda params: [torch.zeros_like(p, memory_format=torch.preserve_format) for p in params]
         self.slots = {name: {"t": 0, "mu": zeros(ps), "nu": zeros(ps)} for name, ps in groups.items()}

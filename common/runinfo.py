@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ class RunInfo:
     def __init__(self, logdir: Path, config: dict):
         self.path = logdir / "run.json"
         self.data = {"task": config["task"], "algo": config["algo"], "seed": config["seed"], "wall": 0.0}
-        self.data |= {"resumes": 0, "sessions": _sessions(self.path)}
+        self.data |= {"resumes": 0, "sessions": _stored(self.path, "sessions", list) or []}
 
     def begin(self, frames: int, wall: float) -> None:
         """Adds this process as a session that goes on at `frames`, after `wall` seconds of training before it."""
@@ -86,8 +87,20 @@ def _cpu() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _sessions(path: Path) -> list[dict]:
+def begun(logdir: Path) -> bool:
+    """Whether a run has ever got as far as training in `logdir`."""
+    return bool(_stored(logdir / "run.json", "sessions", list))
+
+
+def frames_trained(logdir: Path) -> int:
+    """Frames of the run in `logdir` at its last save; 0 without one."""
+    return _stored(logdir / "run.json", "frames", int) or 0
+
+
+def _stored(path: Path, key: str, kind: type) -> Any:
+    """Value of `key` in a JSON file; None if it is not there or not of that kind."""
     try:
-        return json.loads(path.read_text())["sessions"]
+        value = json.loads(path.read_text())[key]
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return None
+    return value if isinstance(value, kind) else None

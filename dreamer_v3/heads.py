@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from common.errors import UserError
 from common.heads import SoftContinue, SquaredError
 from common.nets import symexp, symlog
 
@@ -17,6 +18,8 @@ class SymexpTwohot(nn.Module):
 
     def __init__(self, *, outscale: float = 0.0, bins: int = 255):
         super().__init__()
+        if bins < 3 or bins % 2 == 0:
+            raise UserError(f"Two-hot heads need an odd number of bins, 3 or more, got {bins}.")
         self.size, self.outscale = bins, outscale
         half = self.spacing(torch.linspace(-20, 0, bins // 2 + 1))
         self.register_buffer("bins", torch.cat([half, -half[:-1].flip(0)]), persistent=False)

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from common.errors import UserError
 from common.nets import check_choice
 from common.returns import Targets, backward_scan
 
@@ -57,6 +58,8 @@ class Percentile(nn.Module):
         self, *, rate: float = 0.01, limit: float = 1.0, low: float = 5.0, high: float = 95.0, debias: bool = False
     ):
         super().__init__()
+        if low >= high:
+            raise UserError(f"advantage.low must be below advantage.high, got {low} and {high}.")
         self.rate, self.limit, self.debias = rate, limit, debias
         self.register_buffer("ranks", torch.tensor([low, high]) / 100, persistent=False)
         self.register_buffer("range", torch.zeros(2))

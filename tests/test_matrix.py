@@ -2,8 +2,10 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 import dreamer
 from common import config as configs
@@ -154,3 +156,33 @@ def test_only_matching_keys_enter_encoder_and_decoder():
     agent = build(dreamer.load("v3", ["debug"], {"encoder.keys": "image|state", "decoder.keys": "image"}), image=True)
     assert agent.world.encoder.images + agent.world.encoder.vectors == ["image", "state"]
     assert agent.world.decoder.images + agent.world.decoder.vectors == ["image"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"optim.schedule": "linear"}, r"needs optim.anneal > optim.warmup"),
+        ({"optim.schedule": "cosine"}, r"optim.schedule must be one of const, linear"),
+        ({"reward.bins": 4}, r"odd number of bins"),
+        ({"advantage.low": 95.0, "advantage.high": 5.0}, r"advantage.low must be below advantage.high"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(flags, message):
+    with pytest.raises(UserError, match=message):
+        build(dreamer.load("v3", ["debug"], flags))
+
+
+def test_observation_names_may_be_anything():
+    """Names of module attributes, and names that differ in punctuation only, have decoders of their own."""
+    sizes = {"a.b": 1, "a_b": 2, "type": 3}
+    space = spaces.Dict({key: spaces.Box(-9, 9, (size,), np.float32) for key, size in sizes.items()})
+    torch.manual_seed(0)
+    agent = Agent(space, action_space("box"), dreamer.load("v3", ["debug"]))
+    metrics, _ = agent.update(random_batch(agent))
+    assert {f"loss/{key}" for key in sizes} <= set(metrics)
+
+
+def test_a_single_discrete_action_gives_finite_numbers():
+    agent = Agent(obs_space(image=False), spaces.Discrete(1), dreamer.load("v3", ["debug"]))
+    metrics, _ = agent.update(random_batch(agent))
+    assert all(torch.isfinite(value) for value in metrics.values())

@@ -21,14 +21,13 @@ class Factory:
         run = config["run"]
         count = max(1, min(run["eval_envs"], run["eval_episodes"])) if evaluate else run["envs"]
         seed = config["seed"] + (EVAL_SEED if evaluate else 0)
-        return make_envs(config["task"], config["env"], count, seed, run["parallel"])
+        env = config["env"] | ({"life_loss": "ignore"} if evaluate else {})  # evaluation plays whole games
+        return make_envs(config["task"], env, count, seed, run["parallel"])
 
     def agent(self, obs_space: Any, act_space: Any, config: dict) -> Any:
         """The agent."""
         from common.agent import Agent
-        from common.nets import check_choice
 
-        check_choice("run.precision", config["run"]["precision"], ("float32", "bfloat16"))
         return Agent(obs_space, act_space, config, device(config["run"]["device"]))
 
     def schedule(self, config: dict) -> Any:
@@ -50,6 +49,8 @@ class Factory:
 
 def device(name: str) -> str:
     """`auto` as `cuda` or `cpu`, whichever there is; UserError if `cuda` is asked for in vain."""
+    if name not in ("auto", "cpu", "cuda") and not name.startswith("cuda:"):
+        raise UserError(f"run.device must be auto, cpu, cuda or cuda:N, got {name!r}.")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():

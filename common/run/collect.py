@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from common.logger import NonFinite
 from common.run.clock import Stopwatch
@@ -84,9 +85,12 @@ class Collector:
         return int((~self.record["is_first"]).sum()), list(ended.values())
 
     def _act(self, random: bool, step: int) -> tuple[np.ndarray, Record]:
-        if random:
-            return self.agent.random(self.envs.num)
+        """Random actions are watched by the agent, so that it takes over in the middle of an episode."""
         action, extras, self.state = self.agent.act(self.record, self.state, mode="train", step=step)
+        if random:
+            action, drawn = self.agent.random(self.envs.num)
+            extras["action"] = drawn["action"]
+            self.state = self.state | {"action": torch.as_tensor(drawn["action"]).to(self.state["action"])}
         return finite(action), extras
 
     def save(self) -> dict:

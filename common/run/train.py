@@ -19,7 +19,7 @@ from common.run.build import Factory, record_spec
 from common.run.loop import Loop
 from common.run.rollout import Evaluator
 from common.run.stop import Stop, Stopped
-from common.runinfo import RunInfo
+from common.runinfo import RunInfo, frames_trained
 
 
 def train(config: dict, factory: Factory | None = None) -> None:
@@ -131,6 +131,12 @@ def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
     state = checkpoints.load()
     for message in checkpoints.messages:
         print(message, file=sys.stderr)
+    trained = frames_trained(Path(config["logdir"]))
+    if state is None and trained:
+        raise UserError(
+            f"The run in {config['logdir']} has trained for {trained:,} frames, but {checkpoints.folder} holds no "
+            "checkpoint. Restore it, or start afresh in another --logdir."
+        )
     if state and state["digest"] != digest(config):
         raise UserError(
             f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them. "

@@ -155,13 +155,13 @@ def v2_decoder(decoder, rows=None):
     if decoder.vectors:
         slots |= mlp(decoder.mlp, rows, norm_name="densenorm{}")
         for key in decoder.vectors:
-            slots |= under(f"dense_{key}/out", dense(decoder.linears[key]))
+            slots |= under(f"dense_{key}/out", dense(decoder.linears[decoder.vectors.index(key)]))
     return slots
 
 
 def v2_vector(decoder, key, rows=None):
     """A decoder of one vector, as an official head."""
-    return mlp(decoder.mlp, rows) | under("out/out", dense(decoder.linears[key]))
+    return mlp(decoder.mlp, rows) | under("out/out", dense(decoder.linears[decoder.vectors.index(key)]))
 
 
 def v2_head(net, rows=None):

@@ -62,7 +62,7 @@ def decoder(module, deter, stoch):
     if module.vectors:
         slots |= mlp(module.mlp, torch.cat([torch.arange(stoch) + deter, torch.arange(deter)]))
         for key in module.vectors:
-            slots |= under(f"vec/{key}/pred", dense(module.linears[key]))
+            slots |= under(f"vec/{key}/pred", dense(module.linears[module.vectors.index(key)]))
     return slots
 
 

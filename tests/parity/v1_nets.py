@@ -55,7 +55,7 @@ def check_dense(golden, case, feat, style):
         pred = lambda: (module.pred(feat), module.pred(feat) > 0.5)
     elif value.ndim == feat.ndim:
         module = vector_decoder(feat, value, style, size)
-        slots = names.v1_dense(module.mlp, [module.linears["x"]])
+        slots = names.v1_dense(module.mlp, [module.linears[module.vectors.index("x")]])
         states = State(feat[..., :1], feat[..., 1:])
         logp = lambda: -module.losses(states, {"x": value})["x"] - value.shape[-1] * HALF_LOG_2PI
         pred = lambda: (module.predict(states)["x"],) * 2

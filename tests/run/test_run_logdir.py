@@ -46,8 +46,20 @@ def test_another_config_is_refused_with_the_differing_keys_and_nothing_is_touche
     }
 
 
+def begin(logdir):
+    """Marks a run as one that has got as far as training."""
+    (logdir / "run.json").write_text('{"sessions": [{}]}')
+
+
+def test_a_run_that_never_began_may_be_corrected(tmp_path):
+    adopt(tmp_path, config(tmp_path, algo="wrong"))
+    adopt(tmp_path, config(tmp_path, algo="right"))
+    assert stored_config(tmp_path)["algo"] == "right"
+
+
 def test_of_many_differences_the_important_ones_are_shown(tmp_path):
     adopt(tmp_path, config(tmp_path, many={f"k{i}": 0 for i in range(99)}))
+    begin(tmp_path)
     with pytest.raises(UserError, match=r"given\):\n  algo: fake -> other\n  many.k0: 0 -> 1\n(.|\n)*and 85 more\n"):
         adopt(tmp_path, config(tmp_path, algo="other", many={f"k{i}": 1 for i in range(99)}))
 

@@ -141,6 +141,16 @@ class DivergingAgent(FakeAgent):
         return metrics, latents
 
 
+def test_a_run_that_lost_its_checkpoints_is_not_started_over(tmp_path):
+    train(config(tmp_path / "run"), FakeFactory())
+    before = (tmp_path / "run/metrics.jsonl").read_text()
+    for path in (tmp_path / "run/checkpoints").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"has trained for [\d,]+ frames, but .* holds no checkpoint"):
+        train(config(tmp_path / "run"), FakeFactory())
+    assert (tmp_path / "run/metrics.jsonl").read_text() == before
+
+
 def test_divergence_names_the_term_and_keeps_the_last_good_checkpoint(tmp_path):
     with pytest.raises(
         UserError, match=r"diverged at frame \d+.*not finite: loss/weight\.\nLast good.*000002\.pt"
