@@ -32,8 +32,8 @@ def test_versions_have_the_same_keys_outside_of_parts():
 def test_every_block_resolves(algo):
     own, shared = (configs.read(dreamer.FOLDER / f) for f in (dreamer.ALGOS[algo][1], "environments.yaml"))
     for block in {**own, **shared}:
-        dreamer.load(algo, [block])
-        dreamer.load(algo, [block, "debug"])
+        assert dreamer.load(algo, [block])["algo"] == algo
+        assert dreamer.load(algo, [block, "debug"])["mlp"]["actor"]["units"] == 16
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)

@@ -102,7 +102,8 @@ def test_a_thousand_equal_steps_are_learned_from(algo):
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_sequences_too_short_for_a_loss_are_refused(algo):
     least = 2 if algo in ("v1", "v2") else 1
-    with pytest.raises(UserError, match=rf"imagination.horizon (>=|must be at least) {least}, got {least - 1}"):
+    words = ">= 2, got 1" if least == 2 else "must be at least 1, got 0"
+    with pytest.raises(UserError, match=f"imagination.horizon {words}"):
         make(algo, imagination__horizon=least - 1)
     check_finite(make(algo, imagination__horizon=least), [random_batch(make(algo))])
 
