@@ -1,0 +1,70 @@
+"""Times the training updates of one agent in a process of its own, and prints one JSON object.
+
+    python benchmarks/contestant.py --who ours --algo v3 --workload P --precision bf16
+    python benchmarks/contestant.py --who r2dreamer --checkout PATH --workload P
+
+Run it with the Python that has what the contestant needs. Each contestant is a module of `benchmarks/peers` with
+`build(work, options) -> (update, info)`: update() does one complete training step and returns when it is done; info is
+a dict, at least {"parameters": trained parameters}. `benchmarks/updates.py` runs several in turns.
+"""
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.workloads import WORKLOADS
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--who", required=True, help="module in benchmarks/peers")
+    parser.add_argument("--workload", required=True, choices=WORKLOADS)
+    parser.add_argument("--algo", default="v3", help="which agent, where the contestant has several")
+    parser.add_argument("--checkout", default="", help="folder of the contestant's source")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
+    parser.add_argument("--compile", default="off", choices=("auto", "on", "off"))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--updates", type=int, default=10, help="timed updates")
+    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--patience", type=float, default=60.0, help="stop after the update that passes these seconds")
+    return parser.parse_args(argv)
+
+
+def timed(update, updates, patience):
+    """Seconds of each update, at least three."""
+    seconds = []
+    while len(seconds) < updates and (len(seconds) < 3 or sum(seconds) < patience):
+        start = time.perf_counter()
+        update()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def main(argv=None):
+    options = arguments(argv)
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    with contextlib.redirect_stdout(sys.stderr):
+        contestant = importlib.import_module(f"benchmarks.peers.{options.who}")
+        update, info = contestant.build(WORKLOADS[options.workload], options)
+        start = time.perf_counter()
+        for _ in range(options.warmup):
+            update()
+        warmup = time.perf_counter() - start
+        seconds = timed(update, options.updates, options.patience)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    figures = {"seconds": seconds, "warmup_seconds": warmup, "peak_gib": peak, "python": platform.python_version()}
+    print(json.dumps(vars(options) | figures | info))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""esteveste/dreamerV2-pytorch, DreamerV2 for discrete actions from images.
+
+Calls `Agent.train` of the checkout, after the cast of the batch to float32 that its training loop does, with the
+`defaults` and `atari` blocks of its configs.yaml and the sizes of the workload. That update imagines from every step of
+a sequence but the last, and takes no gradient through the imagined steps, since it learns by REINFORCE alone; the
+metrics that it computes on the way belong to it. It has no is_first in training. Continuous actions do not train: the
+actor's loss reads the logits of a one-hot distribution.
+
+Stubbed, since the update has no part in them: old gym, and `elements`, whose newer versions lack the schedule that ends
+exploration (zero steps long here). Its configuration, elsewhere read by `elements`, is merged here. Its switch for
+float16 stays off, as it is until its training script turns it on. Needs torch, numpy, and ruamel.yaml.
+"""
+
+import importlib
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import torch
+from ruamel.yaml import YAML
+
+STUBS = ("gym", "elements", "elements.logger")
+
+
+class Config(dict):
+    """A dictionary whose keys are attributes too; blocks merge into it, with dots for nested keys."""
+
+    __getattr__ = dict.__getitem__
+
+    def merge(self, block):
+        for key, value in block.items():
+            head, _, tail = key.partition(".")
+            value = {tail: value} if tail else tuple(value) if isinstance(value, list) else value
+            self[head] = {**self.get(head, {}), **value} if isinstance(value, dict) else value
+        return self
+
+
+def refuse(work, options):
+    """Ends the run with what the peer or this adapter cannot do."""
+    checks = {
+        "only algo v2": options.algo != "v2" or "classes" not in work["sizes"],
+        "fp32 only": options.precision != "fp32",
+        "eager only": options.compile == "on",
+        "runs on the CPU": options.device != "cpu",
+        "image workloads only": work["channels"] not in (1, 3) or work["vector"],
+        "discrete actions only": not work["discrete"],
+    }
+    wrong = [message for message, holds in checks.items() if holds]
+    if wrong:
+        raise SystemExit(f"esteveste: {'; '.join(wrong)}")
+
+
+def load_config(work, options):
+    """The checkout's Atari configuration with the sizes of the workload."""
+    sizes = work["sizes"]
+    blocks = YAML(typ="safe").load((Path(options.checkout) / "dreamerv2" / "configs.yaml").read_text())
+    keys = {f"rssm.{key}": sizes[key] for key in ("deter", "hidden", "stoch")}
+    keys |= {"rssm.discrete": sizes["classes"], "imag_horizon": work["horizon"], "grayscale": work["channels"] == 1}
+    keys |= {f"{name}.depth": sizes["depth"] for name in ("encoder", "decoder")}
+    keys |= {f"{name}.units": sizes["units"] for name in ("reward_head", "discount_head", "actor", "critic")}
+    return Config().merge(blocks["defaults"]).merge(blocks["atari"]).merge(keys)
+
+
+def random_batch(work, rng):
+    """A batch as its replay gives it; nothing ends."""
+    lead = (work["batch"], work["length"])
+    action = np.eye(work["actions"], dtype=np.float32)[rng.integers(0, work["actions"], lead)]
+    image = rng.integers(0, 256, (*lead, work["channels"], 64, 64), np.uint8)
+    batch = {"image": image, "action": action, "reward": rng.standard_normal(lead, np.float32)}
+    batch |= {"discount": np.ones(lead, np.float32), "done": np.zeros(lead, np.float32)}
+    return {key: torch.from_numpy(value) for key, value in batch.items()}
+
+
+def make_agent(work, options):
+    """Its agent, ready to train."""
+    sys.path.insert(0, str(Path(options.checkout).resolve()))
+    sys.modules.update({name: mock.MagicMock() for name in STUBS})
+    sys.modules["elements"].Until = lambda until: lambda step: step < until
+    peer = importlib.import_module("dreamerv2.agent")
+    agent = peer.Agent(load_config(work, options), None, SimpleNamespace(n=work["actions"]), 0)
+    agent.init_optimizers()
+    return agent
+
+
+def policy_ms(agent, batch, calls=50):
+    """Median milliseconds of one policy call with batch 1, from a uint8 image."""
+    image, state, seconds = batch["image"][:1, 0], None, []
+    for _ in range(calls):
+        start = time.perf_counter()
+        obs = {"image": image.float(), "reward": torch.zeros(1), "reset": torch.zeros(1)}
+        _, state = agent.policy(obs, state)
+        seconds.append(time.perf_counter() - start)
+    return {"1": 1e3 * statistics.median(seconds)}
+
+
+def revision(folder):
+    """What git says of a checkout, or nothing."""
+    git = ["git", "-C", folder, "describe", "--always", "--dirty"]
+    if not (Path(folder) / ".git").exists():
+        return ""
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def build(work, options):
+    refuse(work, options)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    agent = make_agent(work, options)
+    batch = random_batch(work, np.random.default_rng(0))
+    update = lambda: agent.train({key: value.to(torch.float32) for key, value in batch.items()})
+    optims = (agent.wm.model_opt, agent._task_behavior.actor_opt, agent._task_behavior.critic_opt)
+    trained = [value for optim in optims for group in optim._opt.param_groups for value in group["params"]]
+    info = {"parameters": sum(value.numel() for value in trained)}
+    info |= {"torch": torch.__version__, "revision": revision(options.checkout)}
+    return update, info | {"policy_ms": policy_ms(agent, batch)}

@@ -1,0 +1,72 @@
+"""This project's agents."""
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+import dreamer
+from common.agent import Agent
+
+NAMES = {"precision": {"fp32": "float32", "bf16": "bfloat16"}}
+
+
+def flags(work, algo):
+    """Config keys that give the nominal sizes of a workload."""
+    sizes = work["sizes"]
+    keys = {
+        "batch_size": work["batch"],
+        "batch_length": work["length"],
+        "imagination.horizon": work["horizon"],
+        "rssm.deter": sizes["deter"],
+        "rssm.hidden": sizes["hidden"],
+        "latent.stoch": sizes["stoch"],
+        "conv.depth": sizes["depth"],
+        "mlp.*.units": sizes["units"],
+    }
+    return keys | ({"latent.classes": sizes["classes"]} if algo != "v1" else {})
+
+
+def random_spaces(work):
+    """Observation and action space of a workload."""
+    obs = {}
+    if work["vector"]:
+        obs["vector"] = spaces.Box(-np.inf, np.inf, (work["vector"],), np.float32)
+    if work["channels"]:
+        obs["image"] = spaces.Box(0, 255, (64, 64, work["channels"]), np.uint8)
+    act = spaces.Discrete(work["actions"]) if work["discrete"] else spaces.Box(-1, 1, (work["actions"],), np.float32)
+    return spaces.Dict(obs), act
+
+
+def random_batch(agent, obs_space, batch, length, rng):
+    """A batch as the replay gives it: episodes begin at the first step of each sequence, nothing ends."""
+    lead = (batch, length)
+    out = {
+        key: rng.integers(0, 256, (*lead, *space.shape), np.uint8)
+        if space.dtype == np.uint8
+        else rng.standard_normal((*lead, *space.shape), np.float32)
+        for key, space in obs_space.items()
+    }
+    action = rng.uniform(-1, 1, (*lead, agent.actions)).astype(np.float32)
+    if agent.classes:
+        action = np.eye(agent.actions, dtype=np.float32)[rng.integers(0, agent.actions, lead)]
+    flag = np.zeros(lead, bool)
+    first = flag.copy()
+    first[:, 0] = True
+    out |= {"action": action, "prev_action": np.where(first[..., None], 0, np.roll(action, 1, 1))}
+    out |= {"reward": rng.standard_normal(lead, np.float32), "is_first": first, "is_last": flag, "is_terminal": flag}
+    for key, (shape, dtype) in agent.latent_spec().items():
+        out[f"context_{key}"] = np.zeros((batch, *shape), dtype)
+    return out
+
+
+def build(work, options):
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    keys = flags(work, options.algo) | {"run.precision": NAMES["precision"][options.precision]}
+    config = dreamer.load(options.algo, [], keys)
+    obs_space, act_space = random_spaces(work)
+    agent = Agent(obs_space, act_space, config, options.device)
+    batch = random_batch(agent, obs_space, work["batch"], work["length"], np.random.default_rng(0))
+    step = iter(range(2000, 10**9))
+    update = lambda: agent.update(batch, next(step))
+    return update, {"parameters": sum(agent.parameter_table().values()), "torch": torch.__version__}

@@ -1,0 +1,116 @@
+"""NM512/r2dreamer, the 2024 agent in PyTorch.
+
+Calls `Dreamer.update` of the checkout on a fixed batch that takes the place of its replay buffer. The configuration is
+the checkout's own, composed by Hydra, with the sizes of the workload and `model.rep_loss=dreamer`: its reconstruction
+loss, in place of its own decoder-free default, is what makes it DreamerV3.
+
+Replaced: the replay buffer (a fixed batch; the latents written back are dropped), and the autocast that the update
+enters, which asks for float16: fp32 turns it off, bf16 asks for bfloat16. Its gradient scaler is off on the CPU by its
+own rule. Nothing is stubbed. Needs torch, tensordict, tensorboard, gymnasium, and hydra-core.
+"""
+
+import importlib
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from hydra import compose, initialize_config_dir
+from tensordict import TensorDict
+
+
+def load_config(work, options):
+    """The checkout's configuration with the sizes of the workload."""
+    sizes = work["sizes"]
+    keys = {name: sizes[name] for name in ("deter", "hidden", "depth", "units")} | {"discrete": sizes["classes"]}
+    keys |= {"rssm.stoch": sizes["stoch"], "imag_horizon": work["horizon"], "rep_loss": "dreamer"}
+    keys |= {"compile": options.compile == "on"}
+    overrides = ["model=size12M", f"env={'dmc_vision' if work['channels'] else 'dmc_proprio'}", "device=cpu"]
+    overrides += [f"model.{key}={value}" for key, value in keys.items()]
+    with initialize_config_dir(str(Path(options.checkout).resolve() / "configs"), version_base=None):
+        return compose("configs", overrides)
+
+
+def make_spaces(work):
+    """Observation and action space; `discrete` marks a one-hot action, as its wrappers do."""
+    observation = {}
+    if work["vector"]:
+        observation["vector"] = spaces.Box(-np.inf, np.inf, (work["vector"],), np.float32)
+    if work["channels"]:
+        observation["image"] = spaces.Box(0, 255, (64, 64, work["channels"]), np.uint8)
+    action = spaces.Box(0 if work["discrete"] else -1, 1, (work["actions"],), np.float32)
+    if work["discrete"]:
+        action.discrete = True
+    return spaces.Dict(observation), action
+
+
+def random_data(work, observation, lead, rng):
+    """Random steps with leading shape `lead`; the first along the last of those dimensions starts an episode."""
+    data = {}
+    for key, space in observation.items():
+        shape = (*lead, *space.shape)
+        image = space.dtype == np.uint8
+        data[key] = rng.integers(0, 256, shape, np.uint8) if image else rng.standard_normal(shape, np.float32)
+    action = rng.uniform(-1, 1, (*lead, work["actions"])).astype(np.float32)
+    if work["discrete"]:
+        action = np.eye(work["actions"], dtype=np.float32)[rng.integers(0, work["actions"], lead)]
+    flag = np.zeros((*lead, 1), bool)
+    first = flag.copy()
+    first[..., 0, :] = True
+    data |= {"action": action, "reward": rng.standard_normal((*lead, 1), np.float32)}
+    data |= {"is_first": first, "is_last": flag, "is_terminal": flag.copy()}
+    return TensorDict({key: torch.as_tensor(value) for key, value in data.items()}, lead)
+
+
+class FixedBatch:
+    """Stands where the replay buffer does: the same batch from the same latents every time."""
+
+    def __init__(self, data, initial):
+        self.data = data
+        self.initial = initial
+
+    def sample(self):
+        return self.data.clone(recurse=False), None, self.initial
+
+    def update(self, index, stoch, deter):
+        pass
+
+
+def policy_ms(agent, data, calls=50):
+    """Median milliseconds of one policy call with batch 1."""
+    obs = data[:1, 0].clone()
+    state, seconds = agent.get_initial_state(1), []
+    for _ in range(calls):
+        start = time.perf_counter()
+        _, state = agent.act(obs.clone(recurse=False), state)
+        seconds.append(time.perf_counter() - start)
+    return {"1": 1e3 * statistics.median(seconds)}
+
+
+def revision(folder):
+    """What git says of a checkout, or nothing."""
+    git = ["git", "-C", folder, "describe", "--always", "--dirty"]
+    if not (Path(folder) / ".git").exists():
+        return ""
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def build(work, options):
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    sys.path.insert(0, str(Path(options.checkout).resolve()))
+    peer = importlib.import_module("dreamer")
+    half = options.precision == "bf16"
+    peer.autocast = lambda device_type, dtype: torch.autocast(device_type, torch.bfloat16, enabled=half)
+    observation, action = make_spaces(work)
+    agent = peer.Dreamer(load_config(work, options).model, observation, action).to("cpu")
+    data = random_data(work, observation, (work["batch"], work["length"]), np.random.default_rng(0))
+    replay = FixedBatch(data, agent.rssm.initial(work["batch"]))
+    update = lambda: agent.update(replay)
+    info = {"parameters": sum(value.numel() for value in agent._named_params.values())}
+    info |= {"torch": torch.__version__, "revision": revision(options.checkout)}
+    return update, info | {"policy_ms": policy_ms(agent, data)}
