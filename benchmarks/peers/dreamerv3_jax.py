@@ -1,12 +1,13 @@
 """danijar/dreamerv3, the official 2024 agent in JAX, jitted on the CPU.
 
-Calls `train` of the agent that the checkout builds, with the carry it gave and a fixed batch that lies on the device, and
-waits until the new parameters are there. The configuration is the checkout's defaults with the sizes of the workload;
-its batch has one step of replay context more than the length, whose stored latents are zeros.
+Calls `train` of the agent that the checkout builds, with the carry it gave and a fixed batch that lies on the device,
+and waits until the new parameters are there. The configuration is the checkout's defaults with the sizes of the
+workload; its batch has one step of replay context more than the length, whose stored latents are zeros.
 
-Left out: the compilation of its report, which an update does not call, and its profiler. Nothing is stubbed. JAX always
-jits, so `--compile` has no effect; `--threads` becomes the number of cores that the process may run on, from which XLA
-takes its threads. Needs what the checkout's requirements name, without the environments.
+Left out: the compilation of its report, which an update does not call, and its profiler. Replaced: `jax.jit` takes its
+options by position, which newer JAX forbids. Nothing is stubbed. JAX always jits, so `--compile` has no effect;
+`--threads` becomes the number of cores that the process may run on, from which XLA takes its threads. Needs what the
+checkout's requirements name, without the environments.
 """
 
 import os
@@ -117,6 +118,8 @@ def make_agent(work, options, folder):
 
 
 def build(work, options):
+    if options.device != "cpu":
+        sys.exit(f"{options.who} is timed on the CPU only; it cannot take --device {options.device}")
     folder = Path(options.checkout).resolve()
     agent = make_agent(work, options, folder)
     import jax

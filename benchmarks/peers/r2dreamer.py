@@ -6,7 +6,8 @@ loss, in place of its own decoder-free default, is what makes it DreamerV3.
 
 Replaced: the replay buffer (a fixed batch; the latents written back are dropped), and the autocast that the update
 enters, which asks for float16: fp32 turns it off, bf16 asks for bfloat16. Its gradient scaler is off on the CPU by its
-own rule. Nothing is stubbed. Needs torch, tensordict, tensorboard, gymnasium, and hydra-core.
+own rule. `--compile on` sets its own compile flag. Nothing is stubbed. Needs torch, tensordict, tensorboard, gymnasium,
+and hydra-core.
 """
 
 import importlib
@@ -23,7 +24,7 @@ from hydra import compose, initialize_config_dir
 from tensordict import TensorDict
 
 
-def load_config(work, options):
+def load_config(work, options, folder):
     """The checkout's configuration with the sizes of the workload."""
     sizes = work["sizes"]
     keys = {name: sizes[name] for name in ("deter", "hidden", "depth", "units")} | {"discrete": sizes["classes"]}
@@ -31,7 +32,7 @@ def load_config(work, options):
     keys |= {"compile": options.compile == "on"}
     overrides = ["model=size12M", f"env={'dmc_vision' if work['channels'] else 'dmc_proprio'}", "device=cpu"]
     overrides += [f"model.{key}={value}" for key, value in keys.items()]
-    with initialize_config_dir(str(Path(options.checkout).resolve() / "configs"), version_base=None):
+    with initialize_config_dir(str(folder / "configs"), version_base=None):
         return compose("configs", overrides)
 
 
@@ -92,25 +93,28 @@ def policy_ms(agent, data, calls=50):
 
 
 def revision(folder):
-    """What git says of a checkout, or nothing."""
-    git = ["git", "-C", folder, "describe", "--always", "--dirty"]
-    if not (Path(folder) / ".git").exists():
-        return ""
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    """What git says of a checkout, else its file REVISION, else nothing."""
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    if (folder / ".git").exists():
+        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return (folder / "REVISION").read_text().strip() if (folder / "REVISION").exists() else ""
 
 
 def build(work, options):
+    if options.device != "cpu":
+        sys.exit(f"{options.who} is timed on the CPU only; it cannot take --device {options.device}")
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    sys.path.insert(0, str(Path(options.checkout).resolve()))
+    folder = Path(options.checkout).resolve()
+    sys.path.insert(0, str(folder))
     peer = importlib.import_module("dreamer")
     half = options.precision == "bf16"
     peer.autocast = lambda device_type, dtype: torch.autocast(device_type, torch.bfloat16, enabled=half)
     observation, action = make_spaces(work)
-    agent = peer.Dreamer(load_config(work, options).model, observation, action).to("cpu")
+    agent = peer.Dreamer(load_config(work, options, folder).model, observation, action).to("cpu")
     data = random_data(work, observation, (work["batch"], work["length"]), np.random.default_rng(0))
     replay = FixedBatch(data, agent.rssm.initial(work["batch"]))
     update = lambda: agent.update(replay)
     info = {"parameters": sum(value.numel() for value in agent._named_params.values())}
-    info |= {"torch": torch.__version__, "revision": revision(options.checkout)}
+    info |= {"torch": torch.__version__, "revision": revision(folder)}
     return update, info | {"policy_ms": policy_ms(agent, data)}
