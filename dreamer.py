@@ -32,7 +32,11 @@ COMMANDS = {
     "demo": "common.run.demo:demo",
     "config": "common.run.config:show",
     "table": "common.run.table:show",
+    "speed": "common.run.speed:speed",
 }
+
+#: Command -> flags that only it takes, with their defaults.
+OPTIONS = {"speed": {"updates": 10, "json": "", "profile": ""}}
 
 #: Short flag -> config key.
 ALIASES = {
@@ -140,7 +144,9 @@ def configure(command, algo, blocks, borrowed, flags) -> dict:
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
-    return load(algo or DEFAULT_ALGO, blocks, flags, borrowed)
+    flags = dict(flags)
+    own = {key: configs.cast(f"--{key}", old, flags.pop(key, old)) for key, old in OPTIONS.get(command, {}).items()}
+    return load(algo or DEFAULT_ALGO, blocks, flags, borrowed) | ({command: own} if own else {})
 
 
 def demo_runs(algo, blocks, borrowed, flags):
@@ -174,6 +180,7 @@ def usage() -> str:
         lines.append(f"  {algo}: {', '.join(block for block in configs.read(FOLDER / file) if block not in shared)}")
     short = ", ".join(f"--{alias} (--{key})" for alias, key in ALIASES.items())
     lines += [f"Features: {', '.join(features.FEATURES)}", f"Short flags: {short}"]
+    lines += [f"Flags of {name}: {', '.join(f'--{key}' for key in keys)}" for name, keys in OPTIONS.items()]
     lines += ["Keys: `python dreamer.py config` prints every one with its value."]
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ def straight_through(logp, index):
 
 def gumbel(*shape, device=None):
     """Noise whose argmax after adding log-probabilities is a sample of them."""
-    return torch.empty(*shape, device=device).exponential_().log_().neg_()
+    return torch.rand(*shape, device=device).log_().neg_().log_().neg_()  # several times faster than exponential_
 
 
 def unimix(logits, amount):

@@ -179,9 +179,9 @@ class ChannelNorm(nn.Module):
         return self.act(x)
 
 
-def conv(inp, out, kernel, stride=1, padding=0, *, style: Style, bias=True, transpose=False):
-    """A (transposed) convolution with the style's initialisation and a zero bias."""
-    module = (nn.ConvTranspose2d if transpose else nn.Conv2d)(inp, out, kernel, stride, padding, bias=bias)
+def conv(inp, out, kernel, stride=1, padding=0, *, style: Style, bias=True, kind=nn.Conv2d, **options):
+    """A convolution of class `kind` with the style's initialisation and a zero bias."""
+    module = kind(inp, out, kernel, stride, padding, bias=bias, **options)
     init_weight(module.weight, inp * kernel**2, out * kernel**2, style.init)
     if module.bias is not None:
         nn.init.zeros_(module.bias)

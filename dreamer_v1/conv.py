@@ -7,6 +7,7 @@ from torch import nn
 
 from common.errors import UserError
 from common.nets import ChannelNorm, Linear, Style, conv
+from common.upconv import SeedConv, UpConv
 
 
 class ValidConv:
@@ -53,11 +54,12 @@ class ValidDecoder(nn.Module):
         super().__init__()
         self.inp = Linear(feat, 32 * depth, style.init)
         stages, inp = [], 32 * depth
-        for out, kernel in ((4 * depth, 5), (2 * depth, 5), (depth, 6)):
-            stages += [conv(inp, out, kernel, 2, style=style, bias=style.inner_bias, transpose=True)]
+        wide = nn.ConvTranspose2d
+        for out, kernel, kind in ((4 * depth, 5, SeedConv), (2 * depth, 5, wide), (depth, 6, wide)):
+            stages += [conv(inp, out, kernel, 2, style=style, bias=style.inner_bias, kind=kind)]
             stages += [ChannelNorm(out, style)]
             inp = out
-        self.stages = nn.Sequential(*stages, conv(inp, channels, 6, 2, style=style, transpose=True))
+        self.stages = nn.Sequential(*stages, conv(inp, channels, 6, 2, style=style, kind=UpConv))
 
     def forward(self, deter, stoch):
         return self.stages(self.inp(torch.cat([deter, stoch], -1))[:, :, None, None])

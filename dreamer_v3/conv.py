@@ -9,6 +9,7 @@ from torch import nn
 
 from common.errors import UserError
 from common.nets import BlockLinear, ChannelNorm, Layer, Linear, Style, check_choice, conv
+from common.upconv import UpConv, UpsampleConv
 
 KERNEL = 5
 
@@ -72,14 +73,16 @@ class PoolDecoder(nn.Module):
         self.from_deter = BlockLinear(deter, flat, part.blocks, style.init)
         self.from_stoch = nn.Sequential(Layer(stoch, 2 * units, style), Linear(2 * units, flat, style.init))
         self.start_norm = ChannelNorm(self.start[2], style)
-        up = part.resample == "stride"
         outs = part.widths[-2::-1]
         self.convs = nn.ModuleList(
-            conv(i, o, KERNEL, 1 + up, 1 if up else 2, style=style, bias=style.inner_bias, transpose=up)
+            upward(part.resample, i, o, style=style, bias=style.inner_bias)
             for i, o in zip([self.start[2], *outs[:-1]], outs, strict=True)
         )
         self.norms = nn.ModuleList(ChannelNorm(o, style) for o in outs)
-        self.out = conv(outs[-1], channels, KERNEL, 1, 2, style=style)
+        if part.resample == "pool":
+            self.out = upward("pool", outs[-1], channels, style=style)
+        else:
+            self.out = conv(outs[-1], channels, KERNEL, 1, 2, style=style)
 
     def forward(self, deter, stoch):
         h, w, c = self.start
@@ -87,10 +90,12 @@ class PoolDecoder(nn.Module):
         x = self.from_deter(deter).unflatten(-1, (blocks, h, w, c // blocks)).permute(0, 1, 4, 2, 3).flatten(1, 2)
         x = self.start_norm(x + self.from_stoch(stoch).unflatten(-1, (h, w, c)).permute(0, 3, 1, 2))
         for layer, norm in zip(self.convs, self.norms, strict=True):
-            x = norm(self.upsample(x, layer))
-        return self.out(F.interpolate(x, scale_factor=2) if self.part.resample == "pool" else x)
+            x = norm(layer(x))
+        return self.out(x)
 
-    def upsample(self, x, layer):
-        if self.part.resample == "pool":
-            return layer(F.interpolate(x, scale_factor=2))
-        return layer(x)[..., :-1, :-1]
+
+def upward(resample, inp, out, **options):
+    """A convolution that doubles the image: after nearest-neighbour upsampling, or transposed as JAX pads it."""
+    if resample == "pool":
+        return conv(inp, out, KERNEL, 1, 2, kind=UpsampleConv, **options)
+    return conv(inp, out, KERNEL, 2, 1, kind=UpConv, crop=1, **options)

@@ -10,6 +10,7 @@ from torch import nn
 
 from common.errors import UserError
 from common.nets import ChannelNorm, Linear, Style, conv
+from common.upconv import UpConv
 
 START = 4
 
@@ -59,9 +60,9 @@ class StrideDecoder(nn.Module):
         self.inp = Linear(feat, START**2 * widths[-1], style.init)
         stages = []
         for inp, out in zip(widths[:0:-1], widths[-2::-1], strict=True):
-            up = conv(inp, out, 4, 2, 1, style=style, bias=style.inner_bias, transpose=True)
+            up = conv(inp, out, 4, 2, 1, style=style, bias=style.inner_bias, kind=nn.ConvTranspose2d)
             stages += [up, ChannelNorm(out, style)]
-        self.stages = nn.Sequential(*stages, conv(widths[0], channels, 4, 2, 1, style=style, transpose=True))
+        self.stages = nn.Sequential(*stages, conv(widths[0], channels, 4, 2, 1, style=style, kind=UpConv))
 
     def forward(self, deter, stoch):
         x = self.inp(torch.cat([deter, stoch], -1)).unflatten(-1, (START, START, -1))

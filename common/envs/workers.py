@@ -83,16 +83,18 @@ def _number(key, value):
 
 
 class Local(SyncVectorEnv):
-    """The environment in this process; the work is done when the answer is asked for."""
+    """The environment in this process; the work is done at once, the answer waits."""
 
     def __init__(self, guard: Callable[[], Guard]):
         super().__init__([guard], autoreset_mode=AutoresetMode.DISABLED)
 
     def reset_async(self, options=None):
-        self.reset_wait = functools.partial(self.reset, options=options)
+        answer = self.reset(options=options)
+        self.reset_wait = lambda: answer
 
     def step_async(self, actions):
-        self.step_wait = functools.partial(self.step, actions)
+        answer = self.step(actions)
+        self.step_wait = lambda: answer
 
     def stop(self, grace: float = 0):
         """Close the environment, whatever state it is in."""

@@ -56,7 +56,8 @@ def _extra(record: dict, env: int) -> dict[str, float]:
 class Collector:
     """Training environments, the agent's latent state in them, and the record it acts on next.
 
-    Each `step` stores the record of now together with the action chosen at it, then moves on.
+    `send` stores the record of now together with the action chosen at it and begins the step; `receive` moves on to the
+    record it leads to. In between, environments in worker processes are at work and the caller may be too.
     """
 
     def __init__(self, envs: Any, agent: Any, replay: Any, watch: Stopwatch):
@@ -64,15 +65,16 @@ class Collector:
         self.tally = Tally(envs.num)
         self.state = agent.initial(envs.num)
         self.record: Record = {}
+        self.sent = False  # whether a step was begun whose records are still to be received
 
     def begin(self) -> None:
         """Starts the first episodes."""
         self.record = plain(self.envs.reset())
 
-    def step(self, *, random: bool, step: int) -> tuple[int, list[Episode]]:
+    def send(self, *, random: bool, step: int) -> int:
         """Acts once in every environment, at random or by the agent after `step` agent steps.
 
-        Returns the agent steps made (an environment that only resets makes none) and the episodes that ended.
+        Returns the agent steps this makes: an environment whose episode is over only resets.
         """
         with self.watch("policy"):
             action, extras = self._act(random, step)
@@ -80,9 +82,18 @@ class Collector:
             extras["action"] = np.where(self.record["is_last"][:, None], 0, extras["action"]).astype(np.float32)
             self.replay.add({**self.record, **extras})
         with self.watch("env"):
-            record = self.envs.step(action)
+            self.envs.send(action)
+        self.sent = True
+        return int((~self.record["is_last"]).sum())
+
+    def receive(self) -> list[Episode]:
+        """Takes in the records that the step begun by `send` leads to; returns the episodes that ended."""
+        with self.watch("env"):
+            record = self.envs.receive()
+        assert np.array_equal(record["is_first"], self.record["is_last"]), (record, self.record)
+        self.sent = False
         self.record, ended = plain(record), self.tally.see(record)
-        return int((~self.record["is_first"]).sum()), list(ended.values())
+        return list(ended.values())
 
     def _act(self, random: bool, step: int) -> tuple[np.ndarray, Record]:
         """Random actions are watched by the agent, so that it takes over in the middle of an episode."""
@@ -94,7 +105,8 @@ class Collector:
         return finite(action), extras
 
     def save(self) -> dict:
-        """State for a checkpoint."""
+        """State for a checkpoint; not between `send` and `receive`."""
+        assert not self.sent, "receive first"
         return {
             "envs": self.envs.state(),
             "state": {key: value.cpu() for key, value in self.state.items()},

@@ -1,7 +1,9 @@
 """The training loop: act, store, update, and now and then log, film, evaluate, save.
 
-One round makes one step in every environment, then the updates that are due, then whatever else is due. A run can stop
-before any update and in any evaluation; what `state` returns then is enough to go on as if it had not stopped.
+One round makes one step in every environment, then the updates that are due, then whatever else is due. The records
+that a step leads to are taken in after the updates, which do not need them: environments in worker processes step
+meanwhile. A run can stop before any update and in any evaluation; what `state` returns then is enough to go on as if it
+had not stopped. It takes in the step under way first, so that a checkpoint never holds half a step.
 """
 
 import time
@@ -58,6 +60,7 @@ class Loop:
         """Trains until `steps` frames; raises Stopped after a signal."""
         while True:
             self._train()
+            self._arrive()
             self._publish()
             if self.frames >= self.config["steps"]:
                 return
@@ -76,6 +79,7 @@ class Loop:
 
     def state(self) -> dict:
         """All that the next process needs, as tensors, arrays and plain Python; the replay's records go to files."""
+        self._arrive()
         names = ("agent_steps", "updates", "episodes", "pending", "pretrained")
         return {
             "counters": {name: getattr(self, name) for name in names},
@@ -106,15 +110,19 @@ class Loop:
 
     def _step(self) -> None:
         random = self.agent_steps < self.config["run"]["prefill"]
-        steps, episodes = self.collector.step(random=random, step=self.agent_steps)
-        self.agent_steps += steps
-        for episode in episodes:
+        self.agent_steps += self.collector.send(random=random, step=self.agent_steps)
+        self.pending += self._due()
+        self.progress.update(self.frames, self.updates)
+
+    def _arrive(self) -> None:
+        """Takes in the records of the step under way, if there is one."""
+        if not self.collector.sent:
+            return
+        for episode in self.collector.receive():
             self.episodes += 1
             self.logger.episode(self.frames, episode.score, episode.length, episode.extra)
         if self._film is not None:
             self._filming(self._film)
-        self.pending += self._due()
-        self.progress.update(self.frames, self.updates)
         self._tell(self.collector.envs.messages() + self._replay_messages())
 
     def _due(self) -> int:

@@ -117,6 +117,14 @@ class Sleeps(Steady):
         time.sleep(1000)
 
 
+class Marks(Steady):
+    """Leaves a file called MARK when it makes a step."""
+
+    def step(self, action):
+        Path(os.environ["MARK"]).touch()
+        return super().step(action)
+
+
 class Forgetful(Steady):
     """Does not obey its seed."""
 

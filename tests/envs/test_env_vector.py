@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -89,6 +90,27 @@ def test_numbers_named_log_are_passed_on(parallel):
         assert {key: value.tolist() for key, value in envs.step(np.array([0, 1]))["log"].items()} == {
             "log_time": [1, 1]
         }
+
+
+@BOTH
+def test_a_step_is_made_between_send_and_receive(parallel, tmp_path, monkeypatch):
+    """In a worker while the caller goes on, here before `send` returns; nothing else may be asked for meanwhile."""
+    monkeypatch.setenv("MARK", str(tmp_path / "mark"))
+    with make_envs(f"{FAULTY}:Marks", None, 2, parallel=parallel) as envs:
+        envs.reset()
+        envs.send(np.array([0, 1]))
+        for _ in range(3000 if envs.processes else 0):
+            if (tmp_path / "mark").exists():
+                break
+            time.sleep(0.01)
+        assert (tmp_path / "mark").exists()
+        for forbidden in (envs.state, envs.reset, lambda: envs.send(np.array([0, 0]))):
+            with pytest.raises(AssertionError, match="receive first"):
+                forbidden()
+        assert envs.receive()["reward"].tolist() == [1, 1]
+        with pytest.raises(AssertionError, match="nothing was sent"):
+            envs.receive()
+        assert envs.state()[0]["actions"] == [0]
 
 
 def test_environments_differ_and_do_not_depend_on_processes():

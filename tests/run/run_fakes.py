@@ -9,12 +9,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from gymnasium import spaces
 from torch import nn
 
 from common.checkpoint import Checkpoints
 from common.run.build import Factory
+from common.run.loop import Loop
+from common.run.stop import Stop
+from common.run.train import train
 
 
 def config(logdir, **changes):
@@ -57,6 +61,34 @@ def scores(logdir):
 def newest(logdir):
     """State in the newest checkpoint."""
     return Checkpoints(Path(logdir) / "checkpoints").load()
+
+
+def interrupted(logdir, monkeypatch, method, count, **changes):
+    """Trains until the `count`-th call of Loop's or the agent's `method`, where a signal comes; then goes on."""
+    owner = Loop if hasattr(Loop, method) else FakeAgent
+    original, calls = getattr(owner, method), []
+
+    def counting(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == count:
+            stopper[0].signal = 2
+        return original(self, *args, **kwargs)
+
+    stopper = []
+    monkeypatch.setattr("common.run.train.Stop", lambda: stopper.append(Stop()) or stopper[-1])
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, method, counting)
+        with pytest.raises(SystemExit) as exit_:
+            train(config(logdir, **changes), FakeFactory())
+    assert exit_.value.code == 130
+    train(config(logdir, **changes), FakeFactory())
+
+
+def same_run(one, other):
+    assert lines(one) == lines(other)
+    assert scores(one) == scores(other)
+    first, second = newest(one)["agent"], newest(other)["agent"]
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 class FakeAgent(nn.Module):
@@ -136,7 +168,5 @@ class SlowAgent(FakeAgent):
 
 
 if __name__ == "__main__":
-    from common.run.train import train
-
     with open(sys.argv[1]) as file:
         train(json.load(file), FakeFactory(SlowAgent))

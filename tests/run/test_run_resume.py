@@ -3,41 +3,11 @@
 import shutil
 
 import pytest
-import torch
-from run_fakes import FakeAgent, FakeFactory, config, lines, newest, scores
+from run_fakes import FakeFactory, config, interrupted, lines, newest, same_run
 
 from common.checkpoint import Checkpoints
 from common.run.loop import Loop
-from common.run.stop import Stop
 from common.run.train import train
-
-
-def interrupted(logdir, monkeypatch, method, count, **changes):
-    """Trains until the `count`-th call of Loop's or the agent's `method`, where a signal comes; then goes on."""
-    owner = Loop if hasattr(Loop, method) else FakeAgent
-    original, calls = getattr(owner, method), []
-
-    def counting(self, *args, **kwargs):
-        calls.append(1)
-        if len(calls) == count:
-            stopper[0].signal = 2
-        return original(self, *args, **kwargs)
-
-    stopper = []
-    monkeypatch.setattr("common.run.train.Stop", lambda: stopper.append(Stop()) or stopper[-1])
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, method, counting)
-        with pytest.raises(SystemExit) as exit_:
-            train(config(logdir, **changes), FakeFactory())
-    assert exit_.value.code == 130
-    train(config(logdir, **changes), FakeFactory())
-
-
-def same_run(one, other):
-    assert lines(one) == lines(other)
-    assert scores(one) == scores(other)
-    first, second = newest(one)["agent"], newest(other)["agent"]
-    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 10, 11, 30, 61])

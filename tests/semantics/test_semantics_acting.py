@@ -135,8 +135,8 @@ def test_exploration_noise_of_discrete_actions():
 def test_continuous_actions_are_stored_as_sampled_and_clipped_on_the_way_out(algo):
     """V3's policy leaves [-1, 1]: the replay keeps the sample, the environment gets the clipped one."""
     pipe = Pipeline(load(algo, task="dummy_point", run__envs=4, actor__eval="sample"))
-    got, step = [], pipe.envs.step
-    pipe.envs.step = lambda action: got.append(action) or step(action)
+    got, send = [], pipe.envs.send
+    pipe.envs.send = lambda action: got.append(action) or send(action)
     pipe.collect(40, random=False)
     ring = pipe.replay.ring
     stored, last = ring.block("action", 0, 40), ring.block("is_last", 0, 40)

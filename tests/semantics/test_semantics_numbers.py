@@ -38,7 +38,7 @@ def test_weights_have_the_nominal_spread_and_bounds(init, bound, std):
         (lambda: Linear(300, 200, "fan_in"), 300),
         (lambda: BlockLinear(320, 400, 8), 320),  # the full width, not that of a block
         (lambda: conv(32, 48, 5, style=Style(init="fan_in")), 32 * 25),
-        (lambda: conv(32, 48, 4, style=Style(init="fan_in"), transpose=True), 32 * 16),
+        (lambda: conv(32, 48, 4, style=Style(init="fan_in"), kind=torch.nn.ConvTranspose2d), 32 * 16),
     ],
 )
 def test_every_kind_of_layer_uses_its_fan_in(module, fan_in):

@@ -47,7 +47,8 @@ class Pipeline:
 
     def collect(self, steps, random=True):
         for step in range(steps):
-            self.collector.step(random=random, step=step)
+            self.collector.send(random=random, step=step)
+            self.collector.receive()
         return self
 
     def sample(self):

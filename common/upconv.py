@@ -1,0 +1,92 @@
+"""Convolutions that double an image, computed on the small image.
+
+Every second output pixel of a convolution on an upsampled image, or of a transposed convolution of stride 2, is an
+ordinary convolution of the small image with some of the kernel's taps. The four such phases are the channels of one
+convolution, and their pixels are then dealt out. The result is the same; nearest neighbours cost 9/25 of the
+multiplications of a 5x5 kernel, and no zeros or repeated pixels are written.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def nearest_taps(kernel, padding):
+    """Taps of nearest-neighbour upsampling and a convolution, and the padding of the small convolution."""
+    return phase_taps(kernel, lambda k, phase: (phase + k - padding) // 2)
+
+
+def transposed_taps(kernel, padding):
+    """Taps of a transposed convolution of stride 2 that loses `padding` pixels on each side."""
+    even = lambda k, phase: (phase + padding - k) // 2 if (phase + padding - k) % 2 == 0 else None
+    return phase_taps(kernel, even)
+
+
+def phase_taps(kernel, place):
+    """0-1 matrices (2, M, kernel): which taps of the kernel fall on which of M neighbouring pixels, for both phases.
+
+    place(k, phase): small pixel, relative to the output's own, that tap k reads, or None. Also returns the distance
+    from the first of the M pixels to the own one.
+    """
+    places = [[place(k, phase) for k in range(kernel)] for phase in (0, 1)]
+    used = [p for row in places for p in row if p is not None]
+    taps = torch.zeros(2, max(used) - min(used) + 1, kernel)
+    for phase, row in enumerate(places):
+        for k, p in enumerate(row):
+            if p is not None:
+                taps[phase, p - min(used), k] = 1
+    return taps, -min(used)
+
+
+def doubled(x, weight, bias, taps, before, size):
+    """(N, I, H, W), weight (O, I, K, K), taps (2, M, K) -> (N, O, *size).
+
+    before: zero pixels in front of the image; behind it as many as `size` needs.
+    """
+    out, wide = len(weight), taps.shape[1]
+    kernel = torch.einsum("aum,bvn,oimn->aboiuv", taps, taps, weight).flatten(0, 2)
+    behind = [(s + 1) // 2 - n - before + wide - 1 for s, n in zip(size, x.shape[2:], strict=True)]
+    if behind == [before, before]:
+        padding = before
+    else:
+        padding, x = 0, F.pad(x, (before, behind[1], before, behind[0]))
+    y = F.conv2d(x, kernel, None if bias is None else bias.repeat(4), padding=padding)
+    y = y.permute(0, 2, 3, 1).unflatten(-1, (2, 2, out)).permute(0, 1, 3, 2, 4, 5)
+    y = y.flatten(3, 4).flatten(1, 2)[:, : size[0], : size[1]]
+    return y.permute(0, 3, 1, 2)
+
+
+class UpsampleConv(nn.Conv2d):
+    """Nearest-neighbour upsampling by 2, then this convolution: (N, I, H, W) -> (N, O, 2 H, 2 W)."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        taps, self.before = nearest_taps(self.kernel_size[0], self.padding[0])
+        self.register_buffer("taps", taps, persistent=False)
+
+    def forward(self, x):
+        size = [2 * n for n in x.shape[2:]]
+        return doubled(x, self.weight, self.bias, self.taps, self.before, size)
+
+
+class UpConv(nn.ConvTranspose2d):
+    """Transposed convolution of stride 2: (N, I, H, W) -> (N, O, 2 H + K - 2 P - 2, ...), without the last `crop`."""
+
+    def __init__(self, *args, crop=0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.crop = crop
+        taps, self.before = transposed_taps(self.kernel_size[0], self.padding[0])
+        self.register_buffer("taps", taps, persistent=False)
+
+    def forward(self, x):
+        size = [2 * n + self.kernel_size[0] - 2 * self.padding[0] - 2 - self.crop for n in x.shape[2:]]
+        return doubled(x, self.weight.transpose(0, 1), self.bias, self.taps, self.before, size)
+
+
+class SeedConv(nn.ConvTranspose2d):
+    """Transposed convolution of a single pixel, which is a linear layer: (N, I, 1, 1) -> (N, O, K, K)."""
+
+    def forward(self, x):
+        kernel = self.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        y = F.linear(x.flatten(1), kernel).unflatten(-1, (*self.kernel_size, -1))
+        return (y if self.bias is None else y + self.bias).permute(0, 3, 1, 2)
