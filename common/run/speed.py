@@ -1,0 +1,198 @@
+"""`speed`: what an update costs by count, how fast it and everything around it runs here, and what the machine allows.
+
+Writes `speed.json` into --logdir, or the file that --json names; without either it only prints.
+"""
+
+import contextlib
+import json
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common import cost, machine, rng
+from common.errors import UserError
+from common.files import write_text
+from common.run import measure
+from common.run.banner import updates_per_step
+from common.run.build import Factory, record_spec
+from common.run.speed_table import render
+from common.runinfo import session
+
+WARMUP = 2  # updates after the first one, which may compile
+BATCHES = 1, 16  # environments that the policy acts in
+
+
+def speed(config: dict, factory: Factory | None = None) -> dict:
+    """Counts, measures, prints, writes and returns what `result` says.
+
+    `config["speed"]`: updates (timed ones), json and profile (files to write; empty for none). Raises UserError where a
+    file cannot be written, or a setting cannot work.
+    """
+    options = config["speed"]
+    if options["updates"] < 1:
+        raise UserError(f"--updates must be at least 1, got {options['updates']}.")
+    files = {"json": options["json"], "profile": options["profile"]}
+    if config["logdir"] and not files["json"]:
+        files["json"] = str(Path(config["logdir"]) / "speed.json")
+    paths = {name: target(name, file) for name, file in files.items() if file}
+    if config["run"]["threads"]:
+        torch.set_num_threads(config["run"]["threads"])
+    rng.seed_all(config["seed"])
+    with pieces(config, factory or Factory()) as made:
+        found = result(config, made, paths.get("profile"))
+    print(render(found), flush=True)
+    if "json" in paths:
+        write_text(paths["json"], json.dumps(found, indent=2) + "\n")
+    for path in paths.values():
+        print(f"Written: {path}")
+    return found
+
+
+def target(name: str, file: str) -> Path:
+    """Path of a file to be written, in a folder that exists. Raises UserError where there cannot be one."""
+    path = Path(file).expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}. Choose another file with --{name}.") from error
+    return path
+
+
+@contextlib.contextmanager
+def pieces(config: dict, factory: Factory) -> Iterator[tuple]:
+    """Environments, agent, replay and schedule of a run in a folder that vanishes."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        envs = factory.envs(config)
+        stack.callback(envs.close)
+        agent = factory.agent(envs.obs_space, envs.act_space, config)
+        replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, Path(folder))
+        yield envs, agent, replay, factory.schedule(config)
+
+
+def result(config: dict, made: tuple, profile: Path | None) -> dict:
+    """Everything that is printed and written, as plain numbers and texts; times in seconds."""
+    envs, agent, replay, schedule = made
+    size = config["batch_size"], config["batch_length"]
+    device, dtype = agent.device, torch.bfloat16 if agent.half else torch.float32
+    counted = cost.count(config, envs.obs_space, envs.act_space, agent.half)
+    step = measure.collecting(envs, agent, replay)
+    measure.fill(replay, agent, envs.obs_space, *size)
+    drawn, drawn_bytes = measure.sampling(replay, *size)
+    update = Update(agent, replay.sample(*size))
+    timed = training(update, device, config["speed"]["updates"])
+    back = statistics.median(measure.repeated(lambda: replay.write_back(*update.latents), device, 10, 1.0))
+    split = timed.pop("split") | around(config, envs.repeat, schedule, step, drawn + back, update.metrics, device)
+    if profile:
+        trace(update, device, profile)
+    acts = {str(n): latency(measure.acting(agent, envs.obs_space, n)) for n in BATCHES}
+    memory = machine.peak_memory(device)
+    return {
+        **about(config, envs, device, dtype),
+        "parameters": agent.parameter_table(),
+        "cost": {"flops": counted.flops, "bytes": counted.bytes, "passes": list(map(row, counted.passes))},
+        "updates": timed | {"replayed_per_second": timed["per_second"] * size[0] * size[1]},
+        "split": split,
+        "sampling": {"seconds": drawn, "bytes": drawn_bytes},
+        "acting": acts,
+        "peak_memory": memory,
+        "machine": possible(counted, timed["per_second"], dtype, device),
+        "session": session(),
+    }
+
+
+class Update:
+    """Updates on one fixed batch; keeps what the last one returned."""
+
+    def __init__(self, agent: Any, batch: dict):
+        self.agent, self.batch, self.step = agent, batch, 0
+        self.metrics: dict = {}
+        self.latents: tuple = ()
+
+    def __call__(self) -> None:
+        self.metrics, latents = self.agent.update(self.batch, self.step)
+        self.latents, self.step = (self.batch["index"], latents), self.step + 1
+
+
+def training(update: Callable[[], None], device: torch.device, calls: int) -> dict:
+    """Times of updates: the first, the median, their rate, and the split over the sections of a mean one."""
+    first = measure.repeated(update, device, 1)[0]
+    measure.repeated(update, device, WARMUP)
+    times, parts = measure.updates(update, device, calls)
+    median = statistics.median(times)
+    split = parts | {"rest of the update": max(0.0, statistics.mean(times) - sum(parts.values()))}
+    return {"first": first, "seconds": times, "median": median, "per_second": 1 / median, "split": split}
+
+
+def around(
+    config: dict, repeat: int, schedule: Any, step: dict, sampling: float, metrics: dict, device: torch.device
+) -> dict[str, float]:
+    """Seconds that go with one update in training, when one thing is done after the other.
+
+    step: part -> seconds of an agent step; sampling: seconds of drawing a batch and writing latents back.
+    """
+    batch = config["batch_size"] * config["batch_length"]
+    rate = updates_per_step(schedule, repeat=repeat, batch=batch)
+    steps, log_every = 1 / rate if rate else 0.0, config["run"]["log_every"]
+    add, write = measure.logging(metrics, device)
+    lines = steps * repeat / log_every if log_every else 0.0
+    return {
+        "replay": sampling + steps * step["replay"],
+        "policy": steps * step["policy"],
+        "environment": steps * step["env"],
+        "logging": add + lines * write,
+    }
+
+
+def latency(times: list[float]) -> dict[str, float]:
+    """Median and 90th percentile of the seconds of acting."""
+    ordered = sorted(times)
+    return {"median": statistics.median(ordered), "p90": ordered[int(0.9 * (len(ordered) - 1) + 0.5)]}
+
+
+def possible(counted: cost.Cost, rate: float, dtype: torch.dtype, device: torch.device) -> dict[str, float]:
+    """The machine's rates beside those that updates reach."""
+    return {
+        "matmul_flops_per_second": machine.matmul_rate(dtype, device),
+        "flops_per_second": counted.flops * rate,
+        "copy_bytes_per_second": machine.copy_rate(device),
+        "bytes_per_second": counted.bytes * rate,
+    }
+
+
+def about(config: dict, envs: Any, device: torch.device, dtype: torch.dtype) -> dict:
+    """What was measured, where."""
+    spaces = {key: [str(box.dtype), list(box.shape)] for key, box in envs.obs_space.items()}
+    return {
+        "algo": config["algo"],
+        "task": config["task"],
+        "observations": spaces,
+        "actions": str(envs.act_space),
+        "environments": envs.num,
+        "batch": [config["batch_size"], config["batch_length"]],
+        "horizon": config["imagination"]["horizon"],
+        "precision": str(dtype).removeprefix("torch."),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "where": machine.describe(device),
+    }
+
+
+def row(work: cost.Pass) -> dict:
+    """A pass of the update as plain values."""
+    plain = {name: getattr(work, name) for name in ("part", "name", "positions")}
+    plain |= {name: getattr(work, name) for name in ("forward", "weight_grads", "input_grads", "flops")}
+    return plain | {"note": work.note()}
+
+
+def trace(update: Callable[[], None], device: torch.device, path: Path) -> None:
+    """Writes a trace of one update, to be opened in chrome://tracing or ui.perfetto.dev."""
+    kinds = torch.profiler.ProfilerActivity
+    with torch.profiler.profile(activities=[kinds.CPU] + [kinds.CUDA] * (device.type == "cuda")) as profiler:
+        update()
+        machine.synchronize(device)
+    profiler.export_chrome_trace(str(path))
