@@ -172,7 +172,7 @@ class Loop:
     def _log(self) -> None:
         scores = self.logger.scores
         rates = self.progress.line(score=scores.last("train"), eval=scores.last("eval"))
-        metrics = self.logger.means.take()
+        metrics = dict(sorted(self.logger.means.take().items()))  # whichever came first, episodes or updates
         self.logger.write(self.counters(), {**metrics, **self._replay_size(), **rates, **self.watch.take()})
         if not self.pretrained and self.agent_steps >= self.config["run"]["prefill"]:
             why = self.replay.waiting(self.config["batch_size"], self.config["batch_length"])

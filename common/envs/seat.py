@@ -1,0 +1,161 @@
+"""One of several environments: asked for a step, answering with a record, replaced when it breaks."""
+
+import hashlib
+from collections.abc import Callable
+
+import gymnasium
+import numpy as np
+
+from common.errors import UserError
+
+FLAGS = ("is_first", "is_last", "is_terminal")
+HEALTHY = 1000  # steps in one episode after which earlier failures are forgotten
+LONGEST = 100_000  # steps of an episode that `state` can bring back; longer ones start anew
+
+
+class Failure(Exception):
+    """Why an environment broke; the text goes on with the traceback, which may come from a worker process."""
+
+    def __init__(self, reason: str, trace: str = ""):
+        super().__init__(f"{reason}\n{trace}")
+        self.reason = reason
+
+
+class Seat:
+    """One environment: where its episode stands, and what happens when it breaks."""
+
+    def __init__(self, index: int, start: Callable[[], gymnasium.vector.VectorEnv], max_failures: int, messages: list):
+        self.index, self.start, self.max_failures, self.messages = index, start, max_failures, messages
+        self.env = start()
+        self.episode = -1
+        self.actions: list[np.ndarray] = []  # of this episode
+        self.record: dict = {}  # the current one; empty until a new episode has begun
+        self.closed = False  # whether the current record closes a broken episode
+        self.failures = 0  # in a row
+        self.asked = False  # whether an answer is still to be received
+
+    def begin(self):
+        """Ask for the next episode."""
+        assert not self.asked, "receive first"
+        self.episode, self.actions, self.record, self.closed = self.episode + 1, [], {}, False
+        self._ask("reset", options={"episode": self.episode})
+
+    def send(self, action):
+        """Ask for a step, or for the next episode where this one is over."""
+        assert not self.asked, "receive first"
+        if self.record["is_last"]:
+            return self.begin()
+        if len(self.actions) <= LONGEST:
+            self.actions.append(np.array(action))
+        return self._ask("step", actions=action[None])
+
+    def receive(self) -> dict:
+        """The record that was asked for."""
+        assert self.asked, "nothing was sent"
+        begins = not self.record
+        answer, failure = self._answer()
+        while failure and begins:
+            self._rebuild(failure)
+            self.begin()
+            answer, failure = self._answer()
+        if failure:
+            self._rebuild(failure)
+            self.actions.pop()
+            self.record = self._closing()
+        else:
+            self.record = _record(begins, *answer)
+            if self.record["is_last"] or len(self.actions) >= HEALTHY:
+                self.failures = 0
+        return dict(self.record)
+
+    def state(self) -> dict:
+        """The episode's number, its actions, and a digest of the current record."""
+        assert self.record, "reset first"
+        assert not self.asked, "receive first"
+        actions = [action.tolist() for action in self.actions] if len(self.actions) <= LONGEST else None
+        return {"episode": self.episode, "actions": actions, "closed": self.closed, "digest": _digest(self.record)}
+
+    def restore(self, state: dict) -> dict:
+        """Play the episode of a state again; a new episode if that does not end at the same record."""
+        self.episode = state["episode"] - 1
+        self.begin()
+        self.receive()
+        for action in state["actions"] or []:
+            self.send(np.array(action, self.env.single_action_space.dtype))
+            self.receive()
+        if state["closed"]:
+            self.record = self._closing()
+        if _digest(self.record) != state["digest"]:
+            self._say("it did not come back to where the run was saved, so it starts a new episode")
+            self.begin()
+            self.receive()
+        return dict(self.record)
+
+    def close(self):
+        """Close the environment; its worker process ends."""
+        self.env.stop(grace=5)
+
+    def _ask(self, what, **arguments):
+        self.asked = True
+        try:
+            getattr(self.env, f"{what}_async")(**arguments)
+            self.wait = getattr(self.env, f"{what}_wait")
+        except OSError:
+            self.wait = _lost
+
+    def _answer(self):
+        """((obs, reward, terminated, truncated, info), failure): one of them is None."""
+        self.asked = False
+        try:
+            *answer, info = self.wait()
+        except (EOFError, OSError):
+            process = self.env.processes[0]
+            process.join(5)
+            self.env.stop(grace=0)
+            self.env = self.start()
+            return None, Failure(f"its worker process died (exit code {process.exitcode})")
+        if "failure" in info:
+            return None, Failure(f"it failed with {info['failure'][0]}", info["traceback"][0])
+        return (*answer, info), None
+
+    def _rebuild(self, failure):
+        """Note a failure; the next reset makes a new environment."""
+        self.failures += 1
+        if self.failures > self.max_failures:
+            raise UserError(
+                f"Environment {self.index} broke {self.failures} times in a row. The last time {failure.reason}. "
+                "Mend it and give the same command again; --debug shows where it broke."
+            ) from failure
+        self._say(f"it was made again and its episode closed as truncated, because {failure.reason}")
+
+    def _say(self, what):
+        self.messages.append(f"Environment {self.index}: {what}")
+
+    def _closing(self):
+        """The last good record once more, as the truncated end of a broken episode."""
+        self.closed = True
+        flags = {"is_first": False, "is_last": True, "is_terminal": False}
+        return {**self.record, "reward": np.float32(0), **flags, "log": {}}
+
+
+def _lost():
+    raise EOFError
+
+
+def _record(begins, obs, *rest):
+    """A record from the answer of a reset (obs, info) or of a step, of a vector environment of size one."""
+    reward, terminated, truncated, info = ([0], [False], [False], *rest) if begins else rest
+    flags = (begins, terminated[0] or truncated[0], terminated[0])
+    return {
+        **{key: value[0] for key, value in obs.items()},
+        "reward": np.float32(reward[0]),
+        **{name: bool(flag) for name, flag in zip(FLAGS, flags, strict=True)},
+        "log": {key: value[0] for key, value in info.items() if key.startswith("log")},
+    }
+
+
+def _digest(record):
+    digest = hashlib.sha256()
+    for key in sorted(record.keys() - {"log"}):
+        digest.update(key.encode() + np.ascontiguousarray(record[key]).tobytes())
+    return digest.hexdigest()
