@@ -19,6 +19,7 @@ from common.runinfo import begun
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
+HARMLESS = (LOCK, "speed.json")  # may be there before the run
 LISTED = 15  # differing keys shown
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
@@ -114,7 +115,7 @@ def _importance(key: str) -> tuple:
 
 def _refuse_foreign(logdir: Path) -> None:
     ours = (logdir / CONFIG).exists()
-    other = [p.name for p in logdir.iterdir() if p.name != LOCK and not p.name.endswith(".tmp")]
+    other = [p.name for p in logdir.iterdir() if p.name not in HARMLESS and not p.name.endswith(".tmp")]
     if other and not ours:
         raise UserError(
             f"{logdir} holds other things ({', '.join(sorted(other)[:3])}) and no {CONFIG}, so it is not the logdir "

@@ -100,6 +100,7 @@ def result(config: dict, made: tuple, profile: Path | None) -> dict:
         "sampling": {"seconds": drawn, "bytes": drawn_bytes},
         "acting": acts,
         "peak_memory": memory,
+        "replay_bytes": round(replay.gib * 2**30),
         "machine": possible(counted, timed["per_second"], dtype, device),
         "session": session(),
     }

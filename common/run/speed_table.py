@@ -55,7 +55,8 @@ def rates(found: dict) -> str:
         ("matrix products", compare(here["flops_per_second"], here["matmul_flops_per_second"], "FLOP")),
         ("memory traffic", compare(here["bytes_per_second"], here["copy_bytes_per_second"], "B")),
         ("replay sampling", f"{drawn['seconds'] * 1e3:.3g} ms, {si(sampled)}B/s"),
-        ("peak memory", f"{found['peak_memory'] / 2**30:.2f} GiB"),
+        ("peak memory", f"{found['peak_memory'] / 2**30:.2f} GiB on {found['device']}, with "
+                        f"{found['replay_bytes'] / 2**30:.2f} GiB in the replay"),
     ])  # fmt: skip
 
 
@@ -63,8 +64,8 @@ def split(found: dict) -> str:
     """Where the time of training goes, all that belongs to one update done one after the other."""
     parts = found["split"]
     whole = sum(parts.values())
-    rows = [(name, f"{seconds * 1e3:.3g}", percent(seconds, whole)) for name, seconds in parts.items()]
-    return table([("time per update", "ms", "share"), *rows, ("all", f"{whole * 1e3:.3g}", percent(1, 1))])
+    rows = [(name, f"{seconds * 1e3:.4g}", percent(seconds, whole)) for name, seconds in parts.items()]
+    return table([("time per update", "ms", "share"), *rows, ("all", f"{whole * 1e3:.4g}", percent(1, 1))])
 
 
 def acting(found: dict) -> str:

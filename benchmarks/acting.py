@@ -1,0 +1,81 @@
+"""Times one call of the policy at the sizes of the workloads, for 1 and 16 environments, and prints JSON.
+
+    python benchmarks/acting.py --threads 2 > acting.json
+    python benchmarks/acting.py --algo v3 --batches 1 --precision bfloat16
+
+Each row: version, workload whose sizes the agent has, what it observes, environments, median and 90th percentile of
+the milliseconds of `agent.act`, from the record to the actions for the environments.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import dreamer
+from benchmarks.peers.ours import flags, random_spaces
+from benchmarks.workloads import WORKLOADS
+from common import machine
+from common.agent import Agent
+from common.run import measure
+from common.run.speed import latency
+
+#: Version -> name of a workload -> how it differs; vectors and images at each size.
+STATES = {"vector": 24, "channels": 0}
+CASES = {
+    "v1": {"V1": {}, "V1 vector": STATES},
+    "v2": {"V2": {}, "V2A": {}, "V2 vector": STATES},
+    "v3": {"P": {}, "R": {}, "Q": {}, "Q vector": STATES},
+    "v3-2023": {"P": {}, "R": {}},
+}
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--algo", nargs="*", default=list(CASES), choices=CASES)
+    parser.add_argument("--batches", nargs="*", type=int, default=[1, 16], help="numbers of environments")
+    parser.add_argument("--precision", default="", help="run.precision, if not the version's own")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0, help="0: as torch has it")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each row")
+    return parser.parse_args(argv)
+
+
+def build(algo, work, options):
+    """Agent of a version at the sizes of a workload, and its observation space."""
+    keys = flags(work, algo) | ({"run.precision": options.precision} if options.precision else {})
+    obs_space, act_space = random_spaces(work)
+    return Agent(obs_space, act_space, dreamer.load(algo, [], keys), options.device), obs_space
+
+
+def rows(options):
+    """One dict for each version, workload and number of environments."""
+    for algo in options.algo:
+        for name, change in CASES[algo].items():
+            work = WORKLOADS[name.split()[0]] | change
+            agent, obs_space = build(algo, work, options)
+            for n in options.batches:
+                times = latency(measure.acting(agent, obs_space, n, options.seconds))
+                shown = {f"{key}_ms": 1e3 * value for key, value in times.items()}
+                kind = "image" if work["channels"] else "vector"
+                yield {"algo": algo, "workload": name, "observes": kind, "environments": n, **shown}
+
+
+def main(argv=None):
+    options = arguments(argv)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    found = []
+    for row in rows(options):
+        found.append(row)
+        print(row, file=sys.stderr)
+    where = machine.describe(torch.device(options.device))
+    print(json.dumps({"where": where, "precision": options.precision or "default", "rows": found}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
