@@ -29,7 +29,6 @@ from common.agent import action_sizes
 from common.behavior import Behavior
 from common.nets import BlockLinear
 from common.rssm import State
-from common.schedule import schedule
 from common.slow import NoSlow
 from common.world_model import WorldModel
 
@@ -200,7 +199,7 @@ def actor_trains(behavior: Any) -> bool:
     """Whether the actor is differentiated at the imagined states, and not in the roll-out alone."""
     value, logp = torch.zeros(1, 1), torch.zeros(1, 1, requires_grad=True)
     gain = behavior.grad(lambda x: x, value, value, logp, 0)
-    return gain.requires_grad or schedule(behavior.entropy, 0) != 0
+    return gain.requires_grad or bool(behavior.entropy)
 
 
 def differentiable(con: Any, feat: Tensor) -> bool:
