@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Callable
 
-import gymnasium
 import numpy as np
 
+from common.envs.workers import Local, Worker
 from common.errors import UserError
 
 FLAGS = ("is_first", "is_last", "is_terminal")
@@ -24,7 +24,7 @@ class Failure(Exception):
 class Seat:
     """One environment: where its episode stands, and what happens when it breaks."""
 
-    def __init__(self, index: int, start: Callable[[], gymnasium.vector.VectorEnv], max_failures: int, messages: list):
+    def __init__(self, index: int, start: Callable[[], Local | Worker], max_failures: int, messages: list):
         self.index, self.start, self.max_failures, self.messages = index, start, max_failures, messages
         self.env = start()
         self.episode = -1

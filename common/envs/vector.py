@@ -104,6 +104,6 @@ class Envs:
 
     def _stack(self, records):
         logs = [record.pop("log") for record in records]
-        stacked = {key: np.stack([record[key] for record in records]) for key in records[0]}
+        stacked = {key: np.array([record[key] for record in records]) for key in records[0]}
         names = {name for log in logs for name in log}
         return {**stacked, "log": {name: np.array([log.get(name, np.nan) for log in logs]) for name in names}}

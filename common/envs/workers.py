@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from common.errors import UserError
 
@@ -82,24 +82,32 @@ def _number(key, value):
         raise TypeError(f"info[{key!r}] must be a number, got {value!r}") from error
 
 
-class Local(SyncVectorEnv):
+class Local:
     """The environment in this process; the work is done at once, the answer waits."""
 
     def __init__(self, guard: Callable[[], Guard]):
-        super().__init__([guard], autoreset_mode=AutoresetMode.DISABLED)
+        self.env = guard()
+        self.single_action_space = self.env.action_space
 
     def reset_async(self, options=None):
-        answer = self.reset(options=options)
+        answer = _batched(*self.env.reset(options=options))
         self.reset_wait = lambda: answer
 
     def step_async(self, actions):
-        answer = self.step(actions)
+        answer = _batched(*self.env.step(actions[0]))
         self.step_wait = lambda: answer
 
     def stop(self, grace: float = 0):
         """Close the environment, whatever state it is in."""
         with contextlib.suppress(Exception, SystemExit):
-            self.close()
+            self.env.close()
+
+
+def _batched(obs, *numbers_and_info):
+    """An environment's answer as that of a vector environment of size one; observations are copied."""
+    *numbers, info = numbers_and_info
+    batch = {key: np.array([value]) for key, value in obs.items()}
+    return batch, *([number] for number in numbers), {key: [value] for key, value in info.items()}
 
 
 class Worker(AsyncVectorEnv):

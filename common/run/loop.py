@@ -166,7 +166,8 @@ class Loop:
     def _when(self, name: str, action: Callable[[], None]) -> None:
         clock = self.clocks[name]
         if clock.due(self.frames):
-            action()
+            with self.watch("video" if name == "film" else name):
+                action()
             clock.mark(self.frames)
 
     def _log(self) -> None:
@@ -196,9 +197,8 @@ class Loop:
 
     def _evaluate(self) -> None:
         film = self.clocks["film"].due(self.frames)
-        with self.watch("eval"):
-            episodes = self.config["run"]["eval_episodes"]
-            result = self.evaluator.run(episodes, self.frames, film=film, check=self.stop.check)
+        episodes = self.config["run"]["eval_episodes"]
+        result = self.evaluator.run(episodes, self.frames, film=film, check=self.stop.check)
         metrics = result.metrics()
         self.logger.scores.add("eval", self.frames, metrics["eval/score"])
         self.logger.write(self.counters(), metrics)
@@ -216,7 +216,8 @@ class Loop:
     def _filming(self, film: video.Film) -> None:
         film.see(self.collector.record)
         if film.done:
-            self.logger.film("train/episode", self.frames, film.pictures())
+            with self.watch("video"):
+                self.logger.film("train/episode", self.frames, film.pictures())
             self._film = None
 
     def _replay_messages(self) -> list[str]:
