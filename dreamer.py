@@ -45,6 +45,8 @@ ALIASES = {
     "mode": "actor.eval",
     "device": "run.device",
     "threads": "run.threads",
+    "precision": "run.precision",
+    "compile": "run.compile",
 }
 
 #: Flags that take several values.

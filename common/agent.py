@@ -11,7 +11,9 @@ from torch import nn
 from common import parts
 from common.behavior import Behavior
 from common.errors import UserError
+from common.fast import Compiler, compiling, is_half
 from common.rssm import State
+from common.sections import section
 from common.world_model import WorldModel
 
 FLAGS = ("is_first", "is_last", "is_terminal")
@@ -37,7 +39,8 @@ class Agent(nn.Module):
     def __init__(self, obs_space, act_space, config, device="cpu"):
         super().__init__()
         self.config, self.device = config, torch.device(device)
-        self.half = config["run"]["precision"] == "bfloat16"
+        self.half = is_half(config["run"]["precision"], self.device)
+        self.compiler: Compiler | None = None  # compiles the hot functions of the update, if set
         self.actions, self.classes = action_sizes(act_space)
         self.world = WorldModel(obs_space, self.actions, config)
         self.behavior = Behavior(self.world.rssm.feat_size, self.actions, self.classes, config)
@@ -175,7 +178,8 @@ class Agent(nn.Module):
         """
         batch = self.tensors(batch)
         noise = noise or self.noise(*batch["reward"].shape)
-        losses, states, stats = self.order(self, batch, step, noise)
+        with compiling(self.compiler):
+            losses, states, stats = self.order(self, batch, step, noise)
         self.behavior.slow.update(self.behavior.critic)
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
         return metrics | stats, self.pack(states.detach())
@@ -187,11 +191,14 @@ class Agent(nn.Module):
         return {"post": post} | self.behavior.noise(self.latent, starts, self.device)
 
     def autocast(self):
-        """bfloat16 in matrix products and convolutions; parameters, norms, distributions and losses stay float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+        """bfloat16 in matrix products and convolutions; parameters, norms, distributions and losses stay float32.
+
+        Weights are cast where they are used, so that their gradients add up in float32 over the steps of a sequence.
+        """
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half, cache_enabled=False)
 
     def model_losses(self, batch, noise):
-        with self.autocast():
+        with section("world model"), self.autocast():
             return self.world.loss(batch, noise["post"], self.context(batch))
 
     def behavior_losses(self, states, batch, step, noise):

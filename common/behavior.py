@@ -7,9 +7,13 @@ import torch
 from torch import nn
 
 from common import parts
+from common.fast import fast
 from common.heads import Head
 from common.nets import MLP, Linear, Style
 from common.schedule import schedule
+from common.sections import section
+
+REPLAYED = ("reward", "is_last", "is_terminal")  # what the critic may learn from beside imagination
 
 
 class Actor(nn.Module):
@@ -66,15 +70,32 @@ class Behavior(nn.Module):
 
     def imagine(self, world, start, noise):
         """Start states (N,) -> states (N, H+1), actions (N, H, A). The policy never sends gradients into its input."""
-        policy = lambda feat, t: self.actor.dist.sample(self.actor(feat.detach()), noise["act"][t])
-        return world.rssm.imagine(start, policy, noise["img"])
+        return world.rssm.imagine(start, lambda feat, t: self.policy(feat, noise["act"][t]), noise["img"])
+
+    @fast
+    def policy(self, feat, noise):
+        """(N, F), noise -> sampled actions (N, A)."""
+        return self.actor.dist.sample(self.actor(feat.detach()), noise)
 
     def losses(self, world, states, batch, step, noise=None):
         """Replayed states (B, T) -> losses by name, statistics. Actor and critic losses are (N, L)."""
         start, terminal = states.detach().apply(self.starts), self.starts(batch["is_terminal"])
         noise = noise or self.noise(world.rssm.latent, len(terminal), terminal.device)
-        with torch.set_grad_enabled(self.grad.through_model):
+        with section("imagination"), torch.set_grad_enabled(self.grad.through_model):
             imagined, action = self.imagine(world, start, noise)
+        knobs = {name: torch.full((), x, device=terminal.device) for name, x in self.knobs(step).items()}
+        replayed = {key: batch[key] for key in REPLAYED if key in batch}
+        with section("actor-critic"):
+            return self.learn(world, imagined, action, noise["entropy"], terminal, states, replayed, knobs)
+
+    def knobs(self, step):
+        """Numbers that may follow a schedule of agent steps."""
+        return {"entropy": schedule(self.entropy, step), "mix": schedule(self.grad.mix, step)}
+
+    @fast
+    def learn(self, world, imagined, action, noise, terminal, states, replayed, knobs):
+        """Imagined states (N, H+1) and actions (N, H, A), start flags (N,), the replay -> losses by name, statistics."""
+        with torch.set_grad_enabled(self.grad.through_model):
             feat = imagined.feat
             reward = self.reward_norm(world.reward.pred(feat))
             con = world.con.pred(feat)
@@ -83,9 +104,9 @@ class Behavior(nn.Module):
             value = self.slow.target(self.critic, feat)
             targets = self.returns(reward, value, con, world.con.outside)
         feat = feat.detach()
-        losses, stats = self.actor_loss(feat, action, value, targets, step, noise["entropy"])
+        losses, stats = self.actor_loss(feat, action, value, targets, knobs, noise)
         losses["critic"] = targets.critic_weight * self.critic_loss(feat[:, targets.critic], targets.critic_ret)
-        losses |= self.replay_value(self, states, batch, targets.ret)
+        losses |= self.replay_value(self, states, replayed, targets.ret)
         return losses, stats | statistics(reward, value, con, targets.ret)
 
     def critic_loss(self, feat, target):
@@ -93,15 +114,15 @@ class Behavior(nn.Module):
         out = self.critic(feat)
         return self.critic.dist.loss(out, target.detach()) + self.slow.regularize(self.critic, out, feat)
 
-    def actor_loss(self, feat, action, value, targets, step, noise):
+    def actor_loss(self, feat, action, value, targets, knobs, noise):
         dist, at = self.actor.dist, targets.actor
         out, action = self.actor(feat[:, at]), action[:, at]
         logp = dist.log_prob(out, action.detach() if self.grad.stop_action else action)
-        ret, baseline, scale = targets.actor_ret, value[:, at], schedule(self.entropy, step)
+        ret, baseline = targets.actor_ret, value[:, at]
         self.advantage.update(ret.detach(), (ret - baseline).detach())
-        gain = self.grad(self.advantage, ret, baseline, logp, step)
-        entropy = dist.entropy(out, noise) if scale else -logp.detach()
-        loss = -targets.actor_weight * (gain + scale * entropy)
+        gain = self.grad(self.advantage, ret, baseline, logp, knobs["mix"])
+        entropy = dist.entropy(out, noise) if self.entropy else -logp.detach()
+        loss = -targets.actor_weight * (gain + knobs["entropy"] * entropy)
         low, high = dist.entropy_range(self.actor.actions)
         mean = entropy.detach().mean()
         return {"actor": loss}, {"train/entropy": mean, "train/randomness": (mean - low) / max(high - low, 1e-8)}

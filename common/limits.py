@@ -64,8 +64,12 @@ RANGES = {
     "optim.wd": (0, 1),
     "clip.*": (0, math.inf),
 }
-CHOICES = {"run.precision": ("float32", "bfloat16"), "run.parallel": ("auto", "none", "process"),
-           "actor.eval": ("mode", "sample")}  # fmt: skip
+CHOICES = {
+    "run.precision": ("auto", "fp32", "bf16"),
+    "run.compile": ("auto", "on", "off"),
+    "run.parallel": ("auto", "none", "process"),
+    "actor.eval": ("mode", "sample"),
+}
 
 
 def check(flat: dict) -> None:

@@ -5,6 +5,7 @@ from torch import nn
 
 from common.errors import UserError
 from common.nets import check_choice
+from common.sections import section
 
 
 class Optimizer(nn.Module):
@@ -35,14 +36,17 @@ class Optimizer(nn.Module):
         groups only. The graphs of all others end at their groups, so one backward pass serves them together.
         """
         grads = {}
-        for name in leaky:
-            self.gather(losses[name], trains[name], grads)
         rest = [name for name in losses if name not in leaky]
-        if rest:
-            self.gather(sum(losses[name] for name in rest), sorted({g for name in rest for g in trains[name]}), grads)
-        norms = self.clip(self.groups, grads)
-        for name, values in grads.items():
-            self.advance(name, values)
+        with section("backward"):
+            for name in leaky:
+                self.gather(losses[name], trains[name], grads)
+            if rest:
+                groups = sorted({group for name in rest for group in trains[name]})
+                self.gather(sum(losses[name] for name in rest), groups, grads)
+        with section("optimiser"):
+            norms = self.clip(self.groups, grads)
+            for name, values in grads.items():
+                self.advance(name, values)
         return norms
 
     def gather(self, loss, names, grads):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from common.fast import fast
 from common.nets import Style, check_choice, mlp_to
 
 
@@ -86,11 +87,18 @@ class RSSM(nn.Module):
         state = State(*(torch.where(first, new, old) for new, old in zip(fresh, state, strict=True)))
         return state, action.masked_fill(first, 0.0)
 
+    @fast
     def filter(self, state: State, action, embed, first, noise):
         """One posterior step: state, (B, A), (B, E), (B,), noise -> state, posterior parameters (B, P)."""
         deter = self.step(*self.reset(state, action, first))
         post = self.post(torch.cat([deter, embed], -1))
         return State(deter, self.latent.sample(post, noise)), post
+
+    @fast
+    def advance(self, state: State, action, noise) -> State:
+        """One prior step: state, (N, A), noise -> state."""
+        deter = self.step(state, action)
+        return State(deter, self.latent.sample(self.prior(deter), noise))
 
     def observe(self, embed, prev_action, is_first, noise, state=None):
         """embed (B, T, E), prev_action (B, T, A), is_first (B, T), noise (T, B, ...) -> states, posterior (B, T, P)."""
@@ -110,8 +118,7 @@ class RSSM(nn.Module):
         states, actions = [state], []
         for t in range(len(noise)):
             action = policy(state.feat, t)
-            deter = self.step(state, action)
-            state = State(deter, self.latent.sample(self.prior(deter), noise[t]))
+            state = self.advance(state, action, noise[t])
             states.append(state)
             actions.append(action)
         return stack(states), torch.stack(actions, 1)

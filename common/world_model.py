@@ -5,6 +5,7 @@ from torch import nn
 
 from common import parts
 from common.encoder import Decoder, Encoder
+from common.fast import fast
 from common.heads import Head
 from common.nets import Style, check_choice
 from common.rssm import RSSM
@@ -37,14 +38,24 @@ class WorldModel(nn.Module):
 
         noise: (T, B, ...) for the posterior samples; context: state before the first step, zeros or learned if None.
         """
-        embed = self.encoder(batch)
-        states, post = self.rssm.observe(embed, batch["prev_action"], batch["is_first"], noise, context)
+        states, post = self.rssm.observe(self.embed(batch), batch["prev_action"], batch["is_first"], noise, context)
+        losses, stats = self.judge(states, post, batch)
+        return losses, states, stats
+
+    @fast
+    def embed(self, batch):
+        """Observations (B, T, ...) -> (B, T, E)."""
+        return self.encoder(batch)
+
+    @fast
+    def judge(self, states, post, batch):
+        """Posterior states and parameters (B, T, ...) -> losses (B, T) by name, statistics."""
         prior = self.rssm.prior(states.deter)
         losses = self.kl(self.rssm.latent, post, prior)
         losses |= self.decoder.losses(self.route("rec", states), batch)
         losses["reward"] = self.reward.loss(self.route("reward", states).feat, self.transform(batch["reward"]))
         losses |= self.con.losses(self.route("con", states).feat, batch["is_terminal"])
-        return losses, states, self.statistics(post, prior)
+        return losses, self.statistics(post, prior)
 
     def route(self, head, states):
         """States with or without gradient into the representation, as `model_grads` says."""

@@ -77,12 +77,12 @@ class Dynamics:
     `baseline` subtracts the value of the state first, gradient included (V3-2023).
     """
 
-    through_model, stop_action = True, True
+    through_model, stop_action, mix = True, True, 1.0
 
     def __init__(self, *, baseline: bool = False):
         self.baseline = baseline
 
-    def __call__(self, norm, ret, value, logp, step):
+    def __call__(self, norm, ret, value, logp, mix):
         """ret, value, logp (N, L) -> objective (N, L)."""
         return norm(ret - value if self.baseline else ret)
 

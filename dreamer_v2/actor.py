@@ -5,7 +5,6 @@ import math
 import torch
 
 from common.distributions import LOG_2PI, NormalAction, normal_entropy, normal_log_prob
-from common.schedule import schedule
 
 EDGE = 1 - 1e-6
 
@@ -96,9 +95,9 @@ class FreeNormal(NormalAction):
 class Reinforce:
     """Score-function gradient with the critic as baseline."""
 
-    through_model, stop_action = False, True
+    through_model, stop_action, mix = False, True, 0.0
 
-    def __call__(self, norm, ret, value, logp, step):
+    def __call__(self, norm, ret, value, logp, mix):
         """ret, value, logp (N, L) -> objective (N, L)."""
         return logp * norm((ret - value).detach())
 
@@ -106,7 +105,7 @@ class Reinforce:
 class Mixed:
     """`mix` parts of the gradient through the model, the rest REINFORCE (official `actor_grad: both`).
 
-    `mix` may be a schedule of agent steps. The sampled action keeps its gradient in the log-probability, as officially.
+    `mix` may be a schedule of agent steps; its present value comes with the call. The sampled action keeps its gradient in the log-probability, as officially.
     """
 
     through_model, stop_action = True, False
@@ -114,8 +113,7 @@ class Mixed:
     def __init__(self, *, mix: float = 0.1):
         self.mix = mix
 
-    def __call__(self, norm, ret, value, logp, step):
-        mix = schedule(self.mix, step)
+    def __call__(self, norm, ret, value, logp, mix):
         return mix * norm(ret) + (1 - mix) * logp * norm((ret - value).detach())
 
 

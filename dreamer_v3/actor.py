@@ -1,8 +1,10 @@
 """Continuous actions of V3."""
 
+import math
+
 import torch
 
-from common.distributions import NormalAction, normal_entropy
+from common.distributions import LOG_2PI, NormalAction
 
 
 class BoundedNormal(NormalAction):
@@ -20,4 +22,4 @@ class BoundedNormal(NormalAction):
 
     def entropy_range(self, actions):
         """Entropies at the smallest and the largest std."""
-        return tuple(actions * normal_entropy(torch.tensor(std)).item() for std in (self.min_std, self.max_std))
+        return tuple(actions * (0.5 * (1 + LOG_2PI) + math.log(std)) for std in (self.min_std, self.max_std))

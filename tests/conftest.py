@@ -1,6 +1,8 @@
-"""One thread for torch: tests run side by side on small machines. Option --golden: golden numbers for test_parity."""
+"""One thread for torch, float32 where the precision is left open: tests run side by side on different machines. Option --golden: golden numbers for test_parity."""
 
 import pathlib
+
+import pytest
 
 try:
     import torch
@@ -8,6 +10,11 @@ except ImportError:
     pass
 else:
     torch.set_num_threads(1)
+
+    @pytest.fixture(autouse=True)
+    def without_bfloat16(monkeypatch):
+        """`run.precision auto` means float32 in this process; tests of bfloat16 ask for it."""
+        monkeypatch.setattr("common.fast.has_bfloat16", lambda device: False)
 
 
 def pytest_addoption(parser):

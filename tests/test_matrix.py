@@ -130,7 +130,7 @@ def test_drop_last_with_replay_value_is_refused():
 def test_bfloat16_losses_stay_near_float32(algo, kind):
     """Matrix products in bfloat16 change the first losses by rounding only; everything kept stays float32."""
     losses = []
-    for precision in ("float32", "bfloat16"):
+    for precision in ("fp32", "bf16"):
         agent = build(dreamer.load(algo, ["debug"], {"run.precision": precision}), kind)
         metrics, _ = agent.update(random_batch(agent))
         losses.append({key: value.item() for key, value in metrics.items() if key.startswith("loss/")})

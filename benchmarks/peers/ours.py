@@ -1,13 +1,14 @@
 """This project's agents."""
 
+import math
+
 import numpy as np
 import torch
 from gymnasium import spaces
 
 import dreamer
 from common.agent import Agent
-
-NAMES = {"precision": {"fp32": "float32", "bf16": "bfloat16"}}
+from common.fast import make_compiler
 
 
 def flags(work, algo):
@@ -23,6 +24,8 @@ def flags(work, algo):
         "conv.depth": sizes["depth"],
         "mlp.*.units": sizes["units"],
     }
+    if algo == "v3-2023":  # the head sizes that the peers have
+        keys |= {f"mlp.{head}.layers": 2 for head in ("reward", "con", "actor", "critic")}
     return keys | ({"latent.classes": sizes["classes"]} if algo != "v1" else {})
 
 
@@ -62,10 +65,11 @@ def random_batch(agent, obs_space, batch, length, rng):
 def build(work, options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    keys = flags(work, options.algo) | {"run.precision": NAMES["precision"][options.precision]}
+    keys = flags(work, options.algo) | {"run.precision": options.precision}
     config = dreamer.load(options.algo, [], keys)
     obs_space, act_space = random_spaces(work)
     agent = Agent(obs_space, act_space, config, options.device)
+    agent.compiler = make_compiler(options.compile, agent.device, math.inf)
     batch = random_batch(agent, obs_space, work["batch"], work["length"], np.random.default_rng(0))
     step = iter(range(2000, 10**9))
     update = lambda: agent.update(batch, next(step))

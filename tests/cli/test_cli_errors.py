@@ -34,7 +34,7 @@ TINY = ["--configs", "debug", *SHORT]
         (["--algo", "v3", "--configs", "debug", "--order.use", "ModelFirst"], "order.use"),
         (
             ["--algo", "v3", "--configs", "debug", "--run.precision", "float16"],
-            "run.precision must be one of float32, bfloat16",
+            "run.precision must be one of auto, fp32, bf16",
         ),
         (["--algo", "v1", "--configs", "debug", "--env.size", "32"], "Use --env.size 64"),
         (["--algo", "v3", "--configs", "debug", "--task", "dcm_walker_walk"], "Did you mean 'dmc_walker_walk'"),

@@ -1,0 +1,103 @@
+"""Compiling the hot functions: `@fast` marks them, `compiling()` says when they run compiled.
+
+Marked functions are plain functions of tensors: their randomness is drawn outside, numbers that change come in as
+tensors. Acting, evaluation and tests run them eagerly; the update runs them compiled where its config says so.
+"""
+
+import contextlib
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import torch
+
+from common.errors import UserError
+
+#: Versions of one function kept: one for each agent of a process and each kind of gradient.
+VERSIONS = 64
+
+
+class Compiler:
+    """Which marked functions run compiled now. One that cannot be compiled is a UserError, or stays eager."""
+
+    def __init__(self, fallback: bool):
+        self.fallback = fallback
+        self.failed: dict[str, str] = {}
+        self.compiled: dict[Callable, Callable] = {}
+
+    def call(self, function: Callable, *args):
+        """Calls the compiled form of `function`, made at its first call."""
+        if function.__qualname__ in self.failed:
+            return function(*args)
+        if function not in self.compiled:
+            self.compiled[function] = torch.compile(function, dynamic=False)
+        try:
+            return self.compiled[function](*args)
+        except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError, OSError) as error:
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            if not self.fallback:
+                raise UserError(
+                    f"run.compile is on, but {function.__qualname__} cannot be compiled: {reason}\n"
+                    "Use --compile off, or --compile auto to compile what can be."
+                ) from error
+            self.failed[function.__qualname__] = reason
+            return function(*args)
+
+
+_now: Compiler | None = None
+
+
+def fast(function):
+    """Marks a method of tensors as worth compiling."""
+
+    @functools.wraps(function)
+    def call(*args):
+        return function(*args) if _now is None or torch.compiler.is_compiling() else _now.call(function, *args)
+
+    return call
+
+
+@contextlib.contextmanager
+def compiling(compiler: Compiler | None) -> Iterator[None]:
+    """Marked functions run compiled by `compiler` inside, or eagerly with None."""
+    global _now
+    before, _now = _now, compiler
+    try:
+        yield
+    finally:
+        _now = before
+
+
+def make_compiler(choice: str, device: torch.device, updates: float, least: int = 3000) -> Compiler | None:
+    """run.compile -> the compiler of an agent, or None.
+
+    auto compiles on a GPU, and on a CPU with a C++ compiler when at least `least` updates repay the minute it takes.
+    """
+    worth = device.type == "cuda" or (updates >= least and has_cxx())
+    if choice == "off" or (choice == "auto" and not worth):
+        return None
+    import torch._dynamo
+    import torch._inductor.config
+    import torch._inductor.exc
+
+    torch._dynamo.config.recompile_limit = VERSIONS
+    torch._inductor.config.fallback_random = True  # the same random numbers as eagerly
+    return Compiler(fallback=choice == "auto")
+
+
+def is_half(choice: str, device: torch.device) -> bool:
+    """run.precision -> whether matrix products are in bfloat16. auto: where the hardware multiplies it faster."""
+    return choice == "bf16" or (choice == "auto" and has_bfloat16(device))
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def has_cxx() -> bool:
+    """Whether there is a C++ compiler for CPU code."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
