@@ -30,8 +30,9 @@ def gumbel(*shape, device=None):
 
 def unimix(logits, amount):
     """Logits (..., C) -> log-probabilities of (1 - amount) softmax + amount / C, in float32."""
-    logp = logits.float().log_softmax(-1)
-    return ((1 - amount) * logp.exp() + amount / logits.shape[-1]).log() if amount else logp
+    if not amount:
+        return logits.float().log_softmax(-1)
+    return ((1 - amount) * logits.float().softmax(-1) + amount / logits.shape[-1]).log()
 
 
 def normal_log_prob(mean, std, value):

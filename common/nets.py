@@ -119,24 +119,25 @@ class Linear(nn.Linear):
 class BlockLinear(nn.Module):
     """Block-diagonal linear layer: contiguous groups of the input features, one matrix each.
 
-    weight: (blocks, inp / blocks, out / blocks). Takes (..., inp) or, already grouped, (..., blocks, inp / blocks).
-    The fan-in of its initialisation is the full input width (official V3).
+    weight: (blocks, inp / blocks + shared, out / blocks), where `shared` more inputs are seen by every group.
+    The fan-in of its initialisation is the full width, shared inputs counted in every group (official V3).
     """
 
-    def __init__(self, inp, out, blocks, init="fan_in", bias=True):
+    def __init__(self, inp, out, blocks, init="fan_in", bias=True, shared=0):
         super().__init__()
         if inp % blocks or out % blocks:
             raise UserError(f"Block layers need sizes divisible by {blocks} blocks, got {inp} -> {out}.")
-        self.blocks = blocks
-        self.weight = nn.Parameter(torch.empty(blocks, inp // blocks, out // blocks))
+        self.blocks, self.own = blocks, inp // blocks
+        self.weight = nn.Parameter(torch.empty(blocks, self.own + shared, out // blocks))
         self.bias = nn.Parameter(torch.zeros(out)) if bias else None
-        init_weight(self.weight, inp, out, init)
+        init_weight(self.weight, inp + blocks * shared, out, init)
 
-    def forward(self, x):
-        if x.shape[-1] != self.weight.shape[1] or x.shape[-2] != self.blocks:
-            x = x.unflatten(-1, (self.blocks, -1))
-        lead = x.shape[:-2]
-        out = torch.bmm(x.flatten(0, -3).transpose(0, 1), self.weight).transpose(0, 1).reshape(*lead, -1)
+    def forward(self, x, shared=None):
+        """(..., inp), shared inputs (..., S) or None -> (..., out)."""
+        groups = x.unflatten(-1, (self.blocks, -1)).flatten(0, -3).transpose(0, 1)
+        out = torch.bmm(groups, self.weight[:, : self.own]).transpose(0, 1).reshape(*x.shape[:-1], -1)
+        if shared is not None:  # one matrix for all groups: their shared inputs are not copied
+            out = out + shared @ self.weight[:, self.own :].transpose(0, 1).flatten(1)
         return out if self.bias is None else out + self.bias
 
 

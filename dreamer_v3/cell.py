@@ -22,18 +22,17 @@ class BlockGRU(nn.Module):
             raise UserError(f"cell.use BlockGRU needs rssm.deter divisible by cell.blocks={blocks}, got {deter}.")
         self.blocks, self.act = blocks, ACTS[style.act]
         self.inputs = nn.ModuleList(Layer(size, hidden, style) for size in (deter, stoch, action))
-        sizes = [deter + blocks * 3 * hidden] + [deter] * (layers - 1)
-        self.hidden = nn.ModuleList(BlockLinear(s, deter, blocks, style.init, style.inner_bias) for s in sizes)
-        self.norms = nn.ModuleList(style.make_norm(deter) for _ in sizes)
+        shared = [3 * hidden] + [0] * (layers - 1)
+        layer = lambda shared: BlockLinear(deter, deter, blocks, style.init, style.inner_bias, shared)
+        self.hidden = nn.ModuleList(map(layer, shared))
+        self.norms = nn.ModuleList(style.make_norm(deter) for _ in shared)
         self.gates = BlockLinear(deter, 3 * deter, blocks, style.init)
 
     def forward(self, deter, stoch, action):
         """(B, D), (B, Z), (B, A) -> (B, D)."""
         streams = zip(self.inputs, (deter, stoch, action), strict=True)
-        shared = torch.cat([layer(x) for layer, x in streams], -1)
-        shared = shared[:, None].expand(-1, self.blocks, -1)
-        x = torch.cat([deter.unflatten(-1, (self.blocks, -1)), shared], -1)
+        x, shared = deter, torch.cat([layer(x) for layer, x in streams], -1)
         for linear, norm in zip(self.hidden, self.norms, strict=True):
-            x = self.act(norm(linear(x)))
+            x, shared = self.act(norm(linear(x, shared))), None
         gates = self.gates(x).unflatten(-1, (self.blocks, 3, -1))
         return gated(*(gate.flatten(1) for gate in gates.unbind(2)), deter)
