@@ -1,10 +1,10 @@
 """Times one call of the policy at the sizes of the workloads, for 1 and 16 environments, and prints JSON.
 
     python benchmarks/acting.py --threads 2 > acting.json
-    python benchmarks/acting.py --algo v3 --batches 1 --precision bfloat16
+    python benchmarks/acting.py --algo v3 --batches 1 --precision bf16
 
-Each row: version, workload whose sizes the agent has, what it observes, environments, median and 90th percentile of
-the milliseconds of `agent.act`, from the record to the actions for the environments.
+Each row: version, workload whose sizes the agent has, what it observes, precision, environments, and the median and
+90th percentile of the milliseconds of `agent.act`, from the record to the actions for the environments.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--algo", nargs="*", default=list(CASES), choices=CASES)
     parser.add_argument("--batches", nargs="*", type=int, default=[1, 16], help="numbers of environments")
-    parser.add_argument("--precision", default="", help="run.precision, if not the version's own")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="0: as torch has it")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each row")
@@ -47,7 +47,7 @@ def arguments(argv=None):
 
 def build(algo, work, options):
     """Agent of a version at the sizes of a workload, and its observation space."""
-    keys = flags(work, algo) | ({"run.precision": options.precision} if options.precision else {})
+    keys = flags(work, algo) | {"run.precision": options.precision}
     obs_space, act_space = random_spaces(work)
     return Agent(obs_space, act_space, dreamer.load(algo, [], keys), options.device), obs_space
 
@@ -61,8 +61,9 @@ def rows(options):
             for n in options.batches:
                 times = latency(measure.acting(agent, obs_space, n, options.seconds))
                 shown = {f"{key}_ms": 1e3 * value for key, value in times.items()}
-                kind = "image" if work["channels"] else "vector"
-                yield {"algo": algo, "workload": name, "observes": kind, "environments": n, **shown}
+                what = {"observes": "image" if work["channels"] else "vector"}
+                what |= {"precision": "bf16" if agent.half else "fp32"}
+                yield {"algo": algo, "workload": name, **what, "environments": n, **shown}
 
 
 def main(argv=None):
@@ -74,7 +75,7 @@ def main(argv=None):
         found.append(row)
         print(row, file=sys.stderr)
     where = machine.describe(torch.device(options.device))
-    print(json.dumps({"where": where, "precision": options.precision or "default", "rows": found}, indent=2))
+    print(json.dumps({"where": where, "rows": found}, indent=2))
 
 
 if __name__ == "__main__":
