@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import nn
 
 from common import parts
-from common.behavior import Behavior
+from common.behavior import Behavior, frozen
 from common.errors import UserError
 from common.fast import Compiler, compiling, is_half
 from common.rssm import State
@@ -202,7 +202,7 @@ class Agent(nn.Module):
             return self.world.loss(batch, noise["post"], self.context(batch))
 
     def behavior_losses(self, states, batch, step, noise):
-        with self.autocast():
+        with frozen(self.world), self.autocast():
             return self.behavior.losses(self.world, states, batch, step, noise)
 
     def context(self, batch):
@@ -215,8 +215,7 @@ class Agent(nn.Module):
         """Scales the mean losses, differentiates and updates. Returns gradient norms."""
         scaled = {name: self.scales[name] * loss.mean() for name, loss in losses.items()}
         trains = {name: self.groups_of(name) for name in losses}
-        leaky = [name for name in ("actor",) if name in losses and self.behavior.grad.through_model]
-        norms = self.optim.step(scaled, trains, leaky)
+        norms = self.optim.step(scaled, trains)
         return {f"grad/{name}": norm for name, norm in norms.items()}
 
     def groups_of(self, loss):

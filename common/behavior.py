@@ -3,6 +3,8 @@
 N = B T imagined trajectories of H steps; sequences hold H+1 states, the replayed start included.
 """
 
+import contextlib
+
 import torch
 from torch import nn
 
@@ -81,33 +83,40 @@ class Behavior(nn.Module):
         """Replayed states (B, T) -> losses by name, statistics. Actor and critic losses are (N, L)."""
         start, terminal = states.detach().apply(self.starts), self.starts(batch["is_terminal"])
         noise = noise or self.noise(world.rssm.latent, len(terminal), terminal.device)
-        with section("imagination"), torch.set_grad_enabled(self.grad.through_model):
-            imagined, action = self.imagine(world, start, noise)
+        with torch.set_grad_enabled(self.grad.through_model), frozen(self.critic):
+            with section("imagination"):
+                imagined, action = self.imagine(world, start, noise)
+            with section("actor-critic"):
+                feat, values, targets = self.evaluate(world, imagined, terminal)
         knobs = {name: torch.full((), x, device=terminal.device) for name, x in self.knobs(step).items()}
         replayed = {key: batch[key] for key in REPLAYED if key in batch}
         with section("actor-critic"):
-            return self.learn(world, imagined, action, noise["entropy"], terminal, states, replayed, knobs)
+            losses, stats = self.learn(feat, action, values, targets, noise["entropy"], states, replayed, knobs)
+        return losses, stats
 
     def knobs(self, step):
         """Numbers that may follow a schedule of agent steps."""
         return {"entropy": schedule(self.entropy, step), "mix": schedule(self.grad.mix, step)}
 
     @fast
-    def learn(self, world, imagined, action, noise, terminal, states, replayed, knobs):
-        """Imagined states (N, H+1) and actions (N, H, A), start flags (N,), the replay -> losses by name, statistics."""
-        with torch.set_grad_enabled(self.grad.through_model):
-            feat = imagined.feat
-            reward = self.reward_norm(world.reward.pred(feat))
-            con = world.con.pred(feat)
-            first = self.returns.first_con(con[:, 0], world.con, terminal, self.discount)
-            con = torch.cat([first[:, None], con[:, 1:]], 1)
-            value = self.slow.target(self.critic, feat)
-            targets = self.returns(reward, value, con, world.con.outside)
-        feat = feat.detach()
-        losses, stats = self.actor_loss(feat, action, value, targets, knobs, noise)
+    def evaluate(self, world, imagined, terminal):
+        """Imagined states (N, H+1), start flags (N,) -> features, predictions by name (N, H+1), targets."""
+        feat = imagined.feat
+        reward = self.reward_norm(world.reward.pred(feat))
+        con = world.con.pred(feat)
+        first = self.returns.first_con(con[:, 0], world.con, terminal, self.discount)
+        con = torch.cat([first[:, None], con[:, 1:]], 1)
+        value = self.slow.target(self.critic, feat)
+        targets = self.returns(reward, value, con, world.con.outside)
+        return feat.detach(), {"reward": reward, "value": value, "continue": con}, targets
+
+    @fast
+    def learn(self, feat, action, values, targets, noise, states, replayed, knobs):
+        """Features, predictions and targets of imagined states, actions (N, H, A), the replay -> losses, statistics."""
+        losses, stats = self.actor_loss(feat, action, values["value"], targets, knobs, noise)
         losses["critic"] = targets.critic_weight * self.critic_loss(feat[:, targets.critic], targets.critic_ret)
         losses |= self.replay_value(self, states, replayed, targets.ret)
-        return losses, stats | statistics(reward, value, con, targets.ret)
+        return losses, stats | statistics(values, targets.ret)
 
     def critic_loss(self, feat, target):
         """(..., F), (...) -> (...), the slow critic's part included."""
@@ -128,9 +137,21 @@ class Behavior(nn.Module):
         return {"actor": loss}, {"train/entropy": mean, "train/randomness": (mean - low) / max(high - low, 1e-8)}
 
 
+@contextlib.contextmanager
+def frozen(module):
+    """Inside, graphs end before the parameters of a module: gradients pass through it without reaching them."""
+    params = [p for p in module.parameters() if p.requires_grad]
+    for p in params:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in params:
+            p.requires_grad_(True)
+
+
 @torch.no_grad()
-def statistics(reward, value, con, ret):
+def statistics(values, ret):
     """Averages over the imagined sequences."""
-    means = {"reward": reward, "value": value, "continue": con, "return": ret}
-    stats = {f"train/{name}": x.mean() for name, x in means.items()}
+    stats = {f"train/{name}": x.mean() for name, x in (values | {"return": ret}).items()}
     return stats | {"train/return_std": ret.std(), "train/return_max": ret.max(), "train/return_min": ret.min()}

@@ -29,33 +29,24 @@ class Optimizer(nn.Module):
         zeros = lambda params: [torch.zeros_like(p, memory_format=torch.preserve_format) for p in params]
         self.slots = {name: {"t": 0, "mu": zeros(ps), "nu": zeros(ps)} for name, ps in groups.items()}
 
-    def step(self, losses, trains, leaky=()):
+    def step(self, losses, trains):
         """losses: name -> scaled scalar; trains: name -> groups. Returns gradient norms of the groups.
 
-        Losses in `leaky` have graphs that go on beyond their groups and are differentiated alone, with respect to their
-        groups only. The graphs of all others end at their groups, so one backward pass serves them together.
+        The graph of a loss ends at its groups, so one backward pass serves all losses together.
         """
-        grads = {}
-        rest = [name for name in losses if name not in leaky]
         with section("backward"):
-            for name in leaky:
-                self.gather(losses[name], trains[name], grads)
-            if rest:
-                groups = sorted({group for name in rest for group in trains[name]})
-                self.gather(sum(losses[name] for name in rest), groups, grads)
+            grads = self.gradients(sum(losses.values()), sorted({name for loss in losses for name in trains[loss]}))
         with section("optimiser"):
             norms = self.clip(self.groups, grads)
             for name, values in grads.items():
                 self.advance(name, values)
         return norms
 
-    def gather(self, loss, names, grads):
-        """Adds the gradients of `loss` with respect to the groups `names` to `grads`."""
+    def gradients(self, loss, names):
+        """Gradients of `loss` with respect to the groups `names`, by group."""
         params = [p for name in names for p in self.groups[name]]
-        fresh = iter(torch.autograd.grad(loss, params, materialize_grads=True))
-        for name in names:
-            values = [next(fresh) for _ in self.groups[name]]
-            grads[name] = values if name not in grads else torch._foreach_add(grads[name], values)
+        grads = iter(torch.autograd.grad(loss, params, materialize_grads=True))
+        return {name: [next(grads) for _ in self.groups[name]] for name in names}
 
     @torch.no_grad()
     def advance(self, name, grads):
