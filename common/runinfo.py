@@ -47,6 +47,7 @@ def session() -> dict:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "hardware": hardware(),
+        "threads": torch.get_num_threads(),
     }
 
 

@@ -3,20 +3,22 @@
 import copy
 from typing import Any
 
-import torch
-
+PRECISION = {True: "bfloat16", False: "float32"}
 STRIDE, WINDOW = 1000, 1_000_000  # agent steps over which the schedule is sounded out
 
 
-def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any) -> str:
-    """Device, algorithm, task, spaces, parameters, schedule, replay and budget of a run."""
+def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, threads: str) -> str:
+    """Device, algorithm, task, spaces, parameters, schedule, replay and budget of a run.
+
+    threads: number of threads and how it was chosen.
+    """
     run = config["run"]
     batch = config["batch_size"] * config["batch_length"]
     rate = updates_per_step(schedule, repeat=envs.repeat, batch=batch)
     rows = {
         "algorithm": f"{config['algo']}, seed {config['seed']}",
         "task": f"{config['task']}, {envs.num} environment(s)",
-        "device": f"{agent.device}, {run['precision']}, {torch.get_num_threads()} CPU thread(s)",
+        "device": f"{agent.device}, {PRECISION.get(getattr(agent, 'half', None), run['precision'])}, {threads}",
         "observations": ", ".join(f"{key} {box.dtype} {box.shape}" for key, box in envs.obs_space.items()),
         "actions": str(envs.act_space),
         "parameters": _parameters(agent.parameter_table()),

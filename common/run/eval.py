@@ -14,6 +14,7 @@ from common.files import write_text
 from common.logdir import stored_config
 from common.run.build import Factory
 from common.run.rollout import Evaluator, Result
+from common.run.threads import keep
 
 
 def evaluate(config: dict, factory: Factory | None = None) -> dict:
@@ -29,8 +30,8 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     logdir, run = Path(config["logdir"]).expanduser(), config["run"]
     stored_config(logdir)
     state = load(logdir)
-    if run["threads"]:
-        torch.set_num_threads(run["threads"])
+    if kept := keep(run["threads"], state.get("threads")):
+        torch.set_num_threads(kept.threads)
     result = _play(config, state, factory or Factory())
     summary = summarize(config, state["frames"], result)
     write_text(logdir / "eval.json", json.dumps(summary, indent=2) + "\n")

@@ -19,6 +19,7 @@ from common.run.build import Factory, record_spec
 from common.run.loop import Loop
 from common.run.rollout import Evaluator
 from common.run.stop import Stop, Stopped
+from common.run.threads import choose
 from common.runinfo import RunInfo, frames_trained
 
 
@@ -67,7 +68,8 @@ class Session:
         """Writes a checkpoint, unless the numbers have become NaN or infinite since the last one."""
         loop = self.loop
         loop.logger.check()
-        state = {**loop.state(), "frames": loop.frames, "digest": digest(self.config)}
+        own = {"frames": loop.frames, "digest": digest(self.config), "threads": torch.get_num_threads()}
+        state = {**loop.state(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
         self.info.update(loop.frames, loop.wall)
         self._saved = (loop.frames, loop.updates)
@@ -101,26 +103,24 @@ class Session:
     def _pieces(self, state: dict | None) -> Iterator[dict[str, Any]]:
         """Everything that a loop is made of; closed in the end."""
         config, factory = self.config, self.factory
-        if config["run"]["threads"]:
-            torch.set_num_threads(config["run"]["threads"])
         rng.seed_all(config["seed"])
         with contextlib.ExitStack() as stack:
             envs = factory.envs(config)
             stack.callback(envs.close)
+            threads = choose(config, (state or {}).get("threads"), factory, envs)
+            torch.set_num_threads(threads.threads)
             agent = factory.agent(envs.obs_space, envs.act_space, config)
             replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, self.logdir / "replay")
             schedule = factory.schedule(config)
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
-            print(banner(config, envs=envs, agent=agent, replay=replay, schedule=schedule), flush=True)
+            pieces = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
+            print(banner(config, **pieces, threads=str(threads)), flush=True)
             progress = Progress(config["steps"])
             stack.callback(progress.close)
             logger = self._logger(state)
             stack.callback(logger.close)
-            yield {
-                "envs": envs, "agent": agent, "replay": replay, "schedule": schedule,
-                "evaluator": evaluator, "logger": logger, "progress": progress,
-            }  # fmt: skip
+            yield {**pieces, "evaluator": evaluator, "logger": logger, "progress": progress}
 
     def _logger(self, state: dict | None) -> Logger:
         names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}

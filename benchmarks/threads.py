@@ -1,0 +1,106 @@
+"""Whether the number of threads that a run chooses is the fastest one: the short measurement beside whole updates.
+
+    python benchmarks/threads.py
+    python benchmarks/threads.py --only v1-vision --precision fp32 --compile on
+
+The choice is made on short sequences without compiling; the whole updates have the batch that training has. Prints a
+table, and JSON with --json.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+import dreamer
+from common.fast import make_compiler
+from common.run.build import Factory, record_spec
+from common.run.threads import available, choose, counts, random_batch
+
+VECTOR = spaces.Dict({"vector": spaces.Box(-np.inf, np.inf, (24,), np.float32)})
+IMAGE = spaces.Dict({"image": spaces.Box(0, 255, (64, 64, 3), np.uint8)})
+PRESETS = {
+    "v1-cpu": ("v1", ["dmc_proprio", "cpu"], VECTOR),
+    "v2-cpu": ("v2", ["dmc_proprio", "cpu"], VECTOR),
+    "v3-cpu": ("v3", ["dmc_proprio", "cpu"], VECTOR),
+    "v3-debug": ("v3", ["dmc_proprio", "debug"], VECTOR),
+    "v3-size1m": ("v3", ["dmc_proprio", "size1m"], VECTOR),
+    "v1-vision": ("v1", ["dmc_vision"], IMAGE),
+    "v2-vision": ("v2", ["dmc_vision"], IMAGE),
+    "v3-size1m-vision": ("v3", ["dmc_vision", "size1m"], IMAGE),
+    "v3-size12m-vision": ("v3", ["dmc_vision", "size12m"], IMAGE),
+}
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=list(PRESETS), choices=PRESETS, help="presets to run")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
+    parser.add_argument("--compile", default="off", choices=("on", "off"), help="for the whole updates")
+    parser.add_argument("--updates", type=int, default=3, help="whole updates for each number of threads")
+    parser.add_argument("--json", default="", help="file to write")
+    return parser.parse_args(argv)
+
+
+def whole(config, envs, most, options):
+    """Median seconds of a whole update with 1, 2, 4, ... threads, each with an agent of its own."""
+    seconds = {}
+    for count in (1, *counts(most)):
+        torch.set_num_threads(count)
+        torch.manual_seed(0)
+        agent = Factory().agent(envs.obs_space, envs.act_space, config)
+        agent.compiler = make_compiler(options.compile, agent.device, math.inf)
+        batch = random_batch(record_spec(envs.obs_space, agent), config["batch_size"], config["batch_length"])
+        times = []
+        for _ in range(options.updates + 1):
+            begin = time.perf_counter()
+            agent.update(batch, 0)
+            times.append(time.perf_counter() - begin)
+        seconds[count] = statistics.median(times[1:])
+    return seconds
+
+
+def compare(name, most, options):
+    algo, blocks, obs_space = PRESETS[name]
+    config = dreamer.load(algo, blocks, {"run.precision": options.precision, "run.device": "cpu"})
+    envs = SimpleNamespace(obs_space=obs_space, act_space=spaces.Box(-1, 1, (6,), np.float32))
+    torch.set_num_threads(most)
+    begin = time.perf_counter()
+    choice = choose(config, None, Factory(), envs)
+    spent = time.perf_counter() - begin
+    seconds = whole(config, envs, most, options)
+    return {"threads": choice.threads, "why": choice.why, "seconds_to_choose": spent, "whole": seconds}
+
+
+def row(name, found):
+    """A line of the table: the choice, and by how much the best number of threads would be faster."""
+    times = found["whole"]
+    figures = ", ".join(f"{count}: {1000 * spent:.0f} ms" for count, spent in times.items())
+    regret = times[found["threads"]] / min(times.values()) - 1
+    cells = [name, str(found["threads"]), found["why"], f"{found['seconds_to_choose']:.1f}", figures, f"{regret:.0%}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def main(argv=None):
+    options, most = arguments(argv), available()
+    results = {}
+    print("| preset | choice | why | seconds to choose | whole updates | best is faster by |\n" + "| --- " * 6 + "|")
+    for name in options.only:
+        results[name] = compare(name, most, options)
+        print(row(name, results[name]), flush=True)
+    if options.json:
+        Path(options.json).write_text(json.dumps(vars(options) | {"results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
