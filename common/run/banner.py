@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-PRECISION = {True: "bfloat16", False: "float32"}
+PRECISION: dict[Any, str] = {True: "bfloat16", False: "float32"}
 STRIDE, WINDOW = 1000, 1_000_000  # agent steps over which the schedule is sounded out
 
 

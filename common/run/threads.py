@@ -51,7 +51,9 @@ def choose(config: dict, before: int | None, factory: Any, envs: Any) -> Choice:
     if most == 1 or device_of(config["run"]["device"]) != "cpu":
         return Choice(most, "")
     with rng.isolated(config["seed"], STREAM):
-        return _measured(config, most, factory, envs)
+        choice = _measured(config, most, factory, envs)
+    gc.collect()  # the agent that was timed, now that nobody holds it
+    return choice
 
 
 def keep(asked: int, before: int | None) -> Choice | None:
@@ -83,7 +85,6 @@ def _measured(config: dict, most: int, factory: Any, envs: Any) -> Choice:
         return Choice(threads, f"updates could not be timed: {type(error).__name__}")
     finally:
         torch.set_num_threads(threads)
-        gc.collect()
     figures = ", ".join(f"{count}: {1000 * spent:.0f} ms" for count, spent in seconds.items())
     return Choice(best, f"{figures} for an update on {config['batch_size']} x {length} steps")
 
