@@ -20,6 +20,7 @@ from common.run import measure
 from common.run.banner import updates_per_step
 from common.run.build import Factory, record_spec
 from common.run.speed_table import render
+from common.run.threads import Choice, choose
 from common.runinfo import session
 
 WARMUP = 2  # updates after the first one, which may compile
@@ -39,8 +40,6 @@ def speed(config: dict, factory: Factory | None = None) -> dict:
     if config["logdir"] and not files["json"]:
         files["json"] = str(Path(config["logdir"]) / "speed.json")
     paths = {name: target(name, file) for name, file in files.items() if file}
-    if config["run"]["threads"]:
-        torch.set_num_threads(config["run"]["threads"])
     rng.seed_all(config["seed"])
     with pieces(config, factory or Factory()) as made:
         found = result(config, made, paths.get("profile"))
@@ -65,18 +64,20 @@ def target(name: str, file: str) -> Path:
 
 @contextlib.contextmanager
 def pieces(config: dict, factory: Factory) -> Iterator[tuple]:
-    """Environments, agent, replay and schedule of a run in a folder that vanishes."""
+    """Environments, agent, replay, schedule and threads of a run in a folder that vanishes."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         envs = factory.envs(config)
         stack.callback(envs.close)
+        threads = choose(config, None, factory, envs)
+        torch.set_num_threads(threads.threads)
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, Path(folder))
-        yield envs, agent, replay, factory.schedule(config)
+        yield envs, agent, replay, factory.schedule(config), threads
 
 
 def result(config: dict, made: tuple, profile: Path | None) -> dict:
     """Everything that is printed and written, as plain numbers and texts; times in seconds."""
-    envs, agent, replay, schedule = made
+    envs, agent, replay, schedule, threads = made
     size = config["batch_size"], config["batch_length"]
     device, dtype = agent.device, torch.bfloat16 if agent.half else torch.float32
     counted = cost.count(config, envs.obs_space, envs.act_space, agent.half)
@@ -92,7 +93,7 @@ def result(config: dict, made: tuple, profile: Path | None) -> dict:
     acts = {str(n): latency(measure.acting(agent, envs.obs_space, n)) for n in BATCHES}
     memory = machine.peak_memory(device)
     return {
-        **about(config, envs, device, dtype),
+        **about(config, envs, device, dtype, threads),
         "parameters": agent.parameter_table(),
         "cost": {"flops": counted.flops, "bytes": counted.bytes, "passes": list(map(row, counted.passes))},
         "updates": timed | {"replayed_per_second": timed["per_second"] * size[0] * size[1]},
@@ -165,7 +166,7 @@ def possible(counted: cost.Cost, rate: float, dtype: torch.dtype, device: torch.
     }
 
 
-def about(config: dict, envs: Any, device: torch.device, dtype: torch.dtype) -> dict:
+def about(config: dict, envs: Any, device: torch.device, dtype: torch.dtype, threads: Choice) -> dict:
     """What was measured, where."""
     spaces = {key: [str(box.dtype), list(box.shape)] for key, box in envs.obs_space.items()}
     return {
@@ -178,7 +179,8 @@ def about(config: dict, envs: Any, device: torch.device, dtype: torch.dtype) -> 
         "horizon": config["imagination"]["horizon"],
         "precision": str(dtype).removeprefix("torch."),
         "device": str(device),
-        "threads": torch.get_num_threads(),
+        "threads": threads.threads,
+        "threads_chosen": threads.why,
         "where": machine.describe(device),
     }
 

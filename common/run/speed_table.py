@@ -19,6 +19,7 @@ def head(found: dict) -> str:
         ("spaces", f"{observed} -> {found['actions']}"),
         ("batch", f"{batch} x {length} replayed steps, horizon {found['horizon']}"),
         ("machine", f"{found['where']}, {found['precision']} on {found['device']}"),
+        ("threads", found["threads_chosen"] or "as set, or all there are"),
     ])  # fmt: skip
 
 
