@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
+from common.fast import fast
 from common.nets import MLP, Linear, Style, symlog
 
 
@@ -38,6 +39,20 @@ def image_size(obs_space, images):
         shapes = {key: obs_space[key].shape for key in images}
         raise UserError(f"All images must have one size, got {shapes}. Resize them with --env.size, or select keys.")
     return sizes.pop()
+
+
+PIECE = 256  # images at a time: on a CPU, what convolutions write then stays in the cache
+
+
+def in_pieces(function, *tensors):
+    """function(*tensors) of (N, ...) tensors, on a CPU in equal pieces of at most PIECE rows, joined again."""
+    rows = len(tensors[0])
+    if tensors[0].device.type != "cpu" or rows <= PIECE:
+        return function(*tensors)
+    size = max(n for n in range(1, PIECE + 1) if rows % n == 0)
+    if size < PIECE // 8:  # no fitting divisor
+        size = PIECE
+    return torch.cat([function(*part) for part in zip(*(x.split(size) for x in tensors), strict=True)])
 
 
 class Encoder(nn.Module):
@@ -68,9 +83,13 @@ class Encoder(nn.Module):
         if self.images:
             image = torch.cat([obs[key] for key in self.images], -1)
             lead = image.shape[:-3]
-            pixels = image.reshape(-1, *image.shape[-3:]).permute(0, 3, 1, 2).float() / 255 - 0.5
-            outs.append(self.cnn(pixels).unflatten(0, lead))
+            outs.append(in_pieces(self.look, image.flatten(0, -4)).unflatten(0, lead))
         return torch.cat(outs, -1)
+
+    @fast
+    def look(self, image):
+        """(N, H, W, C) uint8 -> features (N, size of the convolutions)."""
+        return self.cnn(image.permute(0, 3, 1, 2).float() / 255 - 0.5)
 
 
 def flat_vector(value, axes):
@@ -102,23 +121,39 @@ class Decoder(nn.Module):
         """states (..., D), (..., Z) -> raw outputs by key: images (..., H, W, C), vectors (..., n)."""
         outs = {}
         if self.images:
-            lead = states.deter.shape[:-1]
-            flat = states.apply(lambda x: x.flatten(0, -2))
-            pixels = self.cnn(*flat).permute(0, 2, 3, 1).unflatten(0, lead)
-            channels = [self.shapes[key][2] for key in self.images]
-            outs |= dict(zip(self.images, pixels.split(channels, -1), strict=True))
-        if self.vectors:
-            hidden = self.mlp(states.feat)
-            outs |= {key: linear(hidden) for key, linear in zip(self.vectors, self.linears, strict=True)}
-        return outs
+            images = self.draw(*(x.flatten(0, -2) for x in states))
+            outs |= {key: image.unflatten(0, states.deter.shape[:-1]) for key, image in images.items()}
+        return outs | self.describe(states)
+
+    def draw(self, deter, stoch):
+        """(N, D), (N, Z) -> raw images by key (N, H, W, C)."""
+        pixels = self.cnn(deter, stoch).permute(0, 2, 3, 1)
+        channels = [self.shapes[key][2] for key in self.images]
+        return dict(zip(self.images, pixels.split(channels, -1), strict=True))
+
+    def describe(self, states):
+        """States (..., D), (..., Z) -> raw vectors by key (..., n)."""
+        if not self.vectors:
+            return {}
+        hidden = self.mlp(states.feat)
+        return {key: linear(hidden) for key, linear in zip(self.vectors, self.linears, strict=True)}
 
     def losses(self, states, obs):
         """Reconstruction losses by key, (...) each: summed over pixels and vector dimensions."""
-        target = lambda key: flat_vector(obs[key], len(self.shapes[key]))
-        return {
-            key: self.image.loss(out, obs[key]) if key in self.images else self.vector.loss(out, target(key)).sum(-1)
-            for key, out in self(states).items()
-        }
+        losses = {}
+        if self.images:
+            flat = [x.flatten(0, -2) for x in states]
+            rows = in_pieces(self.redraw, *flat, *(obs[key].flatten(0, -4) for key in self.images))
+            losses |= {key: x.unflatten(0, states.deter.shape[:-1]) for key, x in zip(self.images, rows.T, strict=True)}
+        for key, out in self.describe(states).items():
+            losses[key] = self.vector.loss(out, flat_vector(obs[key], len(self.shapes[key]))).sum(-1)
+        return losses
+
+    @fast
+    def redraw(self, deter, stoch, *images):
+        """States (N, D), (N, Z), true images (N, H, W, C) -> their losses (N, number of images)."""
+        outs = self.draw(deter, stoch).values()
+        return torch.stack([self.image.loss(out, image) for out, image in zip(outs, images, strict=True)], -1)
 
     def predict(self, states):
         """Reconstructions by key: images in [0, 1] (..., H, W, C), vectors (..., n)."""

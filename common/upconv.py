@@ -70,7 +70,10 @@ class UpsampleConv(nn.Conv2d):
 
 
 class UpConv(nn.ConvTranspose2d):
-    """Transposed convolution of stride 2: (N, I, H, W) -> (N, O, 2 H + K - 2 P - 2, ...), without the last `crop`."""
+    """Transposed convolution of stride 2: (N, I, H, W) -> (N, O, 2 H + K - 2 P - 2, ...), without the last `crop`.
+
+    Only its forward pass is faster on the small image, so its gradients are the ordinary ones.
+    """
 
     def __init__(self, *args, crop=0, **kwargs):
         super().__init__(*args, **kwargs)
@@ -79,8 +82,30 @@ class UpConv(nn.ConvTranspose2d):
         self.register_buffer("taps", taps, persistent=False)
 
     def forward(self, x):
-        size = [2 * n + self.kernel_size[0] - 2 * self.padding[0] - 2 - self.crop for n in x.shape[2:]]
-        return doubled(x, self.weight.transpose(0, 1), self.bias, self.taps, self.before, size)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        place = self.before, self.padding[0], self.crop
+        return Transposed.apply(x, self.weight.to(x.dtype), bias, self.taps, *place)
+
+
+class Transposed(torch.autograd.Function):
+    """`doubled` forwards, a transposed convolution backwards."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, taps, before, padding, crop):
+        ctx.save_for_backward(x, weight)
+        ctx.padding, ctx.crop = padding, crop
+        size = [2 * n + weight.shape[2] - 2 * padding - 2 - crop for n in x.shape[2:]]
+        return doubled(x, weight.transpose(0, 1), bias, taps.to(x.dtype), before, size)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        pad, crop = [ctx.padding] * 2, ctx.crop
+        grad = F.pad(grad, (0, crop, 0, crop)) if crop else grad
+        shape = [2, 2], pad, [1, 1], True, [0, 0], 1  # stride, padding, dilation, transposed, output padding, groups
+        wanted = list(ctx.needs_input_grad[:3])
+        grads = torch.ops.aten.convolution_backward(grad, x, weight, [weight.shape[1]], *shape, wanted)
+        return *grads, None, None, None, None
 
 
 class SeedConv(nn.ConvTranspose2d):

@@ -38,23 +38,18 @@ class WorldModel(nn.Module):
 
         noise: (T, B, ...) for the posterior samples; context: state before the first step, zeros or learned if None.
         """
-        states, post = self.rssm.observe(self.embed(batch), batch["prev_action"], batch["is_first"], noise, context)
-        losses, stats = self.judge(states, post, batch)
-        return losses, states, stats
+        embed = self.encoder(batch)
+        states, post = self.rssm.observe(embed, batch["prev_action"], batch["is_first"], noise, context)
+        losses, stats = self.judge(states, post, batch["reward"], batch["is_terminal"])
+        return losses | self.decoder.losses(self.route("rec", states), batch), states, stats
 
     @fast
-    def embed(self, batch):
-        """Observations (B, T, ...) -> (B, T, E)."""
-        return self.encoder(batch)
-
-    @fast
-    def judge(self, states, post, batch):
-        """Posterior states and parameters (B, T, ...) -> losses (B, T) by name, statistics."""
+    def judge(self, states, post, reward, is_terminal):
+        """Posterior states and parameters (B, T, ...), reward and flags -> other losses (B, T) by name, statistics."""
         prior = self.rssm.prior(states.deter)
         losses = self.kl(self.rssm.latent, post, prior)
-        losses |= self.decoder.losses(self.route("rec", states), batch)
-        losses["reward"] = self.reward.loss(self.route("reward", states).feat, self.transform(batch["reward"]))
-        losses |= self.con.losses(self.route("con", states).feat, batch["is_terminal"])
+        losses["reward"] = self.reward.loss(self.route("reward", states).feat, self.transform(reward))
+        losses |= self.con.losses(self.route("con", states).feat, is_terminal)
         return losses, self.statistics(post, prior)
 
     def route(self, head, states):

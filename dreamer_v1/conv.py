@@ -54,8 +54,7 @@ class ValidDecoder(nn.Module):
         super().__init__()
         self.inp = Linear(feat, 32 * depth, style.init)
         stages, inp = [], 32 * depth
-        wide = nn.ConvTranspose2d
-        for out, kernel, kind in ((4 * depth, 5, SeedConv), (2 * depth, 5, wide), (depth, 6, wide)):
+        for out, kernel, kind in ((4 * depth, 5, SeedConv), (2 * depth, 5, UpConv), (depth, 6, UpConv)):
             stages += [conv(inp, out, kernel, 2, style=style, bias=style.inner_bias, kind=kind)]
             stages += [ChannelNorm(out, style)]
             inp = out

@@ -60,7 +60,7 @@ class StrideDecoder(nn.Module):
         self.inp = Linear(feat, START**2 * widths[-1], style.init)
         stages = []
         for inp, out in zip(widths[:0:-1], widths[-2::-1], strict=True):
-            up = conv(inp, out, 4, 2, 1, style=style, bias=style.inner_bias, kind=nn.ConvTranspose2d)
+            up = conv(inp, out, 4, 2, 1, style=style, bias=style.inner_bias, kind=UpConv)
             stages += [up, ChannelNorm(out, style)]
         self.stages = nn.Sequential(*stages, conv(widths[0], channels, 4, 2, 1, style=style, kind=UpConv))
 
