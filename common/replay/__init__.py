@@ -2,6 +2,6 @@
 
 from common.replay.capacity import Forecast, forecast
 from common.replay.replay import Replay, Sampler
-from common.replay.ring import LATENTS, Ring
+from common.replay.ring import LATENTS, Ring, pinned
 
-__all__ = ["LATENTS", "Forecast", "Replay", "Ring", "Sampler", "forecast"]
+__all__ = ["LATENTS", "Forecast", "Replay", "Ring", "Sampler", "forecast", "pinned"]

@@ -9,7 +9,7 @@ from common.errors import UserError
 from common.replay import chunks, mapped
 from common.replay.capacity import GIB, Forecast, forecast, resumed
 from common.replay.meta import check
-from common.replay.ring import LATENTS, Ring, in_memory, previous
+from common.replay.ring import LATENTS, Empty, Ring, in_memory, previous
 from common.replay.sampler import Sampler
 
 
@@ -27,6 +27,7 @@ class Replay:
       directory: None = in memory; else memory-mapped files in there.
       context: 1 = `sample` also returns the latents stored with the record before each window.
       force_first: marks the first record of every sampled window as the first of an episode.
+      empty: makes the arrays of a batch from shape and dtype, such as `pinned`.
 
     Nothing is allocated before the first `add` or `load`. `messages` collects what a person should know.
 
@@ -35,25 +36,16 @@ class Replay:
     """
 
     def __init__(
-        self,
-        spec: dict,
-        streams: int,
-        *,
-        sampler: Sampler,
-        seed: int = 0,
-        capacity: int = 0,
-        max_gib: float = 0.0,
-        directory: Path | str | None = None,
-        context: int = 0,
-        force_first: bool = False,
-    ):
+        self, spec: dict, streams: int, *, sampler: Sampler, seed: int = 0, capacity: int = 0, max_gib: float = 0.0,
+        directory: Path | str | None = None, context: int = 0, force_first: bool = False, empty: Empty = np.empty,
+    ):  # fmt: skip
         check(spec, context, force_first)
         self.spec = {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in spec.items()}
         self.streams = streams
         self.sampler = sampler
         self.capacity, self.max_gib = capacity, max_gib
         self.directory = Path(directory).resolve() if directory else None
-        self.context, self.force_first = context, force_first
+        self.context, self.force_first, self.empty = context, force_first, empty
         self.ident = os.urandom(8).hex()
         self.rng = [np.random.default_rng([seed, report]) for report in (0, 1)]
         self.messages: list[str] = []
@@ -133,7 +125,7 @@ class Replay:
         if why:
             raise UserError(f"The replay cannot be sampled: {why}.")
         stream, start = self.sampler.draw(self.ring, self.rng[report], batch, length, self.context, report)
-        data = {key: self.ring.windows(key, stream, start, length) for key in self.spec}
+        data = {key: self.ring.windows(key, stream, start, length, self.empty) for key in self.spec}
         data["is_first"][:, 0] |= self.force_first
         data["is_last"][:, :-1] |= data["is_first"][:, 1:]
         data["prev_action"] = previous(data["action"], data["is_first"], self.ring.at("action", stream, start - 1))

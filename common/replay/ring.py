@@ -1,9 +1,12 @@
 """Rings of records: where they are, and how rows of them are copied in and out."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from common.errors import UserError
 
+Empty = Callable[[tuple, np.dtype], np.ndarray]  # shape and dtype -> an array with any content
 LATENTS = ("deter", "stoch")  # keys that the agent may leave out and may write again later
 
 
@@ -61,10 +64,12 @@ class Ring:
         if head < size:
             yield slice(head, size), slice(0, size - head)
 
-    def windows(self, key: str, stream: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
+    def windows(
+        self, key: str, stream: np.ndarray, start: np.ndarray, length: int, empty: Empty = np.empty
+    ) -> np.ndarray:
         """Copies `length` records from each of B (stream, start) into a new array (B, length, ...)."""
         array = self.arrays[key]
-        out = np.empty((len(stream), length, *array.shape[2:]), array.dtype)
+        out = empty((len(stream), length, *array.shape[2:]), array.dtype)
         for row, s, first in zip(range(len(out)), stream.tolist(), start.tolist(), strict=True):
             for here, there in self.spans(first, first + length):
                 out[row, here] = array[s, there]
@@ -92,6 +97,14 @@ def previous(action: np.ndarray, is_first: np.ndarray, before: np.ndarray) -> np
     result = np.concatenate([before[:, None], action[:, :-1]], 1)
     result[is_first] = 0
     return result
+
+
+def pinned(shape: tuple, dtype: np.dtype) -> np.ndarray:
+    """Like `np.empty`, in page-locked memory: a GPU copies from there at full speed, while this process goes on."""
+    import torch
+
+    kind = torch.from_numpy(np.empty(0, dtype)).dtype
+    return torch.empty(shape, dtype=kind, pin_memory=True).numpy()
 
 
 def in_memory(spec: dict, streams: int, slots: int) -> dict:

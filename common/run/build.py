@@ -39,10 +39,12 @@ class Factory:
     def replay(self, config: dict, spec: dict, streams: int, folder: Path) -> Any:
         """An empty replay for records of `spec`, kept in `folder` if it is to live on disk."""
         from common import parts
-        from common.replay import Replay
+        from common.replay import Replay, pinned
 
         options = dict(config["replay"])
         directory = folder if options.pop("disk") else None
+        if device(config["run"]["device"]).startswith("cuda"):
+            options["empty"] = pinned
         sampler = parts.build("sampler", config["sampler"])
         return Replay(spec, streams, sampler=sampler, seed=config["seed"], directory=directory, **options)
 

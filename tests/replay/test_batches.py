@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay_tools import PLAIN, SAMPLERS, SPEC, build, filled, records
+from replay_tools import PLAIN, SAMPLERS, SPEC, build, filled, records, same
 
 from common.errors import UserError
+from common.replay import pinned
+from common.run.build import Factory
 from dreamer_v1.sampler import Episodes
 from dreamer_v3.sampler import Windows
 
@@ -135,3 +138,31 @@ def test_wrong_records_are_refused_whole(change, message):
 def test_contradictions_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         build(**options)
+
+
+def test_batches_lie_in_the_memory_that_was_asked_for():
+    made = []
+
+    def empty(shape, dtype):
+        made.append(np.full(shape, 1, dtype))
+        return made[-1]
+
+    plain, special = filled(context=1).sample(4, 6), filled(context=1, empty=empty).sample(4, 6)
+    same(plain, special)
+    assert [id(special[key]) for key in SPEC] == [id(array) for array in made]
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_batches_for_a_gpu_are_page_locked(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    options = {"capacity": 100, "max_gib": 0.1, "disk": False, "context": 0, "force_first": False}
+    config = {"seed": 0, "run": {"device": name}, "replay": options, "sampler": {"use": "Windows"}}
+    assert Factory().replay(config, SPEC, 1, None).empty is (pinned if name == "cuda" else np.empty)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float16, np.int64, bool])
+def test_page_locked_arrays_are_arrays(dtype):
+    array = pinned((2, 3), np.dtype(dtype))
+    assert (array.shape, array.dtype) == ((2, 3), np.dtype(dtype))
+    assert torch.as_tensor(array).is_pinned()
