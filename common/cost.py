@@ -30,6 +30,7 @@ from common.behavior import Behavior
 from common.nets import BlockLinear
 from common.rssm import State
 from common.slow import NoSlow
+from common.upconv import UpConv, UpsampleConv
 from common.world_model import WorldModel
 
 FLOAT = 4  # bytes
@@ -37,9 +38,14 @@ FLOAT = 4  # bytes
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One weight at one position: FLOPs forward, outputs (elements), weights (elements), whether it reads the input."""
+    """One weight at one position.
+
+    flops: forward; grad: FLOPs of the gradient of its weights, and of its inputs; outputs, weights: elements; first:
+    whether it reads the input of its module.
+    """
 
     flops: int
+    grad: int
     outputs: int
     weights: int
     first: bool = False
@@ -68,13 +74,13 @@ class Pass:
     @property
     def weight_grads(self) -> int:
         """FLOPs of the gradients of weights."""
-        return self.forward if self.weights else 0
+        return self.positions * sum(layer.grad for layer in self.layers) if self.weights else 0
 
     @property
     def input_grads(self) -> int:
         """FLOPs of the gradients of inputs and activations."""
         needed = {"all": self.layers, "inner": [layer for layer in self.layers if not layer.first], "none": []}
-        return self.positions * sum(layer.flops for layer in needed[self.inputs])
+        return self.positions * sum(layer.grad for layer in needed[self.inputs])
 
     @property
     def autograd(self) -> bool:
@@ -124,11 +130,6 @@ class Cost:
         """Bytes of one update, as the module's docstring counts them."""
         trained = sum(self.parameters.values())
         return sum(p.bytes(self.size) for p in self.passes) + FLOAT * (9 * trained + 3 * self.slow)
-
-    def by_part(self) -> dict[str, int]:
-        """Part of the update -> FLOPs."""
-        parts = dict.fromkeys(p.part for p in self.passes)
-        return {part: sum(p.flops for p in self.passes if p.part == part) for part in parts}
 
 
 def count(config: dict, obs_space, act_space, half: bool = False) -> Cost:
@@ -217,7 +218,7 @@ def static(module: nn.Module) -> list[Layer]:
     """Layers of a module from its weights alone, each applied once: products with (out, inp) or (blocks, inp, out)."""
     weights = [(type(m), p.shape) for m in module.modules() for p in m.parameters(recurse=False) if p.ndim > 1]
     outputs = lambda kind, shape: shape[0] * shape[2] if kind is BlockLinear else shape[0]
-    return [Layer(2 * math.prod(s), outputs(kind, s), math.prod(s)) for kind, s in weights]
+    return [Layer(2 * math.prod(s), 2 * math.prod(s), outputs(kind, s), math.prod(s)) for kind, s in weights]
 
 
 def traced(module: nn.Module, *inputs) -> list[Layer]:
@@ -225,8 +226,8 @@ def traced(module: nn.Module, *inputs) -> list[Layer]:
     layers, handles = [], []
 
     def seen(layer, args, out):
-        flops = 2 * products(layer, args[0], out)
-        layers.append(Layer(flops, out.numel(), layer.weight.numel(), not args[0].requires_grad))
+        flops, grad = (2 * n for n in products(layer, args[0], out))
+        layers.append(Layer(flops, grad, out.numel(), layer.weight.numel(), not args[0].requires_grad))
 
     for part in module.modules():
         if isinstance(part, nn.Linear | BlockLinear | nn.Conv2d | nn.ConvTranspose2d):
@@ -238,12 +239,12 @@ def traced(module: nn.Module, *inputs) -> list[Layer]:
     return layers
 
 
-def products(layer: Any, x: Tensor, out: Tensor) -> int:
-    """Multiply-adds of a layer from x (1, ...) to out (1, ...)."""
+def products(layer: Any, x: Tensor, out: Tensor) -> tuple[int, int]:
+    """Multiply-adds of a layer from x (1, ...) to out (1, ...): forward, and of the gradient of its weight or input."""
     weights, side = layer.weight.numel(), lambda y: math.prod(y.shape[2:])
-    if hasattr(layer, "taps"):  # doubles an image in four phases, each with as many taps
-        area = layer.taps.shape[1] ** 2 / math.prod(layer.kernel_size)
-        return round(4 * weights * area * math.prod((n + 1) // 2 for n in out.shape[2:]))
-    if isinstance(layer, nn.ConvTranspose2d):
-        return weights * side(x)
-    return weights * (side(out) if isinstance(layer, nn.Conv2d) else 1)
+    plain = weights * side(x if isinstance(layer, nn.ConvTranspose2d) else out)
+    if type(layer) not in (UpsampleConv, UpConv):
+        return plain, plain
+    area = layer.taps.shape[1] ** 2 / math.prod(layer.kernel_size)  # taps of each of four phases on the small image
+    phases = round(4 * weights * area * math.prod((n + 1) // 2 for n in out.shape[2:]))
+    return phases, phases if type(layer) is UpsampleConv else plain

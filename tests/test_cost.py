@@ -105,15 +105,16 @@ def test_notes_say_what_runs_without_autograd():
 
 
 def test_bytes_are_counted_as_documented():
-    layers = [cost.Layer(flops=20, outputs=5, weights=10, first=True), cost.Layer(flops=10, outputs=1, weights=5)]
+    first = cost.Layer(flops=20, grad=20, outputs=5, weights=10, first=True)
+    layers = [first, cost.Layer(flops=10, grad=12, outputs=1, weights=5)]
     trained = cost.Pass("part", "name", layers, positions=100, weights=True, inputs="inner")
-    assert (trained.forward, trained.weight_grads, trained.input_grads) == (3000, 3000, 1000)
+    assert (trained.forward, trained.weight_grads, trained.input_grads) == (3000, 3200, 1200)
     assert trained.bytes(4) == 2 * 15 * 4 + 5 * 600 * 4
     frozen = cost.Pass("part", "name", layers, positions=100)
     assert (frozen.flops, frozen.bytes(2)) == (3000, 15 * 4 + 2 * 600 * 2)
     both = cost.Cost({"net": 15}, 15, [trained, frozen], 4)
     assert both.bytes == trained.bytes(4) + frozen.bytes(4) + 15 * 4 * (3 + 6) + 15 * 4 * 3
-    assert both.by_part() == {"part": trained.flops + 3000}
+    assert both.flops == trained.flops + 3000
 
 
 def test_half_precision_halves_activations_only():
