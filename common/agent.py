@@ -9,9 +9,10 @@ from gymnasium import spaces
 from torch import nn
 
 from common import parts
-from common.behavior import Behavior, frozen
+from common.behavior import Behavior
 from common.errors import UserError
 from common.fast import Compiler, compiling, is_half
+from common.frozen import frozen
 from common.rssm import State
 from common.sections import section
 from common.world_model import WorldModel

@@ -3,13 +3,12 @@
 N = B T imagined trajectories of H steps; sequences hold H+1 states, the replayed start included.
 """
 
-import contextlib
-
 import torch
 from torch import nn
 
 from common import parts
 from common.fast import fast
+from common.frozen import frozen
 from common.heads import Head
 from common.nets import MLP, Linear, Style
 from common.schedule import schedule
@@ -135,19 +134,6 @@ class Behavior(nn.Module):
         low, high = dist.entropy_range(self.actor.actions)
         mean = entropy.detach().mean()
         return {"actor": loss}, {"train/entropy": mean, "train/randomness": (mean - low) / max(high - low, 1e-8)}
-
-
-@contextlib.contextmanager
-def frozen(module):
-    """Inside, graphs end before the parameters of a module: gradients pass through it without reaching them."""
-    params = [p for p in module.parameters() if p.requires_grad]
-    for p in params:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in params:
-            p.requires_grad_(True)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from common.fast import fast
 from common.nets import Style, check_choice, mlp_to
+from common.unroll import unroll
 
 
 class State(NamedTuple):
@@ -103,12 +104,8 @@ class RSSM(nn.Module):
     def observe(self, embed, prev_action, is_first, noise, state=None):
         """embed (B, T, E), prev_action (B, T, A), is_first (B, T), noise (T, B, ...) -> states, posterior (B, T, P)."""
         state = state or self.initial(len(embed), embed.device)
-        states, posts = [], []
-        for t in range(embed.shape[1]):
-            state, post = self.filter(state, prev_action[:, t], embed[:, t], is_first[:, t], noise[t])
-            states.append(state)
-            posts.append(post)
-        return stack(states), torch.stack(posts, 1)
+        *states, post = unroll(self, state, prev_action, embed, is_first, noise)
+        return State(*states), post
 
     def imagine(self, state: State, policy, noise):
         """Rolls the prior forward for len(noise) = H steps.

@@ -82,9 +82,9 @@ class UpConv(nn.ConvTranspose2d):
         self.register_buffer("taps", taps, persistent=False)
 
     def forward(self, x):
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        place = self.before, self.padding[0], self.crop
-        return Transposed.apply(x, self.weight.to(x.dtype), bias, self.taps, *place)
+        dtype, place = compute_dtype(x), (self.before, self.padding[0], self.crop)
+        bias = None if self.bias is None else self.bias.to(dtype)
+        return Transposed.apply(x.to(dtype), self.weight.to(dtype), bias, self.taps, *place)
 
 
 class Transposed(torch.autograd.Function):
@@ -114,4 +114,10 @@ class SeedConv(nn.ConvTranspose2d):
     def forward(self, x):
         kernel = self.weight.permute(2, 3, 1, 0).flatten(0, 2)
         y = F.linear(x.flatten(1), kernel).unflatten(-1, (*self.kernel_size, -1))
-        return (y if self.bias is None else y + self.bias).permute(0, 3, 1, 2)
+        return (y if self.bias is None else y + self.bias.to(y.dtype)).permute(0, 3, 1, 2)
+
+
+def compute_dtype(x):
+    """What matrix products with x are computed in."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
