@@ -118,6 +118,6 @@ class SeedConv(nn.ConvTranspose2d):
 
 
 def compute_dtype(x):
-    """What matrix products with x are computed in."""
+    """What matrix products with x are computed in; there is no autocast for shapes alone."""
     device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    return torch.get_autocast_dtype(device) if device != "meta" and torch.is_autocast_enabled(device) else x.dtype
