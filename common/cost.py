@@ -18,7 +18,6 @@ Not counted: elementwise intermediates, what falls out of the caches in between,
 """
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,28 +26,12 @@ from torch import Tensor, nn
 
 from common.agent import action_sizes
 from common.behavior import Behavior
-from common.nets import BlockLinear
-from common.rssm import State
+from common.layers import Layer, layers
+from common.rssm import RSSM, State
 from common.slow import NoSlow
-from common.upconv import UpConv, UpsampleConv
 from common.world_model import WorldModel
 
 FLOAT = 4  # bytes
-
-
-@dataclasses.dataclass(frozen=True)
-class Layer:
-    """One weight at one position.
-
-    flops: forward; grad: FLOPs of the gradient of its weights, and of its inputs; outputs, weights: elements; first:
-    whether it reads the input of its module.
-    """
-
-    flops: int
-    grad: int
-    outputs: int
-    weights: int
-    first: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +39,8 @@ class Pass:
     """One use of a module in an update, at `positions` (time steps and rows of the batch taken together).
 
     weights, inputs: whether gradients of its weights are computed, and of its inputs: "all", "inner" (not those of the
-    first layers) or "none". Without either it runs without autograd.
+    first layers) or "none". Without either it runs without autograd. begin: positions at which "all" is only "inner",
+    where a scan begins with a state that needs no gradient.
     """
 
     part: str
@@ -65,6 +49,7 @@ class Pass:
     positions: int
     weights: bool = False
     inputs: str = "none"
+    begin: int = 0
 
     @property
     def forward(self) -> int:
@@ -79,8 +64,9 @@ class Pass:
     @property
     def input_grads(self) -> int:
         """FLOPs of the gradients of inputs and activations."""
-        needed = {"all": self.layers, "inner": [layer for layer in self.layers if not layer.first], "none": []}
-        return self.positions * sum(layer.grad for layer in needed[self.inputs])
+        every, first = (sum(x.grad for x in self.layers if x.first or not only) for only in (False, True))
+        needed = {"all": self.positions * every - self.begin * first, "inner": self.positions * (every - first)}
+        return needed.get(self.inputs, 0)
 
     @property
     def autograd(self) -> bool:
@@ -154,38 +140,45 @@ def model_passes(world: WorldModel, obs_space, steps: int) -> Iterable[Pass]:
     rssm, route = world.rssm, lambda head: "all" if world.grads[head] else "inner"
     obs = {key: torch.zeros(1, *box.shape) for key, box in obs_space.items()}
     state = State(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
-    made = lambda name, layers, inputs: Pass("world model", name, layers, steps, True, inputs)
-    yield made("encoder", traced(world.encoder, obs), "inner")
-    yield made("observe", [*static(rssm.cell), *static(rssm.post)], "all")
-    yield made("prior", static(rssm.priors), "all")
-    yield made("decoder", traced(world.decoder, state), route("rec"))
-    yield made("reward", traced(world.reward, state.feat), route("reward"))
+    both = torch.zeros(1, rssm.deter + world.encoder.size, requires_grad=True)
+    step = [*layers(rssm.cell, *state, torch.zeros(1, rssm.action)), *layers(rssm.post, both)]
+    made = lambda name, found, inputs, weights=True: Pass("world model", name, found, steps, weights, inputs)
+    yield made("encoder", layers(world.encoder, obs), "inner")
+    yield made("observe", step, "all", weights=False)
+    yield made("observe at once", step, "inner")
+    yield made("prior", prior(rssm), "all")
+    yield made("decoder", layers(world.decoder, state), route("rec"))
+    yield made("reward", layers(world.reward, state.feat), route("reward"))
     yield made("continue", head(world.con, state.feat), route("con"))
 
 
 def behavior_passes(world: WorldModel, behavior: Behavior, batch: int, length: int) -> Iterable[Pass]:
     """Passes of imagination, actor and critic from a batch of `batch` sequences of `length`."""
     rssm, through = world.rssm, behavior.grad.through_model
-    feat = torch.zeros(1, rssm.feat_size)
-    actor, critic = traced(behavior.actor, feat), traced(behavior.critic, feat)
+    state = State(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
+    actor, critic = layers(behavior.actor, state.feat), layers(behavior.critic, state.feat)
     horizon, starts = behavior.imagination["horizon"], behavior.starts(torch.zeros(batch, length)).numel()
-    rolled, seen = starts * horizon, starts * (horizon + 1)
-    flow = "all" if through else "none"
+    rolled, seen, flow = starts * horizon, starts * (horizon + 1), "all" if through else "none"
+    step = [*layers(rssm.cell, *state, torch.zeros(1, rssm.action, requires_grad=True)), *prior(rssm)]
     yield Pass("imagination", "policy", actor, rolled, through, "inner" if through else "none")
-    yield Pass("imagination", "dynamics", [*static(rssm.cell), *static(rssm.priors)], rolled, False, flow)
-    judged = lambda name, layers, inputs=flow: Pass("actor-critic", name, layers, seen, False, inputs)
-    yield judged("rewards", traced(world.reward, feat))
-    yield judged("continues", head(world.con, feat), flow if differentiable(world.con, feat) else "none")
+    yield Pass("imagination", "dynamics", step, rolled, False, flow, starts)
+    judged = lambda name, found, inputs=flow: Pass("actor-critic", name, found, seen, False, inputs)
+    yield judged("rewards", layers(world.reward, state.feat))
+    yield judged("continues", head(world.con, state.feat), flow if differentiable(world.con, state.feat) else "none")
     yield judged("values", critic)
-    acted, valued = trained_states(behavior)
-    trains = actor_trains(behavior)
-    made = lambda name, layers, positions, *grads: Pass("actor-critic", name, layers, positions, *grads)
-    yield made("actor", actor, starts * acted, trains, "inner" if trains else "none")
-    yield made("critic", critic, starts * valued, True, "inner")
-    replayed = batch * (length - 1) if behavior.replay_value.scales else 0
+    yield from learning_passes(behavior, actor, critic, starts, batch * (length - 1))
+
+
+def learning_passes(behavior: Behavior, actor: list, critic: list, starts: int, replayed: int) -> Iterable[Pass]:
+    """Passes that train actor and critic: on imagined sequences from `starts`, and perhaps on `replayed` steps."""
+    made = lambda name, found, positions, *grads: Pass("actor-critic", name, found, positions, *grads)
+    acted, valued = (starts * states for states in trained_states(behavior))
+    trains, replayed = actor_trains(behavior), replayed if behavior.replay_value.scales else 0
+    yield made("actor", actor, acted, trains, "inner" if trains else "none")
+    yield made("critic", critic, valued, True, "inner")
     yield made("replay value", critic, replayed, True, "all" if behavior.replay_value.through_model else "inner")
     regular = type(behavior.slow).regularize is not NoSlow.regularize
-    yield made("slow critic", critic, (starts * valued + replayed) * regular)
+    yield made("slow critic", critic, (valued + replayed) * regular)
 
 
 def trained_states(behavior: Behavior) -> tuple[int, int]:
@@ -211,40 +204,10 @@ def differentiable(con: Any, feat: Tensor) -> bool:
 def head(con: nn.Module, feat: Tensor) -> list[Layer]:
     """Layers of the continue head, none where continuation is a constant."""
     net = getattr(con, "net", None)
-    return traced(net, feat) if isinstance(net, nn.Module) else []
+    return layers(net, feat) if isinstance(net, nn.Module) else []
 
 
-def static(module: nn.Module) -> list[Layer]:
-    """Layers of a module from its weights alone, each applied once: products with (out, inp) or (blocks, inp, out)."""
-    weights = [(type(m), p.shape) for m in module.modules() for p in m.parameters(recurse=False) if p.ndim > 1]
-    outputs = lambda kind, shape: shape[0] * shape[2] if kind is BlockLinear else shape[0]
-    return [Layer(2 * math.prod(s), 2 * math.prod(s), outputs(kind, s), math.prod(s)) for kind, s in weights]
-
-
-def traced(module: nn.Module, *inputs) -> list[Layer]:
-    """Layers of a module applied to inputs (1, ...) without gradients: how often each weight is used shows there."""
-    layers, handles = [], []
-
-    def seen(layer, args, out):
-        flops, grad = (2 * n for n in products(layer, args[0], out))
-        layers.append(Layer(flops, grad, out.numel(), layer.weight.numel(), not args[0].requires_grad))
-
-    for part in module.modules():
-        if isinstance(part, nn.Linear | BlockLinear | nn.Conv2d | nn.ConvTranspose2d):
-            handles.append(part.register_forward_hook(seen))
-    with torch.enable_grad():
-        module(*inputs)
-    for handle in handles:
-        handle.remove()
-    return layers
-
-
-def products(layer: Any, x: Tensor, out: Tensor) -> tuple[int, int]:
-    """Multiply-adds of a layer from x (1, ...) to out (1, ...): forward, and of the gradient of its weight or input."""
-    weights, side = layer.weight.numel(), lambda y: math.prod(y.shape[2:])
-    plain = weights * side(x if isinstance(layer, nn.ConvTranspose2d) else out)
-    if type(layer) not in (UpsampleConv, UpConv):
-        return plain, plain
-    area = layer.taps.shape[1] ** 2 / math.prod(layer.kernel_size)  # taps of each of four phases on the small image
-    phases = round(4 * weights * area * math.prod((n + 1) // 2 for n in out.shape[2:]))
-    return phases, phases if type(layer) is UpsampleConv else plain
+def prior(rssm: RSSM) -> list[Layer]:
+    """Layers of the prior, of all members of an ensemble. What they read needs a gradient, wherever they are used."""
+    deter = torch.zeros(1, rssm.deter, requires_grad=True)
+    return [layer for member in rssm.priors for layer in layers(member, deter)]
