@@ -15,6 +15,7 @@ import torch
 
 from common import cost, machine, rng
 from common.errors import UserError
+from common.fast import make_compiler
 from common.files import write_text
 from common.run import measure
 from common.run.banner import updates_per_step
@@ -72,7 +73,15 @@ def pieces(config: dict, factory: Factory) -> Iterator[tuple]:
         torch.set_num_threads(threads.threads)
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, Path(folder))
-        yield envs, agent, replay, factory.schedule(config), threads
+        schedule = factory.schedule(config)
+        agent.compiler = make_compiler(config["run"]["compile"], agent.device, budget(config, envs.repeat, schedule))
+        yield envs, agent, replay, schedule, threads
+
+
+def budget(config: dict, repeat: int, schedule: Any) -> float:
+    """Updates that a training run of these steps would make."""
+    rate = updates_per_step(schedule, repeat=repeat, batch=config["batch_size"] * config["batch_length"])
+    return rate * config["steps"] / repeat
 
 
 def result(config: dict, made: tuple, profile: Path | None) -> dict:
@@ -93,7 +102,7 @@ def result(config: dict, made: tuple, profile: Path | None) -> dict:
     acts = {str(n): latency(measure.acting(agent, envs.obs_space, n)) for n in BATCHES}
     memory = machine.peak_memory(device)
     return {
-        **about(config, envs, device, dtype, threads),
+        **about(config, envs, agent, dtype, threads),
         "parameters": agent.parameter_table(),
         "cost": {"flops": counted.flops, "bytes": counted.bytes, "passes": list(map(row, counted.passes))},
         "updates": timed | {"replayed_per_second": timed["per_second"] * size[0] * size[1]},
@@ -166,7 +175,7 @@ def possible(counted: cost.Cost, rate: float, dtype: torch.dtype, device: torch.
     }
 
 
-def about(config: dict, envs: Any, device: torch.device, dtype: torch.dtype, threads: Choice) -> dict:
+def about(config: dict, envs: Any, agent: Any, dtype: torch.dtype, threads: Choice) -> dict:
     """What was measured, where."""
     spaces = {key: [str(box.dtype), list(box.shape)] for key, box in envs.obs_space.items()}
     return {
@@ -178,10 +187,11 @@ def about(config: dict, envs: Any, device: torch.device, dtype: torch.dtype, thr
         "batch": [config["batch_size"], config["batch_length"]],
         "horizon": config["imagination"]["horizon"],
         "precision": str(dtype).removeprefix("torch."),
-        "device": str(device),
+        "compiled": agent.compiler is not None,
+        "device": str(agent.device),
         "threads": threads.threads,
         "threads_chosen": threads.why,
-        "where": machine.describe(device),
+        "where": machine.describe(agent.device),
     }
 
 

@@ -18,7 +18,8 @@ def head(found: dict) -> str:
         ("agent", f"{found['algo']}, task {found['task']}, {found['environments']} environment(s)"),
         ("spaces", f"{observed} -> {found['actions']}"),
         ("batch", f"{batch} x {length} replayed steps, horizon {found['horizon']}"),
-        ("machine", f"{found['where']}, {found['precision']} on {found['device']}"),
+        ("machine", f"{found['where']}, {found['precision']} on {found['device']}, "
+                    f"{'compiled' if found['compiled'] else 'not compiled'}"),
         ("threads", found["threads_chosen"] or "as set, or all there are"),
     ])  # fmt: skip
 
