@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -42,6 +43,7 @@ class Compiler:
                     "Use --compile off, or --compile auto to compile what can be."
                 ) from error
             self.failed[function.__qualname__] = reason
+            warnings.warn(f"{function.__qualname__} runs uncompiled: {reason}", RuntimeWarning, stacklevel=3)
             return function(*args)
 
 

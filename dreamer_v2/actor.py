@@ -105,7 +105,8 @@ class Reinforce:
 class Mixed:
     """`mix` parts of the gradient through the model, the rest REINFORCE (official `actor_grad: both`).
 
-    `mix` may be a schedule of agent steps; its present value comes with the call. The sampled action keeps its gradient in the log-probability, as officially.
+    `mix` may be a schedule of agent steps; its present value comes with the call. The sampled action keeps its gradient
+    in the log-probability, as officially.
     """
 
     through_model, stop_action = True, False

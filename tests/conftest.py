@@ -1,4 +1,7 @@
-"""One thread for torch, float32 where the precision is left open: tests run side by side on different machines. Option --golden: golden numbers for test_parity."""
+"""One thread for torch, and float32 where the precision is left open: tests run side by side on different machines.
+
+Option --golden: golden numbers for test_parity.
+"""
 
 import pathlib
 

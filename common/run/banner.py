@@ -18,7 +18,8 @@ def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, t
     rows = {
         "algorithm": f"{config['algo']}, seed {config['seed']}",
         "task": f"{config['task']}, {envs.num} environment(s)",
-        "device": f"{agent.device}, {PRECISION.get(getattr(agent, 'half', None), run['precision'])}, {threads}",
+        "device": f"{agent.device}, {PRECISION.get(getattr(agent, 'half', None), run['precision'])}, "
+        f"{'compiled' if getattr(agent, 'compiler', None) else 'eager'}, {threads}",
         "observations": ", ".join(f"{key} {box.dtype} {box.shape}" for key, box in envs.obs_space.items()),
         "actions": str(envs.act_space),
         "parameters": _parameters(agent.parameter_table()),

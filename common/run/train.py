@@ -1,6 +1,7 @@
 """`train`: trains an agent in a logdir; the same command again goes on where it stopped."""
 
 import contextlib
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ import torch
 from common import rng
 from common.checkpoint import Checkpoints
 from common.errors import UserError
+from common.fast import Compiler, make_compiler
 from common.logdir import adopt, claim, digest, resolve
 from common.logger import Logger, NonFinite
 from common.progress import Progress
-from common.run.banner import banner
+from common.run.banner import banner, updates_per_step
 from common.run.build import Factory, record_spec
 from common.run.loop import Loop
 from common.run.rollout import Evaluator
@@ -69,6 +71,7 @@ class Session:
         loop = self.loop
         loop.logger.check()
         own = {"frames": loop.frames, "digest": digest(self.config), "threads": torch.get_num_threads()}
+        own |= {"compiled": loop.agent.compiler is not None}
         state = {**loop.state(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
         self.info.update(loop.frames, loop.wall)
@@ -112,6 +115,7 @@ class Session:
             agent = factory.agent(envs.obs_space, envs.act_space, config)
             replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, self.logdir / "replay")
             schedule = factory.schedule(config)
+            agent.compiler = self._compiler(agent.device, schedule, envs.repeat, state)
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
             pieces = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
@@ -121,6 +125,15 @@ class Session:
             logger = self._logger(state)
             stack.callback(logger.close)
             yield {**pieces, "evaluator": evaluator, "logger": logger, "progress": progress}
+
+    def _compiler(self, device: Any, schedule: Any, repeat: int, state: dict | None) -> Compiler | None:
+        """What compiles the update. A run that goes on keeps to what it did, whatever its new length."""
+        config = self.config
+        batch = config["batch_size"] * config["batch_length"]
+        updates = updates_per_step(schedule, repeat=repeat, batch=batch) * config["steps"] / repeat
+        if state and "compiled" in state:
+            updates = math.inf if state["compiled"] else 0
+        return make_compiler(config["run"]["compile"], torch.device(device), updates)
 
     def _logger(self, state: dict | None) -> Logger:
         names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}

@@ -31,7 +31,7 @@ def config(logdir, **changes):
         "replay": {"capacity": 1000, "max_gib": 0.0, "disk": False, "context": 1, "force_first": False},
         "run": {
             "envs": 2, "parallel": "none", "eval_envs": 2, "eval_every": 60, "eval_episodes": 3, "log_every": 20,
-            "save_every": 50, "video_every": 80, "device": "cpu", "precision": "float32", "threads": 1,
+            "save_every": 50, "video_every": 80, "device": "cpu", "precision": "fp32", "compile": "off", "threads": 1,
             "prefill": 24, "pretrain": 3,
         },
         "sampler": {"use": "Windows", "online": True},

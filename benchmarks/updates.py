@@ -1,0 +1,105 @@
+"""Times training updates of this project and of peers in turns, and writes one table and one JSON file.
+
+    python benchmarks/updates.py --rows P V1 --out figures.json \
+        --peer r2dreamer=CHECKOUT,PYTHON --peer adityabingi=CHECKOUT,PYTHON
+
+A peer is named with the folder of its source and the Python that has what it needs; without `--peer` only this
+project's agents are timed. Every contestant runs in its own process, one after the other, on an otherwise idle machine.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+CONTESTANT = Path(__file__).with_name("contestant.py")
+
+#: Row -> workload, our agent, peers that do the same work.
+ROWS = {
+    "P": ("P", "v3", ("r2dreamer", "dreamerv3_jax")),
+    "R": ("R", "v3", ("r2dreamer", "dreamerv3_jax")),
+    "Q": ("Q", "v3", ("r2dreamer", "dreamerv3_jax")),
+    "P-2023": ("P", "v3-2023", ("dreamerv3_torch",)),
+    "R-2023": ("R", "v3-2023", ("dreamerv3_torch", "world_model_assemble")),
+    "V1": ("V1", "v1", ("adityabingi", "sheeprl")),
+    "V2": ("V2", "v2", ("sheeprl",)),
+    "V2A": ("V2A", "v2", ("esteveste", "sheeprl")),
+}
+OURS = (("bf16", "auto"), ("fp32", "auto"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=CHECKOUT,PYTHON")
+    parser.add_argument("--updates", type=int, default=10)
+    parser.add_argument("--patience", type=float, default=30.0)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", default="updates.json")
+    options = parser.parse_args()
+    peers = dict(peer.split("=", 1) for peer in options.peer)
+    figures = [figure for row in options.rows for figure in measure(row, peers, options)]
+    about = {"cpu": processor(), "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d")}
+    Path(options.out).write_text(json.dumps({"machine": about, "figures": figures}, indent=1))
+    print(f"\n{about['cpu']}, {options.threads} threads, {about['date']}\n\n{table(figures)}")
+
+
+def measure(row, peers, options):
+    """All contestants of a row -> their figures."""
+    workload, algo, names = ROWS[row]
+    for precision, compile_ in OURS:
+        yield run(row, [sys.executable], "ours", workload, algo, options, precision, compile_)
+    for name in names:
+        if name in peers:
+            checkout, python = peers[name].split(",")
+            yield run(row, [python], name, workload, algo, options, "fp32", "off", checkout)
+
+
+def run(row, python, who, workload, algo, options, precision, compile_, checkout=""):
+    """One contestant in a process of its own -> what it printed, with the row's name."""
+    words = {"who": who, "workload": workload, "algo": algo, "precision": precision, "compile": compile_}
+    words |= {name: getattr(options, name) for name in ("threads", "updates", "patience", "device")}
+    words |= {"checkout": checkout} if checkout else {}
+    command = [*python, str(CONTESTANT), *(f"--{name}={value}" for name, value in words.items())]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CONTESTANT.parents[1], check=False)
+    if done.returncode:
+        print(f"{row} {who} failed: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        return {"row": row, **words, "checkout": "", "failed": True}
+    figure = {"row": row, **json.loads(done.stdout), "checkout": ""}
+    print(f"{row} {who} {precision}: {statistics.median(figure['seconds']):.3f} s", file=sys.stderr, flush=True)
+    return figure
+
+
+def table(figures):
+    """Figures -> a Markdown table: median seconds of an update, and how often ours is the faster."""
+    lines = ["| row | contestant | precision | s / update | ours bf16 is faster | ours fp32 |", "|---" * 6 + "|"]
+    ours = {}
+    for figure in figures:
+        if figure.get("failed"):
+            continue
+        seconds, key = statistics.median(figure["seconds"]), (figure["row"], figure["precision"])
+        if figure["who"] == "ours":
+            ours[key] = seconds
+        ratio = lambda precision: f"{seconds / ours[figure['row'], precision]:.2f}x" if figure["who"] != "ours" else ""  # noqa: B023
+        lines.append(
+            f"| {figure['row']} | {figure['who']} ({figure['algo']}) | {figure['precision']} | {seconds:.3f} "
+            f"| {ratio('bf16')} | {ratio('fp32')} |"
+        )
+    return "\n".join(lines)
+
+
+def processor():
+    """Name of the processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The fast paths against the plain ones: compiled against eager, pieces against the whole, small images against large.
+
+Tolerances: float32 paths differ by rounding (1e-4 of the largest gradient of a parameter group), bfloat16 by its eight
+bits (gradients of a group within 30 degrees of the float32 ones: a sampled class that flips changes what follows).
+"""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import dreamer
+from common import encoder, fast
+from common.errors import UserError
+from common.frozen import frozen
+from common.upconv import SeedConv, UpConv, UpsampleConv
+from tests.fakes import random_batch
+from tests.test_matrix import build
+
+needs_cxx = pytest.mark.skipif(not fast.has_cxx(), reason="needs a C++ compiler")
+
+
+def agent_of(algo, image=True, **flags):
+    flags = {"run.precision": "fp32", "optim.warmup": 0} | flags
+    torch.manual_seed(0)
+    agent = build(dreamer.load(algo, ["debug"], flags), image=image)
+    with torch.no_grad():  # outputs that start at zero would hide wrong gradients
+        for p in agent.parameters():
+            p.add_(0.02 * torch.randn_like(p))
+    return agent
+
+
+def learned(agent):
+    """Gradients by group and metrics of one update from fixed data and noise."""
+    torch.manual_seed(1)
+    grads = {}
+    agent.optim.clip = lambda groups, values: grads.update(values) or {}
+    agent.optim.advance = lambda name, values: None
+    metrics, _ = agent.update(random_batch(agent))
+    return {name: torch.cat([g.flatten() for g in values]) for name, values in grads.items()}, metrics
+
+
+def close(found, expected, tolerance=1e-4):
+    for name, grad in expected.items():
+        assert (found[name] - grad).abs().max() <= tolerance * grad.abs().max(), name
+
+
+@needs_cxx
+def test_compiled_updates_equal_eager_ones():
+    short = {"imagination.horizon": 2}  # a short horizon compiles sooner
+    grads, metrics = learned(agent_of("v3", image=False, **short))
+    agent = agent_of("v3", image=False, **short)
+    agent.compiler = fast.make_compiler("on", agent.device, math.inf)
+    fast_grads, fast_metrics = learned(agent)
+    assert (
+        len(agent.compiler.compiled) == 6
+    )  # filter, judge, advance, policy, evaluate, learn; without images no look, redraw
+    close(fast_grads, grads)
+    for key, value in metrics.items():
+        assert fast_metrics[key].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-5), key
+
+
+@pytest.mark.parametrize("algo", dreamer.ALGOS)
+def test_bfloat16_gradients_point_the_same_way(algo):
+    grads, _ = learned(agent_of(algo))
+    half, _ = learned(agent_of(algo, **{"run.precision": "bf16"}))
+    for name, grad in grads.items():
+        assert F.cosine_similarity(half[name], grad, 0) > math.cos(math.radians(30)), name
+
+
+def test_pieces_of_images_give_the_gradients_of_the_whole(monkeypatch):
+    grads, metrics = learned(agent_of("v3"))
+    monkeypatch.setattr(encoder, "PIECE", 7)
+    pieces, again = learned(agent_of("v3"))
+    close(pieces, grads)
+    assert again["loss/image"].item() == pytest.approx(metrics["loss/image"].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(40, [20, 20]), (2500, [250] * 10), (257, [256, 1]), (16, [16])])
+def test_pieces_are_equal_where_a_divisor_allows(rows, sizes, monkeypatch):
+    monkeypatch.setattr(encoder, "PIECE", 256 if rows > 40 else 20)
+    seen = []
+    encoder.in_pieces(lambda x: seen.append(len(x)) or x, torch.zeros(rows, 1))
+    assert seen == sizes
+
+
+UPWARD = [
+    (UpsampleConv(3, 2, 5, 1, 2), lambda m, x: F.conv2d(F.interpolate(x, scale_factor=2), m.weight, m.bias, padding=2)),
+    (UpConv(3, 2, 6, 2), lambda m, x: F.conv_transpose2d(x, m.weight, m.bias, 2)),
+    (UpConv(3, 2, 5, 2), lambda m, x: F.conv_transpose2d(x, m.weight, m.bias, 2)),
+    (UpConv(3, 2, 4, 2, 1), lambda m, x: F.conv_transpose2d(x, m.weight, m.bias, 2, 1)),
+    (UpConv(3, 2, 5, 2, 1, crop=1), lambda m, x: F.conv_transpose2d(x, m.weight, m.bias, 2, 1)[..., :-1, :-1]),
+    (SeedConv(3, 2, 5, 2), lambda m, x: F.conv_transpose2d(x, m.weight, m.bias, 2)),
+]
+
+
+@pytest.mark.parametrize(("module", "plain"), UPWARD)
+def test_doubling_on_the_small_image_is_the_plain_convolution(module, plain):
+    side = 1 if isinstance(module, SeedConv) else 5
+    x = torch.randn(2, 3, side, side, requires_grad=True)
+    out, expected = module(x), plain(module, x)
+    weights = torch.randn_like(expected)
+    torch.testing.assert_close(out, expected)
+    leaves = [x, *module.parameters()]
+    grads = torch.autograd.grad((out * weights).sum(), leaves)
+    torch.testing.assert_close(grads, torch.autograd.grad((expected * weights).sum(), leaves), rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_pass_through_a_frozen_module_without_reaching_it():
+    layer, x = torch.nn.Linear(2, 2), torch.ones(1, 2, requires_grad=True)
+    with frozen(layer):
+        out = layer(x).sum()
+    assert all(p.requires_grad for p in layer.parameters())
+    grads = torch.autograd.grad(out, [x, *layer.parameters()], allow_unused=True)
+    assert grads[0].abs().sum() > 0
+    assert grads[1:] == (None, None)
+
+
+def broken(function, **options):
+    def call(*args):
+        raise torch._dynamo.exc.TorchDynamoException("no compiler here")
+
+    return call
+
+
+def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
+    grads, _ = learned(agent_of("v3"))
+    agent = agent_of("v3")
+    agent.compiler = fast.Compiler(fallback=True)
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.warns(RuntimeWarning, match="runs uncompiled: no compiler here"):
+        found, _ = learned(agent)
+    close(found, grads, 0)
+    assert "RSSM.filter" in agent.compiler.failed
+
+
+def test_compile_on_refuses_what_cannot_be_compiled(monkeypatch):
+    agent = agent_of("v3")
+    agent.compiler = fast.Compiler(fallback=False)
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(UserError, match="cannot be compiled: no compiler here\nUse --compile off"):
+        learned(agent)
+
+
+def test_auto_compiles_long_runs_only(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(fast, "has_cxx", lambda: True)
+    assert fast.make_compiler("auto", cpu, 100) is None
+    assert fast.make_compiler("auto", cpu, 1e5).fallback
+    assert not fast.make_compiler("on", cpu, 1).fallback
+    monkeypatch.setattr(fast, "has_cxx", lambda: False)
+    assert fast.make_compiler("auto", cpu, 1e5) is None
