@@ -57,7 +57,10 @@ def target(name: str, file: str) -> Path:
     path = Path(file).expanduser()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("a").close()
+        new = not path.exists()
+        path.open("a").close()  # now rather than after minutes of measuring
+        if new:
+            path.unlink()
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}. Choose another file with --{name}.") from error
     return path
