@@ -71,12 +71,12 @@ class Behavior(nn.Module):
 
     def imagine(self, world, start, noise):
         """Start states (N,) -> states (N, H+1), actions (N, H, A). The policy never sends gradients into its input."""
-        return world.rssm.imagine(start, lambda feat, t: self.policy(feat, noise["act"][t]), noise["img"])
+        return world.rssm.imagine(start, lambda state, t: self.policy(state, noise["act"][t]), noise["img"])
 
     @fast
-    def policy(self, feat, noise):
-        """(N, F), noise -> sampled actions (N, A)."""
-        return self.actor.dist.sample(self.actor(feat.detach()), noise)
+    def policy(self, state, noise):
+        """State (N,), noise -> sampled actions (N, A)."""
+        return self.actor.dist.sample(self.actor(state.feat.detach()), noise)
 
     def losses(self, world, states, batch, step, noise=None):
         """Replayed states (B, T) -> losses by name, statistics. Actor and critic losses are (N, L)."""

@@ -110,11 +110,11 @@ class RSSM(nn.Module):
     def imagine(self, state: State, policy, noise):
         """Rolls the prior forward for len(noise) = H steps.
 
-        policy(feat (N, F), t) -> (N, A). Returns states (N, H+1, ...) that begin with the start, and actions (N, H, A).
+        policy(state (N,), t) -> (N, A). Returns states (N, H+1, ...) that begin with the start, and actions (N, H, A).
         """
         states, actions = [state], []
         for t in range(len(noise)):
-            action = policy(state.feat, t)
+            action = policy(state, t)
             state = self.advance(state, action, noise[t])
             states.append(state)
             actions.append(action)

@@ -73,6 +73,6 @@ class WorldModel(nn.Module):
         states, _ = self.rssm.observe(embed, head(batch["prev_action"]), head(batch["is_first"]), noise)
         last = states.apply(lambda x: x[:, -1])
         actions = batch["prev_action"][:, context:]
-        ahead, _ = self.rssm.imagine(last, lambda feat, t: actions[:, t], img_noise)
+        ahead, _ = self.rssm.imagine(last, lambda state, t: actions[:, t], img_noise)
         join = lambda past, future: torch.cat([past, future[:, 1:]], 1)
         return self.decoder.predict(type(states)(*(join(*pair) for pair in zip(states, ahead, strict=True))))

@@ -86,7 +86,7 @@ class Bandit:
     def imagine(self, start, policy, noise):
         states, actions = [start], []
         for t in range(len(noise)):
-            actions.append(policy(states[-1].feat, t))
+            actions.append(policy(states[-1], t))
             states.append(type(start)(start.deter, actions[-1]))
         stack = lambda xs: torch.stack(xs, 1)
         return type(start)(*(stack(x) for x in zip(*states, strict=True))), stack(actions)
