@@ -1,0 +1,48 @@
+"""The benchmark scripts around the update: they run, and add up what they read."""
+
+import json
+
+import pytest
+
+from benchmarks import loop, memory, replay
+
+
+def test_replay_script_draws_from_replays_of_all_samplers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(replay, "copy_rate", lambda: 1e10)
+    monkeypatch.setattr(replay, "EPISODE", 70)
+    path = tmp_path / "x.json"
+    replay.main(["--sizes", "1600", "3200", "--draws", "3", "--disk", str(tmp_path), "--json", str(path)])
+    rows = json.loads(path.read_text())["results"]
+    assert [(row["sampler"], row["records"]) for row in rows] == [(s, n) for s in replay.SAMPLERS for n in (1600, 3200)]
+    assert all(row["fraction"] == pytest.approx(row["sample_rate"] / 1e10) for row in rows)
+    assert [row["write_back_ms"] > 0 for row in rows] == [False, False, True, True]
+    assert len(capsys.readouterr().out.splitlines()) == 4 + len(rows)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_shares_of_time_are_weighted_by_how_long_a_line_took():
+    line = lambda wall, updates, train, env: {
+        "wall": wall, "updates": updates, "frames": 10 * updates, "time/train": train, "time/env": env,
+    }  # fmt: skip
+    found = loop.summary([line(5.0, 1, 0.1, 0.9), line(6.0, 2, 0.8, 0.1), line(9.0, 5, 0.4, 0.5)])
+    assert found["seconds"] == 4
+    assert (found["updates"], found["updates_per_second"], found["frames"]) == (4, 1, 40)
+    assert found["shares"]["train"] == pytest.approx(0.5)
+    assert found["outside"] == pytest.approx(0.5)
+    assert found["shares"]["env"] == pytest.approx(0.4)
+    assert found["other"] == pytest.approx(0.1)
+    assert "| 50.0% |" in loop.table({"preset": found})
+
+
+def test_loop_script_trains_and_stops(monkeypatch, capsys):
+    flags = "--run.threads 1 --run.device cpu --run.precision fp32 --run.prefill 20 --run.log_every 20 --envs 1"
+    monkeypatch.setattr(loop, "PRESETS", {"tiny": ["--algo", "v3", "--configs", "debug"]})
+    loop.main(["--only", "tiny", "--task", "dummy_point_10", "--seconds", "0.1", "--flags", flags])
+    assert "| tiny |" in capsys.readouterr().out
+
+
+def test_growth_is_that_after_the_first_fifth():
+    points = [(frames, 100 + (frames > 400) * 6) for frames in range(0, 1000, 50)]
+    found = memory.growth(points, 1000)
+    assert found["mib"] == [100, 100, 106, 106, 106]
+    assert found["growth_per_1000"] == pytest.approx(10)
