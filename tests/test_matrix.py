@@ -132,6 +132,7 @@ def test_bfloat16_losses_stay_near_float32(algo, kind):
     losses = []
     for precision in ("fp32", "bf16"):
         agent = build(dreamer.load(algo, ["debug"], {"run.precision": precision}), kind)
+        torch.manual_seed(1)  # the same samples for both
         metrics, _ = agent.update(random_batch(agent))
         losses.append({key: value.item() for key, value in metrics.items() if key.startswith("loss/")})
         assert all(p.dtype == torch.float32 for p in agent.parameters())

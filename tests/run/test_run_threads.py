@@ -94,9 +94,8 @@ def test_the_choice_leaves_no_trace(tmp_path, monkeypatch):
 def test_the_choice_is_shown_kept_and_used_again(tmp_path, two_cores, monkeypatch, capsys):
     logdir = tmp_path / "run"
     train(config(logdir, run__threads=0, steps=100), FakeFactory())
-    assert (
-        "cpu, float32, 2 CPU thread(s) (1: 200 ms, 2: 100 ms for an update on 2 x 4 steps)" in capsys.readouterr().out
-    )
+    figures = "2 CPU thread(s) (1: 200 ms, 2: 100 ms for an update on 2 x 4 steps)"
+    assert f"cpu, fp32, eager, {figures}" in capsys.readouterr().out
     assert newest(logdir)["threads"] == torch.get_num_threads() == 2
     monkeypatch.setattr(threads, "fastest", None)  # not asked again
     for use in (lambda: train(config(logdir, run__threads=0), FakeFactory()), lambda: evaluate_run(logdir)):
