@@ -12,6 +12,7 @@ from common import config as configs
 from common import features
 from common.errors import UserError
 from common.logdir import CONFIG, stored_config
+from common.request import Request
 
 FOLDER = pathlib.Path(__file__).parent / "configs"
 
@@ -35,8 +36,11 @@ COMMANDS = {
     "speed": "common.run.speed:speed",
 }
 
-#: Command -> flags that only it takes, with their defaults.
-OPTIONS = {"speed": {"updates": 10, "json": "", "profile": ""}}
+#: Command -> function that takes the `Request`: it is about several runs, or about none.
+TOOLS: dict[str, str] = {}
+
+#: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
+OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}}
 
 #: Short flag -> config key.
 ALIASES = {
@@ -93,25 +97,27 @@ def environment(task, blocks, shared):
 
 
 def parse(argv):
-    """Arguments -> command, version or None, blocks, borrowed features, flags."""
+    """Arguments -> command, words after it (tools only), version or None, blocks, borrowed features, flags."""
     command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
-    if command not in COMMANDS:
-        raise UserError(configs.unknown("command", command, COMMANDS))
-    groups = {}
+    if command not in COMMANDS | TOOLS:
+        raise UserError(configs.unknown("command", command, COMMANDS | TOOLS))
+    words, groups, several = [], {}, {*SEVERAL, *lists(command)}
+    while command in TOOLS and argv and not argv[0].startswith("--"):
+        words.append(argv.pop(0))
     for word in argv:
         if word.startswith("--") and len(word) > 2:
             name, _, value = word[2:].partition("=")
             key = ALIASES.get(name, name)
             before = groups.pop(key, [])
-            kept = before if key in SEVERAL else []  # of other flags the last one counts
+            kept = before if key in several else []  # of other flags the last one counts
             groups[key] = [*kept, value] if value else kept
         elif groups:
             groups[list(groups)[-1]].append(word)
         else:
             raise UserError(f"Expected --key VALUE after the command, got {word!r}.")
     blocks, borrowed = some(groups, "configs"), dict(map(pair, some(groups, "features")))
-    flags = {key: one(key, values) for key, values in groups.items()}
-    return command, flags.pop("algo", None), blocks, borrowed, flags
+    flags = {key: values if key in several else one(key, values) for key, values in groups.items()}
+    return command, words, flags.pop("algo", None), blocks, borrowed, flags
 
 
 def one(key, values):
@@ -135,8 +141,12 @@ def pair(text):
     return feature, algo
 
 
-def configure(command, algo, blocks, borrowed, flags) -> dict:
-    """The config a command runs with: from the logdir for `eval`, several for `table` and `demo`, else one."""
+def configure(command, words, algo, blocks, borrowed, flags):
+    """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, several for `table`
+    and `demo`, else one."""
+    if command in TOOLS:
+        own, flags = take_own(command, flags)
+        return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS))
     if command == "eval":
         return from_logdir(algo, blocks, borrowed, flags)
     if command == "demo":
@@ -146,9 +156,32 @@ def configure(command, algo, blocks, borrowed, flags) -> dict:
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
-    flags = dict(flags)
-    own = {key: configs.cast(f"--{key}", old, flags.pop(key, old)) for key, old in OPTIONS.get(command, {}).items()}
+    own, flags = take_own(command, flags)
     return load(algo or DEFAULT_ALGO, blocks, flags, borrowed) | ({command: own} if own else {})
+
+
+def options(command) -> dict:
+    """Flags that only this command takes, with their defaults."""
+    return function(command).__globals__["OPTIONS"] if command in TOOLS else OPTIONS.get(command, {})
+
+
+def lists(command) -> dict:
+    """Flags of a command that take several values, apart or with commas between them: those with a list as default."""
+    return {key: old for key, old in options(command).items() if isinstance(old, list)}
+
+
+def take_own(command, flags):
+    """Flags -> the command's own ones, typed by their defaults, and the others."""
+    given = {key: [v for word in flags[key] for v in word.split(",") if v] for key in lists(command) if key in flags}
+    cast = lambda key, old: configs.cast(f"--{key}", old, given.get(key, flags.get(key, old)))
+    own = {key: cast(key, old) for key, old in options(command).items()}
+    return own, {key: value for key, value in flags.items() if key not in own}
+
+
+def function(command):
+    """What carries out a command."""
+    module, name = (COMMANDS | TOOLS)[command].split(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def demo_runs(algo, blocks, borrowed, flags):
@@ -175,14 +208,15 @@ def from_logdir(algo, blocks, borrowed, flags):
 
 
 def usage() -> str:
-    lines = [__doc__.strip(), "", f"Commands: {', '.join(COMMANDS)} (without one: train)", "Config blocks:"]
+    lines = [__doc__.strip(), "", f"Commands: {', '.join(COMMANDS | TOOLS)} (without one: train)", "Config blocks:"]
     shared = configs.read(FOLDER / "environments.yaml")
     lines.append(f"  environments: {', '.join(shared)}")
     for algo, (_, file) in ALGOS.items():
         lines.append(f"  {algo}: {', '.join(block for block in configs.read(FOLDER / file) if block not in shared)}")
     short = ", ".join(f"--{alias} (--{key})" for alias, key in ALIASES.items())
     lines += [f"Features: {', '.join(features.FEATURES)}", f"Short flags: {short}"]
-    lines += [f"Flags of {name}: {', '.join(f'--{key}' for key in keys)}" for name, keys in OPTIONS.items()]
+    own = {name: options(name) for name in COMMANDS | TOOLS}
+    lines += [f"Flags of {name}: {', '.join(f'--{key}' for key in keys)}" for name, keys in own.items() if keys]
     lines += ["Keys: `python dreamer.py config` prints every one with its value."]
     return "\n".join(lines)
 
@@ -194,10 +228,8 @@ def main(argv=None) -> int:
         print(usage())
         return 0
     try:
-        command, algo, blocks, borrowed, flags = parse([word for word in argv if word != "--debug"])
-        config = configure(command, algo, blocks, borrowed, flags)
-        module, function = COMMANDS[command].split(":")
-        getattr(importlib.import_module(module), function)(config)
+        command, *said = parse([word for word in argv if word != "--debug"])
+        function(command)(configure(command, *said))
     except UserError as error:
         if "--debug" in argv:
             raise

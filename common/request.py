@@ -1,0 +1,28 @@
+"""What a command line asks of a tool: a command about several runs, or about none."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Request(NamedTuple):
+    """A parsed command line.
+
+    words: what stands between the command and the first flag. algo: the version named by --algo, or None. blocks,
+    borrowed, flags: --configs, --features (feature -> version) and config keys (as typed) that hold for every run.
+    own: the tool's own flags, typed by their defaults. load(algo, blocks, flags, borrowed) makes a resolved config and
+    raises UserError for anything unknown; algos are the versions it knows.
+    """
+
+    words: list[str]
+    algo: str | None
+    blocks: list[str]
+    borrowed: dict[str, str]
+    flags: dict[str, Any]
+    own: dict[str, Any]
+    load: Callable[..., dict]
+    algos: tuple[str, ...]
+
+    def config(self, algo: str, **flags: Any) -> dict:
+        """Resolved config of a version as this request has it, with further flags (dots as `__`) on top."""
+        extra = {key.replace("__", "."): value for key, value in flags.items()}
+        return self.load(algo, self.blocks, self.flags | extra, self.borrowed)
