@@ -1,5 +1,5 @@
 # make install   environment in .venv with the exact tested versions (Python 3.11 or newer: make PYTHON=python3.12 install)
-# make test      installs, then runs the tests; one file: make test ARGS=tests/test_config.py
+# make test      installs, then runs the tests; one file: make test ARGS=tests/test_config.py; long ones: ARGS="-m long"
 # make lint      installs, then style and types
 # make demo      installs, then trains three versions side by side for a few minutes
 

@@ -1,7 +1,7 @@
 """Times one call of the policy at the sizes of the workloads, for 1 and 16 environments, and prints JSON.
 
     python benchmarks/acting.py --threads 2 > acting.json
-    python benchmarks/acting.py --algo v3 --batches 1 --precision bf16
+    python benchmarks/acting.py --algo v3 --batches 1
 
 Each row: version, workload whose sizes the agent has, what it observes, precision, environments, and the median and
 90th percentile of the milliseconds of `agent.act`, from the record to the actions for the environments.
@@ -62,7 +62,7 @@ def rows(options):
                 times = latency(measure.acting(agent, obs_space, n, options.seconds))
                 shown = {f"{key}_ms": 1e3 * value for key, value in times.items()}
                 what = {"observes": "image" if work["channels"] else "vector"}
-                what |= {"precision": "bf16" if agent.half else "fp32"}
+                what |= {"precision": "bf16" if agent.half and options.device != "cpu" else "fp32"}
                 yield {"algo": algo, "workload": name, **what, "environments": n, **shown}
 
 

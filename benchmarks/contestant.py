@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -50,6 +51,14 @@ def timed(update, updates, patience):
     return seconds
 
 
+def revision(folder):
+    """What git says of a checkout, else its file REVISION, else nothing."""
+    if not (folder / ".git").exists():
+        return (folder / "REVISION").read_text().strip() if (folder / "REVISION").exists() else ""
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def main(argv=None):
     options = arguments(argv)
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
@@ -63,6 +72,7 @@ def main(argv=None):
         seconds = timed(update, options.updates, options.patience)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     figures = {"seconds": seconds, "warmup_seconds": warmup, "peak_gib": peak, "python": platform.python_version()}
+    figures |= {"revision": revision(Path(options.checkout or Path(__file__).resolve().parents[1]))}
     print(json.dumps(vars(options) | figures | info))
 
 

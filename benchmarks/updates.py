@@ -10,12 +10,18 @@ project's agents are timed. Every contestant runs in its own process, one after 
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.fast import has_bfloat16
+from common.machine import describe
 
 CONTESTANT = Path(__file__).with_name("contestant.py")
 
@@ -30,7 +36,7 @@ ROWS = {
     "V2": ("V2", "v2", ("sheeprl",)),
     "V2A": ("V2A", "v2", ("esteveste", "sheeprl")),
 }
-OURS = (("bf16", "auto"), ("fp32", "auto"))
+PRECISIONS = ("bf16", "fp32")
 
 
 def main():
@@ -41,20 +47,22 @@ def main():
     parser.add_argument("--patience", type=float, default=30.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="ours; default: those the hardware has")
     parser.add_argument("--out", default="updates.json")
     options = parser.parse_args()
+    options.precisions = options.precisions or PRECISIONS[not has_bfloat16(torch.device(options.device)) :]
     peers = dict(peer.split("=", 1) for peer in options.peer)
     figures = [figure for row in options.rows for figure in measure(row, peers, options)]
-    about = {"cpu": processor(), "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d")}
-    Path(options.out).write_text(json.dumps({"machine": about, "figures": figures}, indent=1))
-    print(f"\n{about['cpu']}, {options.threads} threads, {about['date']}\n\n{table(figures)}")
+    about = {"where": describe(torch.device(options.device)), "date": time.strftime("%Y-%m-%d")}
+    Path(options.out).write_text(json.dumps({"machine": about, "figures": figures}, indent=1) + "\n")
+    print(f"\n{about['where']}, {about['date']}\n\n{table(figures)}")
 
 
 def measure(row, peers, options):
     """All contestants of a row -> their figures."""
     workload, algo, names = ROWS[row]
-    for precision, compile_ in OURS:
-        yield run(row, [sys.executable], "ours", workload, algo, options, precision, compile_)
+    for precision in options.precisions:
+        yield run(row, [sys.executable], "ours", workload, algo, options, precision, "auto")
     for name in names:
         if name in peers:
             checkout, python = peers[name].split(",")
@@ -77,28 +85,36 @@ def run(row, python, who, workload, algo, options, precision, compile_, checkout
 
 
 def table(figures):
-    """Figures -> a Markdown table: median seconds of an update, and how often ours is the faster."""
-    lines = ["| row | contestant | precision | s / update | ours bf16 is faster | ours fp32 |", "|---" * 6 + "|"]
-    ours = {}
+    """Figures -> a Markdown table: median seconds of an update, how many of ours fit in, and what bounds ours."""
+    heads = ["row", "contestant", "precision", "s / update", "ours bf16 is faster", "ours fp32", "of the matmul rate"]
+    lines = [heads, ["---"] * len(heads)]
+    ours = {(f["row"], f["precision"]): seconds(f) for f in figures if f["who"] == "ours" and "seconds" in f}
     for figure in figures:
         if figure.get("failed"):
             continue
-        seconds, key = statistics.median(figure["seconds"]), (figure["row"], figure["precision"])
-        if figure["who"] == "ours":
-            ours[key] = seconds
-        ratio = lambda precision: f"{seconds / ours[figure['row'], precision]:.2f}x" if figure["who"] != "ours" else ""  # noqa: B023
-        lines.append(
-            f"| {figure['row']} | {figure['who']} ({figure['algo']}) | {figure['precision']} | {seconds:.3f} "
-            f"| {ratio('bf16')} | {ratio('fp32')} |"
+        ratios = (
+            [""] * 2 if figure["who"] == "ours" else [ratio(figure, ours.get((figure["row"], p))) for p in PRECISIONS]
         )
-    return "\n".join(lines)
+        who = [figure["row"], f"{figure['who']} ({figure['algo']})", figure["precision"], f"{seconds(figure):.3f}"]
+        lines.append([*who, *ratios, reached(figure)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def processor():
-    """Name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+def seconds(figure):
+    """Median seconds of an update."""
+    return statistics.median(figure["seconds"])
+
+
+def ratio(figure, ours):
+    """How many of our updates fit into one of a peer's, as text."""
+    return f"{seconds(figure) / ours:.2f}x" if ours else ""
+
+
+def reached(figure):
+    """Counted FLOP/s of our update over the machine's own rate of matrix products, as text."""
+    if "flops" not in figure:
+        return ""
+    return f"{figure['flops'] / seconds(figure) / figure['matmul_flops_per_second']:.0%}"
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ class Agent(nn.Module):
         obs = self.tensors(record)
         noise = self.latent.noise(len(obs["is_first"]), device=self.device)
         before = State(state["deter"], state["stoch"])
-        with self.autocast():
+        with self.autocast(acting=True):
             embed = self.world.encoder(obs)
             latent, _ = self.world.rssm.filter(before, state["action"], embed, obs["is_first"], noise)
             action = self.policy(latent.feat, mode)
@@ -191,12 +191,14 @@ class Agent(nn.Module):
         post = self.latent.noise(length, batch, device=self.device)
         return {"post": post} | self.behavior.noise(self.latent, starts, self.device)
 
-    def autocast(self):
+    def autocast(self, acting=False):
         """bfloat16 in matrix products and convolutions; parameters, norms, distributions and losses stay float32.
 
         Weights are cast where they are used, so that their gradients add up in float32 over the steps of a sequence.
+        Acting on a CPU stays in float32: for a few environments casting the weights costs more than it saves.
         """
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half, cache_enabled=False)
+        half = self.half and not (acting and self.device.type == "cpu")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False)
 
     def model_losses(self, batch, noise):
         with section("world model"), self.autocast():

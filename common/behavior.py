@@ -53,6 +53,7 @@ class Behavior(nn.Module):
             build(seam) for seam in ("advantage", "reward_norm", "replay_value")
         )
         self.slow.setup(self.critic)
+        self.learns_from_actions = bool(self.entropy) or self.grad.reads_logp  # log-probability or entropy in the loss
 
     def starts(self, x):
         """(B, T, ...) -> (N, ...): the replayed steps from which imagination starts."""
@@ -124,7 +125,8 @@ class Behavior(nn.Module):
 
     def actor_loss(self, feat, action, value, targets, knobs, noise):
         dist, at = self.actor.dist, targets.actor
-        out, action = self.actor(feat[:, at]), action[:, at]
+        seen = at if self.learns_from_actions else slice(at.start, at.start + 1)  # one step, for the statistic alone
+        out, action = self.actor(feat[:, seen]), action[:, seen]
         logp = dist.log_prob(out, action.detach() if self.grad.stop_action else action)
         ret, baseline = targets.actor_ret, value[:, at]
         self.advantage.update(ret.detach(), (ret - baseline).detach())

@@ -174,6 +174,7 @@ def learning_passes(behavior: Behavior, actor: list, critic: list, starts: int, 
     made = lambda name, found, positions, *grads: Pass("actor-critic", name, found, positions, *grads)
     acted, valued = (starts * states for states in trained_states(behavior))
     trains, replayed = actor_trains(behavior), replayed if behavior.replay_value.scales else 0
+    acted = acted if behavior.learns_from_actions else starts
     yield made("actor", actor, acted, trains, "inner" if trains else "none")
     yield made("critic", critic, valued, True, "inner")
     yield made("replay value", critic, replayed, True, "all" if behavior.replay_value.through_model else "inner")

@@ -77,7 +77,7 @@ class Dynamics:
     `baseline` subtracts the value of the state first, gradient included (V3-2023).
     """
 
-    through_model, stop_action, mix = True, True, 1.0
+    through_model, stop_action, reads_logp, mix = True, True, False, 1.0
 
     def __init__(self, *, baseline: bool = False):
         self.baseline = baseline

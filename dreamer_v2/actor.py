@@ -95,7 +95,7 @@ class FreeNormal(NormalAction):
 class Reinforce:
     """Score-function gradient with the critic as baseline."""
 
-    through_model, stop_action, mix = False, True, 0.0
+    through_model, stop_action, reads_logp, mix = False, True, True, 0.0
 
     def __call__(self, norm, ret, value, logp, mix):
         """ret, value, logp (N, L) -> objective (N, L)."""
@@ -109,7 +109,7 @@ class Mixed:
     in the log-probability, as officially.
     """
 
-    through_model, stop_action = True, False
+    through_model, stop_action, reads_logp = True, False, True
 
     def __init__(self, *, mix: float = 0.1):
         self.mix = mix

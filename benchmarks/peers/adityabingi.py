@@ -12,7 +12,6 @@ and numpy.
 import argparse
 import importlib
 import statistics
-import subprocess
 import sys
 import time
 from itertools import chain
@@ -94,14 +93,6 @@ def policy_ms(agent, calls=50):
     return {"1": 1e3 * statistics.median(seconds)}
 
 
-def revision(folder):
-    """What git says of a checkout, or nothing."""
-    git = ["git", "-C", folder, "describe", "--always", "--dirty"]
-    if not (Path(folder) / ".git").exists():
-        return ""
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-
-
 def build(work, options):
     refuse(work, options)
     torch.set_num_threads(options.threads)
@@ -111,5 +102,5 @@ def build(work, options):
     agent = make_agent(importlib.import_module("dreamer"), work)
     parts = chain(agent.world_model_params, agent.actor.parameters(), agent.value_model.parameters())
     info = {"parameters": sum(value.numel() for value in parts)}
-    info |= {"torch": torch.__version__, "revision": revision(options.checkout)}
+    info |= {"torch": torch.__version__}
     return agent.train_one_batch, info | {"policy_ms": policy_ms(agent)}

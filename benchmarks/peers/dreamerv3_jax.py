@@ -12,7 +12,6 @@ checkout's requirements name, without the environments.
 
 import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -89,14 +88,6 @@ def policy_ms(agent, data, calls=50):
     return {"1": 1e3 * statistics.median(seconds[1:])}
 
 
-def revision(folder):
-    """What git says of a checkout, else its file REVISION, else nothing."""
-    git = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
-    if (folder / ".git").exists():
-        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return (folder / "REVISION").read_text().strip() if (folder / "REVISION").exists() else ""
-
-
 def accept_positions():
     """Let `jax.jit` take its options by position, as the JAX that the checkout was written for did."""
     import jax
@@ -137,5 +128,5 @@ def build(work, options):
         return metrics
 
     info = {"parameters": sum(value.size for key, value in agent.params.items() if key.startswith(TRAINED))}
-    info |= {"jax": jax.__version__, "revision": revision(folder)}
+    info |= {"jax": jax.__version__}
     return update, info | {"policy_ms": policy_ms(agent, data)}

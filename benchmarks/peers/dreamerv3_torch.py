@@ -13,7 +13,6 @@ methods run as they are all the same. Needs torch, tensorboard, gymnasium, and r
 
 import importlib
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -88,14 +87,6 @@ def policy_ms(agent, data, calls=50):
     return {"1": 1e3 * statistics.median(seconds)}
 
 
-def revision(folder):
-    """What git says of a checkout, else its file REVISION, else nothing."""
-    git = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
-    if (folder / ".git").exists():
-        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return (folder / "REVISION").read_text().strip() if (folder / "REVISION").exists() else ""
-
-
 def refuse(options):
     """Stop where the options ask for what this agent cannot do here."""
     wanted = {"device": "cpu", "precision": "fp32", "compile": "off"}
@@ -130,5 +121,5 @@ def build(work, options):
 
     trained = (agent._wm, agent._task_behavior.actor, agent._task_behavior.value)
     info = {"parameters": sum(value.numel() for module in trained for value in module.parameters())}
-    info |= {"torch": torch.__version__, "revision": revision(folder)}
+    info |= {"torch": torch.__version__}
     return update, info | {"policy_ms": policy_ms(agent, data)}

@@ -13,7 +13,6 @@ float16 stays off, as it is until its training script turns it on. Needs torch, 
 
 import importlib
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -98,14 +97,6 @@ def policy_ms(agent, batch, calls=50):
     return {"1": 1e3 * statistics.median(seconds)}
 
 
-def revision(folder):
-    """What git says of a checkout, or nothing."""
-    git = ["git", "-C", folder, "describe", "--always", "--dirty"]
-    if not (Path(folder) / ".git").exists():
-        return ""
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-
-
 def build(work, options):
     refuse(work, options)
     torch.set_num_threads(options.threads)
@@ -116,5 +107,5 @@ def build(work, options):
     optims = (agent.wm.model_opt, agent._task_behavior.actor_opt, agent._task_behavior.critic_opt)
     trained = [value for optim in optims for group in optim._opt.param_groups for value in group["params"]]
     info = {"parameters": sum(value.numel() for value in trained)}
-    info |= {"torch": torch.__version__, "revision": revision(options.checkout)}
+    info |= {"torch": torch.__version__}
     return update, info | {"policy_ms": policy_ms(agent, batch)}

@@ -8,7 +8,9 @@ from gymnasium import spaces
 
 import dreamer
 from common.agent import Agent
+from common.cost import count
 from common.fast import make_compiler
+from common.machine import matmul_rate
 
 
 def flags(work, algo):
@@ -73,4 +75,7 @@ def build(work, options):
     batch = random_batch(agent, obs_space, work["batch"], work["length"], np.random.default_rng(0))
     step = iter(range(2000, 10**9))
     update = lambda: agent.update(batch, next(step))
-    return update, {"parameters": sum(agent.parameter_table().values()), "torch": torch.__version__}
+    info = {"parameters": sum(agent.parameter_table().values()), "torch": torch.__version__}
+    info |= {"flops": count(config, obs_space, act_space, agent.half).flops}
+    dtype = torch.bfloat16 if agent.half else torch.float32
+    return update, info | {"matmul_flops_per_second": matmul_rate(dtype, agent.device)}

@@ -12,7 +12,6 @@ and hydra-core.
 
 import importlib
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -92,14 +91,6 @@ def policy_ms(agent, data, calls=50):
     return {"1": 1e3 * statistics.median(seconds)}
 
 
-def revision(folder):
-    """What git says of a checkout, else its file REVISION, else nothing."""
-    git = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
-    if (folder / ".git").exists():
-        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return (folder / "REVISION").read_text().strip() if (folder / "REVISION").exists() else ""
-
-
 def build(work, options):
     if options.device != "cpu":
         sys.exit(f"{options.who} is timed on the CPU only; it cannot take --device {options.device}")
@@ -116,5 +107,5 @@ def build(work, options):
     replay = FixedBatch(data, agent.rssm.initial(work["batch"]))
     update = lambda: agent.update(replay)
     info = {"parameters": sum(value.numel() for value in agent._named_params.values())}
-    info |= {"torch": torch.__version__, "revision": revision(folder)}
+    info |= {"torch": torch.__version__}
     return update, info | {"policy_ms": policy_ms(agent, data)}

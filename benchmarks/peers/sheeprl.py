@@ -15,7 +15,6 @@ and rich.
 import importlib
 import itertools
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -120,14 +119,6 @@ def policy_ms(fabric, player, batch, prepare, calls=50):
     return {"1": 1e3 * statistics.median(seconds)}
 
 
-def revision(folder):
-    """What git says of a checkout, or nothing."""
-    git = ["git", "-C", folder, "describe", "--always", "--dirty"]
-    if not (Path(folder) / ".git").exists():
-        return ""
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-
-
 def build(work, options):
     refuse(work, options)
     torch.set_num_threads(options.threads)
@@ -144,5 +135,5 @@ def build(work, options):
     batch = random_batch(work, np.random.default_rng(0))
     update = make_update(peer, fabric, config, models, batch)
     info = {"parameters": sum(value.numel() for model in models[:3] for value in model.parameters())}
-    info |= {"torch": torch.__version__, "revision": revision(options.checkout)}
+    info |= {"torch": torch.__version__}
     return update, info | {"policy_ms": policy_ms(fabric, player, batch, peer.prepare_obs)}

@@ -44,10 +44,14 @@ EXTRA = {
 }
 
 
-def learn(algo, task, folder) -> float:
+#: How an update may be computed, beside float32 and eagerly.
+FAST_PATHS = {"bf16": {"run.precision": "bf16"}, "compiled": {"run.compile": "on"}}
+
+
+def learn(algo, task, folder, **flags) -> float:
     """Mean return of the evaluation after training."""
-    extra = EXTRA.get((algo, task["task"]), {})
-    config = dreamer.load(algo, ["debug"], SMALL | VERSIONS[algo] | task | extra | {"logdir": str(folder / "run")})
+    extra = EXTRA.get((algo, task["task"]), {}) | {"logdir": str(folder / "run")} | flags
+    config = dreamer.load(algo, ["debug"], SMALL | VERSIONS[algo] | task | extra)
     train(config)
     score = evaluate(config)["mean"]
     print(f"{algo} {task['task']}: {score:.2f}")
@@ -60,7 +64,7 @@ def cut_actor_gradient(monkeypatch):
 
     def without_gain(self, *args):
         gain, self.grad = self.grad, lambda norm, ret, value, logp, step: 0.0 * logp
-        self.grad.stop_action = gain.stop_action
+        self.grad.stop_action, self.grad.reads_logp = gain.stop_action, gain.reads_logp
         try:
             return actor_loss(self, *args)
         finally:
@@ -84,6 +88,21 @@ def reward_one_early(monkeypatch):
 @pytest.mark.parametrize("algo", ["v1", "v2", "v3"])
 def test_learns(algo, task, tmp_path):
     assert learn(algo, task, tmp_path) > SOLVED[task["task"]]
+
+
+#: The others take minutes, most of it compiling: `make test ARGS="-m long"` runs them.
+EVERY_TIME = [("v1", "bf16")]
+
+
+def fast_paths():
+    """Every version on every fast path; most of them only where long tests are asked for."""
+    pairs = [(algo, path) for algo in ("v1", "v2", "v3") for path in FAST_PATHS]
+    return [pytest.param(*pair, marks=[] if pair in EVERY_TIME else pytest.mark.long) for pair in pairs]
+
+
+@pytest.mark.parametrize(("algo", "path"), fast_paths())
+def test_learns_on_the_fast_paths(algo, path, tmp_path):
+    assert learn(algo, POINT, tmp_path, **FAST_PATHS[path]) > SOLVED[POINT["task"]]
 
 
 def test_the_first_v3_learns(tmp_path):

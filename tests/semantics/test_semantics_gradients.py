@@ -336,7 +336,7 @@ def test_log_probabilities_are_those_at_sampling(algo, kind, monkeypatch):
 
     monkeypatch.setattr(dist, "sample", sampling)
     estimate.through_model, estimate.stop_action = False, True
-    estimate.mix = 0.0
+    estimate.reads_logp, estimate.mix = True, 0.0
     behavior.grad = estimate
     losses_of(agent)
     drawn = torch.stack(drawn, 1)
