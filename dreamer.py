@@ -12,6 +12,7 @@ from common import config as configs
 from common import features
 from common.errors import UserError
 from common.logdir import CONFIG, stored_config
+from common.memory import keep_freed
 from common.request import Request
 
 FOLDER = pathlib.Path(__file__).parent / "configs"
@@ -227,6 +228,7 @@ def main(argv=None) -> int:
     if {"-h", "--help"} & set(argv):
         print(usage())
         return 0
+    keep_freed()
     try:
         command, *said = parse([word for word in argv if word != "--debug"])
         function(command)(configure(command, *said))

@@ -11,6 +11,7 @@ from common.agent import Agent
 from common.cost import count
 from common.fast import make_compiler
 from common.machine import matmul_rate
+from common.memory import keep_freed
 
 
 def flags(work, algo):
@@ -65,6 +66,7 @@ def random_batch(agent, obs_space, batch, length, rng):
 
 
 def build(work, options):
+    keep_freed()  # as dreamer.py does for every command
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     keys = flags(work, options.algo) | {"run.precision": options.precision}

@@ -1,0 +1,33 @@
+"""Freed memory stays with the process: the system deals out no pages for tensors that were there before."""
+
+import subprocess
+import sys
+
+import pytest
+
+from common.memory import keep_freed
+
+FAULTS = """
+import resource, torch
+from common.memory import keep_freed
+{before}
+def once():
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)  # 64 MiB, 16384 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
+once()
+print(sum(once() for _ in range(3)))
+"""
+
+
+def faults(before):
+    """Pages that the system deals out for three large tensors after the first one, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS.format(before=before)], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not keep_freed(), reason="the allocator is not glibc's")
+def test_large_tensors_take_no_new_pages():
+    assert faults("keep_freed()") < 1000 < 16384 <= faults("")
