@@ -52,9 +52,11 @@ def main():
     options = parser.parse_args()
     options.precisions = options.precisions or PRECISIONS[not has_bfloat16(torch.device(options.device)) :]
     peers = dict(peer.split("=", 1) for peer in options.peer)
-    figures = [figure for row in options.rows for figure in measure(row, peers, options)]
     about = {"where": describe(torch.device(options.device)), "date": time.strftime("%Y-%m-%d")}
-    Path(options.out).write_text(json.dumps({"machine": about, "figures": figures}, indent=1) + "\n")
+    figures = []
+    for figure in (figure for row in options.rows for figure in measure(row, peers, options)):
+        figures.append(figure)
+        Path(options.out).write_text(json.dumps({"machine": about, "figures": figures}, indent=1) + "\n")
     print(f"\n{about['where']}, {about['date']}\n\n{table(figures)}")
 
 
