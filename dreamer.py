@@ -4,6 +4,7 @@ python dreamer.py [COMMAND] [--algo v1|v2|v3|v3-2023] [--configs BLOCK ...] [--t
                   [--features NAME=ALGO ...] [--any.key VALUE ...] [--debug]
 """
 
+import functools
 import importlib
 import pathlib
 import sys
@@ -38,7 +39,10 @@ COMMANDS = {
 }
 
 #: Command -> function that takes the `Request`: it is about several runs, or about none.
-TOOLS: dict[str, str] = {}
+TOOLS = {
+    "compare": "common.run.compare:compare",
+    "bench": "common.run.bench:bench",
+}
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
 OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}}
@@ -68,13 +72,16 @@ def recipe(algo: str):
     return importlib.import_module(ALGOS[algo][0]).recipe
 
 
+read = functools.cache(configs.read)  # grids resolve hundreds of configs; nothing changes what is read
+
+
 def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
     """Resolved config of a version with config blocks and flags (dotted keys) on top.
 
     borrowed: feature -> version whose value it takes. Raises UserError for anything unknown.
     """
     parts, flags = recipe(algo), flags or {}
-    own, shared = configs.read(FOLDER / ALGOS[algo][1]), configs.read(FOLDER / "environments.yaml")
+    own, shared = read(FOLDER / ALGOS[algo][1]), read(FOLDER / "environments.yaml")
     blocks = [block for block in blocks if block != "defaults"]
     for block in blocks:
         if block not in own and block not in shared:
@@ -102,13 +109,13 @@ def parse(argv):
     command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
     if command not in COMMANDS | TOOLS:
         raise UserError(configs.unknown("command", command, COMMANDS | TOOLS))
-    words, groups, several = [], {}, {*SEVERAL, *lists(command)}
+    words, groups, several, own = [], {}, {*SEVERAL, *lists(command)}, options(command)
     while command in TOOLS and argv and not argv[0].startswith("--"):
         words.append(argv.pop(0))
     for word in argv:
         if word.startswith("--") and len(word) > 2:
             name, _, value = word[2:].partition("=")
-            key = ALIASES.get(name, name)
+            key = name if name in own else ALIASES.get(name, name)
             before = groups.pop(key, [])
             kept = before if key in several else []  # of other flags the last one counts
             groups[key] = [*kept, value] if value else kept
@@ -117,7 +124,8 @@ def parse(argv):
         else:
             raise UserError(f"Expected --key VALUE after the command, got {word!r}.")
     blocks, borrowed = some(groups, "configs"), dict(map(pair, some(groups, "features")))
-    flags = {key: values if key in several else one(key, values) for key, values in groups.items()}
+    given = {key: values or ["true"] * isinstance(own.get(key), bool) for key, values in groups.items()}
+    flags = {key: values if key in several else one(key, values) for key, values in given.items()}
     return command, words, flags.pop("algo", None), blocks, borrowed, flags
 
 
