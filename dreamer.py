@@ -37,7 +37,7 @@ COMMANDS = {
 }
 
 #: Command -> function that takes the `Request`: it is about several runs, or about none.
-TOOLS: dict[str, str] = {}
+TOOLS: dict[str, str] = {"reference": "common.run.reference:reference"}
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
 OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}}
