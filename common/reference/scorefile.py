@@ -38,10 +38,10 @@ def read(path: Path) -> list[Raw]:
     try:
         rows = _decode(path.read_bytes())
         return [_raw(row) for row in rows]
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error, RecursionError) as error:
+        raise UserError(f"{path} is not a score file: {error}. {EXPECTED}") from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}. Check the path.") from error
-    except (ValueError, TypeError, EOFError, zlib.error, RecursionError) as error:
-        raise UserError(f"{path} is not a score file: {error}. {EXPECTED}") from error
 
 
 def curves(path: Path, benchmark: str = "") -> list[Curve]:
@@ -52,7 +52,7 @@ def curves(path: Path, benchmark: str = "") -> list[Curve]:
     """
     groups: dict[tuple[str, str, str], list[Raw]] = {}
     for run in read(path):
-        if len(run.xs) > 1:
+        if len(run.xs) > 1 and run.xs.any():
             groups.setdefault((run.task, run.method, run.kind), []).append(run)
     if not groups:
         raise UserError(f"{path} has no run with more than one score. {EXPECTED}")

@@ -82,12 +82,12 @@ def test_own_runs_are_drawn_on_top(run, tmp_path):
 
 def test_the_axes_end_where_the_user_says_or_soon_after_the_runs(run, tmp_path, monkeypatch):
     ends = []
-    monkeypatch.setattr("common.reference.figure.panel", lambda axes, curves, runs, frames: ends.append(frames))
+    monkeypatch.setattr("common.reference.figure.draw", lambda panels, path, frames: ends.append(frames))
     logdir(tmp_path / "run", train={5000: 1.0, 20_000: 2.0}, evals={30_000: 2.0})
     run("--overlay", "run", "--out", "a.png")
     run("--overlay", "run", "--out", "a.png", "--frames", "100000")
     run("--task", "dmc_walker_walk", "--out", "a.png")
-    assert ends == [60_000, 100_000, 0, 0]
+    assert ends == [60_000, 100_000, 0]
 
 
 LOW, HIGH, RUNS = band(WALKER, LAST)
@@ -197,7 +197,7 @@ REFUSED = {
     "--check partial": "is not complete",
     "--check short --task cup_catch": "No run in short is of that --task",
     "--check short --task walker_walk --benchmark dmc_vision": "No run in short",
-    "--check": ["--check", "logdir"],
+    "--check": "--check needs at least one value",
     "--file none.json": "Cannot read none.json",
     "--file short/config.yaml": "is not a score file",
     "--frames -1": "--frames must not be negative",
