@@ -64,8 +64,11 @@ def judge(runs: RunSet, curve: Curve) -> Verdict:
     return Verdict(word, float(curve.x[last]), float(mean[last]), float(std[last]), int(n[last]), kind, limits)
 
 
-def deviations(runs: RunSet, curve: Curve, load: Callable[..., dict]) -> list[str]:
-    """Texts "key published -> own" for the settings in which the runs differ from the published ones."""
+def deviations(runs: RunSet, curve: Curve, load: Callable[..., dict]) -> list[str] | None:
+    """Texts "key published -> own" for the settings in which the runs differ from the published ones; None if these are
+    unknown. load(version, blocks, flags): makes a config."""
+    if not curve.blocks:
+        return None
     setting = load(runs.algo, curve.blocks, {"task": runs.config["task"]})
     pairs = {key: pair for key, pair in differences(setting, runs.config).items() if key not in SELF}
     order = lambda key: (next((i for i, start in enumerate(FIRST) if key.startswith(start)), len(FIRST)), key)
@@ -73,7 +76,7 @@ def deviations(runs: RunSet, curve: Curve, load: Callable[..., dict]) -> list[st
     return [f"{key} {text(pairs[key][0])} -> {text(pairs[key][1])}" for key in sorted(pairs, key=order)]
 
 
-def render(runs: RunSet, curve: Curve, verdict: Verdict, differing: list[str]) -> str:
+def render(runs: RunSet, curve: Curve, verdict: Verdict, differing: list[str] | None) -> str:
     """A verdict as some lines of text."""
     low, high, n = verdict.band
     beyond = runs.frames(verdict.kind) > curve.x[-1]
@@ -87,9 +90,16 @@ def render(runs: RunSet, curve: Curve, verdict: Verdict, differing: list[str]) -
     ]
     if curve.episodes and curve.episodes != verdict.kind:
         lines.append(f"  beware     the published scores are of {EPISODES[curve.episodes]}; the runs have none.")
+    if len({run.config["seed"] for run in runs.runs}) < verdict.n:
+        lines.append("  beware     some of these runs have the same seed: they count twice.")
     if verdict.n < 3:
         lines.append(f"  beware     n = {verdict.n} says little: runs with other seeds can end elsewhere.")
+    return "\n".join([*lines, f"  differs    {listing(differing)}"])
+
+
+def listing(differing: list[str] | None) -> str:
+    """The first of the differing settings in one line."""
+    if differing is None:
+        return "unknown: the score file has no setting"
     more = [f"... and {len(differing) - SHOWN} more"] if len(differing) > SHOWN else []
-    listed = ", ".join([*differing[:SHOWN], *more])
-    lines.append(f"  differs    {listed or 'nothing'} (published setting -> runs)")
-    return "\n".join(lines)
+    return f"{', '.join([*differing[:SHOWN], *more]) or 'nothing'} (published setting -> runs)"

@@ -33,10 +33,10 @@ def draw(panels: dict[str, tuple[list[Curve], list[RunSet]]], path: Path, frames
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     fig = Figure(figsize=(1 + 5.5 * columns, 4.2 * rows), layout="constrained")
-    grid = fig.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(panels) :]:
+    cells = fig.subplots(rows, columns, squeeze=False)
+    for axes in cells.flat[len(panels) :]:
         axes.remove()
-    for axes, (title, (curves, runs)) in zip(grid.flat, panels.items(), strict=False):
+    for axes, (title, (curves, runs)) in zip(cells.flat, panels.items(), strict=False):
         panel(axes, curves, runs, frames)
         axes.set_title(title, fontsize=10)
     fig.supxlabel("environment frames", fontsize=9)
@@ -52,9 +52,9 @@ def panel(axes, curves: list[Curve], runs: list[RunSet], frames: float) -> None:
         line(axes, curve.x, curve.mean, curve.std, label, color=f"C{number}", linewidth=1.2)
     for one, color in zip(runs, np.resize(OWN, len(runs)), strict=True):
         kind = one.kind(next((curve.episodes for curve in curves if curve.algo == one.algo), "train"))
-        if not one.frames(kind):
+        if not (last := max(run.points[kind][0].max(initial=0) for run in one.runs)):
             continue
-        x = grid(max(run.points[kind][0].max() for run in one.runs), POINTS)
+        x = grid(last, POINTS)
         mean, std, n = one.binned(kind, x)
         label = f"own {one.name} (n = {span(n[n > 0])}, {kind})"
         line(axes, x, mean, std, label, color=color, linewidth=2.2, zorder=3)

@@ -39,9 +39,9 @@ class RunSet(NamedTuple):
     runs: list[Run]
 
     def kind(self, wanted: str) -> str:
-        """The wanted kind of episodes, "train" or "eval", where all runs have scores of it; else the other one."""
+        """The wanted kind of episodes, "train" or "eval", where there are scores of it; else the other one."""
         other = "eval" if wanted == "train" else "train"
-        return wanted if wanted and all(len(run.points[wanted][0]) for run in self.runs) else other
+        return wanted if wanted and any(len(run.points[wanted][0]) for run in self.runs) else other
 
     def frames(self, kind: str) -> float:
         """Frames that all runs have reached; 0 where one has no score."""
@@ -93,10 +93,10 @@ def _set(runs: list[Run]) -> RunSet:
 def _place(config: dict) -> tuple[str, str]:
     """Benchmark of a config, by its task and the keys that the catalogue names."""
     flat = flatten(config)
-    for benchmark, task in find(config["task"]):
+    for benchmark, task in find(str(config["task"])):
         if all(flat.get(key) == value for key, value in data.benchmarks()[benchmark]["config"].items()):
             return benchmark, task
-    return "", config["task"]
+    return "", str(config["task"])
 
 
 def _named(sets: list[RunSet]) -> list[RunSet]:

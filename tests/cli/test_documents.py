@@ -40,7 +40,7 @@ def commands(path):
 
 def shortened(words):
     """A training command made small, any other as it is."""
-    if words[0] in program.COMMANDS or words[0] == "--help":
+    if words[0] in program.COMMANDS | program.TOOLS or words[0] == "--help":
         return words
     words = list(words) if "--configs" in words else [*words, "--configs"]
     end = words.index("--configs") + 1

@@ -129,6 +129,12 @@ def test_what_differs_is_said(run, tmp_path):
         assert words in out
 
 
+def test_runs_of_the_same_seed_are_noticed(run, tmp_path):
+    for name in "abc":
+        logdir(tmp_path / "runs" / name, train={10_000: 500.0})
+    assert "have the same seed" in run("--check", "runs")[1]
+
+
 def test_the_published_kind_of_episodes_is_taken(run, tmp_path):
     settings = {"algo": "v1", "blocks": ["dmc_vision"], "task": "dmc_cup_catch"}
     logdir(tmp_path / "both", train={100_000: 900.0}, evals={100_000: 1.0}, **settings)
