@@ -46,10 +46,13 @@ def draw(panels: dict[str, tuple[list[Curve], list[RunSet]]], path: Path, frames
 
 
 def panel(axes, curves: list[Curve], runs: list[RunSet], frames: float) -> None:
-    """One task: published curves in colours, own runs thicker, each with its band."""
+    """One task: published curves in colours, own runs thicker, with bands; beside own runs, not for baselines."""
+    from matplotlib.ticker import EngFormatter
+
     for number, curve in enumerate(curves):
         label = f"{curve.method} (n = {span(curve.n)})"
-        line(axes, curve.x, curve.mean, curve.std, label, color=f"C{number}", linewidth=1.2)
+        std = curve.std if curve.algo or not runs else 0 * curve.std
+        line(axes, curve.x, curve.mean, std, label, color=f"C{number}", linewidth=1.2)
     for one, color in zip(runs, np.resize(OWN, len(runs)), strict=True):
         kind = one.kind(next((curve.episodes for curve in curves if curve.algo == one.algo), "train"))
         if not (last := max(run.points[kind][0].max(initial=0) for run in one.runs)):
@@ -59,6 +62,7 @@ def panel(axes, curves: list[Curve], runs: list[RunSet], frames: float) -> None:
         label = f"own {one.name} (n = {span(n[n > 0])}, {kind})"
         line(axes, x, mean, std, label, color=color, linewidth=2.2, zorder=3)
     axes.set_xlim(0, frames or None)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.legend(frameon=False, fontsize=7)
     axes.spines[["top", "right"]].set_visible(False)
 
