@@ -42,6 +42,7 @@ COMMANDS = {
 TOOLS = {
     "compare": "common.run.compare:compare",
     "bench": "common.run.bench:bench",
+    "reference": "common.run.reference:reference",
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
@@ -182,6 +183,8 @@ def lists(command) -> dict:
 def take_own(command, flags):
     """Flags -> the command's own ones, typed by their defaults, and the others."""
     given = {key: [v for word in flags[key] for v in word.split(",") if v] for key in lists(command) if key in flags}
+    if empty := [key for key, values in given.items() if not values]:
+        raise UserError(f"--{empty[0]} needs at least one value.")
     cast = lambda key, old: configs.cast(f"--{key}", old, given.get(key, flags.get(key, old)))
     own = {key: cast(key, old) for key, old in options(command).items()}
     return own, {key: value for key, value in flags.items() if key not in own}
