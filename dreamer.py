@@ -4,6 +4,7 @@ python dreamer.py [COMMAND] [--algo v1|v2|v3|v3-2023] [--configs BLOCK ...] [--t
                   [--features NAME=ALGO ...] [--any.key VALUE ...] [--debug]
 """
 
+import functools
 import importlib
 import pathlib
 import sys
@@ -32,12 +33,14 @@ COMMANDS = {
     "eval": "common.run.eval:evaluate",
     "demo": "common.run.demo:demo",
     "config": "common.run.config:show",
-    "table": "common.run.table:show",
     "speed": "common.run.speed:speed",
 }
 
 #: Command -> function that takes the `Request`: it is about several runs, or about none.
-TOOLS: dict[str, str] = {}
+TOOLS: dict[str, str] = {
+    "explain": "common.run.explain:explain",
+    "table": "common.run.table:show",
+}
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
 OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}}
@@ -73,20 +76,29 @@ def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
     borrowed: feature -> version whose value it takes. Raises UserError for anything unknown.
     """
     parts, flags = recipe(algo), flags or {}
-    own, shared = configs.read(FOLDER / ALGOS[algo][1]), configs.read(FOLDER / "environments.yaml")
+    own, shared = read(ALGOS[algo][1]), read("environments.yaml")
     blocks = [block for block in blocks if block != "defaults"]
     for block in blocks:
         if block not in own and block not in shared:
             raise UserError(configs.unknown(f"config block for {algo}", block, {**own, **shared}))
     names = environment(str(flags.get("task", "")), blocks, shared)
     layers = [layer[name] for name in names for layer in (shared, own) if name in layer]
-    for feature, source in (borrowed or {}).items():
-        layers.append(features.values(feature, load(source, [b for b in blocks if b in shared], task_only(flags))))
+    sources = {source: same_setting(source, blocks, flags) for source in set((borrowed or {}).values())}
+    layers += [features.values(feature, sources[source]) for feature, source in (borrowed or {}).items()]
     return configs.resolve(parts, own["defaults"], [*layers, flags])
 
 
-def task_only(flags):
-    return {key: value for key, value in flags.items() if key == "task"}
+@functools.cache
+def read(file):
+    """A file of the folder with the configs; not to be changed."""
+    return configs.read(FOLDER / file)
+
+
+def same_setting(source, blocks, flags):
+    """Config of a version that lends features: with those of the blocks that it has, and the task."""
+    known = {**(read(ALGOS[source][1]) if source in ALGOS else {}), **read("environments.yaml")}
+    task = {key: value for key, value in flags.items() if key == "task"}
+    return load(source, [block for block in blocks if block in known], task)
 
 
 def environment(task, blocks, shared):
@@ -116,6 +128,7 @@ def parse(argv):
         else:
             raise UserError(f"Expected --key VALUE after the command, got {word!r}.")
     blocks, borrowed = some(groups, "configs"), dict(map(pair, some(groups, "features")))
+    groups |= {key: ["true"] for key in switches(command) if groups.get(key) == []}
     flags = {key: values if key in several else one(key, values) for key, values in groups.items()}
     return command, words, flags.pop("algo", None), blocks, borrowed, flags
 
@@ -142,8 +155,8 @@ def pair(text):
 
 
 def configure(command, words, algo, blocks, borrowed, flags):
-    """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, several for `table`
-    and `demo`, else one."""
+    """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, several for `demo`,
+    else one."""
     if command in TOOLS:
         own, flags = take_own(command, flags)
         return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS))
@@ -151,8 +164,6 @@ def configure(command, words, algo, blocks, borrowed, flags):
         return from_logdir(algo, blocks, borrowed, flags)
     if command == "demo":
         return demo_runs(algo, blocks, borrowed, flags)
-    if command == "table":
-        return {name: load(name, blocks, flags, borrowed) for name in ([algo] if algo else ALGOS)}
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
@@ -168,6 +179,11 @@ def options(command) -> dict:
 def lists(command) -> dict:
     """Flags of a command that take several values, apart or with commas between them: those with a list as default."""
     return {key: old for key, old in options(command).items() if isinstance(old, list)}
+
+
+def switches(command) -> list[str]:
+    """Flags of a command that need no value to be on."""
+    return [key for key, old in options(command).items() if old is False]
 
 
 def take_own(command, flags):
@@ -209,10 +225,10 @@ def from_logdir(algo, blocks, borrowed, flags):
 
 def usage() -> str:
     lines = [__doc__.strip(), "", f"Commands: {', '.join(COMMANDS | TOOLS)} (without one: train)", "Config blocks:"]
-    shared = configs.read(FOLDER / "environments.yaml")
+    shared = read("environments.yaml")
     lines.append(f"  environments: {', '.join(shared)}")
     for algo, (_, file) in ALGOS.items():
-        lines.append(f"  {algo}: {', '.join(block for block in configs.read(FOLDER / file) if block not in shared)}")
+        lines.append(f"  {algo}: {', '.join(block for block in read(file) if block not in shared)}")
     short = ", ".join(f"--{alias} (--{key})" for alias, key in ALIASES.items())
     lines += [f"Features: {', '.join(features.FEATURES)}", f"Short flags: {short}"]
     own = {name: options(name) for name in COMMANDS | TOOLS}

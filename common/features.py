@@ -48,6 +48,10 @@ FEATURES = {
     "act": ("Activations", ["net.act", "net.conv_act"]),
     "norm": ("Norm of all layers", ["net.norm", "net.eps", "net.bias"]),
     "init": ("Initialisation", ["net.init"]),
+    "sizes": (
+        "Layers and units of all networks, recurrent state",
+        ["mlp.*.layers", "mlp.*.units", "rssm.deter", "rssm.hidden"],
+    ),
     "horizon": ("Imagination horizon", ["imagination.horizon"]),
     "optim": ("Optimiser, learning rates, warm-up, decay", ["optim.*"]),
     "clip": ("Gradient clipping", ["clip.*"]),
@@ -59,9 +63,17 @@ FEATURES = {
     "context": ("Start state of a window: stored latents or fresh", ["replay.context", "replay.force_first"]),
     "capacity": ("Replay capacity (steps)", ["replay.capacity"]),
     "schedule": ("Train rate", ["schedule.*"]),
+    "envs": ("Environments side by side", ["run.envs"]),
+    "protocol": ("The environment's protocol", ["env.*"]),
+    "cadence": ("Evaluation, videos, logs, checkpoints: how often", ["run.*_every", "run.eval_episodes", "run.eval_envs"]),
     "precision": ("Precision of matrix products", ["run.precision"]),
     "prefill": ("Random prefill (agent steps), pretraining updates", ["run.prefill", "run.pretrain"]),
 }
+
+
+def is_whole(feature: str) -> bool:
+    """Whether a feature has whole parts or groups. It comes before features with some of its keys."""
+    return any(glob.endswith(".*") for glob in FEATURES.get(feature.partition("=")[0], ("", []))[1])
 
 
 def keys(feature: str, config: dict) -> list[str]:
