@@ -83,8 +83,8 @@ def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
             raise UserError(configs.unknown(f"config block for {algo}", block, {**own, **shared}))
     names = environment(str(flags.get("task", "")), blocks, shared)
     layers = [layer[name] for name in names for layer in (shared, own) if name in layer]
-    sources = {source: same_setting(source, blocks, flags) for source in set((borrowed or {}).values())}
-    layers += [features.values(feature, sources[source]) for feature, source in (borrowed or {}).items()]
+    lend = lambda source: lending(source, tuple(blocks), flags.get("task"))
+    layers += [features.values(feature, lend(source)) for feature, source in (borrowed or {}).items()]
     return configs.resolve(parts, own["defaults"], [*layers, flags])
 
 
@@ -94,11 +94,11 @@ def read(file):
     return configs.read(FOLDER / file)
 
 
-def same_setting(source, blocks, flags):
-    """Config of a version that lends features: with those of the blocks that it has, and the task."""
+@functools.cache
+def lending(source, blocks, task):
+    """Config of a version that lends features, not to be changed: with those of the blocks that it has, and the task."""
     known = {**(read(ALGOS[source][1]) if source in ALGOS else {}), **read("environments.yaml")}
-    task = {key: value for key, value in flags.items() if key == "task"}
-    return load(source, [block for block in blocks if block in known], task)
+    return load(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
 
 
 def environment(task, blocks, shared):

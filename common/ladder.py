@@ -87,6 +87,7 @@ class Climb:
     def __init__(self, low: Request, high: Request, setting: Setting):
         self.low, self.high, self.setting = low, high, setting
         self.now, self.goal = setting.configs(low), setting.configs(high)
+        self.layers = {task: layers(config) for task, config in self.goal.items()}
         self.taken: list[str] = []
         self.silent: list[str] = []
 
@@ -115,8 +116,7 @@ class Climb:
         return [name for name in step.features if any(self.open(name, task) for task in self.goal)]
 
     def open(self, name: str, task: str) -> bool:
-        now = configs.flatten(self.now[task])
-        return any(now.get(key) != value for key, value in layer([name], self.goal[task]).items())
+        return any(configs.get(self.now[task], key) != value for key, value in self.layers[task][name].items())
 
     def possible(self, waiting: list[Step]) -> tuple[Step, ...]:
         """The first step that leads to agents that can be; several at once where no single one does."""
@@ -136,7 +136,7 @@ class Climb:
         """Configs by task with these features as in the higher version. Raises UserError if they have no place yet."""
         after = copy.deepcopy(self.now)
         for task, config in after.items():
-            configs.apply(config, layer(names, self.goal[task]))
+            configs.apply(config, {key: value for name in names for key, value in self.layers[task][name].items()})
         return after
 
     def request(self) -> Request:
@@ -167,7 +167,7 @@ class Climb:
                 raise UserError(f"No feature of common/features.py has {', '.join(sorted(left))}, so no ladder ends.")
 
 
-def layer(names: list[str], goal: dict) -> dict[str, Any]:
-    """Flat keys of features, as far as the goal has them, with their values there."""
+def layers(goal: dict) -> dict[str, dict[str, Any]]:
+    """Feature -> flat keys that it has in a config, with their values."""
     flat = configs.flatten(goal)
-    return {key: flat[key] for name in names for key in features.keys(name, goal)}
+    return {name: {key: flat[key] for key in features.keys(name, goal)} for name in features.FEATURES}
