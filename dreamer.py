@@ -37,7 +37,11 @@ COMMANDS = {
 }
 
 #: Command -> function that takes the `Request`: it is about several runs, or about none.
-TOOLS: dict[str, str] = {
+TOOLS = {
+    "compare": "common.run.compare:compare",
+    "bench": "common.run.bench:bench",
+    "ablate": "common.run.ablate:ablate",
+    "ladder": "common.run.ladder:ladder",
     "explain": "common.run.explain:explain",
     "table": "common.run.table:show",
 }
@@ -70,13 +74,16 @@ def recipe(algo: str):
     return importlib.import_module(ALGOS[algo][0]).recipe
 
 
+read = functools.cache(configs.read)  # grids resolve hundreds of configs; nothing changes what is read
+
+
 def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
     """Resolved config of a version with config blocks and flags (dotted keys) on top.
 
     borrowed: feature -> version whose value it takes. Raises UserError for anything unknown.
     """
     parts, flags = recipe(algo), flags or {}
-    own, shared = read(ALGOS[algo][1]), read("environments.yaml")
+    own, shared = read(FOLDER / ALGOS[algo][1]), read(FOLDER / "environments.yaml")
     blocks = [block for block in blocks if block != "defaults"]
     for block in blocks:
         if block not in own and block not in shared:
@@ -89,15 +96,10 @@ def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
 
 
 @functools.cache
-def read(file):
-    """A file of the folder with the configs; not to be changed."""
-    return configs.read(FOLDER / file)
-
-
-@functools.cache
 def lending(source, blocks, task):
-    """Config of a version that lends features, not to be changed: with those of the blocks that it has, and the task."""
-    known = {**(read(ALGOS[source][1]) if source in ALGOS else {}), **read("environments.yaml")}
+    """Config of a version that lends features: with the task, and the blocks that it has. Not to be changed."""
+    own = read(FOLDER / ALGOS[source][1]) if source in ALGOS else {}
+    known = {**own, **read(FOLDER / "environments.yaml")}
     return load(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
 
 
@@ -113,13 +115,13 @@ def parse(argv):
     command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
     if command not in COMMANDS | TOOLS:
         raise UserError(configs.unknown("command", command, COMMANDS | TOOLS))
-    words, groups, several = [], {}, {*SEVERAL, *lists(command)}
+    words, groups, several, own = [], {}, {*SEVERAL, *lists(command)}, options(command)
     while command in TOOLS and argv and not argv[0].startswith("--"):
         words.append(argv.pop(0))
     for word in argv:
         if word.startswith("--") and len(word) > 2:
             name, _, value = word[2:].partition("=")
-            key = ALIASES.get(name, name)
+            key = name if name in own else ALIASES.get(name, name)
             before = groups.pop(key, [])
             kept = before if key in several else []  # of other flags the last one counts
             groups[key] = [*kept, value] if value else kept
@@ -128,8 +130,8 @@ def parse(argv):
         else:
             raise UserError(f"Expected --key VALUE after the command, got {word!r}.")
     blocks, borrowed = some(groups, "configs"), dict(map(pair, some(groups, "features")))
-    groups |= {key: ["true"] for key in switches(command) if groups.get(key) == []}
-    flags = {key: values if key in several else one(key, values) for key, values in groups.items()}
+    given = {key: values or ["true"] * isinstance(own.get(key), bool) for key, values in groups.items()}
+    flags = {key: values if key in several else one(key, values) for key, values in given.items()}
     return command, words, flags.pop("algo", None), blocks, borrowed, flags
 
 
@@ -181,11 +183,6 @@ def lists(command) -> dict:
     return {key: old for key, old in options(command).items() if isinstance(old, list)}
 
 
-def switches(command) -> list[str]:
-    """Flags of a command that need no value to be on."""
-    return [key for key, old in options(command).items() if old is False]
-
-
 def take_own(command, flags):
     """Flags -> the command's own ones, typed by their defaults, and the others."""
     given = {key: [v for word in flags[key] for v in word.split(",") if v] for key in lists(command) if key in flags}
@@ -225,10 +222,10 @@ def from_logdir(algo, blocks, borrowed, flags):
 
 def usage() -> str:
     lines = [__doc__.strip(), "", f"Commands: {', '.join(COMMANDS | TOOLS)} (without one: train)", "Config blocks:"]
-    shared = read("environments.yaml")
+    shared = read(FOLDER / "environments.yaml")
     lines.append(f"  environments: {', '.join(shared)}")
     for algo, (_, file) in ALGOS.items():
-        lines.append(f"  {algo}: {', '.join(block for block in read(file) if block not in shared)}")
+        lines.append(f"  {algo}: {', '.join(block for block in read(FOLDER / file) if block not in shared)}")
     short = ", ".join(f"--{alias} (--{key})" for alias, key in ALIASES.items())
     lines += [f"Features: {', '.join(features.FEATURES)}", f"Short flags: {short}"]
     own = {name: options(name) for name in COMMANDS | TOOLS}

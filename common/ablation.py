@@ -85,7 +85,8 @@ def borrow(request: Request, word: str, before: dict[str, dict]) -> tuple[Reques
     name, _, version = word.partition("=")
     if name not in features.FEATURES:
         raise UserError(configs.unknown("feature", name, features.FEATURES))
-    return request._replace(borrowed=request.borrowed | {name: version}), f"{features.FEATURES[name][0]} as in {version}"
+    note = f"{features.FEATURES[name][0]} as in {version}"
+    return request._replace(borrowed=request.borrowed | {name: version}), note
 
 
 def drop(request: Request, word: str, before: dict[str, dict]) -> tuple[Request, str]:
@@ -138,7 +139,8 @@ def referred(value: Any, flat: dict[str, Any]) -> Any:
 
 def added(word: str, request: Request, setting: Setting) -> str:
     """FEATURE=VERSION for each part of a word of --add; without a version, the next one that has it otherwise."""
-    return "+".join(one if "=" in one else f"{(name := lent(one))}={later(name, request, setting)}" for one in word.split("+"))
+    whole = lambda name: f"{name}={later(name, request, setting)}"
+    return "+".join(one if "=" in one else whole(lent(one)) for one in word.split("+"))
 
 
 def lent(name: str) -> str:

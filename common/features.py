@@ -65,7 +65,10 @@ FEATURES = {
     "schedule": ("Train rate", ["schedule.*"]),
     "envs": ("Environments side by side", ["run.envs"]),
     "protocol": ("The environment's protocol", ["env.*"]),
-    "cadence": ("Evaluation, videos, logs, checkpoints: how often", ["run.*_every", "run.eval_episodes", "run.eval_envs"]),
+    "cadence": (
+        "How often: evaluation, videos, logs, checkpoints",
+        ["run.*_every", "run.eval_episodes", "run.eval_envs"],
+    ),
     "precision": ("Precision of matrix products", ["run.precision"]),
     "prefill": ("Random prefill (agent steps), pretraining updates", ["run.prefill", "run.pretrain"]),
 }

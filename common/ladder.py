@@ -59,7 +59,8 @@ def even(request: Request, last: str) -> Request:
 def steps(by: str) -> list[Step]:
     """All steps there may be, in the order in which they are tried."""
     order = list(dict.fromkeys(known.concept for known in entries().values()))
-    names = sorted(filterfalse(is_sum, features.FEATURES), key=lambda name: (order.index(concept(name)), features.is_whole(name)))
+    place = lambda name: (order.index(concept(name)), features.is_whole(name))
+    names = sorted(filterfalse(is_sum, features.FEATURES), key=place)
     if by == "feature":
         return [Step(name, [name]) for name in names]
     return [Step(key.lower(), list(group)) for key, group in itertools.groupby(names, concept)]

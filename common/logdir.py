@@ -1,4 +1,4 @@
-"""The folder of one run: who may use it, and with which config.
+"""The folder of one run, or of a grid of runs: who may use it, and with which config.
 
 A folder belongs to one config. On resume a few keys may differ, those in `MAY_CHANGE`; any other difference is refused.
 """
@@ -24,7 +24,7 @@ LISTED = 15  # differing keys shown
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
-    + [f"run.{key}" for key in ("log_every", "save_every", "video_every")]
+    + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds")]
     + ["replay.max_gib", "env.max_failures"]
 )
 
@@ -64,14 +64,14 @@ def stored_config(logdir: Path) -> dict:
 
 
 @contextlib.contextmanager
-def claim(logdir: Path) -> Iterator[None]:
-    """Creates `logdir` if needed and holds it for this process alone.
+def claim(logdir: Path, mark: str = CONFIG) -> Iterator[None]:
+    """Creates `logdir` if needed and holds it for this process alone. `mark` is the file by which it is known as ours.
 
     Raises UserError where it cannot be written, holds other things, or is in use.
     """
     try:
         logdir.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(logdir)
+        _refuse_foreign(logdir, mark)
         lock = (logdir / LOCK).open("a+")
     except OSError as error:
         raise UserError(f"Cannot write to logdir {logdir}: {error.strerror}. Choose another --logdir.") from error
@@ -85,6 +85,18 @@ def claim(logdir: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+def in_use(logdir: Path) -> bool:
+    """Whether another process holds `logdir` now."""
+    try:
+        with (logdir / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def adopt(logdir: Path, config: dict) -> dict[str, str]:
@@ -113,11 +125,11 @@ def _importance(key: str) -> tuple:
     return key.count("."), key not in ("algo", "task", "seed"), key
 
 
-def _refuse_foreign(logdir: Path) -> None:
-    ours = (logdir / CONFIG).exists()
+def _refuse_foreign(logdir: Path, mark: str) -> None:
+    ours = (logdir / mark).exists()
     other = [p.name for p in logdir.iterdir() if p.name not in HARMLESS and not p.name.endswith(".tmp")]
     if other and not ours:
         raise UserError(
-            f"{logdir} holds other things ({', '.join(sorted(other)[:3])}) and no {CONFIG}, so it is not the logdir "
-            "of a run. Choose an empty or new --logdir."
+            f"{logdir} holds other things ({', '.join(sorted(other)[:3])}) and no {mark}, so it is not a folder of "
+            "ours. Choose an empty or new --logdir."
         )

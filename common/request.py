@@ -26,3 +26,11 @@ class Request(NamedTuple):
         """Resolved config of a version as this request has it, with further flags (dots as `__`) on top."""
         extra = {key.replace("__", "."): value for key, value in flags.items()}
         return self.load(algo, self.blocks, self.flags | extra, self.borrowed)
+
+    def words_for(self, **flags: Any) -> list[str]:
+        """Words after `dreamer.py train` that mean `config(self.algo, **flags)`."""
+        given = self.flags | {key.replace("__", "."): value for key, value in flags.items()}
+        words = ["--algo", str(self.algo)]
+        words += ["--configs", *self.blocks] if self.blocks else []
+        words += ["--features", *(f"{name}={algo}" for name, algo in self.borrowed.items())] if self.borrowed else []
+        return [*words, *(word for key, value in given.items() for word in (f"--{key}", str(value)))]

@@ -26,15 +26,15 @@ class RunInfo:
         self.data = {"task": config["task"], "algo": config["algo"], "seed": config["seed"], "wall": 0.0}
         self.data |= {"resumes": 0, "sessions": _stored(self.path, "sessions", list) or []}
 
-    def begin(self, frames: int, wall: float) -> None:
-        """Adds this process as a session that goes on at `frames`, after `wall` seconds of training before it."""
+    def begin(self, frames: int, updates: int, wall: float) -> None:
+        """Adds this process as a session that goes on where `update` says that the run stands."""
         self.data["sessions"].append({**session(), "frames": frames})
         self.data["resumes"] = len(self.data["sessions"]) - 1
-        self.update(frames, wall)
+        self.update(frames, updates, wall)
 
-    def update(self, frames: int, wall: float) -> None:
-        """Stores progress: frames and seconds of training over all sessions."""
-        self.data |= {"frames": frames, "wall": round(wall, 3)}
+    def update(self, frames: int, updates: int, wall: float) -> None:
+        """Stores progress: frames, updates and seconds of training over all sessions."""
+        self.data |= {"frames": frames, "updates": updates, "wall": round(wall, 3)}
         write_text(self.path, json.dumps(self.data, indent=2) + "\n")
 
 
@@ -96,6 +96,16 @@ def begun(logdir: Path) -> bool:
 def frames_trained(logdir: Path) -> int:
     """Frames of the run in `logdir` at its last save; 0 without one."""
     return _stored(logdir / "run.json", "frames", int) or 0
+
+
+def seconds_trained(logdir: Path) -> float:
+    """Seconds of training over all sessions of the run in `logdir` until its last save; 0 without one."""
+    return _stored(logdir / "run.json", "wall", float) or 0.0
+
+
+def used_up(config: dict, frames: int, wall: float) -> bool:
+    """Whether a run is finished that has come so far: in frames, or in seconds if `run.max_seconds` limits them."""
+    return frames >= config["steps"] or 0 < config["run"]["max_seconds"] <= wall
 
 
 def _stored(path: Path, key: str, kind: type) -> Any:

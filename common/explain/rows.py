@@ -42,7 +42,8 @@ class Row(NamedTuple):
 def differing(configs: list[dict]) -> list[str]:
     """Keys that do not have one value in all configs."""
     flats = [flatten(config) for config in configs]
-    return [key for key in dict.fromkeys(k for flat in flats for k in flat) if len({repr(f.get(key)) for f in flats}) > 1]
+    every = dict.fromkeys(key for flat in flats for key in flat)
+    return [key for key in every if len({repr(flat.get(key)) for flat in flats}) > 1]
 
 
 def rows(configs: list[dict], keys: Iterable[str]) -> list[Row]:

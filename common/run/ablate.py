@@ -50,7 +50,7 @@ def named(request: Request, suite: Suite | None) -> str:
     """The version to ablate: the word, --algo, or that of the suite."""
     names = [*request.words, *filter(None, [request.algo])] or ([suite.version] if suite else [])
     if len(names) != 1:
-        raise UserError(f"ablate takes one version, such as ablate {request.algos[-2]} --drop NAME. --list shows names.")
+        raise UserError("ablate takes one version, and what to drop: ablate VERSION --drop NAME. --list shows names.")
     return names[0]
 
 

@@ -57,4 +57,5 @@ def _parameters(table: dict[str, int]) -> str:
 def _budget(config: dict, repeat: int, rate: float) -> str:
     steps = -(-config["steps"] // repeat)
     updates = rate * max(0, steps - config["run"]["prefill"]) + config["run"]["pretrain"]
-    return f"{config['steps']:,} frames = {steps:,} agent steps, about {updates:,.0f} updates"
+    seconds = f"; at most {config['run']['max_seconds']:,} s" if config["run"]["max_seconds"] else ""
+    return f"{config['steps']:,} frames = {steps:,} agent steps, about {updates:,.0f} updates{seconds}"

@@ -18,6 +18,7 @@ from common.run.clock import Clock, Stopwatch
 from common.run.collect import Collector
 from common.run.rollout import Evaluator
 from common.run.stop import Stop
+from common.runinfo import used_up
 
 CONTEXT = 5  # steps that the model sees before it predicts open loop
 REPORT = 2  # separates the random numbers of reports from those of evaluation
@@ -56,13 +57,18 @@ class Loop:
         """Seconds of training over all sessions."""
         return self._wall + time.monotonic() - self._since
 
+    @property
+    def late(self) -> bool:
+        """Whether the time for training is used up. The clock only moves on, so what is late stays late."""
+        return 0 < self.config["run"]["max_seconds"] <= self.wall
+
     def run(self) -> None:
-        """Trains until `steps` frames; raises Stopped after a signal."""
+        """Trains until `steps` frames or for `run.max_seconds`; raises Stopped after a signal."""
         while True:
             self._train()
             self._arrive()
             self._publish()
-            if self.frames >= self.config["steps"]:
+            if used_up(self.config, self.frames, self.wall):
                 return
             self.stop.check()
             self._step()
@@ -135,7 +141,7 @@ class Loop:
         return extra + self.schedule.due(self.agent_steps, repeat=self.repeat, replayed_per_update=size[0] * size[1])
 
     def _train(self) -> None:
-        while self.pending:
+        while self.pending and not self.late:
             self.stop.check()
             self._update()
             self.progress.update(self.frames, self.updates)

@@ -43,7 +43,7 @@ def entries(names: list[str], titles: list[str], config: dict, telling: set[str]
 
 
 def plain(name: str, config: dict, telling: set[str]) -> str:
-    """Value of a key, or of the keys that a glob fits; of a group each with its name, but for those alike everywhere."""
+    """Value of a key, or of the keys that a glob fits; in a group with its name, unless all are alike."""
     flat = flatten(config)
     group = {key: value for key, value in flat.items() if key.startswith(f"{name}.")}
     if group:

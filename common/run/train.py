@@ -22,11 +22,11 @@ from common.run.loop import Loop
 from common.run.rollout import Evaluator
 from common.run.stop import Stop, Stopped
 from common.run.threads import choose
-from common.runinfo import RunInfo, frames_trained
+from common.runinfo import RunInfo, frames_trained, used_up
 
 
 def train(config: dict, factory: Factory | None = None) -> None:
-    """Trains until `config['steps']` frames.
+    """Trains until `config['steps']` frames, or for `run.max_seconds` where that is not 0.
 
     Raises UserError for whatever a user can mend, and SystemExit with 130 or 143 after SIGINT or SIGTERM, when the run
     has been saved. `config` is the complete, resolved config; it is not changed.
@@ -37,8 +37,8 @@ def train(config: dict, factory: Factory | None = None) -> None:
         changes = adopt(logdir, config)
         checkpoints = Checkpoints(logdir / "checkpoints")
         state = _load(checkpoints, config)
-        if state and state["frames"] >= config["steps"]:
-            print(f"This run is finished: {state['frames']:,} of {config['steps']:,} frames. Raise --steps to go on.")
+        if state and used_up(config, state["frames"], state["wall"]):
+            print(_finished(config, state["frames"], state["wall"]))
             return
         Session(config, checkpoints, factory or Factory()).run(state, changes)
 
@@ -74,7 +74,7 @@ class Session:
         own |= {"compiled": loop.agent.compiler is not None}
         state = {**loop.state(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
-        self.info.update(loop.frames, loop.wall)
+        self.info.update(loop.frames, loop.updates, state["wall"])
         self._saved = (loop.frames, loop.updates)
 
     def _train(self) -> None:
@@ -85,7 +85,7 @@ class Session:
             self.save()
             loop.progress.message(f"Saved at frame {loop.frames:,}. Give the same command again to go on.")
             raise SystemExit(self.stop.exit_code) from None
-        if self._saved != (loop.frames, loop.updates):
+        if loop.late or self._saved != (loop.frames, loop.updates):  # late: the last save may have been in time
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
 
@@ -100,7 +100,7 @@ class Session:
                 f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"
             )
         loop.progress.jump(loop.frames, loop.updates)
-        self.info.begin(loop.frames, loop.wall)
+        self.info.begin(loop.frames, loop.updates, loop.wall)
 
     @contextlib.contextmanager
     def _pieces(self, state: dict | None) -> Iterator[dict[str, Any]]:
@@ -138,6 +138,13 @@ class Session:
     def _logger(self, state: dict | None) -> Logger:
         names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}
         return Logger(self.logdir, **names, state=state and state["logger"])
+
+
+def _finished(config: dict, frames: int, wall: float) -> str:
+    done, more = f"{frames:,} of {config['steps']:,} frames", "--steps"
+    if frames < config["steps"]:
+        done, more = f"{frames:,} frames in {wall:,.0f} s", "--run.max_seconds"
+    return f"This run is finished: {done}. Raise {more} to go on."
 
 
 def _load(checkpoints: Checkpoints, config: dict) -> dict | None:

@@ -40,7 +40,7 @@ def commands(path):
 
 def shortened(words):
     """A training command made small, any other as it is."""
-    if words[0] in program.COMMANDS or words[0] == "--help":
+    if words[0] in program.COMMANDS | program.TOOLS or words[0] == "--help":
         return words
     words = list(words) if "--configs" in words else [*words, "--configs"]
     end = words.index("--configs") + 1
@@ -154,4 +154,4 @@ def test_the_last_of_a_repeated_flag_counts_and_blocks_add_up(tmp_path):
 def test_help_names_commands_blocks_and_features(tmp_path):
     done = dreamer("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert all(word in done.stdout for word in (*program.COMMANDS, "dmc_vision", "size12m", "retnorm", "--envs"))
+    assert all(word in done.stdout for word in (*program.COMMANDS, *program.TOOLS, "dmc_vision", "size12m", "retnorm", "--envs"))

@@ -32,7 +32,7 @@ def config(logdir, **changes):
         "run": {
             "envs": 2, "parallel": "none", "eval_envs": 2, "eval_every": 60, "eval_episodes": 3, "log_every": 20,
             "save_every": 50, "video_every": 80, "device": "cpu", "precision": "fp32", "compile": "off", "threads": 1,
-            "prefill": 24, "pretrain": 3,
+            "max_seconds": 0, "prefill": 24, "pretrain": 3,
         },
         "sampler": {"use": "Windows", "online": True},
         "schedule": {"use": "Ratio", "ratio": 10.0},
@@ -63,7 +63,7 @@ def newest(logdir):
     return Checkpoints(Path(logdir) / "checkpoints").load()
 
 
-def interrupted(logdir, monkeypatch, method, count, **changes):
+def interrupted(logdir, monkeypatch, method, count, factory=None, **changes):
     """Trains until the `count`-th call of Loop's or the agent's `method`, where a signal comes; then goes on."""
     owner = Loop if hasattr(Loop, method) else FakeAgent
     original, calls = getattr(owner, method), []
@@ -79,9 +79,9 @@ def interrupted(logdir, monkeypatch, method, count, **changes):
     with monkeypatch.context() as patch:
         patch.setattr(owner, method, counting)
         with pytest.raises(SystemExit) as exit_:
-            train(config(logdir, **changes), FakeFactory())
+            train(config(logdir, **changes), factory or FakeFactory())
     assert exit_.value.code == 130
-    train(config(logdir, **changes), FakeFactory())
+    train(config(logdir, **changes), factory or FakeFactory())
 
 
 def same_run(one, other):

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from run_fakes import FakeAgent, FakeFactory, config, lines, newest, scores
+from run_fakes import FakeAgent, FakeFactory, config, interrupted, lines, newest, scores
 
 from common.errors import UserError
 from common.logger import NonFinite
@@ -190,3 +190,48 @@ def test_announced_rate_is_what_the_schedule_does(tmp_path):
 
 def test_stopped_is_not_swallowed():
     assert not issubclass(Stopped, (UserError, KeyboardInterrupt))
+
+
+class Ticking(FakeAgent):
+    """An update takes a second of the clock that the loop reads, and nothing else takes time."""
+
+    now = 0.0
+
+    def update(self, batch, step=0):
+        Ticking.now += 1
+        return super().update(batch, step)
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """Factory of agents that make the clock go on."""
+    monkeypatch.setattr(Ticking, "now", 0.0)
+    monkeypatch.setattr("common.run.loop.time.monotonic", lambda: Ticking.now)
+    return FakeFactory(Ticking)
+
+
+def stands(logdir):
+    """Updates made, updates still due, frames, and what run.json says of them."""
+    counters, info = newest(logdir)["counters"], json.loads((logdir / "run.json").read_text())
+    return counters["updates"], counters["pending"], (info["frames"], info["updates"], info["wall"])
+
+
+BURSTS = {"schedule": {"use": "Bursts", "every": 100, "updates": 20}, "run__save_every": 0}
+
+
+def test_a_run_ends_when_its_seconds_are_over_even_within_a_burst(tmp_path, ticking, capsys):
+    train(config(tmp_path / "run", run__max_seconds=30, **BURSTS), ticking)
+    assert "at most 30 s" in capsys.readouterr().out
+    assert stands(tmp_path / "run") == (30, 13, (148, 30, 30.0))
+    before = (tmp_path / "run/run.json").read_bytes()
+    train(config(tmp_path / "run", run__max_seconds=30, **BURSTS), ticking)
+    assert "This run is finished: 148 frames in 30 s. Raise --run.max_seconds to go on." in capsys.readouterr().out
+    assert (tmp_path / "run/run.json").read_bytes() == before
+
+
+def test_seconds_are_counted_over_all_sessions_and_may_be_raised(tmp_path, ticking, monkeypatch):
+    interrupted(tmp_path / "run", monkeypatch, "_update", 17, factory=ticking, run__max_seconds=30, **BURSTS)
+    assert stands(tmp_path / "run") == (30, 13, (148, 30, 30.0))
+    train(config(tmp_path / "run", run__max_seconds=1000, **BURSTS), ticking)
+    train(config(tmp_path / "straight", **BURSTS), FakeFactory())
+    assert lines(tmp_path / "run") == lines(tmp_path / "straight")
