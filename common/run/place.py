@@ -24,9 +24,7 @@ def place(request: Request, versions: list[str]) -> tuple[dict[str, Request], di
     requests = {version: request._replace(algo=version, flags=flags) for version in versions}
     if not own["setting"]:
         if not tasks or not own["steps"]:
-            raise UserError(
-                "Give --tasks and --steps, such as --tasks gym_CartPole-v1 --steps 1e5, or a --setting."
-            )
+            raise UserError("Give --tasks and --steps, such as --tasks gym_CartPole-v1 --steps 1e5, or a --setting.")
         return requests, dict.fromkeys(tasks, own["steps"])
     suites = read()
     if own["setting"] not in suites:
