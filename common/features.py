@@ -83,7 +83,9 @@ def keys(feature: str, config: dict) -> list[str]:
     """Config keys of a feature in a config. Raises UserError for an unknown feature."""
     if feature not in FEATURES:
         raise UserError(unknown("feature", feature, FEATURES))
-    return [key for key in flatten(config) if any(fnmatch.fnmatch(key, glob) for glob in FEATURES[feature][1])]
+    names = list(flatten(config))
+    found = {name for glob in FEATURES[feature][1] for name in fnmatch.filter(names, glob)}
+    return [name for name in names if name in found]
 
 
 def values(feature: str, config: dict) -> dict:
