@@ -14,6 +14,7 @@ from common.run.build import Factory
 
 ENDLESS = 1_000_000_000  # frames of a run that only its time ends
 LONG = 1000  # agent steps; a time limit above this is hardly ever reached
+USUAL = 200  # agent steps of an episode of which nothing is known
 PATIENCE = 1_000_000  # agent steps in which updates must begin
 MATTERS = ("algo", "seed", "run", "env", "replay", "sampler", "batch_size", "batch_length")
 SPEC: dict[str, tuple[tuple, np.dtype]] = {
@@ -99,6 +100,9 @@ def filled(text: str) -> int:
 
 
 def episode(config: dict) -> int:
-    """Agent steps of an episode: the time limit, if it is a short one; else one is taken to fit into prefill."""
+    """Agent steps of an episode: the time limit, if it is a short one; else one is taken to fit into prefill.
+
+    It only matters where the replay is not ready when prefill is over.
+    """
     run, limit = config["run"], -(-config["env"]["time_limit"] // config["env"]["repeat"])
-    return limit if 0 < limit <= LONG else max(run["prefill"] // run["envs"], config["batch_length"])
+    return limit if 0 < limit <= LONG else run["prefill"] // run["envs"] or USUAL

@@ -42,11 +42,8 @@ def carry_out(kind: str, variants: dict[str, Request], tasks: dict[str, int], fo
     variants = one_thread(variants) if parallel >= cores() else variants
     jobs = make_jobs(variants, tasks, range(own["first-seed"], own["first-seed"] + own["seeds"]), own["match"])
     if own["dry-run"]:
-        print(
-            "\n".join(
-                [f"{len(jobs)} runs, {parallel} at a time, in {folder}", *(described(folder, job) for job in jobs)]
-            )
-        )
+        head = f"{len(jobs)} runs, {parallel} at a time, in {folder}"
+        print(head, *(described(folder, job) for job in jobs), sep="\n")
         return
     check_tasks(folder, jobs)
     grid = Grid(kind, title(variants, tasks, own), own["match"], list(variants), baseline)

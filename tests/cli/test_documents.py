@@ -1,7 +1,7 @@
 """What README.md and docs/ say is true: their commands run, their files exist, their table and glossary are complete.
 
 Commands in ```bash blocks run in order, in one folder, after the ```python blocks that begin with the name of a file
-were written there. Training is cut short: the block `debug` and the flags SHORT come last.
+were written there. Training is cut short: the block `debug` and the flags SHORT come last. Grids are only listed.
 """
 
 import json
@@ -39,7 +39,9 @@ def commands(path):
 
 
 def shortened(words):
-    """A training command made small, any other as it is."""
+    """A training command made small, a grid of them listed, any other as it is."""
+    if "dry-run" in program.options(words[0] if words[0] in program.TOOLS else "train"):
+        return [*words, "--dry-run"]
     if words[0] in program.COMMANDS | program.TOOLS or words[0] == "--help":
         return words
     words = list(words) if "--configs" in words else [*words, "--configs"]
