@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 @functools.cache
 def entries() -> dict[str, Entry]:
     """Key, SEAM.CLASS or a glob of them -> entry, concept by concept."""
-    found = {}
+    found: dict[str, Entry] = {}
     for name in FILES:
         for concept, group in read(ROOT / "configs" / "explain" / f"{name}.yaml").items():
             texts = {key: {"what": text} if isinstance(text, str) else text for key, text in group.items()}
