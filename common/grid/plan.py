@@ -99,9 +99,10 @@ def make_jobs(variants: dict[str, Request], tasks: dict[str, int], seeds: range,
 
 def settle(request: Request, task: str, amount: int, match: str) -> tuple[Request, dict]:
     """The request with task and budget among its flags, and its config."""
-    budget = MATCH[match][0](request.config(request.algo, task=task), amount)
+    algo = str(request.algo)
+    budget = MATCH[match][0](request.config(algo, task=task), amount)
     request = request._replace(flags={"task": task} | request.flags | budget)
-    return request, request.config(request.algo)
+    return request, request.config(algo)
 
 
 def title(variants: dict[str, Request], tasks: dict[str, int], own: dict) -> str:
