@@ -7,7 +7,6 @@ those of whole parts. One that cannot be changed yet waits for others; those tha
 import copy
 import fnmatch
 import itertools
-from itertools import filterfalse
 from typing import Any, NamedTuple
 
 from common import config as configs
@@ -60,7 +59,7 @@ def steps(by: str) -> list[Step]:
     """All steps there may be, in the order in which they are tried."""
     order = list(dict.fromkeys(known.concept for known in entries().values()))
     place = lambda name: (order.index(concept(name)), features.is_whole(name))
-    names = sorted(filterfalse(is_sum, features.FEATURES), key=place)
+    names = sorted(itertools.filterfalse(is_sum, features.FEATURES), key=place)
     if by == "feature":
         return [Step(name, [name]) for name in names]
     return [Step(key.lower(), list(group)) for key, group in itertools.groupby(names, concept)]

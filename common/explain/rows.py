@@ -49,8 +49,14 @@ def differing(configs: list[dict]) -> list[str]:
 def rows(configs: list[dict], keys: Iterable[str]) -> list[Row]:
     """One row for each key, concept by concept."""
     flats = [flatten(config) for config in configs]
-    value = lambda flat, key: words(flat[key]) if key in flat else ABSENT
-    return [Row(key, [value(flat, key) for flat in flats], notes(key, configs)) for key in in_order(keys)]
+    return [Row(key, values(key, flats), notes(key, configs)) for key in in_order(keys)]
+
+
+def values(key: str, flats: list[dict]) -> list[str]:
+    """Value of a key in each flat config, in few digits where these tell the values apart."""
+    texts = lambda text: [text(flat[key]) if key in flat else ABSENT for flat in flats]
+    short, full = texts(words), texts(str)
+    return short if len(set(short)) == len(set(full)) else full
 
 
 def notes(key: str, configs: list[dict]) -> list[Note]:

@@ -35,9 +35,8 @@ def values(names: list[str], row: Row) -> str:
 def lines(note: Note) -> list[str]:
     """A note with its facts below it, indented."""
     title, indent = (f"{note.title}: ", 4) if note.title else ("", 2)
-    return [*wrapped(title + note.entry.what, indent, 0), *(
-        line for name, fact in facts(note).items() for line in wrapped(f"{name:9}{fact}", indent + 2, 9)
-    )]  # fmt: skip
+    below = (wrapped(f"{name:9}{fact}", indent + 2, 9) for name, fact in facts(note).items())
+    return [*wrapped(title + note.entry.what, indent, 0), *itertools.chain.from_iterable(below)]
 
 
 def facts(note: Note) -> dict[str, str]:

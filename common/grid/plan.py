@@ -107,10 +107,12 @@ def settle(request: Request, task: str, amount: int, match: str) -> tuple[Reques
 
 def title(variants: dict[str, Request], tasks: dict[str, int], own: dict) -> str:
     """What is compared, in a line."""
+    names = list(variants)
+    who = ", ".join(names) if len(names) < 6 else f"{names[0]} and {len(names) - 1} others"
     where = ", ".join(tasks) if len(tasks) < 4 else f"{len(tasks)} tasks"
     amounts = " to ".join(f"{amount:,}" for amount in sorted({min(tasks.values()), max(tasks.values())}))
     seeds = f"{own['seeds']} seed{'s' * (own['seeds'] > 1)}"
-    return f"{', '.join(variants)} on {where}, {seeds}, {amounts} {MATCH[own['match']][1]} each"
+    return f"{who} on {where}, {seeds}, {amounts} {MATCH[own['match']][1]} each"
 
 
 def described(folder: Path, job: Job) -> str:

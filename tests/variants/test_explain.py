@@ -104,6 +104,11 @@ def test_differing_keys_are_those_of_the_configs():
     assert not differing([LOADED["v1"], LOADED["v1"]])
 
 
+def test_values_that_look_alike_are_shown_in_full():
+    (row,) = rows([LOADED["v3"], LOADED["v3"] | {"discount": 0.997}], ["discount"])
+    assert row.values == ["0.996996996996997", "0.997"]
+
+
 def test_a_key_of_another_program_is_shown_without_an_entry():
     (row,) = rows([LOADED["v1"] | {"warp": 3}], ["warp"])
     assert row.values == ["3"]
