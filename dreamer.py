@@ -34,7 +34,6 @@ COMMANDS = {
     "eval": "common.run.eval:evaluate",
     "demo": "common.run.demo:demo",
     "config": "common.run.config:show",
-    "table": "common.run.table:show",
     "speed": "common.run.speed:speed",
 }
 
@@ -43,6 +42,10 @@ TOOLS = {
     "compare": "common.run.compare:compare",
     "bench": "common.run.bench:bench",
     "reference": "common.run.reference:reference",
+    "ablate": "common.run.ablate:ablate",
+    "ladder": "common.run.ladder:ladder",
+    "explain": "common.run.explain:explain",
+    "table": "common.run.table:show",
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
@@ -89,13 +92,17 @@ def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
             raise UserError(configs.unknown(f"config block for {algo}", block, {**own, **shared}))
     names = environment(str(flags.get("task", "")), blocks, shared)
     layers = [layer[name] for name in names for layer in (shared, own) if name in layer]
-    for feature, source in (borrowed or {}).items():
-        layers.append(features.values(feature, load(source, [b for b in blocks if b in shared], task_only(flags))))
+    lend = lambda source: lending(source, tuple(blocks), flags.get("task"))
+    layers += [features.values(feature, lend(source)) for feature, source in (borrowed or {}).items()]
     return configs.resolve(parts, own["defaults"], [*layers, flags])
 
 
-def task_only(flags):
-    return {key: value for key, value in flags.items() if key == "task"}
+@functools.cache
+def lending(source, blocks, task):
+    """Config of a version that lends features: with the task, and the blocks that it has. Not to be changed."""
+    own = read(FOLDER / ALGOS[source][1]) if source in ALGOS else {}
+    known = {**own, **read(FOLDER / "environments.yaml")}
+    return load(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
 
 
 def environment(task, blocks, shared):
@@ -152,8 +159,8 @@ def pair(text):
 
 
 def configure(command, words, algo, blocks, borrowed, flags):
-    """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, several for `table`
-    and `demo`, else one."""
+    """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, several for `demo`,
+    else one."""
     if command in TOOLS:
         own, flags = take_own(command, flags)
         return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS))
@@ -161,8 +168,6 @@ def configure(command, words, algo, blocks, borrowed, flags):
         return from_logdir(algo, blocks, borrowed, flags)
     if command == "demo":
         return demo_runs(algo, blocks, borrowed, flags)
-    if command == "table":
-        return {name: load(name, blocks, flags, borrowed) for name in ([algo] if algo else ALGOS)}
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
@@ -221,10 +226,10 @@ def from_logdir(algo, blocks, borrowed, flags):
 
 def usage() -> str:
     lines = [__doc__.strip(), "", f"Commands: {', '.join(COMMANDS | TOOLS)} (without one: train)", "Config blocks:"]
-    shared = configs.read(FOLDER / "environments.yaml")
+    shared = read(FOLDER / "environments.yaml")
     lines.append(f"  environments: {', '.join(shared)}")
     for algo, (_, file) in ALGOS.items():
-        lines.append(f"  {algo}: {', '.join(block for block in configs.read(FOLDER / file) if block not in shared)}")
+        lines.append(f"  {algo}: {', '.join(block for block in read(FOLDER / file) if block not in shared)}")
     short = ", ".join(f"--{alias} (--{key})" for alias, key in ALIASES.items())
     lines += [f"Features: {', '.join(features.FEATURES)}", f"Short flags: {short}"]
     own = {name: options(name) for name in COMMANDS | TOOLS}

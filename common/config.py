@@ -80,11 +80,20 @@ def apply(config: dict, layer: dict):
 
 def matches(config, key):
     """Full names of the config keys that `key` means: itself, or all that a glob fits."""
+    if not isinstance(get(config, key), dict | None):
+        return [key]
     names = flatten(config)
-    found = fnmatch.filter(names, key) if set(key) & set("*?[") else [key] * (key in names)
+    found = fnmatch.filter(names, key) if set(key) & set("*?[") else []
     if not found:
         raise UserError(elsewhere(config, key) or unknown("key", key, names))
     return found
+
+
+def get(config, key):
+    """Value of a dotted key, a dict for a group of keys; None for one that is not there."""
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, dict) else None
+    return config
 
 
 def elsewhere(config, key):

@@ -48,6 +48,10 @@ FEATURES = {
     "act": ("Activations", ["net.act", "net.conv_act"]),
     "norm": ("Norm of all layers", ["net.norm", "net.eps", "net.bias"]),
     "init": ("Initialisation", ["net.init"]),
+    "sizes": (
+        "Layers and units of all networks, recurrent state",
+        ["mlp.*.layers", "mlp.*.units", "rssm.deter", "rssm.hidden"],
+    ),
     "horizon": ("Imagination horizon", ["imagination.horizon"]),
     "optim": ("Optimiser, learning rates, warm-up, decay", ["optim.*"]),
     "clip": ("Gradient clipping", ["clip.*"]),
@@ -59,16 +63,29 @@ FEATURES = {
     "context": ("Start state of a window: stored latents or fresh", ["replay.context", "replay.force_first"]),
     "capacity": ("Replay capacity (steps)", ["replay.capacity"]),
     "schedule": ("Train rate", ["schedule.*"]),
+    "envs": ("Environments side by side", ["run.envs"]),
+    "protocol": ("The environment's protocol", ["env.*"]),
+    "cadence": (
+        "How often: evaluation, videos, logs, checkpoints",
+        ["run.*_every", "run.eval_episodes", "run.eval_envs"],
+    ),
     "precision": ("Precision of matrix products", ["run.precision"]),
     "prefill": ("Random prefill (agent steps), pretraining updates", ["run.prefill", "run.pretrain"]),
 }
+
+
+def is_whole(feature: str) -> bool:
+    """Whether a feature has whole parts or groups. It comes before features with some of its keys."""
+    return any(glob.endswith(".*") for glob in FEATURES.get(feature.partition("=")[0], ("", []))[1])
 
 
 def keys(feature: str, config: dict) -> list[str]:
     """Config keys of a feature in a config. Raises UserError for an unknown feature."""
     if feature not in FEATURES:
         raise UserError(unknown("feature", feature, FEATURES))
-    return [key for key in flatten(config) if any(fnmatch.fnmatch(key, glob) for glob in FEATURES[feature][1])]
+    names = list(flatten(config))
+    found = {name for glob in FEATURES[feature][1] for name in fnmatch.filter(names, glob)}
+    return [name for name in names if name in found]
 
 
 def values(feature: str, config: dict) -> dict:

@@ -66,13 +66,13 @@ class Entry:
 
     def look(self) -> bool:
         """Takes note of a process that has ended; returns whether one has."""
-        code = None if self.process is None else self.process.poll()
-        if self.process is None or code is None:
+        process = self.process
+        if process is None or process.poll() is None:
             return False
-        before, self.process, process = self.process.words, None, self.process
-        if code != 0:
+        self.process = None
+        if process.poll() != 0:
             self.state = State("failed", process.error())
-        elif self.todo() == before:
+        elif self.todo() == process.words:
             self.state = State("failed", "it ended without an error before it was finished")
         else:
             self.state = self.rest()
@@ -144,11 +144,11 @@ class Runner:
 
     def end(self, number: int) -> None:
         """Sends a signal to all processes and waits for them; their jobs are to be gone on with."""
-        running = [entry for entry in self.entries if entry.process is not None]
-        for entry in running:
-            entry.process.send(number)
-        for entry in running:
-            entry.process.wait()
+        running = [(entry, entry.process) for entry in self.entries if entry.process is not None]
+        for _, process in running:
+            process.send(number)
+        for entry, process in running:
+            process.wait()
             entry.process, entry.state = None, entry.rest()
 
     def save(self) -> None:

@@ -99,17 +99,20 @@ def make_jobs(variants: dict[str, Request], tasks: dict[str, int], seeds: range,
 
 def settle(request: Request, task: str, amount: int, match: str) -> tuple[Request, dict]:
     """The request with task and budget among its flags, and its config."""
-    budget = MATCH[match][0](request.config(request.algo, task=task), amount)
+    algo = str(request.algo)
+    budget = MATCH[match][0](request.config(algo, task=task), amount)
     request = request._replace(flags={"task": task} | request.flags | budget)
-    return request, request.config(request.algo)
+    return request, request.config(algo)
 
 
 def title(variants: dict[str, Request], tasks: dict[str, int], own: dict) -> str:
     """What is compared, in a line."""
+    names = list(variants)
+    who = ", ".join(names) if len(names) < 6 else f"{names[0]} and {len(names) - 1} others"
     where = ", ".join(tasks) if len(tasks) < 4 else f"{len(tasks)} tasks"
     amounts = " to ".join(f"{amount:,}" for amount in sorted({min(tasks.values()), max(tasks.values())}))
     seeds = f"{own['seeds']} seed{'s' * (own['seeds'] > 1)}"
-    return f"{', '.join(variants)} on {where}, {seeds}, {amounts} {MATCH[own['match']][1]} each"
+    return f"{who} on {where}, {seeds}, {amounts} {MATCH[own['match']][1]} each"
 
 
 def described(folder: Path, job: Job) -> str:

@@ -1,12 +1,21 @@
-"""`table`: what each version does for every named feature, as a Markdown table made from the configs."""
+"""`table`: what each version does for every named feature, as a Markdown table made from the configs.
+
+The same as `explain --table true`; the README's table is this one.
+"""
+
+import fnmatch
 
 from common import features, parts
 from common.config import flatten
+from common.request import Request
+
+OPTIONS: dict = {}
 
 
-def show(configs: dict[str, dict]) -> None:
-    """Prints the table of resolved configs, one column for each name."""
-    print(render(configs))
+def show(request: Request) -> None:
+    """Prints the table of the versions named, or of all, one column each."""
+    names = request.words or ([request.algo] if request.algo else request.algos)
+    print(render({name: request.config(name) for name in names}))
 
 
 def render(configs: dict[str, dict]) -> str:
@@ -21,20 +30,27 @@ def cells(globs: list[str], configs: dict[str, dict]) -> list[str]:
     names = [glob.removesuffix(".*") for glob in globs]
     short = [name.rsplit(".", 1)[-1] for name in names]
     titles = short if len(set(short)) == len(short) else names
-    return ["; ".join(entries(names, titles, config)) or "–" for config in configs.values()]
+    flats = [flatten(config) for config in configs.values()]
+    telling = {key for flat in flats for key in flat if len({repr(other.get(key)) for other in flats}) > 1}
+    return ["; ".join(entries(names, titles, config, telling)) or "–" for config in configs.values()]
 
 
-def entries(names: list[str], titles: list[str], config: dict) -> list[str]:
+def entries(names: list[str], titles: list[str], config: dict, telling: set[str]) -> list[str]:
     """Text of each seam, group or key that `config` has; with its title if there are several."""
-    texts = [part(config[name]) if name in parts.PARTS else plain(name, config) for name in names]
+    texts = [part(config[name]) if name in parts.PARTS else plain(name, config, telling) for name in names]
     titled = [f"{title} {text}" for title, text in zip(titles, texts, strict=True) if text]
     return titled if len(names) > 1 else list(filter(None, texts))
 
 
-def plain(name: str, config: dict) -> str:
-    """Values of a key, or of all keys of a group."""
-    flat = flatten(config).items()
-    return ", ".join(words(value) for key, value in flat if key == name or key.startswith(f"{name}."))
+def plain(name: str, config: dict, telling: set[str]) -> str:
+    """Value of a key, or of the keys that a glob fits; in a group with its name, unless all are alike."""
+    flat = flatten(config)
+    group = {key: value for key, value in flat.items() if key.startswith(f"{name}.")}
+    if group:
+        shown = {key: value for key, value in group.items() if key in telling} or group
+        return ", ".join(f"{key.removeprefix(f'{name}.')} {words(value)}" for key, value in shown.items())
+    found = {key: value for key, value in flat.items() if fnmatch.fnmatchcase(key, name)}
+    return words(found) if found else ""
 
 
 def part(block: dict) -> str:

@@ -50,7 +50,7 @@ def statuses(folder):
 def grid(tmp_path_factory):
     """A grid that was stopped while it trained, then finished: folder, and what was printed each time."""
     folder = tmp_path_factory.mktemp("grid")
-    words = ["--tasks", "dummy_point", "--match", "updates", "--steps", "30"]
+    words = ["--tasks", "dummy_point", "--match", "updates", "--steps", "10"]
     process = start(folder, *words)
     logs = [folder / f"grid/runs/{algo}/dummy_point/0/metrics.jsonl" for algo in ("v1", "v3")]
     while process.poll() is None and not all(log.exists() for log in logs):
@@ -72,13 +72,13 @@ def test_a_grid_that_was_stopped_goes_on(grid):
 
 
 def test_all_versions_made_the_updates_asked_for(grid):
-    assert [info(grid[0], f"{algo}/dummy_point/0")["updates"] for algo in ("v1", "v3")] == [30, 30]
+    assert [info(grid[0], f"{algo}/dummy_point/0")["updates"] for algo in ("v1", "v3")] == [10, 10]
 
 
 def test_a_grid_may_grow_and_failures_are_told(grid):
     folder = grid[0]
     finished = (folder / "grid/runs/v1/dummy_point/0/run.json").read_bytes()
-    words = ["--tasks", "dummy_point", "broken:Raises", "--match", "updates", "--steps", "30"]
+    words = ["--tasks", "dummy_point", "broken:Raises", "--match", "updates", "--steps", "10"]
     code, printed, errors = finish(start(folder, *words))
     assert code == 2
     assert "2 of 4 runs failed" in errors
@@ -90,7 +90,7 @@ def test_a_grid_may_grow_and_failures_are_told(grid):
 
 def test_another_grid_is_refused(grid):
     folder = grid[0]
-    words = ["--tasks", "dummy_point", "--match", "updates", "--steps", "30", "--discount", "0.5"]
+    words = ["--tasks", "dummy_point", "--match", "updates", "--steps", "10", "--discount", "0.5"]
     code, _, errors = finish(start(folder, *words))
     assert code == 2
     assert "discount: 0.99 -> 0.5 (1 run(s))" in errors

@@ -156,4 +156,5 @@ def test_the_last_of_a_repeated_flag_counts_and_blocks_add_up(tmp_path):
 def test_help_names_commands_blocks_and_features(tmp_path):
     done = dreamer("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert all(word in done.stdout for word in (*program.COMMANDS, "dmc_vision", "size12m", "retnorm", "--envs"))
+    named = (*program.COMMANDS, *program.TOOLS, "dmc_vision", "size12m", "retnorm", "--envs")
+    assert all(word in done.stdout for word in named)
