@@ -66,7 +66,7 @@ def gap(one: Scores, two: Scores) -> np.ndarray:
 
 
 def improvement(one: Scores, two: Scores) -> np.ndarray:
-    """Chance (...) that a run of `one` beats a run of `two` on the same task, averaged over tasks; a tie counts half."""
+    """Chance (...) that a run of `one` beats one of `two`, averaged over tasks; a tie counts half."""
     return np.mean([_wins(a, b) for a, b in zip(one, two, strict=True)], 0)
 
 
