@@ -1,0 +1,50 @@
+"""report.html: one file that needs nothing else."""
+
+import base64
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from common.report import gallery, style, summary, tables
+from common.report.curves import AXES
+from common.report.films import Film
+from common.report.gallery import Picture
+
+FOLDER = Path(__file__).parent
+
+
+def render(report: dict, films: list[Film], dropped: list[str]) -> str:
+    """The page. Everything from the report is escaped; figures are SVG made here."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"inline": inline, "gif": gif}
+    environment.globals |= {"tables": tables, "summary": summary, "gallery": gallery, "AXES": AXES}
+    parts = {"report": report, "look": swatches(report), "films": films, "dropped": dropped}
+    css = Markup(style.css() + (FOLDER / "report.css").read_text())
+    return environment.get_template("report.html.jinja").render(**parts, css=css)
+
+
+def inline(picture: Picture) -> Markup:
+    """A figure as an element of the page."""
+    return Markup(style.inline(picture.figure, picture.about))
+
+
+def gif(film: Film) -> str:
+    """A film as the source of an image."""
+    return f"data:image/gif;base64,{base64.b64encode(film.data).decode()}"
+
+
+def swatches(report: dict) -> list[dict]:
+    """Legend: name, colour variable and dashes of every variant and published method."""
+    look = gallery.look(report)
+    names = {light: f"var(--{name})" for name, (light, _) in style.COLORS.items()}
+    entries = [(variant, names[color], dashes) for variant, (color, dashes) in look.items()]
+    entries += [(f"published {method}", "var(--muted)", dashes) for method, dashes in look.published.items()]
+    dashed = lambda dashes: " ".join(f"{2 * length:g}" for length in dashes if length)
+    return [{"name": name, "color": color, "dashes": dashed(dashes)} for name, color, dashes in entries]

@@ -1,0 +1,110 @@
+"""How figures look: colours of the variants, light and dark themes, SVG that fits into a page.
+
+Figures are drawn in the light theme. `inline` replaces its colours by CSS variables of the same names, so that a page
+can change them; `COLORS` holds both themes.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from xml.sax.saxutils import quoteattr
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+#: CSS variable -> colour in the light and in the dark theme. v0 to v6 are Okabe and Ito's, told apart by all.
+COLORS = {
+    "ink": ("#1c2126", "#e6e9ed"),
+    "muted": ("#667079", "#9aa5b0"),
+    "line": ("#d8dde2", "#39424b"),
+    "v0": ("#0072b2", "#4ba3de"),
+    "v1": ("#d55e00", "#f08337"),
+    "v2": ("#009e73", "#2cc498"),
+    "v3": ("#b6588f", "#dd8dbb"),
+    "v4": ("#c48a00", "#e9b436"),
+    "v5": ("#3aa0dc", "#8fd0f7"),
+    "v6": ("#5b4db8", "#a79bf2"),
+}
+VARIANTS = [name for name in COLORS if name[0] == "v"]
+DASHES: list[tuple] = [(None, None), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5)]  # for more variants than colours
+INK, MUTED, LINE = (COLORS[name][0] for name in ("ink", "muted", "line"))
+WIDTH = 4.6  # inches; at 72 dots an inch and 10 points of text this stays readable on a phone
+
+SETTINGS = {
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "font.size": 10,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+}
+
+
+class Look(dict):
+    """Variant -> (colour, dashes), and published method -> dashes; the same in all figures of a report."""
+
+    def __init__(self, variants: Sequence[str], methods: Sequence[str] = ()):
+        size = len(VARIANTS)
+        super().__init__(
+            {v: (COLORS[VARIANTS[i % size]][0], DASHES[i // size % len(DASHES)]) for i, v in enumerate(variants)}
+        )
+        self.published = {method: DASHES[i % len(DASHES)] for i, method in enumerate(methods)}
+
+
+def canvas(height: float, columns: int = 1, rows: int = 1, width: float = WIDTH):
+    """A figure and its axes, `columns` times `width` inches wide and `rows` times `height` high."""
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def drawn(draw):
+    """Decorates a function that makes a figure: its settings hold while it draws."""
+
+    def wrapped(*args, **kwargs):
+        with mpl.rc_context(SETTINGS):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an SVG element, without prolog, date and metadata: the same input gives the same text."""
+    buffer = io.StringIO()
+    with mpl.rc_context(SETTINGS):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.S)
+    return text[text.index("<svg") :]
+
+
+def inline(figure: Figure, title: str) -> str:
+    """SVG for a page: as wide as its place, with a title for screen readers, in the colours and fonts of the page."""
+    text = svg(figure)
+    for name, (light, _) in COLORS.items():
+        text = re.sub(f"(fill|stroke): {light}", rf"\1: var(--{name})", text)
+    for useless in (r"<style.*?</style>", r" font-family: [^;\"]+;", r"(?<=<g) id=\"[^\"]*\"", r"(?<= )\n(?=[LQCz])"):
+        text = re.sub(useless, "", text, flags=re.S)
+    box = re.search(r'viewBox="[^"]+"', text)
+    assert box, text[:200]
+    links = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg role="img" aria-label={quoteattr(title)} {links} {box[0]}>{text[text.index(">") + 1 :]}'
+
+
+def css() -> str:
+    """The variables of both themes."""
+    light, dark = ("".join(f"--{name}:{pair[i]};" for name, pair in COLORS.items()) for i in range(2))
+    return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"

@@ -1,0 +1,64 @@
+"""Numbers as a report shows them. What does not exist is a dash."""
+
+import math
+
+DASH = "–"
+
+
+def absent(value: object) -> bool:
+    """Whether there is nothing to show: None, nan or infinity."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def score(value: float | None, sign: bool = False) -> str:
+    """Three digits or all before the point: 0.123, 12.3, 1,234; `sign` shows a plus, too."""
+    if value is None or absent(value):
+        return DASH
+    size = abs(value)
+    digits = 0 if size >= 99.95 else 1 if size >= 9.995 else 2
+    return f"{value:{'+' if sign else ''},.{digits}f}"
+
+
+def interval(row: dict, sign: bool = False) -> str:
+    """'812 [790, 830]' of a row with value, low and high; without bounds where there are none."""
+    text = score(row["value"], sign)
+    return text if absent(row["low"]) else f"{text} [{score(row['low'], sign)}, {score(row['high'], sign)}]"
+
+
+def count(value: float | None) -> str:
+    """Whole number with commas."""
+    return DASH if value is None or absent(value) else f"{round(value):,}"
+
+
+def short(value: float | None) -> str:
+    """Number in few characters: 0.25, 950, 12.3k, 1.5M."""
+    if value is None or absent(value):
+        return DASH
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            return f"{value / (1e3 if unit == 'k' else limit):.3g}{unit}"
+    return f"{value:,.4g}"
+
+
+def duration(seconds: float | None) -> str:
+    """'45 s', '12.3 min', '5.1 h'."""
+    if seconds is None or absent(seconds):
+        return DASH
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def memory(size: float | None) -> str:
+    """Bytes in GiB."""
+    return DASH if not size else f"{size / 2**30:.2f} GiB"
+
+
+def percent(share: float | None) -> str:
+    """Whole percent."""
+    return DASH if share is None or absent(share) else f"{100 * share:.0f} %"
+
+
+def listed(names: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
