@@ -43,6 +43,8 @@ TOOLS = {
     "compare": "common.run.compare:compare",
     "bench": "common.run.bench:bench",
     "reference": "common.run.reference:reference",
+    "report": "common.run.report:report",
+    "plot": "common.run.plot:plot",
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.

@@ -27,7 +27,7 @@ def write_report(
     page = html.render(report, *films(runs))
     pictures = {"effects": gallery.effects(report), "curves": gallery.curves(report, report["axis"])}
     pictures["aggregates"] = gallery.aggregates(report)
-    files = {f"{FIGURES}/{p.name}.svg": style.svg(p.figure) for group in pictures.values() for p in group}
+    files = {f"{FIGURES}/{p.name}.svg": style.alone(p.figure, p.about) for group in pictures.values() for p in group}
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES)
     files["report.html"] = page

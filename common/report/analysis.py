@@ -40,7 +40,7 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "reach": scores.reach(runs, reached, first, levels),
         "curves": {name: lines(runs, name) for name in curves.AXES},
         "published": published.scores(runs),
-        "runs": [record(run, curves.cut(_of(runs, run.task), axis).at, axis) for run in runs.runs],
+        "runs": records(runs, axis),
         "left_out": [missing._asdict() for missing in runs.left_out],
         "config": diffs.differences(runs),
         "method": {"level": stats.LEVEL, "resamples": stats.RESAMPLES, "last": scores.LAST, "enough": stats.ENOUGH},
@@ -76,6 +76,12 @@ def lines(runs: Runs, axis: str) -> dict[str, dict]:
     return result
 
 
+def records(runs: Runs, axis: str) -> list[dict]:
+    """The table of runs, by task, variant and seed."""
+    order = lambda run: (runs.tasks.index(run.task), runs.variants.index(run.variant), run.seed)
+    return [record(run, curves.cut(_of(runs, run.task), axis).at, axis) for run in sorted(runs.runs, key=order)]
+
+
 def record(run: Run, limit: float, axis: str) -> dict:
     """What the table of runs says of one."""
     frames, updates, replayed, wall = (float(run.counts[key][-1]) for key in curves.AXES)
@@ -91,8 +97,8 @@ def record(run: Run, limit: float, axis: str) -> dict:
         "evaluation": {key: run.evaluation.get(key) for key in ("mean", "std", "n", "mode", "frames")}
         if run.evaluation
         else None,
-        "frames": frames,
-        "updates": updates,
+        "frames": round(frames),
+        "updates": round(updates),
         "replayed_per_frame": replayed / frames if frames else math.nan,
         "wall": wall,
         "parameters": info.get("parameters"),

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from common.report import words
 from common.report.curves import AXES
-from common.report.style import INK, LINE, MUTED, Look, canvas, drawn
+from common.report.style import INK, LINE, MUTED, PAGE, Look, canvas, drawn
 
 HEIGHT = 2.9  # inches of a figure with curves
 ROW, MARGIN = 0.44, 0.75  # inches of a row, and of what stands around rows
@@ -30,14 +30,12 @@ def curve(axes, line: dict, color: str, dashes=(None, None), label: str | None =
 
 def scale(axes, axis: str) -> None:
     """Labels and few ticks for a horizontal axis."""
-    form = words.duration if axis == "wall" else words.short
+    form = words.duration if axis == "wall" else lambda value: words.short(value, thousand=1e3)
     axes.set_xlabel(LABELS[axis])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value) if value else "0"))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: words.short(value) if abs(value) >= 1e4 else f"{value:g}")
-    )
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.short(value)))
     axes.set_xlim(left=0)
 
 
@@ -81,13 +79,14 @@ def heights(lines: dict[str, dict]) -> tuple[float, float]:
 
 
 @drawn
-def intervals(title: str, rows: Sequence[dict], line: float | None = None, sign: bool = False) -> Figure:
-    """Points with intervals, one row each: label, value, low, high, color, filled (or hollow). line: a value to mark."""
+def intervals(title: str, rows: Sequence[dict], line: float | None = None, *, sign=False, limits=None) -> Figure:
+    """Points with intervals, one row each: label, value, low, high, color, filled. line: a value to mark."""
     figure, ((axes,),) = canvas(ROW * len(rows) + MARGIN)
     for place, row in enumerate(rows):
         point(axes, place, row)
         caption(axes, place, row["label"], words.interval(row, sign))
     frame(axes, title, len(rows), line)
+    axes.set_xlim(limits)
     return figure
 
 
@@ -103,6 +102,7 @@ def point(axes, place: float, row: dict) -> None:
 def caption(axes, place: float, left: str, right: str) -> None:
     """Words above a row: its label and its numbers."""
     options = {"transform": axes.get_yaxis_transform(), "va": "bottom", "fontsize": 9}
+    options["bbox"] = {"facecolor": PAGE, "edgecolor": "none", "pad": 0.8}
     axes.text(0.01, place - 0.2, left, ha="left", **options)
     axes.text(0.99, place - 0.2, right, ha="right", color=MUTED, **options)
 
@@ -114,6 +114,7 @@ def frame(axes, title: str, rows: int, line: float | None) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.short(value)))
     axes.margins(x=0.08)
     if line is not None:
         axes.axvline(line, color=INK, lw=0.9, dashes=(3, 2), zorder=0)

@@ -30,7 +30,8 @@ def films(runs: Runs) -> tuple[list[Film], list[str]]:
             place = run.variant, run.task, key
             if place not in found:
                 found[place] = Film(*place, run.seed, frames, path.read_bytes())
-    return _limited(sorted(found.values(), key=lambda film: (film.task, film.key, runs.variants.index(film.variant))))
+    order = lambda film: (runs.tasks.index(film.task), film.key, runs.variants.index(film.variant))
+    return _limited(sorted(found.values(), key=order))
 
 
 def _newest(folder: Path) -> dict[str, tuple[int, Path]]:

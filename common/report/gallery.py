@@ -71,7 +71,7 @@ def aggregates(report: dict) -> list[Picture]:
     pictures.append(Picture("profile", "Performance profile", figures.profiles(part, colors)))
     rows = [effect(row | row["improvement"], colors, f"{row['one']} beats {row['two']}") for row in part["comparisons"]]
     if rows:
-        figure = figures.intervals("Probability of improvement", rows, line=0.5)
+        figure = figures.intervals("Probability of improvement", rows, line=0.5, limits=(-0.03, 1.03))
         pictures.append(Picture("improvement", "Probability of improvement over all tasks", figure))
     return pictures
 

@@ -1,10 +1,11 @@
 """report.html: one file that needs nothing else."""
 
 import base64
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from common.report import gallery, style, summary, tables
 from common.report.curves import AXES
@@ -23,7 +24,7 @@ def render(report: dict, films: list[Film], dropped: list[str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"inline": inline, "gif": gif}
+    environment.filters |= {"inline": inline, "gif": gif, "breakable": breakable}
     environment.globals |= {"tables": tables, "summary": summary, "gallery": gallery, "AXES": AXES}
     parts = {"report": report, "look": swatches(report), "films": films, "dropped": dropped}
     css = Markup(style.css() + (FOLDER / "report.css").read_text())
@@ -35,6 +36,11 @@ def inline(picture: Picture) -> Markup:
     return Markup(style.inline(picture.figure, picture.about))
 
 
+def breakable(text: str) -> Markup:
+    """Text whose long names may be broken after an underscore or a slash."""
+    return Markup(re.sub(r"(?<=[_/])", "<wbr>", escape(text)))
+
+
 def gif(film: Film) -> str:
     """A film as the source of an image."""
     return f"data:image/gif;base64,{base64.b64encode(film.data).decode()}"
@@ -44,7 +50,14 @@ def swatches(report: dict) -> list[dict]:
     """Legend: name, colour variable and dashes of every variant and published method."""
     look = gallery.look(report)
     names = {light: f"var(--{name})" for name, (light, _) in style.COLORS.items()}
-    entries = [(variant, names[color], dashes) for variant, (color, dashes) in look.items()]
-    entries += [(f"published {method}", "var(--muted)", dashes) for method, dashes in look.published.items()]
-    dashed = lambda dashes: " ".join(f"{2 * length:g}" for length in dashes if length)
-    return [{"name": name, "color": color, "dashes": dashed(dashes)} for name, color, dashes in entries]
+    entries = [(variant, names[color], dashes, False) for variant, (color, dashes) in look.items()]
+    entries += [(f"published {method}", "var(--muted)", dashes, True) for method, dashes in look.published.items()]
+    return [
+        {
+            "name": name,
+            "color": color,
+            "dashes": " ".join(f"{3 * part:g}" for part in dashes if part),
+            "published": told,
+        }
+        for name, color, dashes, told in entries
+    ]

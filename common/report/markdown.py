@@ -48,7 +48,7 @@ def render(report: dict, pictures: dict[str, list[Picture]], folder: str) -> str
         parts += [table(tables.aggregates(report["aggregates"], report["variants"])), table(tables.scales(report))]
         parts += [table(tables.comparisons(report["aggregates"]["comparisons"]))]
     parts += ["## Environment frames to a score", table(tables.reach(report))]
-    parts += ["## Runs", table(tables.runs(report)), table(tables.origins(report))]
+    parts += ["## Runs", table(tables.costs(report)), table(tables.runs(report)), table(tables.origins(report))]
     if report["left_out"]:
         parts += ["## Left out", table(tables.left_out(report))]
     if report["config"]:

@@ -33,8 +33,8 @@ class Runs(NamedTuple):
 
     @property
     def variants(self) -> list[str]:
-        """Names of the variants, in the grid's order or that of appearance."""
-        present = list(dict.fromkeys(run.variant for run in self.runs))
+        """Names of the variants, in the grid's order, else in alphabetical order."""
+        present = sorted({run.variant for run in self.runs})
         order = [name for name in self.grid.get("variants", []) if name in present]
         return order + [name for name in present if name not in order]
 

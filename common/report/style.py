@@ -4,6 +4,7 @@ Figures are drawn in the light theme. `inline` replaces its colours by CSS varia
 can change them; `COLORS` holds both themes.
 """
 
+import functools
 import io
 import re
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 
 #: CSS variable -> colour in the light and in the dark theme. v0 to v6 are Okabe and Ito's, told apart by all.
 COLORS = {
+    "page": ("#ffffff", "#14181c"),
     "ink": ("#1c2126", "#e6e9ed"),
     "muted": ("#667079", "#9aa5b0"),
     "line": ("#d8dde2", "#39424b"),
@@ -27,10 +29,19 @@ COLORS = {
 }
 VARIANTS = [name for name in COLORS if name[0] == "v"]
 DASHES: list[tuple] = [(None, None), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5)]  # for more variants than colours
-INK, MUTED, LINE = (COLORS[name][0] for name in ("ink", "muted", "line"))
+PAGE, INK, MUTED, LINE = (COLORS[name][0] for name in ("page", "ink", "muted", "line"))
+#: What a page does not need of an SVG: dates, styles for the whole page, fonts, names of groups, some line breaks.
+USELESS = (
+    r"\s*<metadata>.*?</metadata>",
+    r"<style.*?</style>",
+    r" font-family: [^;\"]+;",
+    r"(?<=<g) id=\"[^\"]*\"",
+    r"(?<= )\n(?=[LQCz])",
+)
 WIDTH = 4.6  # inches; at 72 dots an inch and 10 points of text this stays readable on a phone
 
 SETTINGS = {
+    "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.grid": True,
     "axes.labelcolor": INK,
@@ -72,36 +83,44 @@ def canvas(height: float, columns: int = 1, rows: int = 1, width: float = WIDTH)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def drawn(draw):
-    """Decorates a function that makes a figure: its settings hold while it draws."""
+def settings():
+    """Context in which figures are drawn and saved."""
+    return mpl.rc_context(SETTINGS)
 
+
+def drawn(draw):
+    """Decorates a function that makes a figure: the settings hold while it draws."""
+
+    @functools.wraps(draw)
     def wrapped(*args, **kwargs):
-        with mpl.rc_context(SETTINGS):
+        with settings():
             return draw(*args, **kwargs)
 
     return wrapped
 
 
-def svg(figure: Figure) -> str:
-    """A figure as an SVG element, without prolog, date and metadata: the same input gives the same text."""
-    buffer = io.StringIO()
-    with mpl.rc_context(SETTINGS):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = re.sub(r"\s*<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.S)
-    return text[text.index("<svg") :]
-
-
 def inline(figure: Figure, title: str) -> str:
     """SVG for a page: as wide as its place, with a title for screen readers, in the colours and fonts of the page."""
-    text = svg(figure)
+    buffer = io.StringIO()
+    with settings():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
     for name, (light, _) in COLORS.items():
         text = re.sub(f"(fill|stroke): {light}", rf"\1: var(--{name})", text)
-    for useless in (r"<style.*?</style>", r" font-family: [^;\"]+;", r"(?<=<g) id=\"[^\"]*\"", r"(?<= )\n(?=[LQCz])"):
+    for useless in USELESS:
         text = re.sub(useless, "", text, flags=re.S)
     box = re.search(r'viewBox="[^"]+"', text)
     assert box, text[:200]
     links = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return f'<svg role="img" aria-label={quoteattr(title)} {links} {box[0]}>{text[text.index(">") + 1 :]}'
+    content = text[text.index(">", box.end()) + 1 :].strip()
+    return f'<svg role="img" aria-label={quoteattr(title)} {links} {box[0]}>{content}'
+
+
+def alone(figure: Figure, title: str) -> str:
+    """The same as a file of its own, in the colours of whoever looks at it."""
+    rules = f"{css()}svg{{background:var(--page)}}*{{stroke-linejoin:round}}text{{font-family:sans-serif}}"
+    head, rest = inline(figure, title).split(">", 1)
+    return f"{head}><style>{rules}</style>{rest}\n"
 
 
 def css() -> str:

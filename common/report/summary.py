@@ -1,10 +1,9 @@
 """What a report says in sentences."""
 
-from collections.abc import Sequence
-
 from common import stats
-from common.report import curves, scores, tables, words
+from common.report import curves, scores, words
 
+NAMED = 8  # names that fit into a sentence
 MATCHED = {
     "frames": "equal environment frames",
     "updates": "equal numbers of updates",
@@ -45,24 +44,36 @@ def warning(report: dict) -> str:
 
 
 def findings(report: dict) -> list[str]:
-    """The significant differences, and how many there would be by chance."""
+    """What is significant, a sentence for each pair of variants; what is not; and how much would be by chance."""
     rows = [*report["comparisons"], *report["aggregates"].get("comparisons", [])]
     judged = [row for row in rows if row["verdict"] != "few"]
-    clear = [row for row in judged if row["verdict"] != "open"]
     if not judged:
         return []
-    sentences = [f"{_place(row)}: {tables.verdict(row)}, by {words.interval(_size(row))}." for row in clear]
+    clear = [row for row in judged if row["verdict"] != "open"]
+    groups = {(one, two): [r for r in clear if (r["one"], r["two"]) == (one, two)] for one, two in report["pairs"]}
+    sentences = [pair(*couple, rows) for couple, rows in groups.items() if rows]
+    equal = [f"{one} and {two}" for (one, two), rows in groups.items() if not rows]
+    if equal:
+        sentences.append(f"No significant difference: {some(equal, 'pairs', '; ')}.")
     return [*sentences, chance(len(judged), len(clear))]
 
 
-def _place(row: dict) -> str:
-    return row.get("task", "All tasks, normalised")
+def pair(one: str, two: str, rows: list[dict]) -> str:
+    """On which tasks one variant scores higher or lower than another, and by how much."""
+    groups = {"higher": "better", "lower": "worse"}
+    places = {say: [place(row) for row in rows if row["verdict"] == verdict] for say, verdict in groups.items()}
+    parts = [f"{say} than {two} on {some(names, 'tasks', ', ')}" for say, names in places.items() if names]
+    return f"{one} scores {' and '.join(parts)}."
 
 
-def _size(row: dict) -> dict:
-    """The difference without its sign."""
-    turned = {"value": -row["value"], "low": -row["high"], "high": -row["low"]}
-    return row if row["value"] > 0 else turned
+def place(row: dict) -> str:
+    """Task and size of a difference."""
+    return f"{row.get('task', 'all tasks, normalised')} ({words.interval(row, sign=True)})"
+
+
+def some(names: list[str], kind: str, between: str) -> str:
+    """Names, or their number if they are many."""
+    return between.join(names) if len(names) <= NAMED else f"{len(names)} {kind}"
 
 
 def chance(judged: int, clear: int) -> str:
@@ -79,11 +90,11 @@ def methods(report: dict) -> list[tuple[str, str]]:
     """Term -> how it is computed."""
     axis, last = curves.AXES[report["axis"]], f"{100 * scores.LAST:.0f} %"
     return [
-        ("Score", "undiscounted return of training episodes, with exploration. The final score of a run is the mean of "
-         f"the last {last} of its training episodes up to where the shortest run of the task ends, in {axis}."),
-        ("Evaluation", "mean ± standard deviation over episodes (number of episodes) of eval.json, where a run has it."),
+        ("Score", "undiscounted return of training episodes, with exploration. The final score of a run is the mean "
+         f"of the last {last} of its training episodes up to where the shortest run of the task ends, in {axis}."),
+        ("Evaluation", "mean ± standard deviation over episodes (their number) of eval.json, where a run has it."),
         ("Curve", f"training episodes averaged in at most {curves.BINS} equal bins, drawn at their right edges, then "
-         "averaged over seeds. An empty bin repeats the one before it. Bins before a run's first episode are not drawn."),
+         "averaged over seeds. An empty bin repeats the one before it; bins before the first episode are left away."),
         ("Interval, band", f"95 % percentile bootstrap over seeds, {stats.RESAMPLES:,} resamples, drawn within each "
          "task. With three seeds it holds the true mean in about 75 % of cases only, with ten in about 90 %."),
         ("Significant", f"at least {stats.ENOUGH} seeds on both sides, an interval of the difference without 0, and "

@@ -52,9 +52,8 @@ def comparisons(rows: Sequence[dict]) -> Table:
 
 
 def _effect(row: dict) -> list[str]:
-    better = {key: None if value is None else 100 * value for key, value in row["improvement"].items()}
     p = words.DASH if row["p"] is None else "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
-    return [verdict(row), words.interval(row, sign=True), p, f"{words.interval(better)} %"]
+    return [verdict(row), words.interval(row, sign=True), p, words.chance(row["improvement"])]
 
 
 def aggregates(part: dict, variants: Sequence[str]) -> Table:
@@ -86,9 +85,27 @@ def _reached(row: dict) -> str:
     return f"{frames} ({row['reached']} of {row['seeds']})"
 
 
+def costs(report: dict) -> Table:
+    """What a run of each variant takes: means over all its runs."""
+    head = ["variant", "runs", "frames", "updates", "replayed / frame", "parameters", "time", "peak memory"]
+    rows = []
+    for variant in report["variants"]:
+        own = [run for run in report["runs"] if run["variant"] == variant]
+        mean = lambda key, own=own: _mean([run[key] for run in own])
+        counts = [words.count(mean(key)) for key in ("frames", "updates")]
+        counts += [words.short(mean("replayed_per_frame")), words.count(mean("parameters"))]
+        rows.append([variant, str(len(own)), *counts, words.duration(mean("wall")), words.memory(mean("peak_memory"))])
+    return Table(head, rows, note="Means over runs.")
+
+
+def _mean(values: list) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 def runs(report: dict) -> Table:
     """One row for every run; letters stand for the rows of `origins`."""
-    head = ["variant", "task", "seed", "score", "evaluation", "frames", "updates", "replayed steps per frame"]
+    head = ["variant", "task", "seed", "score", "evaluation", "frames", "updates", "replayed / frame"]
     head += ["parameters", "time", "peak memory", "resumed", "made with"]
     letters = _letters(report)
     rows = [[*_progress(run), *_machine(run), letters[_origin(run)]] for run in report["runs"]]
@@ -131,9 +148,10 @@ def _origin(run: dict) -> str:
 def _told(origin: list) -> list[str]:
     git, python, packages, hardware, threads = origin
     versions = [f"{name} {version}" for name, version in (packages or {}).items() if version]
-    machine = dict(hardware or {})
-    parts = [*(machine.get("gpus") or []), machine.get("cpu"), f"{machine.get('cores')} cores", f"{threads} thread(s)"]
-    place = ", ".join(str(part) for part in parts if part) if hardware else words.DASH
+    machine = {"gpus": [], "cpu": None, "cores": None} | (hardware or {})
+    parts = [*machine["gpus"], machine["cpu"], machine["cores"] and f"{machine['cores']} core(s)"]
+    parts += [threads and f"{threads} thread(s)"]
+    place = ", ".join(part for part in parts if part) or words.DASH
     revision = words.DASH if not git else git[:10] + "+ with changes" * git.endswith("+")
     return [revision, ", ".join([f"Python {python}", *versions]) if python else words.DASH, place]
 

@@ -3,6 +3,7 @@
 import math
 
 DASH = "–"
+MINUS = "−"
 
 
 def absent(value: object) -> bool:
@@ -16,7 +17,7 @@ def score(value: float | None, sign: bool = False) -> str:
         return DASH
     size = abs(value)
     digits = 0 if size >= 99.95 else 1 if size >= 9.995 else 2
-    return f"{value:{'+' if sign else ''},.{digits}f}"
+    return f"{value:{'+' if sign else ''},.{digits}f}".replace("-", MINUS)
 
 
 def interval(row: dict, sign: bool = False) -> str:
@@ -30,14 +31,14 @@ def count(value: float | None) -> str:
     return DASH if value is None or absent(value) else f"{round(value):,}"
 
 
-def short(value: float | None) -> str:
-    """Number in few characters: 0.25, 950, 12.3k, 1.5M."""
+def short(value: float | None, thousand: float = 1e4) -> str:
+    """Number in few characters: 0.25, 9,500, 12.3k, 1.5M; `k` counts from `thousand` on."""
     if value is None or absent(value):
         return DASH
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+    for limit, size, unit in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (thousand, 1e3, "k")):
         if abs(value) >= limit:
-            return f"{value / (1e3 if unit == 'k' else limit):.3g}{unit}"
-    return f"{value:,.4g}"
+            return f"{value / size:.3g}{unit}".replace("-", MINUS)
+    return f"{value:,.4g}".replace("-", MINUS)
 
 
 def duration(seconds: float | None) -> str:
@@ -57,6 +58,13 @@ def memory(size: float | None) -> str:
 def percent(share: float | None) -> str:
     """Whole percent."""
     return DASH if share is None or absent(share) else f"{100 * share:.0f} %"
+
+
+def chance(row: dict) -> str:
+    """'80 % [33, 100]' of a row with value, low and high between 0 and 1."""
+    if absent(row["low"]):
+        return percent(row["value"])
+    return f"{percent(row['value'])} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 
 def listed(names: list[str]) -> str:

@@ -3,6 +3,7 @@
 `python tests/report/fake_runs.py DIR` writes three grids to look at: a comparison, an ablation and a ladder.
 """
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -16,7 +17,19 @@ from common.video import encode
 
 FRAMES = 20_000
 PLACE = {"cpu": "Example CPU", "cores": 2, "memory_gib": 8.0, "gpus": []}
-SESSION = {"git": "0123456789abcdef", "python": "3.11.2", "packages": {"torch": "2.13.0"}, "hardware": PLACE}
+SESSION: dict = {
+    "git": "0123456789abcdef",
+    "python": "3.11.2",
+    "packages": {"torch": "2.13.0"},
+    "hardware": PLACE,
+    "threads": 1,
+}
+
+
+@functools.cache
+def load(algo, task, **flags):
+    """Config of small networks."""
+    return dreamer.load(algo, ["cpu"], {"task": task} | {key.replace("__", "."): v for key, v in flags.items()})
 
 
 def write_run(
@@ -26,8 +39,7 @@ def write_run(
     """A run that learns from `worst` to about `best`, with `rate` updates and `wall` seconds per frame."""
     logdir = Path(logdir)
     logdir.mkdir(parents=True)
-    settings = {"task": task, "seed": str(seed), "logdir": str(logdir), "steps": str(frames)}
-    config = dreamer.load(algo, ["cpu"], settings | {key.replace("__", "."): value for key, value in flags.items()})
+    config = load(algo, task, **flags) | {"seed": seed, "logdir": str(logdir), "steps": frames}
     configs.write(logdir / "config.yaml", config)
     rng = np.random.default_rng([seed, len(algo), round(abs(best))])
     xs = np.arange(length, frames + 1, length)
@@ -66,14 +78,14 @@ def write_metrics(logdir, frames, rate, wall, lines=20):
 def write_film(logdir, frames, seed):
     """A little open-loop GIF."""
     (logdir / "videos").mkdir()
-    column = np.arange(96, dtype=np.uint8) * 2
-    pictures = [np.roll(np.broadcast_to(column[None, :, None], (64, 96, 3)), 4 * i + seed, 1) for i in range(8)]
+    column = np.arange(384) // 3
+    pictures = [np.roll(np.broadcast_to(column[None, :, None], (192, 384, 3)), 4 * i + seed, 1) for i in range(8)]
     data = encode(np.stack(pictures).astype(np.uint8))
     (logdir / "videos" / f"openloop_image_{frames:09d}.gif").write_bytes(data)
 
 
 def write_grid(folder, kind, runs, *, title="A title", match="frames", baseline=None, failed=()):
-    """A grid of done runs, given as (variant, task, seed, options of `write_run`), and of (variant, task, seed) failed."""
+    """A grid of done runs (variant, task, seed, options of `write_run`) and failed ones (variant, task, seed)."""
     folder, jobs = Path(folder), []
     for variant, task, seed, options in runs:
         logdir = f"runs/{variant}/{task}/{seed}"
