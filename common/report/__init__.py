@@ -6,9 +6,8 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import write_text
-from common.report import gallery, html, markdown, style
+from common.report import films, gallery, html, markdown, style
 from common.report.analysis import analyse
-from common.report.films import films
 from common.report.runs import Runs, load_runs
 
 FIGURES = "report_figures"
@@ -24,13 +23,12 @@ def write_report(
     """
     runs = load_runs(paths, unfinished)
     report = analyse(runs, levels)
-    page = html.render(report, *films(runs))
-    pictures = {"effects": gallery.effects(report), "curves": gallery.curves(report, report["axis"])}
-    pictures["aggregates"] = gallery.aggregates(report)
-    files = {f"{FIGURES}/{p.name}.svg": style.alone(p.figure, p.about) for group in pictures.values() for p in group}
+    pictures = gallery.hang(report)
+    shown = [*pictures.effects, *pictures.curves[report["axis"]], *pictures.aggregates]
+    files = {f"{FIGURES}/{picture.name}.svg": style.alone(picture.svg) for picture in shown}
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES)
-    files["report.html"] = page
+    files["report.html"] = html.render(report, pictures, *films.collect(runs))
     _write(Path(out).expanduser(), files)
     return runs
 

@@ -11,7 +11,8 @@ from common.report.curves import AXES
 from common.report.style import INK, LINE, MUTED, PAGE, Look, canvas, drawn
 
 HEIGHT = 2.9  # inches of a figure with curves
-ROW, MARGIN = 0.44, 0.75  # inches of a row, and of what stands around rows
+LABEL = 32  # characters of a label beside numbers
+ROW, MARGIN = 0.44, 0.65  # inches of a row, and of what stands around rows
 LABELS = {"wall": "training time", **{axis: label for axis, label in AXES.items() if axis != "wall"}}
 
 
@@ -42,7 +43,7 @@ def scale(axes, axis: str) -> None:
 @drawn
 def learning(task: str, part: dict, axis: str, look: Look, published: Sequence[dict] = ()) -> Figure:
     """Learning curves of a task: mean over seeds with band; published curves in grey below."""
-    figure, ((axes,),) = canvas(HEIGHT)
+    figure, axes = canvas(HEIGHT)
     for known in published:
         x, mean, std = (np.array(known[key], float) for key in ("x", "mean", "std"))
         inside = x <= part["cut"]["at"]
@@ -50,7 +51,7 @@ def learning(task: str, part: dict, axis: str, look: Look, published: Sequence[d
         axes.plot(x[inside], mean[inside], color=MUTED, lw=1.2, dashes=look.published[known["method"]])
     for variant, line in part["curves"].items():
         curve(axes, line, *look[variant])
-    axes.set_title(task)
+    axes.set_title(words.shorten(task, 44))
     axes.set_ylabel("return")
     scale(axes, axis)
     return figure
@@ -59,12 +60,12 @@ def learning(task: str, part: dict, axis: str, look: Look, published: Sequence[d
 @drawn
 def against(task: str, part: dict, axis: str, look: Look, variant: str, other: str | None) -> Figure:
     """The curve of one variant of many, over that of another in grey; the same heights for all of the task."""
-    figure, ((axes,),) = canvas(HEIGHT * 0.8)
+    figure, axes = canvas(HEIGHT * 0.8)
     if other in part["curves"]:
         curve(axes, part["curves"][other], MUTED)
     curve(axes, part["curves"][variant], *look[variant])
     axes.set_ylim(heights(part["curves"]))
-    axes.set_title(variant, fontsize=10)
+    axes.set_title(words.shorten(variant, 48), fontsize=10)
     scale(axes, axis)
     axes.set_xlabel(f"{task}, {LABELS[axis]}")
     return figure
@@ -81,7 +82,7 @@ def heights(lines: dict[str, dict]) -> tuple[float, float]:
 @drawn
 def intervals(title: str, rows: Sequence[dict], line: float | None = None, *, sign=False, limits=None) -> Figure:
     """Points with intervals, one row each: label, value, low, high, color, filled. line: a value to mark."""
-    figure, ((axes,),) = canvas(ROW * len(rows) + MARGIN)
+    figure, axes = canvas(ROW * len(rows) + MARGIN, left=0.12, bottom=0.3)
     for place, row in enumerate(rows):
         point(axes, place, row)
         caption(axes, place, row["label"], words.interval(row, sign))
@@ -103,13 +104,13 @@ def caption(axes, place: float, left: str, right: str) -> None:
     """Words above a row: its label and its numbers."""
     options = {"transform": axes.get_yaxis_transform(), "va": "bottom", "fontsize": 9}
     options["bbox"] = {"facecolor": PAGE, "edgecolor": "none", "pad": 0.8}
-    axes.text(0.01, place - 0.2, left, ha="left", **options)
+    axes.text(0.01, place - 0.2, words.shorten(left, LABEL), ha="left", **options)
     axes.text(0.99, place - 0.2, right, ha="right", color=MUTED, **options)
 
 
 def frame(axes, title: str, rows: int, line: float | None) -> None:
     """Axes of a figure with rows from top to bottom."""
-    axes.set_title(title)
+    axes.set_title(words.shorten(title, 52))
     axes.set_ylim(rows - 0.6, -0.85)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -126,7 +127,7 @@ def waterfall(title: str, rows: Sequence[dict]) -> Figure:
 
     Rows are those of `intervals` with `start`, the score of the rung before, or None.
     """
-    figure, ((axes,),) = canvas(ROW * len(rows) + MARGIN)
+    figure, axes = canvas(ROW * len(rows) + MARGIN, left=0.12, bottom=0.3)
     for place, row in enumerate(rows):
         if row["start"] is None:
             point(axes, place, row)
@@ -149,7 +150,7 @@ def step(axes, place: float, row: dict) -> None:
 @drawn
 def profiles(part: dict, look: Look) -> Figure:
     """Share of runs above each normalised score."""
-    figure, ((axes,),) = canvas(HEIGHT)
+    figure, axes = canvas(HEIGHT)
     for variant, line in part["profiles"].items():
         band = {"x": part["levels"], "mean": line["value"], "low": line["low"], "high": line["high"]}
         curve(axes, band, *look[variant])

@@ -22,7 +22,7 @@ class Film(NamedTuple):
     data: bytes
 
 
-def films(runs: Runs) -> tuple[list[Film], list[str]]:
+def collect(runs: Runs) -> tuple[list[Film], list[str]]:
     """The newest film of every variant, task and key, of its first seed that has one; and which were too large."""
     found: dict[tuple[str, str, str], Film] = {}
     for run in runs.runs:

@@ -1,10 +1,11 @@
 """Which figures a report has."""
 
+import re
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from common.report import figures
+from common.report import figures, style
 from common.report.curves import AXES
 from common.report.style import Look
 from common.report.tables import AGGREGATES
@@ -13,11 +14,29 @@ TOGETHER = 7  # variants whose curves are drawn in one figure
 
 
 class Picture(NamedTuple):
-    """A figure, the name of its file, and a description for those who do not see it."""
+    """A figure as SVG for a page, the name of its file, and a description for those who do not see it."""
 
     name: str
     about: str
-    figure: Figure
+    svg: str
+
+
+class Gallery(NamedTuple):
+    """All figures of a report; curves for each axis."""
+
+    effects: list[Picture]
+    curves: dict[str, list[Picture]]
+    aggregates: list[Picture]
+
+
+def hang(report: dict) -> Gallery:
+    """Draws everything."""
+    return Gallery(effects(report), {axis: curves(report, axis) for axis in AXES}, aggregates(report))
+
+
+def picture(name: str, about: str, figure: Figure) -> Picture:
+    """Renders a figure; characters that do not belong into the name of a file are replaced."""
+    return Picture(re.sub(r"[^\w.-]+", "_", name), about, style.inline(figure, about))
 
 
 def look(report: dict) -> Look:
@@ -33,22 +52,23 @@ def methods(report: dict) -> list[str]:
 def curves(report: dict, axis: str) -> list[Picture]:
     """Learning curves of every task; with many variants one figure for each."""
     pictures = []
-    for task, part in report["curves"][axis].items():
+    for place, (task, part) in enumerate(report["curves"][axis].items()):
+        name = f"curves_{place}_{task}_{axis}"
         if len(report["variants"]) > TOGETHER:
-            pictures += apart(report, task, part, axis)
+            pictures += apart(report, task, part, axis, name)
             continue
         published = report["published"].get(task, []) if axis == "frames" else []
         figure = figures.learning(task, part, axis, look(report), published)
-        pictures.append(Picture(f"curves_{task}_{axis}", f"Learning curves on {task} over {AXES[axis]}", figure))
+        pictures.append(picture(name, f"Learning curves on {task} over {AXES[axis]}", figure))
     return pictures
 
 
-def apart(report: dict, task: str, part: dict, axis: str) -> list[Picture]:
+def apart(report: dict, task: str, part: dict, axis: str, name: str) -> list[Picture]:
     """Curves of one task: each variant over the one that it is compared with."""
     others = dict(reversed(report["pairs"]))
     return [
-        Picture(
-            f"curves_{task}_{axis}_{place}",
+        picture(
+            f"{name}_{place}",
             f"Learning curve of {variant} on {task} over {AXES[axis]}",
             figures.against(task, part, axis, look(report), variant, others.get(variant)),
         )
@@ -67,12 +87,12 @@ def aggregates(report: dict) -> list[Picture]:
         own = [row for row in part["values"] if row["statistic"] == statistic]
         rows = [{**row, "label": row["variant"], "color": colors[row["variant"]][0], "filled": True} for row in own]
         figure = figures.intervals(f"{title.capitalize()} of normalised scores", rows)
-        pictures.append(Picture(f"aggregate_{statistic}", f"{title} of normalised scores", figure))
-    pictures.append(Picture("profile", "Performance profile", figures.profiles(part, colors)))
+        pictures.append(picture(f"aggregate_{statistic}", f"{title} of normalised scores", figure))
+    pictures.append(picture("profile", "Performance profile", figures.profiles(part, colors)))
     rows = [effect(row | row["improvement"], colors, f"{row['one']} beats {row['two']}") for row in part["comparisons"]]
     if rows:
         figure = figures.intervals("Probability of improvement", rows, line=0.5, limits=(-0.03, 1.03))
-        pictures.append(Picture("improvement", "Probability of improvement over all tasks", figure))
+        pictures.append(picture("improvement", "Probability of improvement over all tasks", figure))
     return pictures
 
 
@@ -89,27 +109,27 @@ def effects(report: dict) -> list[Picture]:
     if report["aggregates"]:
         groups["all tasks, normalised"] = report["aggregates"]["comparisons"]
     draw = forest if report["kind"] == "ablate" else ladder
-    names = {task: f"effects_{place}" for place, task in enumerate(groups)}
     return [
-        Picture(names[task], f"Effects on {task}", draw(report, task, rows)) for task, rows in groups.items() if rows
+        picture(f"effects_{place}", f"Effects on {task}", draw(report, task, rows))
+        for place, (task, rows) in enumerate(groups.items())
+        if rows
     ]
 
 
 def forest(report: dict, task: str, rows: list[dict]) -> Figure:
     """Differences from the baseline, the most harmful first."""
-    ordered = sorted(rows, key=lambda row: row["value"])
-    base = rows[0]["two"]
-    drawn = [effect(row, look(report), row["one"]) for row in ordered]
-    return figures.intervals(f"{task}: difference from {base}", drawn, line=0, sign=True)
+    drawn = [effect(row, look(report), row["one"]) for row in sorted(rows, key=lambda row: row["value"])]
+    return figures.intervals(f"{task}: difference from {rows[0]['two']}", drawn, line=0, sign=True)
 
 
 def ladder(report: dict, task: str, rows: list[dict]) -> Figure:
-    """Steps from rung to rung."""
-    steps = [row for row in rows if [row["one"], row["two"]] in report["pairs"][: len(report["variants"]) - 1]]
-    levels = {row["variant"]: row for row in report["scores"] if row["task"] == task}
-    levels |= {row["variant"]: row for row in report["aggregates"].get("values", []) if task not in report["tasks"]
-               and row["statistic"] == "mean"}  # fmt: skip
-    first = levels[steps[0]["two"]]
-    begin = {**first, "label": first["variant"], "color": look(report)[first["variant"]][0], "filled": True}
-    drawn = [effect(row, look(report), row["one"]) | {"start": levels[row["two"]]["value"]} for row in steps]
-    return figures.waterfall(f"{task}: from rung to rung", [begin | {"start": None}, *drawn])
+    """Steps from rung to rung, from the first that has runs."""
+    means = [row for row in report["aggregates"].get("values", []) if row["statistic"] == "mean"]
+    own = [row for row in report["scores"] if row["task"] == task] or means
+    levels = {row["variant"]: row for row in own}
+    first = next(variant for variant in report["variants"] if variant in levels)
+    begin = {**levels[first], "label": first, "color": look(report)[first][0], "filled": True, "start": None}
+    near = report["pairs"][: len(report["variants"]) - 1]
+    steps = [effect(row, look(report), row["one"]) for row in rows if [row["one"], row["two"]] in near]
+    drawn = [step | {"start": levels[step["two"]]["value"]} for step in steps]
+    return figures.waterfall(f"{task}: from rung to rung", [begin, *drawn])

@@ -7,15 +7,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from common.report import gallery, style, summary, tables
+from common.report import method, style, summary, tables
 from common.report.curves import AXES
 from common.report.films import Film
-from common.report.gallery import Picture
+from common.report.gallery import TOGETHER, Gallery, Picture, look
 
 FOLDER = Path(__file__).parent
 
 
-def render(report: dict, films: list[Film], dropped: list[str]) -> str:
+def render(report: dict, gallery: Gallery, films: list[Film], dropped: list[str]) -> str:
     """The page. Everything from the report is escaped; figures are SVG made here."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -25,15 +25,15 @@ def render(report: dict, films: list[Film], dropped: list[str]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"inline": inline, "gif": gif, "breakable": breakable}
-    environment.globals |= {"tables": tables, "summary": summary, "gallery": gallery, "AXES": AXES}
-    parts = {"report": report, "look": swatches(report), "films": films, "dropped": dropped}
+    environment.globals |= {"tables": tables, "summary": summary, "method": method, "AXES": AXES, "TOGETHER": TOGETHER}
+    parts = {"report": report, "gallery": gallery, "look": swatches(report), "films": films, "dropped": dropped}
     css = Markup(style.css() + (FOLDER / "report.css").read_text())
     return environment.get_template("report.html.jinja").render(**parts, css=css)
 
 
 def inline(picture: Picture) -> Markup:
-    """A figure as an element of the page."""
-    return Markup(style.inline(picture.figure, picture.about))
+    """A figure as an element of the page; its words were escaped when it was drawn."""
+    return Markup(picture.svg)
 
 
 def breakable(text: str) -> Markup:
@@ -48,10 +48,10 @@ def gif(film: Film) -> str:
 
 def swatches(report: dict) -> list[dict]:
     """Legend: name, colour variable and dashes of every variant and published method."""
-    look = gallery.look(report)
+    shown = look(report)
     names = {light: f"var(--{name})" for name, (light, _) in style.COLORS.items()}
-    entries = [(variant, names[color], dashes, False) for variant, (color, dashes) in look.items()]
-    entries += [(f"published {method}", "var(--muted)", dashes, True) for method, dashes in look.published.items()]
+    entries = [(variant, names[color], dashes, False) for variant, (color, dashes) in shown.items()]
+    entries += [(f"published {method}", "var(--muted)", dashes, True) for method, dashes in shown.published.items()]
     return [
         {
             "name": name,

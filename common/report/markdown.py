@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from common.report import summary, tables
-from common.report.gallery import Picture
+from common.report import method, summary, tables
+from common.report.gallery import Gallery, Picture
 from common.report.tables import Table
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
@@ -33,18 +33,18 @@ def bullets(sentences: Sequence[str]) -> str:
     return "\n".join(f"- {escape(sentence)}" for sentence in sentences)
 
 
-def render(report: dict, pictures: dict[str, list[Picture]], folder: str) -> str:
-    """The document. pictures: section -> figures that lie in `folder`."""
+def render(report: dict, gallery: Gallery, folder: str) -> str:
+    """The document. Figures lie in `folder`."""
     parts = [f"# {escape(report['title'])}", escape(summary.compared(report)), escape(summary.warning(report))]
     parts += [bullets(summary.findings(report)), "## Final scores", table(tables.scores(report))]
     parts += [escape(sentence) for sentence in tables.cuts(report, report["axis"])]
     if report["comparisons"]:
         parts += ["## Differences", table(tables.comparisons(report["comparisons"]))]
-    titles = {"effects": "Effects", "curves": "Learning curves", "aggregates": "Over all tasks"}
-    for section, title in titles.items():
-        if pictures[section]:
-            parts += [f"## {title}", images(pictures[section], folder)]
+    if gallery.effects:
+        parts += ["## Effects", images(gallery.effects, folder)]
+    parts += ["## Learning curves", images(gallery.curves[report["axis"]], folder)]
     if report["aggregates"]:
+        parts += ["## Over all tasks", images(gallery.aggregates, folder)]
         parts += [table(tables.aggregates(report["aggregates"], report["variants"])), table(tables.scales(report))]
         parts += [table(tables.comparisons(report["aggregates"]["comparisons"]))]
     parts += ["## Environment frames to a score", table(tables.reach(report))]
@@ -53,5 +53,5 @@ def render(report: dict, pictures: dict[str, list[Picture]], folder: str) -> str
         parts += ["## Left out", table(tables.left_out(report))]
     if report["config"]:
         parts += ["## Config differences", table(tables.config(report))]
-    parts += ["## How the numbers are made", bullets([f"{term}: {words}" for term, words in summary.methods(report)])]
+    parts += ["## How the numbers are made", bullets([f"{term}: {text}" for term, text in method.definitions(report)])]
     return "\n\n".join(filter(None, parts)) + "\n"

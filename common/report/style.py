@@ -38,6 +38,7 @@ USELESS = (
     r"(?<=<g) id=\"[^\"]*\"",
     r"(?<= )\n(?=[LQCz])",
 )
+TOP = 0.3  # inches for a title
 WIDTH = 4.6  # inches; at 72 dots an inch and 10 points of text this stays readable on a phone
 
 SETTINGS = {
@@ -77,10 +78,13 @@ class Look(dict):
         self.published = {method: DASHES[i % len(DASHES)] for i, method in enumerate(methods)}
 
 
-def canvas(height: float, columns: int = 1, rows: int = 1, width: float = WIDTH):
-    """A figure and its axes, `columns` times `width` inches wide and `rows` times `height` high."""
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+def canvas(height: float, left: float = 0.7, bottom: float = 0.5):
+    """A figure of `height` inches and its axes, with room to the left and below; panels of one page line up."""
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_axes(
+        (left / WIDTH, bottom / height, (WIDTH - left - 0.12) / WIDTH, (height - bottom - TOP) / height)
+    )
+    return figure, axes
 
 
 def settings():
@@ -116,10 +120,10 @@ def inline(figure: Figure, title: str) -> str:
     return f'<svg role="img" aria-label={quoteattr(title)} {links} {box[0]}>{content}'
 
 
-def alone(figure: Figure, title: str) -> str:
-    """The same as a file of its own, in the colours of whoever looks at it."""
+def alone(svg: str) -> str:
+    """An `inline` figure as a file of its own, in the colours of whoever looks at it."""
     rules = f"{css()}svg{{background:var(--page)}}*{{stroke-linejoin:round}}text{{font-family:sans-serif}}"
-    head, rest = inline(figure, title).split(">", 1)
+    head, rest = svg.split(">", 1)
     return f"{head}><style>{rules}</style>{rest}\n"
 
 

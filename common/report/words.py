@@ -70,3 +70,9 @@ def chance(row: dict) -> str:
 def listed(names: list[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def shorten(text: str, size: int) -> str:
+    """At most `size` characters, without the middle."""
+    half = (size - 1) // 2
+    return text if len(text) <= size else f"{text[: size - 1 - half]}…{text[-half:]}"

@@ -16,7 +16,7 @@ from common.run.report import logdirs
 
 OPTIONS: dict = {"logdirs": [], "y": "score", "x": "frames", "out": "plot.png", "unfinished": False}
 FORMATS = (".png", ".svg", ".pdf")
-COLUMNS = 3
+COLUMNS, HEIGHT = 3, 3.4  # panels side by side, inches of one with its legend
 
 
 def plot(request: Request) -> None:
@@ -42,7 +42,9 @@ def plot(request: Request) -> None:
 def draw(runs: Runs, y: str, axis: str) -> Figure:
     """The figure; what was cut off is said in each panel."""
     columns = min(COLUMNS, len(runs.tasks))
-    figure, grid = style.canvas(figures.HEIGHT + 0.5, columns, -(-len(runs.tasks) // columns))
+    rows = -(-len(runs.tasks) // columns)
+    figure = Figure(figsize=(style.WIDTH * columns, HEIGHT * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
     look = style.Look(runs.variants)
     for axes in grid.flat[len(runs.tasks) :]:
         axes.set_axis_off()

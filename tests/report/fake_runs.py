@@ -77,7 +77,7 @@ def write_metrics(logdir, frames, rate, wall, lines=20):
 
 def write_film(logdir, frames, seed):
     """A little open-loop GIF."""
-    (logdir / "videos").mkdir()
+    (logdir / "videos").mkdir(exist_ok=True)
     column = np.arange(384) // 3
     pictures = [np.roll(np.broadcast_to(column[None, :, None], (192, 384, 3)), 4 * i + seed, 1) for i in range(8)]
     data = encode(np.stack(pictures).astype(np.uint8))

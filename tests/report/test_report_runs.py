@@ -145,10 +145,10 @@ def test_runs_of_one_version_with_different_configs_get_names_that_say_how(tmp_p
 
 
 def test_names_stay_apart_where_few_keys_do_not_tell(tmp_path):
-    changes = {"discount": "0.9", "batch_size": "3", "batch_length": "7", "run__prefill": "20"}
+    changes = {"discount": "0.9", "batch_size": "3", "batch_length": "7", "imagination__horizon": "5"}
     write_run(tmp_path / "a", frames=1000)
     write_run(tmp_path / "b", frames=1000, **changes)
-    write_run(tmp_path / "c", frames=1000, **changes | {"run__prefill": "30"})
+    write_run(tmp_path / "c", frames=1000, **changes | {"imagination__horizon": "6"})
     first, second, third = [run.variant for run in load_runs([tmp_path]).runs]
     assert first.endswith("…)")
     assert first != second
