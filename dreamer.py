@@ -46,6 +46,8 @@ TOOLS = {
     "ladder": "common.run.ladder:ladder",
     "explain": "common.run.explain:explain",
     "table": "common.run.table:show",
+    "report": "common.run.report:report",
+    "plot": "common.run.plot:plot",
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.

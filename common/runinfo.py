@@ -25,16 +25,17 @@ class RunInfo:
         self.path = logdir / "run.json"
         self.data = {"task": config["task"], "algo": config["algo"], "seed": config["seed"], "wall": 0.0}
         self.data |= {"resumes": 0, "sessions": _stored(self.path, "sessions", list) or []}
+        self.data |= {"peak_memory": _stored(self.path, "peak_memory", int) or 0}
 
-    def begin(self, frames: int, updates: int, wall: float) -> None:
-        """Adds this process as a session that goes on where `update` says that the run stands."""
+    def begin(self, frames: int, parameters: int) -> None:
+        """Adds this process as a session that goes on at `frames`; `update` stores it."""
         self.data["sessions"].append({**session(), "frames": frames})
-        self.data["resumes"] = len(self.data["sessions"]) - 1
-        self.update(frames, updates, wall)
+        self.data |= {"resumes": len(self.data["sessions"]) - 1, "parameters": parameters}
 
-    def update(self, frames: int, updates: int, wall: float) -> None:
-        """Stores progress: frames, updates and seconds of training over all sessions."""
+    def update(self, frames: int, updates: int, wall: float, memory: int) -> None:
+        """Stores progress over all sessions: frames, updates, seconds of training; and the largest `memory` (bytes)."""
         self.data |= {"frames": frames, "updates": updates, "wall": round(wall, 3)}
+        self.data["peak_memory"] = max(memory, self.data["peak_memory"])
         write_text(self.path, json.dumps(self.data, indent=2) + "\n")
 
 

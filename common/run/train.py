@@ -15,6 +15,7 @@ from common.errors import UserError
 from common.fast import Compiler, make_compiler
 from common.logdir import adopt, claim, digest, resolve
 from common.logger import Logger, NonFinite
+from common.machine import peak_memory
 from common.progress import Progress
 from common.run.banner import banner, updates_per_step
 from common.run.build import Factory, record_spec
@@ -74,7 +75,7 @@ class Session:
         own |= {"compiled": loop.agent.compiler is not None}
         state = {**loop.state(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
-        self.info.update(loop.frames, loop.updates, state["wall"])
+        self._record(state["wall"])
         self._saved = (loop.frames, loop.updates)
 
     def _train(self) -> None:
@@ -100,7 +101,12 @@ class Session:
                 f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"
             )
         loop.progress.jump(loop.frames, loop.updates)
-        self.info.begin(loop.frames, loop.updates, loop.wall)
+        self.info.begin(loop.frames, sum(loop.agent.parameter_table().values()))
+        self._record(loop.wall)
+
+    def _record(self, wall: float) -> None:
+        loop = self.loop
+        self.info.update(loop.frames, loop.updates, wall, peak_memory(torch.device(loop.agent.device)))
 
     @contextlib.contextmanager
     def _pieces(self, state: dict | None) -> Iterator[dict[str, Any]]:

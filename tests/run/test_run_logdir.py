@@ -139,6 +139,13 @@ def test_names_of_logdirs():
     assert re.fullmatch(r"a/\d{8}T\d{6}/b", str(resolve(config("a/{timestamp}/b"))))
 
 
+def test_the_largest_memory_of_all_sessions_counts(tmp_path, monkeypatch):
+    for memory in (300, 200):
+        monkeypatch.setattr("common.run.train.peak_memory", lambda device, memory=memory: memory)
+        train(config(tmp_path / "run", steps=40 if memory == 300 else 60), FakeFactory())
+    assert json.loads((tmp_path / "run/run.json").read_text())["peak_memory"] == 300
+
+
 def test_run_json_tells_what_ran(tmp_path):
     train(short(tmp_path / "run"), FakeFactory())
     train(config(tmp_path / "run", steps=60, run__eval_every=0, run__video_every=0), FakeFactory())
@@ -146,6 +153,9 @@ def test_run_json_tells_what_ran(tmp_path):
     assert (info["task"], info["algo"], info["seed"]) == ("dummy_onehot_7", "fake", 0)
     assert (info["resumes"], info["frames"], [s["frames"] for s in info["sessions"]]) == (1, 60, [0, 40])
     assert info["wall"] > 0
+    assert info["parameters"] == 4
+    assert info["updates"] == json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])["updates"] > 0
+    assert info["peak_memory"] > 1e7
     session = info["sessions"][0]
     assert session["packages"]["torch"].startswith("2.")
     assert {"git", "python", "hardware", "command", "started"} <= set(session)

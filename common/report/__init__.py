@@ -1,0 +1,42 @@
+"""Reports on sets of runs: report.html, report.md with its figures, and report.json with all numbers."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import UserError
+from common.files import write_text
+from common.report import films, gallery, html, markdown, style
+from common.report.analysis import analyse
+from common.report.runs import Runs, load_runs
+
+FIGURES = "report_figures"
+
+
+def write_report(
+    paths: Sequence[str | Path], out: str | Path, *, unfinished: bool = False, levels: Sequence[float] = ()
+) -> Runs:
+    """Writes the report on all runs in `paths` (grids, logdirs, folders of them) into `out`; returns the runs.
+
+    unfinished: runs that a grid has at work count, too. levels: scores for which frames are counted. Raises UserError,
+    with nothing written, if there is no run or `out` cannot be written.
+    """
+    runs = load_runs(paths, unfinished)
+    report = analyse(runs, levels)
+    pictures = gallery.hang(report)
+    shown = [*pictures.effects, *pictures.curves[report["axis"]], *pictures.aggregates]
+    files = {f"{FIGURES}/{picture.name}.svg": style.alone(picture.svg) for picture in shown}
+    files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    files["report.md"] = markdown.render(report, pictures, FIGURES)
+    files["report.html"] = html.render(report, pictures, *films.collect(runs))
+    _write(Path(out).expanduser(), files)
+    return runs
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    try:
+        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to {folder}: {error.strerror}. Choose another --out.") from error
+    for name, text in files.items():
+        write_text(folder / name, text)

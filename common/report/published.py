@@ -1,0 +1,39 @@
+"""Published curves of the tasks in a report, for the same kind of observations and budget."""
+
+import numpy as np
+
+from common import reference
+from common.config import flatten
+from common.reference import Curve
+from common.reference.data import benchmarks
+from common.report import curves
+from common.report.run import Run
+from common.report.runs import Runs
+
+FAMILY = "dreamer"  # how the names of the methods shown begin
+
+
+def scores(runs: Runs) -> dict[str, list[dict]]:
+    """Task -> published curves as far as the longest run, with method, source and protocol, where there are any."""
+    result = {}
+    for task in runs.tasks:
+        own = [run for run in runs.runs if run.task == task]
+        longest = curves.cut(own, "frames").longest
+        found = [_upto(curve, longest) for curve in reference.curves(task) if _fits(curve, own[0])]
+        if any(curve["x"] for curve in found):
+            result[task] = [curve for curve in found if curve["x"]]
+    return result
+
+
+def _fits(curve: Curve, run: Run) -> bool:
+    """Whether a curve is of this family, and its benchmark has the settings of the run."""
+    config, wanted = flatten(run.config), benchmarks()[curve.benchmark]["config"]
+    return curve.method.startswith(FAMILY) and all(config.get(key) == value for key, value in wanted.items())
+
+
+def _upto(curve: Curve, frames: float) -> dict:
+    """A curve for JSON, without the points beyond `frames`."""
+    within = np.asarray(curve.x) <= frames
+    column = lambda values: np.broadcast_to(values, within.shape)[within].tolist()
+    numbers = {key: column(getattr(curve, key)) for key in ("x", "mean", "std", "n")}
+    return {**{key: getattr(curve, key) for key in ("method", "benchmark", "source", "protocol")}, **numbers}

@@ -1,0 +1,133 @@
+"""How figures look: colours of the variants, light and dark themes, SVG that fits into a page.
+
+Figures are drawn in the light theme. `inline` replaces its colours by CSS variables of the same names, so that a page
+can change them; `COLORS` holds both themes.
+"""
+
+import functools
+import io
+import re
+from collections.abc import Sequence
+from xml.sax.saxutils import quoteattr
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+#: CSS variable -> colour in the light and in the dark theme. v0 to v6 are Okabe and Ito's, told apart by all.
+COLORS = {
+    "page": ("#ffffff", "#14181c"),
+    "ink": ("#1c2126", "#e6e9ed"),
+    "muted": ("#667079", "#9aa5b0"),
+    "line": ("#d8dde2", "#39424b"),
+    "v0": ("#0072b2", "#4ba3de"),
+    "v1": ("#d55e00", "#f08337"),
+    "v2": ("#009e73", "#2cc498"),
+    "v3": ("#b6588f", "#dd8dbb"),
+    "v4": ("#c48a00", "#e9b436"),
+    "v5": ("#3aa0dc", "#8fd0f7"),
+    "v6": ("#5b4db8", "#a79bf2"),
+}
+VARIANTS = [name for name in COLORS if name[0] == "v"]
+DASHES: list[tuple] = [(None, None), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5)]  # for more variants than colours
+PAGE, INK, MUTED, LINE = (COLORS[name][0] for name in ("page", "ink", "muted", "line"))
+#: What a page does not need of an SVG: dates, styles for the whole page, fonts, names of groups, some line breaks.
+USELESS = (
+    r"\s*<metadata>.*?</metadata>",
+    r"<style.*?</style>",
+    r" font-family: [^;\"]+;",
+    r"(?<=<g) id=\"[^\"]*\"",
+    r"(?<= )\n(?=[LQCz])",
+)
+TOP = 0.3  # inches for a title
+WIDTH = 4.6  # inches; at 72 dots an inch and 10 points of text this stays readable on a phone
+
+SETTINGS = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "font.size": 10,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+}
+
+
+class Look(dict):
+    """Variant -> (colour, dashes), and published method -> dashes; the same in all figures of a report."""
+
+    def __init__(self, variants: Sequence[str], methods: Sequence[str] = ()):
+        size = len(VARIANTS)
+        super().__init__(
+            {v: (COLORS[VARIANTS[i % size]][0], DASHES[i // size % len(DASHES)]) for i, v in enumerate(variants)}
+        )
+        self.published = {method: DASHES[i % len(DASHES)] for i, method in enumerate(methods)}
+
+
+def canvas(height: float, left: float = 0.7, bottom: float = 0.5):
+    """A figure of `height` inches and its axes, with room to the left and below; panels of one page line up."""
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_axes(
+        (left / WIDTH, bottom / height, (WIDTH - left - 0.12) / WIDTH, (height - bottom - TOP) / height)
+    )
+    return figure, axes
+
+
+def settings():
+    """Context in which figures are drawn and saved."""
+    return mpl.rc_context(SETTINGS)
+
+
+def drawn(draw):
+    """Decorates a function that makes a figure: the settings hold while it draws."""
+
+    @functools.wraps(draw)
+    def wrapped(*args, **kwargs):
+        with settings():
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def inline(figure: Figure, title: str) -> str:
+    """SVG for a page: as wide as its place, with a title for screen readers, in the colours and fonts of the page."""
+    buffer = io.StringIO()
+    with settings():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    for name, (light, _) in COLORS.items():
+        text = re.sub(f"(fill|stroke): {light}", rf"\1: var(--{name})", text)
+    for useless in USELESS:
+        text = re.sub(useless, "", text, flags=re.S)
+    box = re.search(r'viewBox="[^"]+"', text)
+    assert box, text[:200]
+    links = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    content = text[text.index(">", box.end()) + 1 :].strip()
+    return f'<svg role="img" aria-label={quoteattr(title)} {links} {box[0]}>{content}'
+
+
+def alone(svg: str) -> str:
+    """An `inline` figure as a file of its own, in the colours of whoever looks at it."""
+    rules = f"{css()}svg{{background:var(--page)}}*{{stroke-linejoin:round}}text{{font-family:sans-serif}}"
+    head, rest = svg.split(">", 1)
+    return f"{head}><style>{rules}</style>{rest}\n"
+
+
+def css() -> str:
+    """The variables of both themes."""
+    light, dark = ("".join(f"--{name}:{pair[i]};" for name, pair in COLORS.items()) for i in range(2))
+    return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"

@@ -1,0 +1,79 @@
+"""`plot`: a figure of one quantity of any runs, by task and variant."""
+
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from common.config import unknown
+from common.errors import UserError
+from common.files import atomic
+from common.report import curves, figures, style
+from common.report.run import Run
+from common.report.runs import Runs, load_runs
+from common.request import Request
+from common.run.report import logdirs
+
+OPTIONS: dict = {"logdirs": [], "y": "score", "x": "frames", "out": "plot.png", "unfinished": False}
+FORMATS = (".png", ".svg", ".pdf")
+COLUMNS, HEIGHT = 3, 3.4  # panels side by side, inches of one with its legend
+
+
+def plot(request: Request) -> None:
+    """Draws `--y` (score, eval or a metric) over `--x`: one panel for each task, one curve for each variant.
+
+    Raises UserError, with nothing written, for a quantity, an axis or a kind of file that does not exist.
+    """
+    paths, own = logdirs(request, "plot"), request.own
+    out = Path(own["out"]).expanduser()
+    if own["x"] not in curves.AXES:
+        raise UserError(unknown("--x", own["x"], curves.AXES))
+    if out.suffix not in FORMATS:
+        raise UserError(f"--out must end in {', '.join(FORMATS)}, got {own['out']!r}.")
+    runs = load_runs(paths, own["unfinished"])
+    for name, status, reason in runs.left_out:
+        print(f"Left out: {name} ({status}): {reason}", file=sys.stderr)
+    figure = draw(runs, own["y"], own["x"])
+    _save(figure, out)
+    print(f"{own['y']} of {len(runs.runs)} runs over {curves.AXES[own['x']]}: {out}")
+
+
+@style.drawn
+def draw(runs: Runs, y: str, axis: str) -> Figure:
+    """The figure; what was cut off is said in each panel."""
+    columns = min(COLUMNS, len(runs.tasks))
+    rows = -(-len(runs.tasks) // columns)
+    figure = Figure(figsize=(style.WIDTH * columns, HEIGHT * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    look = style.Look(runs.variants)
+    for axes in grid.flat[len(runs.tasks) :]:
+        axes.set_axis_off()
+    for task, axes in zip(runs.tasks, grid.flat, strict=False):
+        panel(axes, task, [run for run in runs.runs if run.task == task], y, axis, look)
+    return figure
+
+
+def panel(axes, task: str, runs: list[Run], y: str, axis: str, look: style.Look) -> None:
+    """Curves of one task with a legend that counts the seeds."""
+    lines, cut = curves.curves(runs, y, axis)
+    if not lines:
+        raise UserError(f"No run has {y} on {task} before {figures.words.count(cut.at)} {curves.AXES[axis]}.")
+    for variant, line in lines.items():
+        number = len(line.single)
+        label = f"{variant} ({number} seed{'s' * (number != 1)})"
+        figures.curve(axes, line._asdict(), *look[variant], label=label)
+    axes.set_title(task)
+    axes.set_ylabel({"score": "return", "eval": "evaluation return"}.get(y, y))
+    figures.scale(axes, axis)
+    if cut.uneven:
+        axes.set_title(f"cut where {cut.by} ends", loc="right", fontsize=8, fontweight="normal", color=style.MUTED)
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
+
+
+def _save(figure: Figure, out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to {out.parent}: {error.strerror}. Choose another --out.") from error
+    with style.settings(), atomic(out) as file:
+        figure.savefig(file, format=out.suffix[1:], dpi=150, facecolor="white")

@@ -1,0 +1,89 @@
+"""Curves on a common axis."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.report import curves
+from common.report.run import Run
+
+NAN = float("nan")
+
+
+def run(xs, ys, *, variant="a", seed=0, frames=100, updates=50, wall=10.0, prefill=0, metrics=()):
+    """A run whose updates begin after `prefill` frames and are regular then."""
+    counts = {
+        "frames": np.array([0.0, prefill, frames]),
+        "updates": np.array([0.0, 0, updates]),
+        "replayed": np.array([0.0, 0, 8 * updates]),
+        "wall": np.array([0.0, 0, wall]),
+    }
+    points = {"train": (np.array(xs, float), np.array(ys, float)), "eval": (np.array([]), np.array([]))}
+    return Run(variant, "task", seed, Path(f"{variant}{seed}"), {}, points, list(metrics), counts, {}, None)
+
+
+def test_binning_by_hand():
+    edges = np.array([10.0, 20, 30, 40, 50])
+    x, y = np.array([11, 20, 20.5, 41, 50]), np.array([1.0, 3, 5, 7, 9])
+    np.testing.assert_array_equal(curves.binned(x, y, edges), [NAN, 2, 5, 5, 8])
+
+
+def test_points_beyond_the_last_edge_do_not_count():
+    np.testing.assert_array_equal(curves.binned(np.array([5, 21]), np.array([1.0, 9]), np.array([10.0, 20])), [1, 1])
+
+
+def test_the_shortest_run_ends_all_curves():
+    runs = [run([50, 100], [1, 2], frames=100), run([50, 100, 200], [3, 4, 9], variant="b", frames=200)]
+    lines, cut = curves.curves(runs, "score", "frames")
+    assert cut == (100, "a, seed 0", 200)
+    assert cut.uneven
+    assert lines["b"].x[-1] == 100
+    assert lines["b"].mean.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(("shortest", "uneven"), [(99.5, False), (98, True)])
+def test_lengths_within_a_hundredth_count_as_equal(shortest, uneven):
+    assert curves.cut([run([1], [1], frames=shortest), run([1], [1], frames=100)], "frames").uneven == uneven
+
+
+@pytest.mark.parametrize(("axis", "expected"), [
+    ("frames", [30, 60, 100]), ("updates", [5, 20, 40]), ("replayed", [40, 160, 320]), ("wall", [1.25, 5, 10])
+])  # fmt: skip
+def test_positions_on_every_axis(axis, expected):
+    one = run([], [], updates=40, prefill=20)
+    np.testing.assert_allclose(curves.position(one, axis, np.array([30.0, 60, 100])), expected)
+
+
+def test_another_axis_cuts_another_run():
+    """The run with fewer frames makes more updates."""
+    runs = [run([100], [1], frames=100, updates=90), run([200], [2], variant="b", frames=200, updates=60)]
+    assert curves.cut(runs, "frames").by == "a, seed 0"
+    assert curves.cut(runs, "updates").by == "b, seed 0"
+
+
+def test_mean_and_band_over_seeds():
+    runs = [run([50, 100], [seed, 10 * seed], seed=seed) for seed in range(3)]
+    (line,) = curves.curves(runs, "score", "frames")[0].values()
+    assert line.mean.tolist() == [1, 10]
+    assert line.single.tolist() == [[0, 0], [1, 10], [2, 20]]
+    assert (line.low <= line.mean).all()
+    assert (line.mean <= line.high).all()
+
+
+def test_bins_that_a_seed_has_not_reached_are_not_drawn():
+    runs = [run([10, 20, 30, 100], [1, 1, 1, 1]), run([60, 70, 80, 100], [3, 3, 3, 3], seed=1)]
+    (line,) = curves.curves(runs, "score", "frames")[0].values()
+    assert (line.x.tolist(), line.mean.tolist()) == ([100], [2])
+
+
+def test_metrics_are_a_quantity_too():
+    rows = [{"frames": 50, "loss/dyn": 4.0}, {"frames": 60, "fps/env": 1.0}, {"frames": 100, "loss/dyn": 2.0}]
+    (line,) = curves.curves([run([], [], metrics=rows)], "loss/dyn", "updates")[0].values()
+    assert (line.x.tolist(), line.mean.tolist()) == ([25, 50], [4, 2])
+
+
+def test_an_unknown_metric_is_named_with_the_nearest():
+    with pytest.raises(UserError, match=r"Unknown quantity 'los/dyn'. Did you mean loss/dyn"):
+        curves.points(run([], [], metrics=[{"frames": 1, "loss/dyn": 1.0}]), "los/dyn")
