@@ -108,7 +108,8 @@ def curves(runs: Sequence[Run], y: str, axis: str) -> tuple[dict[str, Curve], Cu
         single = np.array(lines)
         seen = np.isfinite(single).all(0)
         if seen.any():
-            result[variant] = Curve(edges[seen], *stats.band(single[:, seen]), single[:, seen])
+            band = map(np.asarray, stats.band(single[:, seen]))
+            result[variant] = Curve(edges[seen], *band, single[:, seen])
     return result, border
 
 

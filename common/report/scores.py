@@ -59,7 +59,7 @@ def pairs(kind: str, variants: Sequence[str], baseline: str | None) -> list[tupl
         return steps + [(variants[-1], variants[0])] * (len(variants) > 2)
     if baseline not in variants and len(variants) <= 4:
         return [(two, one) for one, two in combinations(variants, 2)]
-    base = baseline if baseline in variants else variants[0]
+    base = baseline if baseline is not None and baseline in variants else variants[0]
     return [(variant, base) for variant in variants if variant != base]
 
 

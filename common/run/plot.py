@@ -61,7 +61,8 @@ def panel(axes, task: str, runs: list[Run], y: str, axis: str, look: style.Look)
     for variant, line in lines.items():
         number = len(line.single)
         label = f"{variant} ({number} seed{'s' * (number != 1)})"
-        figures.curve(axes, line._asdict(), *look[variant], label=label)
+        color, dashes = look[variant]
+        figures.curve(axes, line._asdict(), color, dashes, label=label)
     axes.set_title(task)
     axes.set_ylabel({"score": "return", "eval": "evaluation return"}.get(y, y))
     figures.scale(axes, axis)
