@@ -108,8 +108,8 @@ def curves(runs: Sequence[Run], y: str, axis: str) -> tuple[dict[str, Curve], Cu
         single = np.array(lines)
         seen = np.isfinite(single).all(0)
         if seen.any():
-            band = map(np.asarray, stats.band(single[:, seen]))
-            result[variant] = Curve(edges[seen], *band, single[:, seen])
+            mean, low, high = map(np.asarray, stats.band(single[:, seen]))
+            result[variant] = Curve(edges[seen], mean, low, high, single[:, seen])
     return result, border
 
 
