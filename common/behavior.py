@@ -53,7 +53,11 @@ class Behavior(nn.Module):
             build(seam) for seam in ("advantage", "reward_norm", "replay_value")
         )
         self.slow.setup(self.critic)
-        self.learns_from_actions = bool(self.entropy) or self.grad.reads_logp  # log-probability or entropy in the loss
+
+    @property
+    def learns_from_actions(self) -> bool:
+        """Whether the actor's loss holds the log-probability or the entropy of imagined actions."""
+        return bool(self.entropy) or self.grad.reads_logp
 
     def starts(self, x):
         """(B, T, ...) -> (N, ...): the replayed steps from which imagination starts."""

@@ -13,21 +13,21 @@ from xml.sax.saxutils import quoteattr
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-#: CSS variable -> colour in the light and in the dark theme. v0 to v6 are Okabe and Ito's, told apart by all.
+#: CSS variable -> colour in the light and in the dark theme. hue0 to hue6 are Okabe and Ito's, told apart by all.
 COLORS = {
     "page": ("#ffffff", "#14181c"),
     "ink": ("#1c2126", "#e6e9ed"),
     "muted": ("#667079", "#9aa5b0"),
     "line": ("#d8dde2", "#39424b"),
-    "v0": ("#0072b2", "#4ba3de"),
-    "v1": ("#d55e00", "#f08337"),
-    "v2": ("#009e73", "#2cc498"),
-    "v3": ("#b6588f", "#dd8dbb"),
-    "v4": ("#c48a00", "#e9b436"),
-    "v5": ("#3aa0dc", "#8fd0f7"),
-    "v6": ("#5b4db8", "#a79bf2"),
+    "hue0": ("#0072b2", "#4ba3de"),
+    "hue1": ("#d55e00", "#f08337"),
+    "hue2": ("#009e73", "#2cc498"),
+    "hue3": ("#b6588f", "#dd8dbb"),
+    "hue4": ("#c48a00", "#e9b436"),
+    "hue5": ("#3aa0dc", "#8fd0f7"),
+    "hue6": ("#5b4db8", "#a79bf2"),
 }
-VARIANTS = [name for name in COLORS if name[0] == "v"]
+VARIANTS = [name for name in COLORS if name.startswith("hue")]
 DASHES: list[tuple] = [(None, None), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5)]  # for more variants than colours
 PAGE, INK, MUTED, LINE = (COLORS[name][0] for name in ("page", "ink", "muted", "line"))
 #: What a page does not need of an SVG: dates, styles for the whole page, fonts, names of groups, some line breaks.
