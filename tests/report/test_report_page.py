@@ -197,7 +197,7 @@ def test_a_variant_has_one_colour_in_all_figures(compared):
     for picture in gallery.curves(report, "frames") + gallery.aggregates(report)[:3]:
         drawn = set(re.findall(r"stroke: (var\(--hue\d\))", picture.svg))
         assert drawn == {swatches[v] for v in report["variants"]}
-    assert [look[v][0] for v in ("v1", "v2", "v3")] == [style.COLORS[f"v{i}"][0] for i in range(3)]
+    assert [look[v][0] for v in ("v1", "v2", "v3")] == [style.COLORS[f"hue{i}"][0] for i in range(3)]
 
 
 def test_more_variants_than_colours_stay_apart():
