@@ -150,7 +150,7 @@ def test_ladder_hands_over_its_rungs(tool, carried_out):
 def test_a_setting_brings_tasks_steps_and_the_versions_own_flags(tool, carried_out):
     tool("ladder", "v2", "v3", "--setting", "cpu", "--tasks", VECTORS, "--by", "concept")
     (_, runs, tasks, _) = carried_out[0]
-    assert tasks == {VECTORS: 20_000}
+    assert tasks == {VECTORS: 10_000}
     ends = [list(runs.values())[i].config(algo, task=VECTORS)["schedule"] for i, algo in ((0, "v2"), (-1, "v3"))]
     assert ends == [{"use": "Every", "steps": 8, "updates": 1}, {"use": "Ratio", "ratio": 32.0}]
 
