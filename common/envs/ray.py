@@ -36,6 +36,7 @@ class RayCamera:
         self.view.type, self.view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, camera
         self.scene = mujoco.MjvScene(self.model, maxgeom=1000 + self.model.ngeom)
         self.pinhole = pinhole(size, self.model.cam_fovy[camera])
+        self.thin = np.tan(np.deg2rad(self.model.cam_fovy[camera]) / 2) / size  # half a pixel at distance 1
         self.gradient, self.planes = gradient(self.model), checkers(self.model)
         self.rotation = np.zeros((3, 3))
         self.rays, self.sky = self.pinhole, np.zeros(0)
@@ -48,7 +49,7 @@ class RayCamera:
         marks = [thing for thing in things if thing.objtype != GEOM]
         hits = self._cast(eye)
         if marks:
-            nearest(hits, marks, eye, self.rays, self.model.ngeom)
+            self._mark(hits, marks, eye)
         return self._shade(hits, eye, self._colours(things, marks))
 
     def _turn(self, rotation: np.ndarray) -> None:
@@ -70,6 +71,22 @@ class RayCamera:
             )
         distance[thing < 0] = np.inf
         return hits
+
+    def _mark(self, hits: Hits, marks: list, eye: np.ndarray) -> None:
+        """Puts marks before what is farther away; they are ellipsoids of their size, at least a pixel thick."""
+        centre = np.array([mark.pos for mark in marks], float) - eye
+        half = np.maximum([mark.size for mark in marks], self.thin * np.linalg.norm(centre, axis=1)[:, None])
+        turn = np.array([np.asarray(mark.mat).reshape(3, 3).T for mark in marks])
+        pixel, mark = around(centre, half.max(1), self.rays)
+        shrink = (turn / half[..., None])[mark]  # to a sphere of radius 1
+        ray, start = np.einsum("kij,kj->ki", shrink, self.rays[pixel]), -np.einsum("kij,kj->ki", shrink, centre[mark])
+        distance, met = sphere(start, ray)
+        order = np.argsort(-distance)  # of several marks in a pixel the nearest comes last, and stays
+        order = order[met[order] & (distance[order] < hits.distance[pixel[order]])]
+        pixel, distance = pixel[order], distance[order]
+        normal = np.einsum("kij,ki->kj", shrink[order], start[order] + ray[order] * distance[:, None])
+        hits.thing[pixel], hits.distance[pixel] = self.model.ngeom + mark[order], distance
+        hits.normal[pixel] = normal / np.linalg.norm(normal, axis=1, keepdims=True)
 
     def _shade(self, hits: Hits, eye: np.ndarray, colours: np.ndarray) -> np.ndarray:
         """The picture: colours in the light of all lamps, and the sky where there is nothing."""
@@ -182,27 +199,15 @@ def shine(lamp: Any, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return ambient + diffuse * strength
 
 
-def nearest(hits: Hits, marks: list, eye: np.ndarray, rays: np.ndarray, first: int) -> None:
-    """Puts marks before what is farther away; they are ellipsoids of their size, numbered from `first`."""
-    centre = np.array([mark.pos for mark in marks], float) - eye
-    half = np.array([mark.size for mark in marks], float)
-    turn = np.array([np.asarray(mark.mat).reshape(3, 3).T for mark in marks])
-    pixel, mark = around(centre, half.max(1), rays)
-    shrink = (turn / half[..., None])[mark]  # to a sphere of radius 1
-    ray, start = np.einsum("kij,kj->ki", shrink, rays[pixel]), -np.einsum("kij,kj->ki", shrink, centre[mark])
-    a, b, c = (ray**2).sum(1), (ray * start).sum(1), (start**2).sum(1) - 1
-    root = b**2 - a * c
-    distance = (-b - np.sqrt(np.maximum(root, 0))) / a
-    order = np.argsort(-distance)  # of several marks in a pixel the nearest comes last, and stays
-    order = order[(root > 0)[order] & (distance[order] < hits.distance[pixel[order]])]
-    pixel, distance = pixel[order], distance[order]
-    normal = np.einsum("kij,ki->kj", shrink[order], start[order] + ray[order] * distance[:, None])
-    hits.thing[pixel], hits.distance[pixel] = first + mark[order], distance
-    hits.normal[pixel] = normal / np.linalg.norm(normal, axis=1, keepdims=True)
-
-
 def around(centre: np.ndarray, radius: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a ray and a sphere (M, 3), (M,) that it meets: numbers of the rays and of the spheres."""
     along = rays @ centre.T
     pixel, mark = np.nonzero((along > 0) & ((centre**2).sum(1) - along**2 < radius**2))
     return pixel, mark
+
+
+def sphere(start: np.ndarray, ray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays (K, 3) from `start` (K, 3) enter the sphere of radius 1 around 0, in lengths of the ray; and if so."""
+    a, b, c = (ray**2).sum(1), (ray * start).sum(1), (start**2).sum(1) - 1
+    root = b**2 - a * c
+    return (-b - np.sqrt(np.maximum(root, 0))) / a, root > 0
