@@ -39,7 +39,7 @@ class RayCamera:
         self.thin = np.tan(np.deg2rad(self.model.cam_fovy[camera]) / 2) / size  # half a pixel at distance 1
         self.gradient, self.planes = gradient(self.model), checkers(self.model)
         self.rotation = np.zeros((3, 3))
-        self.rays, self.sky = self.pinhole, np.zeros(0)
+        self.rays, self.lines, self.sky = self.pinhole, columns(self.pinhole), columns(self.pinhole)
 
     def __call__(self) -> np.ndarray:
         eye, everything = self.data.cam_xpos[self.camera], mujoco.mjtCatBit.mjCAT_ALL
@@ -53,9 +53,10 @@ class RayCamera:
         return self._shade(hits, eye, self._colours(things, marks))
 
     def _turn(self, rotation: np.ndarray) -> None:
-        """Directions of the rays (P, 3) and the sky behind them (3, P), where the camera has turned."""
+        """Directions of the rays (P, 3), also as `lines` (3, P), and the sky behind them, where the camera has turned."""
         if (rotation != self.rotation).any():
             self.rotation, self.rays = rotation.copy(), self.pinhole @ rotation.T
+            self.lines = columns(self.rays)
             side = np.maximum(np.abs(self.rays[:, :2]).max(1), 1e-9)
             depth = (1 - np.clip(self.rays[:, 2] / side, -1, 1)) / 2
             self.sky = np.take(self.gradient, (depth * (self.gradient.shape[1] - 1)).astype(int), axis=1)
@@ -77,7 +78,7 @@ class RayCamera:
         centre = np.array([mark.pos for mark in marks], float) - eye
         half = np.maximum([mark.size for mark in marks], self.thin * np.linalg.norm(centre, axis=1)[:, None])
         turn = np.array([np.asarray(mark.mat).reshape(3, 3).T for mark in marks])
-        pixel, mark = around(centre, half.max(1), self.rays)
+        pixel, mark = around(centre, half.max(1), self.lines)
         shrink = (turn / half[..., None])[mark]  # to a sphere of radius 1
         ray, start = np.einsum("kij,kj->ki", shrink, self.rays[pixel]), -np.einsum("kij,kj->ki", shrink, centre[mark])
         distance, met = sphere(start, ray)
@@ -92,7 +93,8 @@ class RayCamera:
         """The picture: colours in the light of all lamps, and the sky where there is nothing."""
         shown = np.flatnonzero(hits.thing >= 0)
         thing, normal = hits.thing[shown], columns(hits.normal[shown])
-        point = columns(eye + self.rays[shown] * hits.distance[shown, None])
+        way = np.take(self.lines, shown, axis=1) * hits.distance[shown].astype(np.float32)
+        point = way + eye.astype(np.float32)[:, None]
         for number, plane in enumerate(self.planes):
             on = np.flatnonzero(thing == plane.geom)
             thing[on] = colours.shape[1] - 4 * (len(self.planes) - number) + plane.quarter(self.data, point[:, on])
@@ -127,7 +129,7 @@ class Checker(NamedTuple):
         axes = data.geom_xmat[self.geom].reshape(3, 3)[:, :2].astype(np.float32)
         x, y = axes.T @ (point - data.geom_xpos[self.geom].astype(np.float32)[:, None])
         right, down = np.floor((self.corner[0] + x) / self.width), np.floor((self.corner[1] - y) / self.width)
-        return 2 * (down.astype(int) % 2) + right.astype(int) % 2
+        return 2 * (down.astype(np.int32) & 1) + (right.astype(np.int32) & 1)
 
 
 def columns(rows: np.ndarray) -> np.ndarray:
@@ -199,10 +201,10 @@ def shine(lamp: Any, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return ambient + diffuse * strength
 
 
-def around(centre: np.ndarray, radius: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a ray and a sphere (M, 3), (M,) that it meets: numbers of the rays and of the spheres."""
-    along = rays @ centre.T
-    pixel, mark = np.nonzero((along > 0) & ((centre**2).sum(1) - along**2 < radius**2))
+def around(centre: np.ndarray, radius: np.ndarray, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a line (3, P) and a sphere (M, 3), (M,) that it meets: numbers of the lines and of the spheres."""
+    along, room = centre.astype(np.float32) @ lines, (centre**2).sum(1) - radius**2
+    mark, pixel = np.divmod(np.flatnonzero(along * along > room.astype(np.float32)[:, None]), lines.shape[1])
     return pixel, mark
 
 
@@ -210,4 +212,5 @@ def sphere(start: np.ndarray, ray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where rays (K, 3) from `start` (K, 3) enter the sphere of radius 1 around 0, in lengths of the ray; and if so."""
     a, b, c = (ray**2).sum(1), (ray * start).sum(1), (start**2).sum(1) - 1
     root = b**2 - a * c
-    return (-b - np.sqrt(np.maximum(root, 0))) / a, root > 0
+    distance = (-b - np.sqrt(np.maximum(root, 0))) / a
+    return distance, (root > 0) & (distance > 0)
