@@ -20,6 +20,7 @@ from common.runinfo import begun
 CONFIG = "config.yaml"
 LOCK = ".lock"
 HARMLESS = (LOCK, "speed.json")  # may be there before the run
+ALWAYS = ("algo", "steps", "run")  # keys of every config
 ABSENT = "(absent)"  # value of a key that one of two configs does not have
 LISTED = 15  # differing keys shown
 MAY_CHANGE = frozenset(
@@ -65,8 +66,8 @@ def stored_config(logdir: Path) -> dict:
         config = configs.read(path)
     except UserError as error:
         raise UserError(f"{error}\nRestore that file, or start afresh in another --logdir.") from error
-    if not isinstance(config, dict) or not config:
-        raise UserError(f"{path} holds no config. Restore it, or start afresh in another --logdir.")
+    if missing := [key for key in ALWAYS if not isinstance(config, dict) or key not in config]:
+        raise UserError(f"{path} lacks {', '.join(missing)}. Restore it, or start afresh in another --logdir.")
     return config
 
 
