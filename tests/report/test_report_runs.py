@@ -85,7 +85,7 @@ BROKEN = {
     "torn evaluation": (lambda d: (d / "eval.json").write_text("{"), "cannot be read"),
     "foreign config": (lambda d: (d / "config.yaml").write_text("a: 1\n"), "lacks algo"),
     "torn config": (lambda d: (d / "config.yaml").write_text("a: [\n"), "not valid YAML"),
-    "empty config": (lambda d: (d / "config.yaml").write_text(""), "holds no config"),
+    "empty config": (lambda d: (d / "config.yaml").write_text(""), "lacks algo"),
 }
 
 
