@@ -53,7 +53,7 @@ class RayCamera:
         return self._shade(hits, eye, self._colours(things, marks))
 
     def _turn(self, rotation: np.ndarray) -> None:
-        """Directions of the rays (P, 3), also as `lines` (3, P), and the sky behind them, where the camera has turned."""
+        """Where the camera has turned: directions of the rays (P, 3), as lines (3, P), and the sky behind them."""
         if (rotation != self.rotation).any():
             self.rotation, self.rays = rotation.copy(), self.pinhole @ rotation.T
             self.lines = columns(self.rays)

@@ -22,6 +22,8 @@ from common.run.eval import evaluate, summarize
 from common.run.rollout import Evaluator, Result
 from common.run.train import train
 
+pytestmark = pytest.mark.xdist_group("run_output")  # what they share is made once
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
