@@ -41,9 +41,8 @@ def resolve(config: dict) -> Path:
 
 def digest(config: dict) -> str:
     """Fingerprint of every key that must not change within a run."""
-    late = lambda key, value: key in LATER and LATER[key] == value
-    flat = configs.flatten(config).items()
-    fixed = {key: value for key, value in flat if key not in MAY_CHANGE and not late(key, value)}
+    told = lambda key, value: key not in MAY_CHANGE and value != LATER.get(key, ABSENT)
+    fixed = {key: value for key, value in configs.flatten(config).items() if told(key, value)}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 

@@ -99,7 +99,9 @@ def fast(physics, camera, size):
 
 
 def ray(physics, camera, size):
-    """Draws without OpenGL."""
+    """Draws without OpenGL. Raises UserError for a body under a skin, which rays do not meet."""
+    if physics.model.nskin:
+        raise UserError("This task has a skin, which env.render ray cannot draw. Use --env.render fast.")
     from common.envs.ray import RayCamera  # not earlier: MuJoCo would load OpenGL
 
     return RayCamera(physics, camera, size)

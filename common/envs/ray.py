@@ -33,6 +33,7 @@ class RayCamera:
     def __init__(self, physics: Any, camera: int, size: int):
         self.model, self.data, self.camera, self.size = physics.model.ptr, physics.data.ptr, camera, size
         self.option, self.view = mujoco.MjvOption(), mujoco.MjvCamera()
+        self.option.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False  # as the suite has it
         self.view.type, self.view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, camera
         self.scene = mujoco.MjvScene(self.model, maxgeom=1000 + self.model.ngeom)
         self.pinhole = pinhole(size, self.model.cam_fovy[camera])

@@ -1,5 +1,7 @@
 """Pictures without OpenGL: they show the state of every domain, and what MuJoCo's own renderer shows."""
 
+from types import SimpleNamespace
+
 import mujoco
 import numpy as np
 import pytest
@@ -85,6 +87,11 @@ def test_the_string_of_the_cup_is_seen():
     before = draw()
     physics.model.tendon_group[:] = 5  # not shown
     assert 5 < counted(before, draw()) < 100
+
+
+def test_what_rays_do_not_meet_is_refused():
+    with pytest.raises(UserError, match="env.render fast"):
+        dmc.ray(SimpleNamespace(model=SimpleNamespace(nskin=1)), 0, 64)
 
 
 @pytest.mark.parametrize(("domain", "task"), [("walker", "walk"), ("finger", "turn_easy")])
