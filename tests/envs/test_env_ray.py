@@ -90,7 +90,7 @@ def test_the_string_of_the_cup_is_seen():
 
 
 def test_what_rays_do_not_meet_is_refused():
-    with pytest.raises(UserError, match="env.render fast"):
+    with pytest.raises(UserError, match=r"env\.render fast"):
         dmc.ray(SimpleNamespace(model=SimpleNamespace(nskin=1)), 0, 64)
 
 
