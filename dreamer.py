@@ -81,7 +81,7 @@ def recipe(algo: str):
 read = functools.cache(configs.read)  # grids resolve hundreds of configs; nothing changes what is read
 
 
-def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
+def resolve(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
     """Resolved config of a version with config blocks and flags (dotted keys) on top.
 
     borrowed: feature -> version whose value it takes. Raises UserError for anything unknown.
@@ -104,7 +104,7 @@ def lending(source, blocks, task):
     """Config of a version that lends features: with the task, and the blocks that it has. Not to be changed."""
     own = read(FOLDER / ALGOS[source][1]) if source in ALGOS else {}
     known = {**own, **read(FOLDER / "environments.yaml")}
-    return load(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
+    return resolve(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
 
 
 def environment(task, blocks, shared):
@@ -165,7 +165,7 @@ def configure(command, words, algo, blocks, borrowed, flags):
     else one."""
     if command in TOOLS:
         own, flags = take_own(command, flags)
-        return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS))
+        return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS))
     if command == "eval":
         return from_logdir(algo, blocks, borrowed, flags)
     if command == "demo":
@@ -174,7 +174,7 @@ def configure(command, words, algo, blocks, borrowed, flags):
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
     own, flags = take_own(command, flags)
-    return load(algo or DEFAULT_ALGO, blocks, flags, borrowed) | ({command: own} if own else {})
+    return resolve(algo or DEFAULT_ALGO, blocks, flags, borrowed) | ({command: own} if own else {})
 
 
 def options(command) -> dict:
@@ -210,7 +210,7 @@ def demo_runs(algo, blocks, borrowed, flags):
         own = flags | {"logdir": str((folder / name).absolute())}
         words = ["--algo", name, "--configs", *blocks, *(word for k, v in own.items() for word in (f"--{k}", v))]
         words += ["--features", *(f"{feature}={source}" for feature, source in borrowed.items())] if borrowed else []
-        runs[name] = load(name, blocks, own, borrowed), words
+        runs[name] = resolve(name, blocks, own, borrowed), words
     return runs
 
 
@@ -221,9 +221,9 @@ def from_logdir(algo, blocks, borrowed, flags):
         raise UserError("eval takes version and config from the run: leave --algo, --configs and --features away.")
     folder = pathlib.Path(flags["logdir"]).expanduser()
     stored = stored_config(folder)
-    if stored.get("algo") not in ALGOS or set(load(stored["algo"])) - set(stored):
+    if stored.get("algo") not in ALGOS or set(resolve(stored["algo"])) - set(stored):
         raise UserError(f"{folder / CONFIG} is not complete. Restore it, or train afresh in another --logdir.")
-    return load(stored["algo"], flags=configs.flatten(stored) | flags)
+    return resolve(stored["algo"], flags=configs.flatten(stored) | flags)
 
 
 def usage() -> str:
