@@ -14,7 +14,10 @@ from common import features
 from common.errors import UserError
 from common.logdir import CONFIG, stored_config
 from common.memory import keep_freed
+from common.policy import load
 from common.request import Request
+
+__all__ = ["load", "main", "resolve"]
 
 FOLDER = pathlib.Path(__file__).parent / "configs"
 

@@ -1,14 +1,13 @@
 """`eval`: plays episodes with the newest checkpoint of a logdir and reports their returns."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from common import rng, video
-from common.checkpoint import Checkpoints
+from common import rng, spaces, video
+from common.checkpoint import newest
 from common.errors import UserError
 from common.files import write_text
 from common.logdir import stored_config
@@ -29,7 +28,7 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
         raise UserError("eval needs the folder of a run: give --logdir.")
     logdir, run = Path(config["logdir"]).expanduser(), config["run"]
     stored_config(logdir)
-    state = load(logdir)
+    state = newest(logdir)
     if kept := keep(run["threads"], state.get("threads")):
         torch.set_num_threads(kept.threads)
     result = _play(config, state, factory or Factory())
@@ -39,17 +38,6 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
         _film(logdir, state["frames"], result.pictures)
     print("eval {task} {method} at frame {frames:,}: {mean:.2f} ± {std:.2f} (mean ± std, n = {n})".format(**summary))
     return summary
-
-
-def load(logdir: Path) -> dict:
-    """State of the newest readable checkpoint of a run; UserError where there is none."""
-    checkpoints = Checkpoints(logdir / "checkpoints")
-    state = checkpoints.load()
-    for message in checkpoints.messages:
-        print(message, file=sys.stderr)
-    if state is None:
-        raise UserError(f"{logdir} has no checkpoint yet. Train first, with the same --logdir.")
-    return state
 
 
 def summarize(config: dict, frames: int, result: Result) -> dict:
@@ -76,6 +64,7 @@ def _play(config: dict, state: dict, factory: Factory) -> Result:
     rng.seed_all(config["seed"])
     envs = factory.envs(config, evaluate=True)
     try:
+        spaces.write(Path(config["logdir"]).expanduser(), spaces.of(envs))
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         _restore(agent, state, config["logdir"])
         evaluator = Evaluator(agent, lambda: envs, config["seed"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from common import rng
+from common import rng, spaces
 from common.checkpoint import Checkpoints
 from common.errors import UserError
 from common.fast import Compiler, make_compiler
@@ -116,6 +116,7 @@ class Session:
         with contextlib.ExitStack() as stack:
             envs = factory.envs(config)
             stack.callback(envs.close)
+            spaces.write(self.logdir, spaces.of(envs))
             threads = choose(config, (state or {}).get("threads"), factory, envs)
             torch.set_num_threads(threads.threads)
             agent = factory.agent(envs.obs_space, envs.act_space, config)
