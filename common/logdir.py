@@ -27,6 +27,8 @@ MAY_CHANGE = frozenset(
     + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds")]
     + ["replay.max_gib", "env.max_failures"]
 )
+#: Keys that runs did not have from the beginning, with the value that means what was done before.
+LATER = {"run.init": "", "run.init_parts": "world_model", "run.offline": ""}
 
 
 def resolve(config: dict) -> Path:
@@ -37,16 +39,18 @@ def resolve(config: dict) -> Path:
 
 def digest(config: dict) -> str:
     """Fingerprint of every key that must not change within a run."""
-    fixed = {key: value for key, value in configs.flatten(config).items() if key not in MAY_CHANGE}
+    flat = configs.flatten(config).items()
+    fixed = {key: value for key, value in flat if key not in MAY_CHANGE and value != LATER.get(key, ...)}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
 def changes(stored: dict, config: dict) -> dict[str, str]:
-    """`{key: 'stored -> new'}` for every key with another value."""
+    """`{key: 'stored -> new'}` for every key with another value, absent ones of `LATER` meaning what stands there."""
     plain = json.loads(json.dumps(config))  # as a file gives it back: lists for tuples
     text = lambda value: "(absent)" if value is None else value
-    pairs = configs.differences(stored, plain).items()
-    return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in sorted(pairs)}
+    pairs = sorted(configs.differences(stored, plain).items())
+    same = lambda key, old, new: old is None and key in LATER and new == LATER[key]
+    return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in pairs if not same(key, old, new)}
 
 
 def stored_config(logdir: Path) -> dict:

@@ -109,7 +109,8 @@ class Policy:
             shapes = {key: np.shape(value) for key, value in values.items()}
             raise UserError(f"Observations must be {space}, or batches of them in every entry, got shapes {shapes}.")
         rows = lambda value: value if batched == {1} else [value]
-        return {key: np.stack([readers[key][1](v) for v in rows(value)]) for key, value in values.items()}, batched == {1}
+        arrays = {key: np.stack([readers[key][1](row) for row in rows(value)]) for key, value in values.items()}
+        return arrays, batched == {1}
 
 
 def entry(obs: Any, key: str, space: spaces.Dict) -> Any:

@@ -1,4 +1,4 @@
-"""`spaces.json` of a logdir: what a run sees and does, so that a trained agent can be rebuilt without its environment."""
+"""`spaces.json` of a logdir: what a run sees and does, so that its agent can be rebuilt without environments."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,8 @@ def of(envs: Any) -> Spaces:
 
 def write(logdir: Path, found: Spaces) -> None:
     """Stores spaces in a logdir."""
-    flat = {"observation": encode(found.observation), "action": encode(found.action), "raw": list(map(encode, found.raw))}
+    flat: dict = {name: encode(getattr(found, name)) for name in ("observation", "action")}
+    flat["raw"] = list(map(encode, found.raw))
     write_text(logdir / FILE, json.dumps(flat, indent=1, allow_nan=False) + "\n")
 
 
@@ -48,7 +49,8 @@ def read(logdir: Path) -> Spaces:
             f"`python dreamer.py eval --logdir {logdir}` writes it."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error!r}). `python dreamer.py eval --logdir {logdir}` mends it.") from error
+        mend = f"`python dreamer.py eval --logdir {logdir}` mends it."
+        raise UserError(f"{path} is damaged ({error!r}). {mend}") from error
 
 
 def encode(space: spaces.Space) -> dict:

@@ -45,7 +45,7 @@ class Evaluator:
 
         `check` is called before every action and may raise to break off.
         """
-        envs = self._ready()
+        envs = self.prepare()
         camera = self._camera(envs) if film else None
         with rng.isolated(self.seed, step, STREAM):
             done = self._play(envs, episodes, camera, check)
@@ -76,7 +76,8 @@ class Evaluator:
             action, _, state = self.agent.act(plain(record), state, mode="eval")
             record = envs.step(finite(action))
 
-    def _ready(self) -> Any:
+    def prepare(self) -> Any:
+        """The environments, made if need be. Raises UserError where they cannot be."""
         if self._envs is None:
             self._envs = self._make_envs()
             if self.state is not None and len(self.state) == self._envs.num:
