@@ -51,6 +51,7 @@ TOOLS = {
     "table": "common.run.table:show",
     "report": "common.run.report:report",
     "plot": "common.run.plot:plot",
+    "export": "common.run.export:export",
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.

@@ -35,22 +35,24 @@ def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
     """
     folder = Path(logdir).expanduser()
     config = stored_config(folder)
-    weights = newest(folder)["agent"]
+    state = newest(folder)
     policy = Policy(stored_spaces.read(folder), config, device_of(device), mode)
-    policy.take(weights, folder)
+    policy.take(state["agent"], folder)
+    policy.frames = state["frames"]
     return policy
 
 
 class Policy:
     """Chooses actions: `action, state = policy(obs, state)`, with state None at the first step of an episode.
 
-    mode: `mode` or `sample`, may be changed at any time. spaces: what observations and actions look like. Samples come
-    from torch's global generator.
+    mode: `mode` or `sample`, may be changed at any time. spaces: what observations and actions look like. frames: how
+    long it was trained. Samples come from torch's global generator.
     """
 
     def __init__(self, found: stored_spaces.Spaces, config: dict, device: str = "cpu", mode: str = ""):
         """A policy without weights; `take` gives it some."""
         self.spaces, self.config, self.device = found, config, torch.device(device)
+        self.frames = 0
         self.mode = mode or config["actor"]["eval"]
         check_choice("mode", self.mode, CHOICES["actor.eval"])
         self.half = is_half(config["run"]["precision"], self.device) and self.device.type != "cpu"

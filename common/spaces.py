@@ -31,9 +31,13 @@ def of(envs: Any) -> Spaces:
 
 def write(logdir: Path, found: Spaces) -> None:
     """Stores spaces in a logdir."""
-    flat: dict = {name: encode(getattr(found, name)) for name in ("observation", "action")}
-    flat["raw"] = list(map(encode, found.raw))
-    write_text(logdir / FILE, json.dumps(flat, indent=1, allow_nan=False) + "\n")
+    write_text(logdir / FILE, json.dumps(plain(found), indent=1, allow_nan=False) + "\n")
+
+
+def plain(found: Spaces) -> dict:
+    """Spaces as plain JSON values."""
+    own = {name: encode(getattr(found, name)) for name in ("observation", "action")}
+    return {**own, "raw": list(map(encode, found.raw))}
 
 
 def read(logdir: Path) -> Spaces:

@@ -94,7 +94,9 @@ class OfflineLoop(Loop):
         """Reads the records. Raises UserError where they are too few for this config."""
         super().begin()
         self.replay.fill(*self.source)
-        what = f"{len(self.replay):,} records of {self.source[0].parent}. Steps, and frames in the logs, are updates here."
+        what = (
+            f"{len(self.replay):,} records of {self.source[0].parent}. Steps, and frames in the logs, are updates here."
+        )
         self._tell([what, *self._replay_messages()])
         why = self.replay.waiting(self.config["batch_size"], self.config["batch_length"])
         if why:
