@@ -18,8 +18,8 @@ from common.encoder import PIECE
 from common.errors import UserError
 from common.policy import Policy, modules
 
-OUTPUTS = ("env_action", "deter", "stoch", "action")
-STATE = OUTPUTS[1:]
+STATE = ("deter", "stoch", "action")
+OUTPUTS = ("env_action", *(f"next_{name}" for name in STATE))
 NOISE = ("latent_noise", "action_noise")
 CLOSE = 1e-5
 

@@ -1,5 +1,6 @@
 """A policy step as an ONNX file."""
 
+import importlib
 from pathlib import Path
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from common.errors import UserError
 from common.export import OUTPUTS, Runner, flat
 
-INSTALL = "pip install onnx onnxscript onnxruntime"
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 # Coefficients of Acklam's rational approximation of the inverse Normal distribution; relative error 1e-9.
 CENTRE = (-39.69683028665376, 220.9460984245205, -275.9285104469687, 138.3577518672690, -30.66479806614716,
@@ -19,14 +20,19 @@ TAIL_BELOW = (0.007784695709041462, 0.3224671290700398, 2.445134137142996, 3.754
 EDGE = 0.02425  # probability below which the tail begins
 
 
-def to_onnx(graph: torch.export.ExportedProgram, path: Path, about: str) -> Runner:
-    """Writes an ONNX file with its weights inside; returns what runs it. Raises UserError without the packages."""
+def require() -> None:
+    """Raises UserError where a package is missing."""
     try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401
+        for name in PACKAGES:
+            importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f"ONNX needs further packages: {INSTALL} ({error}).") from error
+        raise UserError(f"ONNX needs further packages: pip install {' '.join(PACKAGES)} ({error}).") from error
+
+
+def to_onnx(graph: torch.export.ExportedProgram, path: Path, about: str) -> Runner:
+    """Writes an ONNX file with its weights inside; returns what runs it."""
+    import onnxruntime
+
     inputs = graph.example_inputs[1]
     plain = graph.run_decompositions({torch.ops.aten.special_ndtri.default: ndtri})
     names = {"input_names": list(flat(inputs)), "output_names": list(OUTPUTS)}

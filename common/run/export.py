@@ -4,6 +4,7 @@ Version and config come from the run. --format torch makes a file for torch.expo
 --mode says how it chooses actions. Noise is an input, so that a step is a plain function.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from common import rng
 from common.errors import UserError
 from common.export import Example, Step, check, description, program, to_torch
 from common.nets import check_choice
-from common.onnx import to_onnx
+from common.onnx import require, to_onnx
 from common.policy import load
 from common.request import Request
 
@@ -26,10 +27,13 @@ def export(request: Request) -> None:
     refuse(request)
     check_choice("--format", own["format"], FORMATS)
     path = target(own["out"], own["format"])
+    if own["format"] == "onnx":
+        require()
     policy = load(own["logdir"], mode=own["mode"])
     example, step = Example(policy, np.random.default_rng(0)), Step(policy).eval()
     facts = {"algo": policy.config["algo"], "task": policy.config["task"], "frames": policy.frames}
-    with rng.isolated(0):
+    with rng.isolated(0), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about matters between the exporters of torch
         graph = program(step, example.draw(2))
         part = path.with_name(f".{path.stem}.tmp{path.suffix}")
         try:
