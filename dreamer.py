@@ -55,7 +55,7 @@ TOOLS = {
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
-OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}}
+OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}, "eval": {"video": 0}}
 
 #: Short flag -> config key.
 ALIASES = {
@@ -171,7 +171,8 @@ def configure(command, words, algo, blocks, borrowed, flags):
         own, flags = take_own(command, flags)
         return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS))
     if command == "eval":
-        return from_logdir(algo, blocks, borrowed, flags)
+        own, flags = take_own(command, flags)
+        return from_logdir(algo, blocks, borrowed, flags) | {command: own}
     if command == "demo":
         return demo_runs(algo, blocks, borrowed, flags)
     if algo is None:

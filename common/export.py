@@ -78,7 +78,7 @@ def program(step: Step, example: Inputs) -> torch.export.ExportedProgram:
     """The step as a graph for any number of environments."""
     n = torch.export.Dim("n", min=1, max=PIECE)
     place = {name: axis(name, value) for name, value in flat(example).items()}
-    dynamic = {name: {place[name]: n} for name in example if name != "obs"}
+    dynamic: dict = {name: {place[name]: n} for name in example if name != "obs"}
     dynamic |= {"obs": {key: {0: n} for key in example["obs"]}}
     with torch.no_grad():
         return torch.export.export(step, (), example, dynamic_shapes={name: dynamic[name] for name in example})

@@ -35,8 +35,9 @@ def to_onnx(graph: torch.export.ExportedProgram, path: Path, about: str) -> Runn
 
     inputs = graph.example_inputs[1]
     plain = graph.run_decompositions({torch.ops.aten.special_ndtri.default: ndtri})
-    names = {"input_names": list(flat(inputs)), "output_names": list(OUTPUTS)}
-    made = torch.onnx.export(plain, (), kwargs=inputs, verbose=False, **names)
+    made = torch.onnx.export(
+        plain, (), kwargs=inputs, input_names=list(flat(inputs)), output_names=list(OUTPUTS), verbose=False
+    )
     assert made is not None
     made.model.metadata_props["policy"] = about
     made.save(path, external_data=False)

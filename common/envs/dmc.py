@@ -34,7 +34,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
         UserError: unknown task, or no renderer where pixels are asked for.
     """
     pixels = config["obs"] != "vector"
-    suite = load_suite(renderer() if pixels else "disable")
+    suite = load_suite(renderer() if pixels else filming() if config.get("film") else "disable")
     domain, task = _split(name, suite.ALL_TASKS)
     limit = config["time_limit"]
     control = Control(suite.load(domain, task, {"time_limit": math.inf} if limit else None))
@@ -65,6 +65,9 @@ class Control(gymnasium.Env):
         terminated = step.last() and step.discount == 0
         return step.observation, step.reward, terminated, step.last() and not terminated, {}
 
+    def render(self):
+        return self.env.physics.render(240, 320, camera_id=0)
+
     def close(self):
         self.env.close()
 
@@ -93,6 +96,14 @@ def load_suite(backend: str):
         if backend not in ("disable", _render.BACKEND):
             importlib.reload(_render)
     return suite
+
+
+def filming() -> str:
+    """The backend that draws films of a task from states: none, if none works."""
+    try:
+        return renderer()
+    except UserError:
+        return "disable"
 
 
 @functools.cache

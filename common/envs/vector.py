@@ -63,6 +63,11 @@ class Envs:
         """The records that the step begun by `send` leads to; waits for them."""
         return self._stack([seat.receive() for seat in self.seats])
 
+    def picture(self, index: int) -> np.ndarray | None:
+        """What one environment looks like, uint8 (H, W, 3); None where it is in another process or cannot be drawn."""
+        env = self.seats[index].env
+        return env.picture() if isinstance(env, Local) else None
+
     def state(self) -> list[dict]:
         """Where each environment stands, as plain numbers, strings and lists; not between `send` and `receive`."""
         return [seat.state() for seat in self.seats]
