@@ -94,7 +94,7 @@ def decode(stored: dict) -> spaces.Space:
     if kind == "MultiDiscrete":
         return spaces.MultiDiscrete(np.array(stored["nvec"]), start=np.array(stored["start"]))
     if kind == "MultiBinary":
-        return spaces.MultiBinary(stored["shape"])
+        return spaces.MultiBinary(stored["shape"][0] if len(stored["shape"]) == 1 else stored["shape"])
     if kind != "Box":
         raise ValueError(f"unknown space {kind}")
     shape, dtype = tuple(stored["shape"]), np.dtype(stored["dtype"])

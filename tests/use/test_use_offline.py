@@ -1,0 +1,84 @@
+"""Offline training: records of another run, no environment, one update per step, exact resume."""
+
+import json
+
+import pytest
+import torch
+
+from common.checkpoint import newest
+from common.errors import UserError
+from tests.use.use_tools import say
+
+TASK = "dummy_point_7"
+SMALL = ["--configs", "debug", "--task", TASK, "--threads", 1, "--run.video_every", 0, "--compile", "off"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A run of another version, with two streams of records."""
+    folder = tmp_path_factory.mktemp("source") / "run"
+    words = ["--algo", "v1", *SMALL, "--steps", 160, "--envs", 2, "--run.eval_every", 0, "--replay.capacity", 400]
+    assert say(*words, "--run.prefill", 160, "--logdir", folder) == 0
+    return folder
+
+
+def train(folder, source, steps, *more):
+    words = ["--algo", "v3", *SMALL, "--logdir", folder, "--run.offline", source, "--steps", steps]
+    return say(*words, "--run.save_every", 2, "--run.log_every", 2, "--run.eval_every", 0, *more)
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_it_learns_from_the_records_alone_and_resumes_exactly(source, tmp_path, monkeypatch, capsys):
+    before = content(source)
+
+    def never(*_, **__):
+        raise AssertionError("no environment is needed")
+
+    monkeypatch.setattr("common.envs.make_envs", never)
+    assert train(tmp_path / "straight", source, 6) == 0
+    said = capsys.readouterr().err
+    assert "records of" in said
+    assert "zeros until written again" in said  # V1 stores no latents
+    assert train(tmp_path / "twice", source, 4) == 0
+    source_gone = source.rename(source.parent / "gone")
+    try:
+        assert train(tmp_path / "twice", source, 6) == 0
+    finally:
+        source_gone.rename(source)
+    assert content(source) == before
+    last = lines(tmp_path / "straight")[-1]
+    assert (last["updates"], last["frames"], last["episodes"]) == (6, 6, 0)
+    assert last["loss/vector"] > 0
+    one, two = (newest(tmp_path / name) for name in ("straight", "twice"))
+    assert all(torch.equal(x, two["agent"][key]) for key, x in one["agent"].items() if torch.is_tensor(x))
+    assert one["replay"]["count"] == two["replay"]["count"] > 80
+
+
+def test_it_evaluates_where_the_task_is_there_and_goes_on_where_not(source, tmp_path, monkeypatch, capsys):
+    assert train(tmp_path / "run", source, 2, "--run.eval_every", 2) == 0
+    assert any("eval/score" in line for line in lines(tmp_path / "run"))
+
+    def missing(*_, **__):
+        raise UserError("no such simulator")
+
+    monkeypatch.setattr("common.envs.make_envs", missing)
+    capsys.readouterr()
+    assert train(tmp_path / "other", source, 4, "--run.eval_every", 2) == 0
+    assert capsys.readouterr().err.count("No evaluation: no such simulator") == 1
+
+
+def test_records_that_do_not_fit_are_refused(source, tmp_path, capsys):
+    assert train(tmp_path / "a", source, 2, "--task", "dummy_point_8") == 2
+    assert f"of the task {TASK}: give --task {TASK}" in capsys.readouterr().err
+    assert train(tmp_path / "b", source, 2, "--batch_length", 300, "--replay.capacity", 2000) == 2
+    assert "too few records" in capsys.readouterr().err
+    assert train(tmp_path / "c", tmp_path / "nowhere", 2) == 2
+    assert "not the logdir of a run" in capsys.readouterr().err
+    assert train(tmp_path / "d", source, 2, "--run.eval_every", 2, "--task", TASK, "--env.size", 32) == 0
