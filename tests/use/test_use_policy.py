@@ -1,5 +1,8 @@
 """`load`: a trained agent acts as evaluation does, on raw observations, with nothing but encoder, RSSM and actor."""
 
+import pathlib
+import re
+
 import gymnasium
 import numpy as np
 import pytest
@@ -151,3 +154,12 @@ def test_spaces_come_back_from_json(space, tmp_path):
     found = spaces.Spaces(gym.Dict({"x": gym.Box(-1, 1, (2,), np.float32)}), gym.Discrete(2), (space, space))
     spaces.write(tmp_path, found)
     assert spaces.read(tmp_path) == found
+
+
+def test_the_printed_example_runs(tmp_path, monkeypatch):
+    untrained(tmp_path / "logs/point", "v2", "dummy_point")
+    monkeypatch.chdir(tmp_path)
+    text = (pathlib.Path(__file__).parents[2] / "docs/use.md").read_text()
+    names: dict = {}
+    exec(re.search(r"```python\n(.*?)```", text, re.S)[1], names)
+    assert names["action"].shape == (1,)
