@@ -1,7 +1,7 @@
-"""Offline training: `--run.offline LOGDIR` learns from the records that another run stored, without its environment.
+"""Offline training: `--run.offline FOLDER` learns from the records of another run, or of episode files, alone.
 
 It is a training run whose environments are absent. A step of its loop is one update, so `steps`, and whatever else is
-counted in frames, counts updates. The records are copied: the other run is left as it is, and may be removed.
+counted in frames, counts updates. The records are copied: the folder is left as it is, and may be removed.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from common import spaces
 from common.checkpoint import newest
 from common.errors import UserError
 from common.logdir import stored_config
+from common.replay import episodes
 from common.run.build import Factory
 from common.run.loop import Loop
 
@@ -23,38 +24,75 @@ def offline(config: dict) -> dict:
     return config | {"run": run, "schedule": {"use": "Every", "steps": 1, "updates": 1}}
 
 
+class StoredRun:
+    """Records that a run keeps in its replay; `state` is that of the replay in a checkpoint."""
+
+    def __init__(self, folder: Path, state: dict):
+        self.folder, self.state = folder, state
+        self.spaces, self.streams = spaces.read(folder), state["streams"]
+
+    def fill(self, replay: Any) -> None:
+        """Reads all of them into an empty replay."""
+        replay.fill(self.folder / "replay", self.state)
+
+
+class EpisodeFiles:
+    """Records in npz files."""
+
+    streams = 1
+
+    def __init__(self, folder: Path):
+        self.folder, self.files = folder, episodes.files(folder)
+        found = episodes.spaces_of(episodes.read(self.files[0]))
+        self.spaces = spaces.Spaces(*found, found)
+
+    def fill(self, replay: Any) -> None:
+        """Reads all of them into an empty replay."""
+        for file in self.files:
+            for record in episodes.rows(episodes.read(file)):
+                replay.add(record)
+
+
+def source(config: dict) -> StoredRun | EpisodeFiles:
+    """Where the records of a new run are. Raises UserError if there are none, or of another task."""
+    folder = Path(config["run"]["offline"]).expanduser()
+    if episodes.files(folder):
+        return EpisodeFiles(folder)
+    task = stored_config(folder).get("task")
+    if task != config["task"]:
+        raise UserError(f"The records in {folder} are of the task {task}: give --task {task}.")
+    return StoredRun(folder, newest(folder)["replay"])
+
+
 class Offline(Factory):
     """Makes a run that reads records in place of playing; `state` is the run's own checkpoint, if it goes on."""
 
     def __init__(self, config: dict, state: dict | None):
-        self.folder = Path(config["logdir"] if state else config["run"]["offline"]).expanduser()
-        self.records = (state or source(self.folder, config))["replay"]
-        self.spaces = spaces.read(self.folder)
+        self.source = StoredRun(Path(config["logdir"]), state["replay"]) if state else source(config)
 
     def envs(self, config: dict, *, evaluate: bool = False) -> Any:
         """The absent environments; for evaluation those of the task, whose spaces must be those of the records."""
+        found = self.source.spaces
         if not evaluate:
-            return Absent(self.spaces, self.records["streams"])
+            return Absent(found, self.source.streams)
         envs = super().envs(config, evaluate=True)
-        if (envs.obs_space, envs.act_space) != self.spaces[:2]:
+        if not alike(envs.obs_space, found.observation) or envs.act_space != found.action:
             envs.close()
             raise UserError(
                 f"{config['task']} has other spaces than the records: {envs.obs_space}, {envs.act_space} instead of "
-                f"{self.spaces.observation}, {self.spaces.action}. Give the --env flags of the run that stored them."
+                f"{found.observation}, {found.action}. Give the --env flags of the run that stored them."
             )
         return envs
 
     def loop(self, config: dict, **pieces: Any) -> Loop:
         """The loop, which knows where the records are."""
-        return OfflineLoop(config, **pieces, source=(self.folder / "replay", self.records))
+        return OfflineLoop(config, **pieces, source=self.source)
 
 
-def source(folder: Path, config: dict) -> dict:
-    """Newest checkpoint of the run whose records are used. Raises UserError if it is of another task."""
-    task = stored_config(folder).get("task")
-    if task != config["task"]:
-        raise UserError(f"The records in {folder} are of the task {task}: give --task {task}.")
-    return newest(folder)
+def alike(one: Any, other: Any) -> bool:
+    """Whether two observation spaces have the same keys, shapes and dtypes; bounds are not always known."""
+    form = lambda space: {key: (box.shape, box.dtype) for key, box in space.items()}
+    return form(one) == form(other)
 
 
 class Absent:
@@ -86,21 +124,19 @@ class Absent:
 class OfflineLoop(Loop):
     """Updates, and nothing between them but logs, films, evaluations and checkpoints."""
 
-    def __init__(self, config: dict, *, source: tuple[Path, dict], **pieces: Any):
+    def __init__(self, config: dict, *, source: StoredRun | EpisodeFiles, **pieces: Any):
         super().__init__(config, **pieces)
         self.source = source
 
     def begin(self) -> None:
         """Reads the records. Raises UserError where they are too few for this config."""
         super().begin()
-        self.replay.fill(*self.source)
-        what = (
-            f"{len(self.replay):,} records of {self.source[0].parent}. Steps, and frames in the logs, are updates here."
-        )
+        self.source.fill(self.replay)
+        what = f"{len(self.replay):,} records of {self.source.folder}. Steps, and frames in the logs, are updates."
         self._tell([what, *self._replay_messages()])
         why = self.replay.waiting(self.config["batch_size"], self.config["batch_length"])
         if why:
-            raise UserError(f"There are too few records in {self.source[0]}: {why}.")
+            raise UserError(f"There are too few records in {self.source.folder}: {why}.")
 
     def _step(self) -> None:
         self.agent_steps += 1

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from common.checkpoint import newest
 from common.errors import UserError
+from common.replay import episodes
 from tests.use.use_tools import say
 
 TASK = "dummy_point_7"
@@ -72,6 +74,40 @@ def test_it_evaluates_where_the_task_is_there_and_goes_on_where_not(source, tmp_
     capsys.readouterr()
     assert train(tmp_path / "other", source, 4, "--run.eval_every", 2) == 0
     assert capsys.readouterr().err.count("No evaluation: no such simulator") == 1
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three episodes of dummy_onehot in files: what is observed is the one-hot of the action that led there."""
+    folder, draws = tmp_path / "episodes", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(3):
+        action = np.eye(4, dtype=np.float32)[draws.integers(4, size=21)]
+        action[0] = 0
+        reward, discount = (action @ np.arange(4) / 3).astype(np.float32), np.ones(21, np.float32)
+        arrays = {"vector": action, "action": action, "reward": reward, "discount": discount, "logprob": reward}
+        np.savez(folder / f"{number}.npz", **arrays)
+    return folder
+
+
+def test_episode_files_are_turned_to_records(files):
+    records = episodes.read(episodes.files(files)[0])
+    assert np.array_equal(records["action"][:-1], records["vector"][1:])
+    assert not records["action"][-1].any()
+    assert np.array_equal(np.flatnonzero(records["is_first"]), [0])
+    assert np.array_equal(np.flatnonzero(records["is_last"]), [20])
+    assert not records["is_terminal"].any()  # the clock ran out
+    assert set(records) == {"vector", "action", "reward", "is_first", "is_last", "is_terminal"}
+
+
+def test_it_learns_from_episode_files(files, tmp_path, capsys):
+    words = ["--algo", "v1", *SMALL, "--task", "dummy_onehot", "--run.offline", files, "--logdir", tmp_path / "run"]
+    assert say(*words, "--steps", 2, "--run.eval_every", 2, "--run.log_every", 1) == 0
+    assert f"63 records of {files}" in capsys.readouterr().err
+    assert any("eval/score" in line for line in lines(tmp_path / "run"))
+    (files / "1.npz").write_bytes(b"nothing")
+    assert say(*words[:-1], tmp_path / "other", "--steps", 2) == 2
+    assert "1.npz is no episode" in capsys.readouterr().err
 
 
 def test_records_that_do_not_fit_are_refused(source, tmp_path, capsys):
