@@ -55,8 +55,8 @@ def spaces_of(records: dict[str, np.ndarray]) -> tuple[spaces.Dict, spaces.Space
     boxes: dict = {}
     for key, value in records.items():
         if key not in APART:
-            bounds: tuple = (0, 255) if value.dtype == np.uint8 else (-np.inf, np.inf)
-            boxes[key] = spaces.Box(*bounds, value.shape[1:], value.dtype.type)
+            low, high = (0.0, 255.0) if value.dtype == np.uint8 else (-np.inf, np.inf)
+            boxes[key] = spaces.Box(low, high, value.shape[1:], value.dtype.type)
     action = records["action"][:-1]
     one_hot = action.shape[1] > 1 and np.isin(action, (0, 1)).all() and (action.sum(1) == 1).all()
     width = action.shape[1]
