@@ -49,8 +49,12 @@ def changes(stored: dict, config: dict) -> dict[str, str]:
     plain = json.loads(json.dumps(config))  # as a file gives it back: lists for tuples
     text = lambda value: "(absent)" if value is None else value
     pairs = sorted(configs.differences(stored, plain).items())
-    same = lambda key, old, new: old is None and key in LATER and new == LATER[key]
-    return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in pairs if not same(key, old, new)}
+    return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in pairs if not later(key, (old, new))}
+
+
+def later(key: str, pair: tuple) -> bool:
+    """Whether two values of a key mean the same, as one of the configs is from before the key existed."""
+    return key in LATER and set(pair) == {None, LATER[key]}
 
 
 def stored_config(logdir: Path) -> dict:
