@@ -2,11 +2,13 @@
 
 import pathlib
 import re
+import shlex
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from cli_tools import SHORT
 from gymnasium import spaces as gym
 
 from common import rng, spaces
@@ -17,7 +19,7 @@ from common.run.eval import evaluate
 from common.run.rollout import STREAM
 from dreamer import load
 from tests.use.awkward import Awkward
-from tests.use.use_tools import untrained
+from tests.use.use_tools import say, untrained
 
 EPISODES = 2
 CASES = [("v1", "dummy_point_6"), ("v2", "dummy_mixed_6"), ("v3", "dummy_point_multi_6"), ("v3-2023", "dummy_bandit")]
@@ -156,10 +158,16 @@ def test_spaces_come_back_from_json(space, tmp_path):
     assert spaces.read(tmp_path) == found
 
 
-def test_the_printed_example_runs(tmp_path, monkeypatch):
-    untrained(tmp_path / "logs/point", "v2", "dummy_point")
+def test_what_the_documentation_prints_runs(tmp_path, monkeypatch):
+    """Its commands in turn, cut short, but for `export`, which has tests of its own; then its example."""
     monkeypatch.chdir(tmp_path)
     text = (pathlib.Path(__file__).parents[2] / "docs/use.md").read_text()
+    lines = re.findall(r"^python dreamer.py (.*)$", text, re.M)
+    assert [("eval" in line, "init" in line, "offline" in line) for line in lines].count((False,) * 3) == 2
+    for line in lines:
+        if not line.startswith("export"):
+            short = ["--episodes", 2] if line.startswith("eval") else ["--configs", "debug", *SHORT, "--threads", 1]
+            assert say(*shlex.split(line), *short, *(["--steps", 3] if "offline" in line else [])) == 0
     names: dict = {}
     exec(re.search(r"```python\n(.*?)```", text, re.S)[1], names)
     assert names["action"].shape == (1,)
