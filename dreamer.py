@@ -14,7 +14,10 @@ from common import features
 from common.errors import UserError
 from common.logdir import CONFIG, stored_config
 from common.memory import keep_freed
+from common.policy import load
 from common.request import Request
+
+__all__ = ["load", "main", "resolve"]
 
 FOLDER = pathlib.Path(__file__).parent / "configs"
 
@@ -47,10 +50,11 @@ TOOLS = {
     "table": "common.run.table:show",
     "report": "common.run.report:report",
     "plot": "common.run.plot:plot",
+    "export": "common.run.export:export",
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
-OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}}
+OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}, "eval": {"video": 0}}
 
 #: Short flag -> config key.
 ALIASES = {
@@ -81,7 +85,7 @@ def recipe(algo: str):
 read = functools.cache(configs.read)  # grids resolve hundreds of configs; nothing changes what is read
 
 
-def load(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
+def resolve(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
     """Resolved config of a version with config blocks and flags (dotted keys) on top.
 
     borrowed: feature -> version whose value it takes. Raises UserError for anything unknown.
@@ -104,7 +108,7 @@ def lending(source, blocks, task):
     """Config of a version that lends features: with the task, and the blocks that it has. Not to be changed."""
     own = read(FOLDER / ALGOS[source][1]) if source in ALGOS else {}
     known = {**own, **read(FOLDER / "environments.yaml")}
-    return load(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
+    return resolve(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
 
 
 def environment(task, blocks, shared):
@@ -164,14 +168,15 @@ def configure(command, words, algo, blocks, borrowed, flags):
     """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, else one."""
     if command in TOOLS:
         own, flags = take_own(command, flags)
-        return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS))
+        return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS))
     if command == "eval":
-        return from_logdir(algo, blocks, borrowed, flags)
+        own, flags = take_own(command, flags)
+        return from_logdir(algo, blocks, borrowed, flags) | {command: own}
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
     own, flags = take_own(command, flags)
-    return load(algo or DEFAULT_ALGO, blocks, flags, borrowed) | ({command: own} if own else {})
+    return resolve(algo or DEFAULT_ALGO, blocks, flags, borrowed) | ({command: own} if own else {})
 
 
 def options(command) -> dict:
@@ -207,9 +212,9 @@ def from_logdir(algo, blocks, borrowed, flags):
         raise UserError("eval takes version and config from the run: leave --algo, --configs and --features away.")
     folder = pathlib.Path(flags["logdir"]).expanduser()
     stored = stored_config(folder)
-    if stored.get("algo") not in ALGOS or set(load(stored["algo"])) - set(stored):
+    if stored.get("algo") not in ALGOS or set(resolve(stored["algo"])) - set(stored):
         raise UserError(f"{folder / CONFIG} is not complete. Restore it, or train afresh in another --logdir.")
-    return load(stored["algo"], flags=configs.flatten(stored) | flags)
+    return resolve(stored["algo"], flags=configs.flatten(stored) | flags)
 
 
 def usage() -> str:

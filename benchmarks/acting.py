@@ -49,7 +49,7 @@ def build(algo, work, options):
     """Agent of a version at the sizes of a workload, and its observation space."""
     keys = flags(work, algo) | {"run.precision": options.precision}
     obs_space, act_space = random_spaces(work)
-    return Agent(obs_space, act_space, dreamer.load(algo, [], keys), options.device), obs_space
+    return Agent(obs_space, act_space, dreamer.resolve(algo, [], keys), options.device), obs_space
 
 
 def rows(options):

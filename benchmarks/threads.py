@@ -72,7 +72,7 @@ def whole(config, envs, most, options):
 
 def compare(name, most, options):
     algo, blocks, obs_space = PRESETS[name]
-    config = dreamer.load(algo, blocks, {"run.precision": options.precision, "run.device": "cpu"})
+    config = dreamer.resolve(algo, blocks, {"run.precision": options.precision, "run.device": "cpu"})
     envs = SimpleNamespace(obs_space=obs_space, act_space=spaces.Box(-1, 1, (6,), np.float32))
     torch.set_num_threads(most)
     begin = time.perf_counter()

@@ -5,10 +5,10 @@ Shapes: B batch, T time, n environments, A action (one-hot for discrete), D dete
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import nn
 
 from common import parts
+from common.acting import Acting, action_sizes
 from common.behavior import Behavior
 from common.errors import UserError
 from common.fast import Compiler, compiling, is_half
@@ -18,17 +18,6 @@ from common.sections import section
 from common.world_model import WorldModel
 
 FLAGS = ("is_first", "is_last", "is_terminal")
-
-
-def action_sizes(space):
-    """Action space -> width of the action vector and sizes of its discrete dimensions ([] for Box)."""
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
-        return space.shape[0], []
-    if isinstance(space, spaces.Discrete):
-        return int(space.n), [int(space.n)]
-    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        return int(space.nvec.sum()), [int(n) for n in space.nvec]
-    raise UserError(f"Action space {space} is not supported: use a flat Box, Discrete or MultiDiscrete.")
 
 
 class Agent(nn.Module):
@@ -45,6 +34,7 @@ class Agent(nn.Module):
         self.actions, self.classes = action_sizes(act_space)
         self.world = WorldModel(obs_space, self.actions, config)
         self.behavior = Behavior(self.world.rssm.feat_size, self.actions, self.classes, config)
+        self.acting = Acting(self.world.encoder, self.world.rssm, self.behavior.actor, self.classes)
         self.latent = self.world.rssm.latent
         self.order, self.explore = (parts.build(seam, config[seam]) for seam in ("order", "explore"))
         self.discrete = self.behavior.actor.dist if self.classes else None
@@ -109,12 +99,7 @@ class Agent(nn.Module):
 
     def initial(self, n):
         """Acting state of n environments before their first record."""
-        state = self.world.rssm.initial(n, self.device)
-        return {
-            "deter": state.deter.detach(),
-            "stoch": state.stoch.detach(),
-            "action": torch.zeros(n, self.actions, device=self.device),
-        }
+        return self.acting.initial(n, self.device)
 
     @torch.no_grad()
     def act(self, record, state, mode="train", step=0):
@@ -124,10 +109,8 @@ class Agent(nn.Module):
         """
         obs = self.tensors(record)
         noise = self.latent.noise(len(obs["is_first"]), device=self.device)
-        before = State(state["deter"], state["stoch"])
         with self.autocast(acting=True):
-            embed = self.world.encoder(obs)
-            latent, _ = self.world.rssm.filter(before, state["action"], embed, obs["is_first"], noise)
+            latent = self.acting.see(obs, state, noise)
             action = self.policy(latent.feat, mode)
         action = self.explore(action, self.discrete, mode, step)
         action = action.masked_fill(obs["is_last"][:, None], 0.0)
@@ -136,18 +119,12 @@ class Agent(nn.Module):
 
     def policy(self, feat, mode):
         """(n, F) -> (n, A)."""
-        actor = self.behavior.actor
-        out = actor(feat)
-        if mode == "eval" and self.config["actor"]["eval"] == "mode":
-            return actor.dist.mode(out)
-        return actor.dist.sample(out, actor.dist.noise(len(out), self.actions, device=self.device))
+        way = self.config["actor"]["eval"] if mode == "eval" else "sample"
+        return self.acting.choose(feat, self.acting.noise(len(feat), way, self.device), way)
 
     def env_action(self, action):
         """(n, A) tensor -> what the environments take: (n, A) in [-1, 1], (n,) or (n, k) indices."""
-        if not self.classes:
-            return action.clamp(-1, 1).cpu().numpy()
-        index = torch.stack([part.argmax(-1) for part in action.split(self.classes, -1)], -1).cpu().numpy()
-        return index[:, 0] if len(self.classes) == 1 else index
+        return self.acting.decode(action).cpu().numpy()
 
     def random(self, n):
         """Uniform actions of n environments for the prefill, with arrays to store (zero latents)."""

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import pickle
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -106,6 +107,17 @@ class Checkpoints:
                 "Restore one of these files from a backup, or start afresh in another --logdir."
             )
         return None
+
+
+def newest(logdir: Path) -> dict:
+    """State of the newest readable checkpoint of a run; UserError where there is none."""
+    checkpoints = Checkpoints(logdir / "checkpoints")
+    state = checkpoints.load()
+    for message in checkpoints.messages:
+        print(message, file=sys.stderr)
+    if state is None:
+        raise UserError(f"{logdir} has no checkpoint yet. Train first, with the same --logdir.")
+    return state
 
 
 def read(path: Path) -> dict:

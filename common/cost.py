@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.agent import action_sizes
+from common.acting import action_sizes
 from common.behavior import Behavior
 from common.layers import Layer, layers
 from common.rssm import RSSM, State

@@ -2,7 +2,8 @@
 
 An action distribution has `widths(A)` (network outputs, one linear layer each), `noise(*shape, A)` and pure functions
 of the outputs `out` (..., sum of widths): `sample(out, noise)` and `mode(out)` -> (..., A), `log_prob(out, action)` and
-`entropy(out)` -> (...), `entropy_range(A)`. All randomness comes in through `noise`, so a sample is a plain function.
+`entropy(out)` -> (...), `entropy_range(A)`. All randomness comes in through `noise`, so a sample is a plain function:
+`randomness` says which (normal, uniform or gumbel), `draws` how many samples `mode` takes (0: it is a formula).
 """
 
 import math
@@ -48,6 +49,8 @@ def normal_entropy(std):
 class NormalAction:
     """Plain Normal action; subclasses say what mean and std the outputs mean, and the range of the entropy."""
 
+    randomness, draws = "normal", 0
+
     def widths(self, actions):
         return (actions, actions)
 
@@ -73,6 +76,8 @@ class OneHot:
 
     For several discrete dimensions the one-hots are concatenated; log-probabilities and entropies add up.
     """
+
+    randomness, draws = "gumbel", 0
 
     def __init__(self, classes=(), *, unimix: float = 0.0):
         self.classes, self.unimix = list(classes), unimix

@@ -46,7 +46,7 @@ PIECE = 256  # images at a time: on a CPU, what convolutions write then stays in
 
 def in_pieces(function, *tensors):
     """function(*tensors) of (N, ...) tensors, on a CPU in equal pieces of at most PIECE rows, joined again."""
-    rows = len(tensors[0])
+    rows = tensors[0].shape[0]
     if tensors[0].device.type != "cpu" or rows <= PIECE:
         return function(*tensors)
     size = max(n for n in range(1, PIECE + 1) if rows % n == 0)

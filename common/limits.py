@@ -69,6 +69,7 @@ CHOICES = {
     "run.precision": ("auto", "fp32", "bf16"),
     "run.compile": ("auto", "on", "off"),
     "run.parallel": ("auto", "none", "process"),
+    "run.init_parts": ("world_model", "all"),
     "actor.eval": ("mode", "sample"),
 }
 

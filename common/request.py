@@ -9,8 +9,8 @@ class Request(NamedTuple):
 
     words: what stands between the command and the first flag. algo: the version named by --algo, or None. blocks,
     borrowed, flags: --configs, --features (feature -> version) and config keys (as typed) that hold for every run.
-    own: the tool's own flags, typed by their defaults. load(algo, blocks, flags, borrowed) makes a resolved config and
-    raises UserError for anything unknown; algos are the versions it knows.
+    own: the tool's own flags, typed by their defaults. resolve(algo, blocks, flags, borrowed) makes a complete config
+    and raises UserError for anything unknown; algos are the versions it knows.
     """
 
     words: list[str]
@@ -19,13 +19,13 @@ class Request(NamedTuple):
     borrowed: dict[str, str]
     flags: dict[str, Any]
     own: dict[str, Any]
-    load: Callable[..., dict]
+    resolve: Callable[..., dict]
     algos: tuple[str, ...]
 
     def config(self, algo: str, **flags: Any) -> dict:
         """Resolved config of a version as this request has it, with further flags (dots as `__`) on top."""
         extra = {key.replace("__", "."): value for key, value in flags.items()}
-        return self.load(algo, self.blocks, self.flags | extra, self.borrowed)
+        return self.resolve(algo, self.blocks, self.flags | extra, self.borrowed)
 
     def words_for(self, **flags: Any) -> list[str]:
         """Words after `dreamer.py train` that mean `config(self.algo, **flags)`."""

@@ -84,7 +84,7 @@ class RSSM(nn.Module):
 
     def reset(self, state: State, action, first):
         """Forgets state and action where `first` (B,) is true."""
-        fresh, first = self.initial(len(first), action.device), first[:, None]
+        fresh, first = self.initial(first.shape[0], action.device), first[:, None]
         state = State(*(torch.where(first, new, old) for new, old in zip(fresh, state, strict=True)))
         return state, action.masked_fill(first, 0.0)
 

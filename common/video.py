@@ -1,12 +1,16 @@
-"""Videos as GIF files, made with Pillow alone.
+"""Videos as GIF files, made with Pillow alone, and as mp4 where imageio-ffmpeg is installed.
 
 Legend: `B` batch, `T` time, `H` `W` height and width, `C` channels, `n` size of a vector observation.
 """
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from common.errors import UserError
 
 ROWS = 6  # sequences shown side by side, or numbers of a vector shown below each other
 COLORS = ((230, 120, 20), (40, 110, 220))  # model, truth
@@ -108,6 +112,52 @@ class Film:
     def pictures(self) -> np.ndarray:
         """Frames (T, H, W, 3) uint8."""
         return np.stack(self.frames)
+
+
+class Films:
+    """Collects the pictures of the first `count` episodes of the first environment, (T, H, W, 3) uint8 each.
+
+    picture: what to show of a record, or None for nothing.
+    """
+
+    def __init__(self, count: int, picture: Callable[[dict], np.ndarray | None]):
+        self.count, self.picture = count, picture
+        self.episodes: list[list[np.ndarray]] = []
+
+    def see(self, record: dict[str, np.ndarray]) -> None:
+        """Adds the picture of `record` (n, ...)."""
+        if record["is_first"][0]:
+            self.episodes.append([])
+        if len(self.episodes) <= self.count and (frame := self.picture(record)) is not None:
+            self.episodes[-1].append(frame)
+
+    def pictures(self) -> list[np.ndarray]:
+        """The episodes of which there are pictures."""
+        return [np.stack(frames) for frames in self.episodes[: self.count] if frames]
+
+
+def scaled(frames: np.ndarray, side: int = 256) -> np.ndarray:
+    """Frames (T, H, W, 3) with every pixel repeated, or pixels left out, so that the height is about `side`; even."""
+    high = frames.shape[1]
+    if high < side:
+        frames = frames.repeat(round(side / high), 1).repeat(round(side / high), 2)
+    step = max(1, round(high / side))
+    frames = frames[:, ::step, ::step]
+    return frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
+
+
+def write_mp4(path: Path, frames: np.ndarray, fps: int = 15) -> None:
+    """Writes frames (T, H, W, 3) of even sides. Raises UserError where the package for it is missing."""
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise UserError(f"mp4 needs another package: pip install imageio-ffmpeg ({error}).") from error
+    high, wide = frames.shape[1:3]
+    writer = imageio_ffmpeg.write_frames(str(path), (wide, high), fps=fps, macro_block_size=2)
+    writer.send(None)  # start it
+    for frame in frames:
+        writer.send(np.ascontiguousarray(frame))
+    writer.close()
 
 
 def image_key(space: dict) -> str | None:

@@ -16,7 +16,7 @@ class TanhNormal:
     Source: V1 `models.ActionDecoder`, `tools.TanhBijector`.
     """
 
-    draws = 100
+    randomness, draws = "normal", 100
 
     def __init__(self, *, init_std: float = 5.0, min_std: float = 1e-4, mean_scale: float = 5.0):
         self.raw_init, self.min_std, self.mean_scale = math.log(math.expm1(init_std)), min_std, mean_scale

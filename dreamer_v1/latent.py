@@ -15,6 +15,8 @@ class Gaussian:
     (V2).
     """
 
+    randomness = "normal"
+
     def __init__(self, *, stoch: int = 30, std: str = "softplus", min_std: float = 0.1):
         check_choice("latent.std", std, STD)
         self.size, self.params = stoch, 2 * stoch

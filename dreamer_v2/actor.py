@@ -17,6 +17,8 @@ class TruncNormal:
     Source: V2 `common/dists.py` `TruncNormalDist` on TensorFlow's parameterised truncated normal.
     """
 
+    randomness, draws = "uniform", 0
+
     def __init__(self, *, init_std: float = 0.0, min_std: float = 0.1):
         self.init_std, self.min_std = init_std, min_std
 

@@ -13,6 +13,8 @@ class Categorical:
     Source: V2 `EnsembleRSSM` with `discrete`; V3 `RSSM._dist`.
     """
 
+    randomness = "gumbel"
+
     def __init__(self, *, stoch: int = 32, classes: int = 32, unimix: float = 0.0):
         self.shape, self.unimix = (stoch, classes), unimix
         self.size = self.params = stoch * classes

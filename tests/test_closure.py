@@ -22,25 +22,25 @@ def losses(config, discrete):
 
 @pytest.mark.parametrize(("a", "b"), PAIRS)
 def test_recipe_a_with_the_config_of_b_is_b(a, b):
-    target = dreamer.load(b, ["debug"])
-    through_flags = dreamer.load(a, ["debug"], configs.flatten(target))
+    target = dreamer.resolve(b, ["debug"])
+    through_flags = dreamer.resolve(a, ["debug"], configs.flatten(target))
     assert through_flags == target
     assert losses(through_flags, discrete=False) == losses(target, discrete=False)
 
 
 @pytest.mark.parametrize(("a", "b"), [("v1", "v3"), ("v3", "v2")])
 def test_closure_with_discrete_actions(a, b):
-    target = dreamer.load(b, ["debug"])
-    through_flags = dreamer.load(a, ["debug"], configs.flatten(target))
+    target = dreamer.resolve(b, ["debug"])
+    through_flags = dreamer.resolve(a, ["debug"], configs.flatten(target))
     assert losses(through_flags, discrete=True) == losses(target, discrete=True)
 
 
 def test_versions_differ():
-    runs = [losses(dreamer.load(algo, ["debug"]), discrete=False) for algo in dreamer.ALGOS]
+    runs = [losses(dreamer.resolve(algo, ["debug"]), discrete=False) for algo in dreamer.ALGOS]
     assert all(one != two for one, two in itertools.combinations(runs, 2))
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_same_seed_gives_identical_metrics(algo):
-    config = dreamer.load(algo, ["debug"])
+    config = dreamer.resolve(algo, ["debug"])
     assert losses(config, discrete=True) == losses(config, discrete=True)

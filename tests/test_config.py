@@ -21,14 +21,14 @@ def explicit(algo):
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_version_files_are_complete(algo):
     """Every key but the parts' names, which the recipe gives, stands in the version's own file."""
-    resolved = configs.flatten(dreamer.load(algo))
+    resolved = configs.flatten(dreamer.resolve(algo))
     missing = [key for key in resolved if not key.endswith(".use") and key not in explicit(algo)]
     assert not missing
 
 
 def test_versions_have_the_same_keys_outside_of_parts():
     seams = set(parts.PARTS)
-    keys = [{k for k in configs.flatten(dreamer.load(a)) if k.split(".")[0] not in seams} for a in dreamer.ALGOS]
+    keys = [{k for k in configs.flatten(dreamer.resolve(a)) if k.split(".")[0] not in seams} for a in dreamer.ALGOS]
     assert all(other == keys[0] for other in keys)
 
 
@@ -36,16 +36,16 @@ def test_versions_have_the_same_keys_outside_of_parts():
 def test_every_block_resolves(algo):
     own, shared = (configs.read(dreamer.FOLDER / f) for f in (dreamer.ALGOS[algo][1], "environments.yaml"))
     for block in {**own, **shared}:
-        assert dreamer.load(algo, [block])["algo"] == algo
-        assert dreamer.load(algo, [block, "debug"])["mlp"]["actor"]["units"] == 16
+        assert dreamer.resolve(algo, [block])["algo"] == algo
+        assert dreamer.resolve(algo, [block, "debug"])["mlp"]["actor"]["units"] == 16
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_every_key_can_be_set_from_the_command_line(algo):
     """The task is left out: naming one also picks its environment block."""
-    flat = {k: v for k, v in configs.flatten(dreamer.load(algo)).items() if not k.endswith(".use") and k != "task"}
+    flat = {k: v for k, v in configs.flatten(dreamer.resolve(algo)).items() if not k.endswith(".use") and k != "task"}
     text = {key: str(value) for key, value in flat.items()}
-    assert configs.flatten(dreamer.load(algo, [], text)) == configs.flatten(dreamer.load(algo))
+    assert configs.flatten(dreamer.resolve(algo, [], text)) == configs.flatten(dreamer.resolve(algo))
 
 
 def test_every_part_is_built_by_name_and_in_some_recipe_or_documented_option():
@@ -87,7 +87,7 @@ def test_every_part_is_built_by_name_and_in_some_recipe_or_documented_option():
 )
 def test_wrong_flags_say_what_is_right(flags, message):
     with pytest.raises(UserError, match=message):
-        dreamer.load("v3", [], flags)
+        dreamer.resolve("v3", [], flags)
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_wrong_flags_say_what_is_right(flags, message):
 )
 def test_unknown_versions_and_blocks(args, message):
     with pytest.raises(UserError, match=message):
-        dreamer.load(*args)
+        dreamer.resolve(*args)
 
 
 def test_values_keep_the_type_of_their_default():
-    config = dreamer.load("v3", [], {"steps": "1e6", "discount": "1", "actor.entropy": "linear(1e-3, 0, 1e5)"})
+    config = dreamer.resolve("v3", [], {"steps": "1e6", "discount": "1", "actor.entropy": "linear(1e-3, 0, 1e5)"})
     assert config["steps"] == 1_000_000
     assert isinstance(config["steps"], int)
     assert isinstance(config["discount"], float)
@@ -112,7 +112,7 @@ def test_values_keep_the_type_of_their_default():
 
 
 def test_later_blocks_win_and_flags_win_over_all():
-    load = lambda *blocks, **flags: dreamer.load("v3", blocks, flags)
+    load = lambda *blocks, **flags: dreamer.resolve("v3", blocks, flags)
     assert load("crafter", "size50m")["rssm"]["deter"] == 4096
     assert load("size50m", "dmc_vision")["rssm"]["deter"] == 2048
     assert load("size50m", **{"rssm.deter": "64"})["rssm"]["deter"] == 64
@@ -120,20 +120,20 @@ def test_later_blocks_win_and_flags_win_over_all():
 
 
 def test_the_task_picks_its_environment_block_unless_one_is_named():
-    assert dreamer.load("v3", [], {"task": "dmc_walker_walk"})["env"]["obs"] == "vector"
-    assert dreamer.load("v3", ["dmc_vision"], {"task": "dmc_walker_walk"})["env"]["obs"] == "image"
-    assert dreamer.load("v2", [], {"task": "atari_pong"})["discount"] == 0.999
-    assert dreamer.load("v1", [], {"task": "package:Class"})["con"]["use"] == "SoftContinue"
+    assert dreamer.resolve("v3", [], {"task": "dmc_walker_walk"})["env"]["obs"] == "vector"
+    assert dreamer.resolve("v3", ["dmc_vision"], {"task": "dmc_walker_walk"})["env"]["obs"] == "image"
+    assert dreamer.resolve("v2", [], {"task": "atari_pong"})["discount"] == 0.999
+    assert dreamer.resolve("v1", [], {"task": "package:Class"})["con"]["use"] == "SoftContinue"
 
 
 def test_swapping_a_part_brings_its_own_defaults_and_flags_fill_them():
-    config = dreamer.load("v3", [], {"latent.stoch": "7", "latent.use": "Gaussian"})
+    config = dreamer.resolve("v3", [], {"latent.stoch": "7", "latent.use": "Gaussian"})
     assert config["latent"] == {"use": "Gaussian", "stoch": 7, "std": "softplus", "min_std": 0.1}
 
 
 def test_borrowed_features_take_the_other_versions_values_for_the_same_environment():
-    base, other = (dreamer.load(algo, ["atari"]) for algo in ("v3", "v2"))
-    mixed = dreamer.load("v3", ["atari"], borrowed={"kl": "v2"})
+    base, other = (dreamer.resolve(algo, ["atari"]) for algo in ("v3", "v2"))
+    mixed = dreamer.resolve("v3", ["atari"], borrowed={"kl": "v2"})
     assert (
         mixed["kl"]
         == other["kl"]
@@ -144,7 +144,7 @@ def test_borrowed_features_take_the_other_versions_values_for_the_same_environme
 
 def test_unknown_feature():
     with pytest.raises(UserError, match=r"Unknown feature 'retnrom'\. Did you mean retnorm"):
-        dreamer.load("v3", [], {}, {"retnrom": "v2"})
+        dreamer.resolve("v3", [], {}, {"retnrom": "v2"})
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_unknown_feature():
 )
 def test_features_cover_every_difference_between_the_versions(block):
     """But for the name, and what may change within a run."""
-    loaded = [dreamer.load(algo, [block] * bool(block)) for algo in dreamer.ALGOS]
+    loaded = [dreamer.resolve(algo, [block] * bool(block)) for algo in dreamer.ALGOS]
     named = {key for config in loaded for feature in features.FEATURES for key in features.keys(feature, config)}
     differing = {key for one in loaded for two in loaded for key in configs.differences(one, two)}
     assert not differing - named - MAY_CHANGE - {"algo"}
@@ -167,7 +167,7 @@ def test_resolving_changes_nothing_it_was_given():
 
 def test_written_configs_read_back_equal(tmp_path):
     for algo in dreamer.ALGOS:
-        config = dreamer.load(algo, ["debug"], {"task": "off", "actor.entropy": "linear(1, 0, 10)"})
+        config = dreamer.resolve(algo, ["debug"], {"task": "off", "actor.entropy": "linear(1, 0, 10)"})
         configs.write(tmp_path / "config.yaml", config)
         assert configs.read(tmp_path / "config.yaml") == config
 
@@ -183,7 +183,7 @@ def test_broken_yaml_is_named(tmp_path):
 def test_any_text_for_any_key_is_taken_or_refused_with_its_name(key, value):
     message = ""
     try:
-        config = dreamer.load("v3", [], {key: value})
+        config = dreamer.resolve("v3", [], {key: value})
     except UserError as error:
         message = str(error)
     if message:
@@ -211,7 +211,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("algo", "block"), list(PUBLISHED))
 def test_published_numbers(algo, block):
-    flat = configs.flatten(dreamer.load(algo, [block]))
+    flat = configs.flatten(dreamer.resolve(algo, [block]))
     assert {key: flat[key] for key in PUBLISHED[algo, block]} == PUBLISHED[algo, block]
 
 
@@ -221,7 +221,7 @@ def test_v3_has_one_set_of_hyperparameters():
                "conv.depth", "mlp.")  # fmt: skip
     blocks = ["dmc_vision", "dmc_proprio", "atari", "atari100k", "crafter"]
     for block in blocks:
-        differing = configs.differences(dreamer.load("v3"), dreamer.load("v3", [block]))
+        differing = configs.differences(dreamer.resolve("v3"), dreamer.resolve("v3", [block]))
         assert not [key for key in differing if not key.startswith(allowed)]
 
 

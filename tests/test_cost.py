@@ -29,7 +29,7 @@ def ran(config, spaces):
 @pytest.mark.parametrize("kind", ["box", "discrete"])
 @pytest.mark.parametrize("image", [False, True], ids=["vector", "image"])
 def test_flops_of_an_update(algo, kind, image):
-    config, spaces = dreamer.load(algo, ["debug"], SIZE), (obs_space(image, not image), action_space(kind))
+    config, spaces = dreamer.resolve(algo, ["debug"], SIZE), (obs_space(image, not image), action_space(kind))
     assert cost.count(config, *spaces).flops == pytest.approx(ran(config, spaces), rel=TOLERANCE)
 
 
@@ -49,13 +49,13 @@ def test_flops_of_an_update(algo, kind, image):
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
 )
 def test_flops_follow_the_switches(algo, flags):
-    config, spaces = dreamer.load(algo, ["debug"], SIZE | flags), (obs_space(image=False), action_space("box"))
+    config, spaces = dreamer.resolve(algo, ["debug"], SIZE | flags), (obs_space(image=False), action_space("box"))
     assert cost.count(config, *spaces).flops == pytest.approx(ran(config, spaces), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_forward_flops_of_each_network(algo):
-    config, spaces = dreamer.load(algo, ["debug"], SIZE), (obs_space(), action_space("discrete"))
+    config, spaces = dreamer.resolve(algo, ["debug"], SIZE), (obs_space(), action_space("discrete"))
     passes = {p.name: p for p in cost.count(config, *spaces).passes}
     agent = Agent(*spaces, config)
     batch = agent.tensors(random_batch(agent, 4, 10))
@@ -77,14 +77,14 @@ def test_forward_flops_of_each_network(algo):
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_parameters_are_those_of_the_agent(algo):
-    config, spaces = dreamer.load(algo, ["debug"]), (obs_space(), action_space("multi"))
+    config, spaces = dreamer.resolve(algo, ["debug"]), (obs_space(), action_space("multi"))
     assert cost.count(config, *spaces).parameters == Agent(*spaces, config).parameter_table()
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_every_matrix_is_counted(algo):
     """A layer that is applied in another way than by calling it would be missed."""
-    config, spaces = dreamer.load(algo, ["debug"], {"rssm.ensemble": 2}), (obs_space(), action_space("box"))
+    config, spaces = dreamer.resolve(algo, ["debug"], {"rssm.ensemble": 2}), (obs_space(), action_space("box"))
     passes = {p.name: p for p in cost.count(config, *spaces).passes}
     agent = Agent(*spaces, config)
     rssm = agent.world.rssm
@@ -97,14 +97,14 @@ def test_every_matrix_is_counted(algo):
 
 def test_counting_the_largest_agent_computes_nothing():
     before = torch.get_rng_state()
-    counted = cost.count(dreamer.load("v3", ["size400m"]), obs_space(vector=False), action_space("discrete"))
+    counted = cost.count(dreamer.resolve("v3", ["size400m"]), obs_space(vector=False), action_space("discrete"))
     assert sum(counted.parameters.values()) > 300e6
     assert counted.flops > 1e13
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def notes(algo, kind):
-    config = dreamer.load(algo, ["debug"])
+    config = dreamer.resolve(algo, ["debug"])
     return {p.name: p.note() for p in cost.count(config, obs_space(), action_space(kind)).passes}
 
 
@@ -133,7 +133,7 @@ def test_bytes_are_counted_as_documented():
 
 
 def test_half_precision_halves_activations_only():
-    config, spaces = dreamer.load("v3", ["debug"]), (obs_space(), action_space("box"))
+    config, spaces = dreamer.resolve("v3", ["debug"]), (obs_space(), action_space("box"))
     full, half = (cost.count(config, *spaces, half=half) for half in (False, True))
     assert full.flops == half.flops
     assert 0.5 < half.bytes / full.bytes < 1

@@ -64,7 +64,7 @@ WORLDS = {
 def make(version, block, channels, actions, **flags):
     image = spaces.Box(0, 255, (64, 64, channels), np.uint8)
     action = spaces.Discrete(actions) if block == "atari" else spaces.Box(-1, 1, (actions,))
-    return Agent(spaces.Dict({"image": image}), action, dreamer.load(version, [block], flags))
+    return Agent(spaces.Dict({"image": image}), action, dreamer.resolve(version, [block], flags))
 
 
 @pytest.mark.parametrize("setting", COUNTS, ids=lambda setting: "-".join(map(str, setting)))

@@ -46,7 +46,7 @@ def spaces_of(kind):
 def make_agent(size, kind, device="cpu", flags=None):
     """On the meta device nothing is allocated or drawn."""
     with torch.device(device):
-        return Agent(*spaces_of(kind), dreamer.load("v3", [f"size{size}"], flags), device)
+        return Agent(*spaces_of(kind), dreamer.resolve("v3", [f"size{size}"], flags), device)
 
 
 @functools.cache
@@ -77,7 +77,7 @@ def test_shapes(case):
 
 
 def test_default_size_is_200m():
-    assert dreamer.load("v3") == dreamer.load("v3", ["size200m"])
+    assert dreamer.resolve("v3") == dreamer.resolve("v3", ["size200m"])
 
 
 @pytest.mark.parametrize("kind", ["img64", "img96g", "vec24"])

@@ -24,7 +24,7 @@ needs_cxx = pytest.mark.skipif(not fast.has_cxx(), reason="needs a C++ compiler"
 def agent_of(algo, image=True, **flags):
     flags = {"run.precision": "fp32", "optim.warmup": 0} | flags
     torch.manual_seed(0)
-    agent = build(dreamer.load(algo, ["debug"], flags), image=image)
+    agent = build(dreamer.resolve(algo, ["debug"], flags), image=image)
     with torch.no_grad():  # outputs that start at zero would hide wrong gradients
         for p in agent.parameters():
             p.add_(0.02 * torch.randn_like(p))

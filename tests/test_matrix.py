@@ -31,7 +31,7 @@ OUTSIDE = {"sampler", "ends", "online", "schedule", "prefill", "capacity", "batc
 
 def switches():
     """(base, feature, source) for all that change something."""
-    loaded = {algo: dreamer.load(algo, ["debug"]) for algo in dreamer.ALGOS}
+    loaded = {algo: dreamer.resolve(algo, ["debug"]) for algo in dreamer.ALGOS}
     value = lambda feature, config: [configs.flatten(config)[key] for key in features.keys(feature, config)]
     for base, source in itertools.permutations(dreamer.ALGOS, 2):
         for feature in features.FEATURES:
@@ -60,9 +60,11 @@ def test_every_feature_runs_in_every_version_or_is_refused_by_name(base, feature
     kind = "box" if (len(feature) + len(base)) % 2 else "discrete"
     if message is not None:
         with pytest.raises(UserError, match=message):
-            build(dreamer.load(base, ["debug"], borrowed={feature: source}))
+            build(dreamer.resolve(base, ["debug"], borrowed={feature: source}))
         return
-    check_updates(build(dreamer.load(base, ["debug"], borrowed={feature: source}), kind, feature in ("conv", "image")))
+    check_updates(
+        build(dreamer.resolve(base, ["debug"], borrowed={feature: source}), kind, feature in ("conv", "image"))
+    )
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
@@ -70,7 +72,7 @@ def test_every_feature_runs_in_every_version_or_is_refused_by_name(base, feature
 @pytest.mark.parametrize(("image", "vector"), [(True, True), (True, False), (False, True)])
 def test_every_version_learns_from_every_space(algo, kind, image, vector):
     torch.manual_seed(0)
-    agent = Agent(obs_space(image, vector), action_space(kind), dreamer.load(algo, ["debug"]))
+    agent = Agent(obs_space(image, vector), action_space(kind), dreamer.resolve(algo, ["debug"]))
     check_updates(agent)
 
 
@@ -102,13 +104,13 @@ SWITCHES = {
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in SWITCHES.items() for value in values])
 def test_every_alternative_of_a_seam_runs_in_every_version(algo, key, value):
     kind = "discrete" if key == "grad_disc.use" else "box"
-    check_updates(build(dreamer.load(algo, ["debug"], {key: value}), kind))
+    check_updates(build(dreamer.resolve(algo, ["debug"], {key: value}), kind))
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_state_dict_is_complete(algo):
     """An agent restored from another's state goes on with the same numbers."""
-    config = dreamer.load(algo, ["debug"])
+    config = dreamer.resolve(algo, ["debug"])
     one, two = build(config), build(config)
     for seed in range(3):
         one.update(random_batch(one, seed=seed))
@@ -122,7 +124,7 @@ def test_state_dict_is_complete(algo):
 
 def test_drop_last_with_replay_value_is_refused():
     with pytest.raises(UserError, match="imagined return for every replayed step"):
-        build(dreamer.load("v3", ["debug"], {"imagination.drop_last": 1}))
+        build(dreamer.resolve("v3", ["debug"], {"imagination.drop_last": 1}))
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
@@ -131,7 +133,7 @@ def test_bfloat16_losses_stay_near_float32(algo, kind):
     """Matrix products in bfloat16 change the first losses by rounding only; everything kept stays float32."""
     losses = []
     for precision in ("fp32", "bf16"):
-        agent = build(dreamer.load(algo, ["debug"], {"run.precision": precision}), kind)
+        agent = build(dreamer.resolve(algo, ["debug"], {"run.precision": precision}), kind)
         torch.manual_seed(1)  # the same samples for both
         metrics, _ = agent.update(random_batch(agent))
         losses.append({key: value.item() for key, value in metrics.items() if key.startswith("loss/")})
@@ -150,11 +152,13 @@ def test_bfloat16_losses_stay_near_float32(algo, kind):
 )
 def test_key_patterns_must_match_something(flag, pattern, message):
     with pytest.raises(UserError, match=message):
-        build(dreamer.load("v3", ["debug"], {flag: pattern}))
+        build(dreamer.resolve("v3", ["debug"], {flag: pattern}))
 
 
 def test_only_matching_keys_enter_encoder_and_decoder():
-    agent = build(dreamer.load("v3", ["debug"], {"encoder.keys": "image|state", "decoder.keys": "image"}), image=True)
+    agent = build(
+        dreamer.resolve("v3", ["debug"], {"encoder.keys": "image|state", "decoder.keys": "image"}), image=True
+    )
     assert agent.world.encoder.images + agent.world.encoder.vectors == ["image", "state"]
     assert agent.world.decoder.images + agent.world.decoder.vectors == ["image"]
 
@@ -170,7 +174,7 @@ def test_only_matching_keys_enter_encoder_and_decoder():
 )
 def test_numbers_that_contradict_each_other_are_refused(flags, message):
     with pytest.raises(UserError, match=message):
-        build(dreamer.load("v3", ["debug"], flags))
+        build(dreamer.resolve("v3", ["debug"], flags))
 
 
 def test_observation_names_may_be_anything():
@@ -178,12 +182,12 @@ def test_observation_names_may_be_anything():
     sizes = {"a.b": 1, "a_b": 2, "type": 3}
     space = spaces.Dict({key: spaces.Box(-9, 9, (size,), np.float32) for key, size in sizes.items()})
     torch.manual_seed(0)
-    agent = Agent(space, action_space("box"), dreamer.load("v3", ["debug"]))
+    agent = Agent(space, action_space("box"), dreamer.resolve("v3", ["debug"]))
     metrics, _ = agent.update(random_batch(agent))
     assert {f"loss/{key}" for key in sizes} <= set(metrics)
 
 
 def test_a_single_discrete_action_gives_finite_numbers():
-    agent = Agent(obs_space(image=False), spaces.Discrete(1), dreamer.load("v3", ["debug"]))
+    agent = Agent(obs_space(image=False), spaces.Discrete(1), dreamer.resolve("v3", ["debug"]))
     metrics, _ = agent.update(random_batch(agent))
     assert all(torch.isfinite(value) for value in metrics.values())

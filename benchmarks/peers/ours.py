@@ -70,7 +70,7 @@ def build(work, options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     keys = flags(work, options.algo) | {"run.precision": options.precision}
-    config = dreamer.load(options.algo, [], keys)
+    config = dreamer.resolve(options.algo, [], keys)
     obs_space, act_space = random_spaces(work)
     agent = Agent(obs_space, act_space, config, options.device)
     agent.compiler = make_compiler(options.compile, agent.device, math.inf)

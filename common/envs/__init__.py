@@ -18,6 +18,7 @@ from functools import partial
 
 import gymnasium
 
+from common.envs.adapter import Adapter
 from common.envs.vector import Envs
 from common.envs.wrappers import Seeded
 from common.errors import UserError
@@ -90,6 +91,7 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
     probe = make_env(task, config, seed)
     assert isinstance(probe.observation_space, gymnasium.spaces.Dict)
     images = any(len(space.shape or ()) == 3 for space in probe.observation_space.values())
+    raw = raw_spaces(probe)
     probe.close()
     return Envs(
         [partial(make_env, task, config, seed, index) for index in range(n)],
@@ -98,7 +100,18 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
         processes=parallel == "process" or (parallel == "auto" and n > 1 and images),
         repeat=config["repeat"],
         max_failures=config["max_failures"],
+        raw=raw,
     )
+
+
+def raw_spaces(env: gymnasium.Env) -> tuple[gymnasium.Space, gymnasium.Space] | None:
+    """Observation and action space before the adapter; None where more than the adapter lies between."""
+    layer = env
+    while isinstance(layer, gymnasium.Wrapper) and not isinstance(layer, Adapter):
+        layer = layer.env
+    if not isinstance(layer, Adapter) or layer.observation_space != env.observation_space:
+        return None
+    return layer.env.observation_space, layer.env.action_space
 
 
 def _check(config):

@@ -35,7 +35,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
         UserError: unknown task, or no renderer where pixels are asked for.
     """
     pixels = config["obs"] != "vector"
-    suite = load_suite(renderer() if pixels and config["render"] != "ray" else "disable")
+    suite = load_suite(backend(config))
     domain, task = _split(name, suite.ALL_TASKS)
     limit = config["time_limit"]
     control = Control(suite.load(domain, task, {"time_limit": math.inf} if limit else None))
@@ -64,6 +64,9 @@ class Control(gymnasium.Env):
         step = self.env.step(action)
         terminated = step.last() and step.discount == 0
         return step.observation, step.reward, terminated, step.last() and not terminated, {}
+
+    def render(self):
+        return self.env.physics.render(240, 320, camera_id=0)
 
     def close(self):
         self.env.close()
@@ -119,6 +122,20 @@ def load_suite(backend: str):
         if backend not in ("disable", _render.BACKEND):
             importlib.reload(_render)
     return suite
+
+
+def backend(config: dict) -> str:
+    """The OpenGL backend that an environment needs: none for states and for rays. Films of a task from states are drawn
+    if one works."""
+    pixels = config["obs"] != "vector"
+    if pixels and config["render"] != "ray":
+        return renderer()
+    if pixels or not config.get("film"):
+        return "disable"
+    try:
+        return renderer()
+    except UserError:
+        return "disable"
 
 
 @functools.cache

@@ -77,9 +77,12 @@ class Dummy(gymnasium.Env):
         return self._observe(vector), reward, terminated, truncated, {}
 
     def _observe(self, vector):
-        vector = np.asarray(vector, np.float32)
+        vector = self.vector = np.asarray(vector, np.float32)
         views = {"image": draw(vector), "vector": vector}
         return {key: views[key] for key in self.observation_space}
+
+    def render(self):
+        return draw(self.vector)
 
 
 class Ring:

@@ -1,5 +1,6 @@
 """Any registered Gymnasium environment: gym_<id>, for example gym_CartPole-v1 or gym_ALE/Pong-v5."""
 
+import contextlib
 import difflib
 import importlib
 
@@ -19,8 +20,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
     if name.startswith("ALE/"):
         importlib.import_module("ale_py")  # registers them
     try:
-        # -1 takes the registered limit away, None keeps it.
-        env = gymnasium.make(name, max_episode_steps=-1 if config["time_limit"] else None, disable_env_checker=True)
+        env = registered(name, config)
     except gymnasium.error.DependencyNotInstalled as error:
         raise UserError(f"Gymnasium's {name} needs another package: {error}") from error
     except (Exception, SystemExit) as error:  # whatever the environment's own constructor raises
@@ -28,6 +28,16 @@ def make(name: str, config: dict) -> gymnasium.Env:
         hint = f" Nearest: {', '.join(f'gym_{close}' for close in near)}." if near else ""
         raise UserError(f"Gymnasium cannot make {name!r}: {type(error).__name__}: {error}{hint}") from error
     return normalised(env, config)
+
+
+def registered(name: str, config: dict) -> gymnasium.Env:
+    """The environment as it is registered; one that is to be filmed draws itself, if it can."""
+    # -1 takes the registered limit away, None keeps it.
+    options: dict = {"max_episode_steps": -1 if config["time_limit"] else None, "disable_env_checker": True}
+    if config.get("film"):
+        with contextlib.suppress(TypeError):  # it knows no render_mode
+            return gymnasium.make(name, render_mode="rgb_array", **options)
+    return gymnasium.make(name, **options)
 
 
 def normalised(env: gymnasium.Env, config: dict) -> gymnasium.Env:

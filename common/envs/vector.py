@@ -19,14 +19,16 @@ from common.errors import UserError
 class Envs:
     """n environments. `obs_space` (Dict), `act_space`, `num`, `repeat` (frames per step) describe one of them.
 
+    `raw` are both spaces before they were adapted, None where that is not known.
+
     actions: float32 (n, A) for Box, int64 (n,) for Discrete, int64 (n, k) for MultiDiscrete.
 
     Raises:
         UserError: an environment broke `max_failures` + 1 times in a row; its cause has the traceback.
     """
 
-    def __init__(self, makers: list[Callable], obs_space, act_space, *, processes, repeat, max_failures):
-        self.obs_space, self.act_space = obs_space, act_space
+    def __init__(self, makers: list[Callable], obs_space, act_space, *, processes, repeat, max_failures, raw=None):
+        self.obs_space, self.act_space, self.raw = obs_space, act_space, raw
         self.num, self.repeat, self.processes = len(makers), repeat, processes
         self._messages: list[str] = []
         vector = Worker if processes else Local
@@ -60,6 +62,11 @@ class Envs:
     def receive(self) -> dict:
         """The records that the step begun by `send` leads to; waits for them."""
         return self._stack([seat.receive() for seat in self.seats])
+
+    def picture(self, index: int) -> np.ndarray | None:
+        """What one environment looks like, uint8 (H, W, 3); None where it is in another process or cannot be drawn."""
+        env = self.seats[index].env
+        return env.picture() if isinstance(env, Local) else None
 
     def state(self) -> list[dict]:
         """Where each environment stands, as plain numbers, strings and lists; not between `send` and `receive`."""

@@ -49,6 +49,14 @@ class Guard(gymnasium.Env):
             obs, info = self._failed(error)
             return obs, 0.0, False, True, info
 
+    def picture(self):
+        """The environment's own drawing, uint8 (H, W, 3); None where it has none."""
+        try:
+            picture = np.asarray(self.env.render())
+        except Exception:  # whatever a renderer raises that is not there
+            return None
+        return picture if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3 else None
+
     def close(self):
         if self.env is not None:
             self.env.close()
@@ -96,6 +104,10 @@ class Local:
     def step_async(self, actions):
         answer = _batched(*self.env.step(actions[0]))
         self.step_wait = lambda: answer
+
+    def picture(self):
+        """What it looks like now."""
+        return self.env.picture()
 
     def stop(self, grace: float = 0):
         """Close the environment, whatever state it is in."""

@@ -186,7 +186,12 @@ class Replay:
         self.sampler.restore(state["sampler"])
 
     def load(self, directory: Path | str, state: dict) -> None:
-        """Reads the records that `state` describes into this empty replay, then restores the rest of `state`.
+        """Reads the records that `state` describes, as `fill` does, then restores the rest of `state`."""
+        self.fill(directory, state)
+        self.restore(state)
+
+    def fill(self, directory: Path | str, state: dict) -> None:
+        """Reads the records that `state` describes into this empty replay, which goes on drawing in its own way.
 
         Records newer than the state are dropped. Files of either kind, written by an agent with or without latents,
         can be read; missing latents become zeros, and `messages` says so. Under a smaller capacity the newest stay.
@@ -205,7 +210,6 @@ class Replay:
         if state["count"]:
             self.ident = state["ident"]
             self._read(Path(directory).resolve(), state)
-        self.restore(state)
 
     def _read(self, directory: Path, state: dict) -> None:
         if state["kind"] == "ring" and directory == self.directory:

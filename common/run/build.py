@@ -36,6 +36,12 @@ class Factory:
 
         return parts.build("schedule", config["schedule"])
 
+    def loop(self, config: dict, **pieces: Any) -> Any:
+        """What trains with these pieces."""
+        from common.run.loop import Loop
+
+        return Loop(config, **pieces)
+
     def replay(self, config: dict, spec: dict, streams: int, folder: Path) -> Any:
         """An empty replay for records of `spec`, kept in `folder` if it is to live on disk."""
         from common import parts

@@ -1,14 +1,18 @@
-"""`eval`: plays episodes with the newest checkpoint of a logdir and reports their returns."""
+"""`eval`: plays episodes with the newest checkpoint of a logdir and reports their returns.
+
+--video N films the first N episodes: as GIF, and as mp4 where imageio-ffmpeg is installed.
+"""
 
 import json
-import sys
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from common import rng, video
-from common.checkpoint import Checkpoints
+from common import rng, spaces, stats, video
+from common.checkpoint import newest
 from common.drawn import beware, drawn
 from common.errors import UserError
 from common.files import write_text
@@ -16,13 +20,20 @@ from common.logdir import stored_config
 from common.run.build import Factory
 from common.run.rollout import Evaluator, Result
 from common.run.threads import keep
+from common.runinfo import used_up
+
+FPS = 30  # of films
+NOTHING = (
+    "Nothing to film: this task has no images, and its environment draws none here. It may have no render method, or "
+    "lack a package for it: that of Gymnasium's classic control is pygame."
+)
 
 
 def evaluate(config: dict, factory: Factory | None = None) -> dict:
     """Plays `run.eval_episodes` episodes in the way `actor.eval` says; prints, writes and returns the result.
 
-    `config` is the config of the run in `config['logdir']`, perhaps with other `run.*` or `actor.eval`. A video of
-    the first episode is written if `run.video_every` is not 0 and the task has images. Needs no replay.
+    `config` is the config of the run in `config['logdir']`, perhaps with other `run.*` or `actor.eval`. Without
+    `config['eval']['video']`, the first episode is filmed if `run.video_every` is not 0 and the task has images.
 
     Raises UserError where there is no run, no checkpoint, or one that does not fit the config.
     """
@@ -30,34 +41,35 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
         raise UserError("eval needs the folder of a run: give --logdir.")
     logdir, run = Path(config["logdir"]).expanduser(), config["run"]
     stored_config(logdir)
-    state = load(logdir)
+    state = newest(logdir)
     if kept := keep(run["threads"], state.get("threads")):
         torch.set_num_threads(kept.threads)
-    result = _play(config, state, factory or Factory())
+    films = config.get("eval", {}).get("video", 0)
+    result, pictures = _play(filmed(config, films) if films else config, state, factory or Factory(), films)
     summary = summarize(config, state["frames"], result)
     write_text(logdir / "eval.json", json.dumps(summary, indent=2) + "\n")
-    if result.pictures is not None:
-        _film(logdir, state["frames"], result.pictures)
-    print("eval {task} {method} at frame {frames:,}: {mean:.2f} ± {std:.2f} (mean ± std, n = {n})".format(**summary))
+    print(sentence(summary))
     if "render" in summary:
         print(beware(summary["render"]))
+    if not used_up(config, state["frames"], state["wall"]):
+        print(f"This run is not finished: the checkpoint is of {state['frames']:,} of {config['steps']:,} frames.")
+    _film(logdir / "videos", state["frames"], result.pictures, pictures, films)
     return summary
 
 
-def load(logdir: Path) -> dict:
-    """State of the newest readable checkpoint of a run; UserError where there is none."""
-    checkpoints = Checkpoints(logdir / "checkpoints")
-    state = checkpoints.load()
-    for message in checkpoints.messages:
-        print(message, file=sys.stderr)
-    if state is None:
-        raise UserError(f"{logdir} has no checkpoint yet. Train first, with the same --logdir.")
-    return state
+def filmed(config: dict, films: int) -> dict:
+    """The config with which films are made: one environment, in this process, that can be drawn."""
+    if films < 1:
+        raise UserError(f"--video takes the number of episodes to film, got {films}.")
+    run, env = config["run"], config["env"] | {"film": True}
+    run = run | {"parallel": "none", "eval_envs": 1, "video_every": 0}
+    return config | {"run": run | {"eval_episodes": max(films, run["eval_episodes"])}, "env": env}
 
 
 def summarize(config: dict, frames: int, result: Result) -> dict:
-    """What `eval.json` holds; `std` is over episodes."""
-    metrics = result.metrics()
+    """What `eval.json` holds; `std` is over episodes, `interval` the 95 % bootstrap interval of their mean."""
+    metrics, scores = result.metrics(), [episode.score for episode in result.episodes]
+    _, low, high = stats.bootstrap(stats.mean, [np.array(scores)])
     return {
         "task": config["task"],
         "method": config["algo"],
@@ -66,26 +78,44 @@ def summarize(config: dict, frames: int, result: Result) -> dict:
         "mode": config["actor"]["eval"],
         "mean": metrics["eval/score"],
         "std": metrics["eval/score_std"],
+        "interval": None if math.isnan(low) else [float(low), float(high)],
         "n": len(result.episodes),
-        "scores": [episode.score for episode in result.episodes],
+        "scores": scores,
         "lengths": [episode.length for episode in result.episodes],
         **({"render": how} if (how := drawn(config)) else {}),
     }
 
 
-def _play(config: dict, state: dict, factory: Factory) -> Result:
+def sentence(summary: dict) -> str:
+    """The result in a line."""
+    text = "eval {task} {method} at frame {frames:,}: {mean:.2f} ± {std:.2f} (mean ± std, n = {n}), {mode}"
+    interval = "; 95 % interval of the mean {interval[0]:.2f} to {interval[1]:.2f}" if summary["interval"] else ""
+    return (text + interval).format(**summary)
+
+
+def _play(config: dict, state: dict, factory: Factory, films: int) -> tuple[Result, list[np.ndarray]]:
+    """The episodes, and pictures (T, H, W, 3) of the first `films` of them."""
     episodes = config["run"]["eval_episodes"]
     if episodes < 1:
         raise UserError(f"run.eval_episodes must be at least 1 to evaluate, got {episodes}.")
     rng.seed_all(config["seed"])
     envs = factory.envs(config, evaluate=True)
     try:
+        spaces.write(Path(config["logdir"]).expanduser(), spaces.of(envs))
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         _restore(agent, state, config["logdir"])
-        evaluator = Evaluator(agent, lambda: envs, config["seed"])
-        return evaluator.run(episodes, state["frames"], film=config["run"]["video_every"] > 0)
+        evaluator, camera = Evaluator(agent, lambda: envs, config["seed"]), video.Films(films, picture(envs))
+        film = config["run"]["video_every"] > 0
+        result = evaluator.run(episodes, state["frames"], film=film, films=camera if films else None)
+        return result, camera.pictures()
     finally:
         envs.close()
+
+
+def picture(envs) -> Callable[[dict], np.ndarray | None]:
+    """What shows a record: its image, or what the environment draws."""
+    key = video.image_key(dict(envs.obs_space.items()))
+    return (lambda record: video.colored(record[key][0]).copy()) if key else lambda record: envs.picture(0)
 
 
 def _restore(agent: torch.nn.Module, state: dict, logdir: str) -> None:
@@ -95,7 +125,20 @@ def _restore(agent: torch.nn.Module, state: dict, logdir: str) -> None:
         raise UserError(f"The checkpoint in {logdir} does not fit this agent: {error}") from error
 
 
-def _film(logdir: Path, frames: int, pictures: np.ndarray) -> None:
-    (logdir / "videos").mkdir(exist_ok=True)
-    path = logdir / "videos" / f"eval_{frames:09d}.gif"
-    path.write_bytes(video.encode(pictures))
+def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.ndarray], films: int) -> None:
+    """Writes the films: the one that is made unasked, or those of --video."""
+    if first is not None or asked:
+        folder.mkdir(exist_ok=True)
+    if first is not None:
+        (folder / f"eval_{frames:09d}.gif").write_bytes(video.encode(first))
+    if films and not asked:
+        print(NOTHING)
+    shown = {folder / f"eval_{frames:09d}_{k}": video.scaled(pictures) for k, pictures in enumerate(asked)}
+    for path, pictures in shown.items():
+        path.with_suffix(".gif").write_bytes(video.encode(pictures, FPS))
+    try:
+        for path, pictures in shown.items():
+            video.write_mp4(path.with_suffix(".mp4"), pictures, FPS)
+    except UserError as error:
+        print(error)
+    print("".join(f"Film: {path}\n" for path in sorted(folder.glob(f"eval_{frames:09d}_*.*")) if shown), end="")

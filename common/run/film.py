@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import rng, video
+from common.checkpoint import newest
 from common.files import atomic
 from common.grid.file import read, slug
 from common.logdir import stored_config
@@ -18,7 +19,6 @@ from common.replay.ring import previous
 from common.report.films import SHARED
 from common.run.build import Factory
 from common.run.collect import finite, plain
-from common.run.eval import load
 
 CONTEXT = 5  # records that a model sees
 LENGTH = 45  # records of a clip
@@ -66,7 +66,7 @@ def chosen(folder: Path, grid: dict, task: str) -> dict[str, Path]:
 def players(runs: dict[str, Path]) -> Iterator[Player]:
     """The agents of logdirs by variant."""
     for name, logdir in runs.items():
-        config, state = stored_config(logdir), load(logdir)
+        config, state = stored_config(logdir), newest(logdir)
         with one_env(config) as envs:
             agent = Factory().agent(envs.obs_space, envs.act_space, config)
         agent.load_state_dict(state["agent"])

@@ -62,6 +62,10 @@ class Loop:
         """Whether the time for training is used up. The clock only moves on, so what is late stays late."""
         return 0 < self.config["run"]["max_seconds"] <= self.wall
 
+    def begin(self) -> None:
+        """Starts a new run."""
+        self.collector.begin()
+
     def run(self) -> None:
         """Trains until `steps` frames or for `run.max_seconds`; raises Stopped after a signal."""
         while True:

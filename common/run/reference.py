@@ -112,7 +112,7 @@ def verdicts(request: Request, extra: list[Curve]) -> None:
     for runs in selected(request.own["check"], request.own):
         try:
             curve = check.published(runs, collect(runs.task, runs.benchmark, extra))
-            differing = check.deviations(runs, curve, request.load)
+            differing = check.deviations(runs, curve, request.resolve)
             texts.append(check.render(runs, curve, check.judge(runs, curve), differing))
         except UserError as problem:
             problems.append(str(problem))

@@ -7,7 +7,7 @@ import numpy as np
 
 from common import rng
 from common.run.collect import Episode, Tally, finite, plain
-from common.video import Film, image_key
+from common.video import Film, Films, image_key
 
 STREAM = 1  # separates the random numbers of evaluation from those of reports
 
@@ -40,15 +40,24 @@ class Evaluator:
         self._make_envs = make_envs
         self._envs: Any = None
 
-    def run(self, episodes: int, step: int, *, film: bool = False, check: Callable[[], None] = lambda: None) -> Result:
+    def run(
+        self,
+        episodes: int,
+        step: int,
+        *,
+        film: bool = False,
+        films: Films | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Result:
         """Plays `episodes` episodes, spread evenly over the environments, with random numbers derived from `step`.
 
-        `check` is called before every action and may raise to break off.
+        film: take pictures of the first one, if there are images; films: takes all that it wants. `check` is called
+        before every action and may raise to break off.
         """
-        envs = self._ready()
+        envs = self.prepare()
         camera = self._camera(envs) if film else None
         with rng.isolated(self.seed, step, STREAM):
-            done = self._play(envs, episodes, camera, check)
+            done = self._play(envs, episodes, [each for each in (camera, films) if each], check)
         self.state = envs.state()
         return Result(done, camera.pictures() if camera else None)
 
@@ -61,14 +70,14 @@ class Evaluator:
         """What went wrong in the environments since the last call."""
         return self._envs.messages() if self._envs is not None else []
 
-    def _play(self, envs: Any, episodes: int, camera: Film | None, check: Callable[[], None]) -> list[Episode]:
+    def _play(self, envs: Any, episodes: int, cameras: list, check: Callable[[], None]) -> list[Episode]:
         quota = [episodes // envs.num + (i < episodes % envs.num) for i in range(envs.num)]
         record, state, tally = envs.reset(), self.agent.initial(envs.num), Tally(envs.num)
         done: list[list[Episode]] = [[] for _ in quota]
         while True:
             for i, episode in tally.see(record).items():
                 done[i].append(episode)
-            if camera:
+            for camera in cameras:
                 camera.see(record)
             if all(len(finished) >= count for finished, count in zip(done, quota, strict=True)):
                 return [episode for finished, count in zip(done, quota, strict=True) for episode in finished[:count]]
@@ -76,7 +85,8 @@ class Evaluator:
             action, _, state = self.agent.act(plain(record), state, mode="eval")
             record = envs.step(finite(action))
 
-    def _ready(self) -> Any:
+    def prepare(self) -> Any:
+        """The environments, made if need be. Raises UserError where they cannot be."""
         if self._envs is None:
             self._envs = self._make_envs()
             if self.state is not None and len(self.state) == self._envs.num:

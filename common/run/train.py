@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from common import rng
+from common import rng, spaces, transfer
 from common.checkpoint import Checkpoints
 from common.errors import UserError
 from common.fast import Compiler, make_compiler
@@ -20,6 +20,7 @@ from common.progress import Progress
 from common.run.banner import banner, updates_per_step
 from common.run.build import Factory, record_spec
 from common.run.loop import Loop
+from common.run.offline import Offline, offline
 from common.run.rollout import Evaluator
 from common.run.stop import Stop, Stopped
 from common.run.threads import choose
@@ -33,6 +34,8 @@ def train(config: dict, factory: Factory | None = None) -> None:
     has been saved. `config` is the complete, resolved config; it is not changed.
     """
     config = {**config, "logdir": str(resolve(config))}
+    if config["run"]["offline"]:
+        config = offline(config)
     logdir = Path(config["logdir"])
     with claim(logdir):
         changes = adopt(logdir, config)
@@ -41,7 +44,8 @@ def train(config: dict, factory: Factory | None = None) -> None:
         if state and used_up(config, state["frames"], state["wall"]):
             print(_finished(config, state["frames"], state["wall"]))
             return
-        Session(config, checkpoints, factory or Factory()).run(state, changes)
+        made = factory or (Offline(config, state) if config["run"]["offline"] else Factory())
+        Session(config, checkpoints, made).run(state, changes)
 
 
 class Session:
@@ -58,7 +62,8 @@ class Session:
     def run(self, state: dict | None, changes: dict[str, str]) -> None:
         """Trains from `state`, or from scratch, to the end or to a signal."""
         with self.stop.listening(), self._pieces(state) as pieces:
-            self.loop = Loop(self.config, **pieces, stop=self.stop, folder=self.logdir / "replay", save=self.save)
+            own = {"stop": self.stop, "folder": self.logdir / "replay", "save": self.save}
+            self.loop = self.factory.loop(self.config, **pieces, **own)
             self._begin(state, changes)
             try:
                 with _named_divergence(self.loop, self.checkpoints):
@@ -93,7 +98,9 @@ class Session:
     def _begin(self, state: dict | None, changes: dict[str, str]) -> None:
         loop = self.loop
         if state is None:
-            loop.collector.begin()
+            loop.begin()
+            if self.config["run"]["init"]:
+                loop.progress.message(transfer.take(loop.agent, self.config))
         else:
             loop.restore(state)
             text = "".join(f"\n  {key}: {change}" for key, change in changes.items())
@@ -116,6 +123,7 @@ class Session:
         with contextlib.ExitStack() as stack:
             envs = factory.envs(config)
             stack.callback(envs.close)
+            spaces.write(self.logdir, spaces.of(envs))
             threads = choose(config, (state or {}).get("threads"), factory, envs)
             torch.set_num_threads(threads.threads)
             agent = factory.agent(envs.obs_space, envs.act_space, config)

@@ -215,6 +215,6 @@ def test_a_run_that_has_no_checkpoint_yet(run):
 
 
 def test_every_short_flag_names_a_key_and_hides_none():
-    flat = program.configs.flatten(program.load("v3"))
+    flat = program.configs.flatten(program.resolve("v3"))
     assert set(program.ALIASES.values()) <= set(flat)
     assert not set(program.ALIASES) & set(flat)

@@ -112,7 +112,7 @@ def test_every_file_named_exists(path):
 def test_every_key_named_exists(path):
     """`group.key` in the documents is a config key of some version, or an option of some part."""
     seams = program.configs.parts.PARTS
-    keys = {key for algo in program.ALGOS for key in program.configs.flatten(program.load(algo))}
+    keys = {key for algo in program.ALGOS for key in program.configs.flatten(program.resolve(algo))}
     for seam, paths in seams.items():
         for name in (path.split(":")[1] for path in paths):
             keys |= {
@@ -127,7 +127,7 @@ def test_every_key_named_exists(path):
 
 def test_the_feature_table_of_the_readme_is_fresh():
     table = re.search(r"<!-- features -->\n(.*?)\n<!-- /features -->", (ROOT / "README.md").read_text(), re.S)
-    fresh = render({algo: program.load(algo, ["dmc_vision"]) for algo in program.ALGOS})
+    fresh = render({algo: program.resolve(algo, ["dmc_vision"]) for algo in program.ALGOS})
     assert table[1] == fresh, "Paste the output of `python dreamer.py table --configs dmc_vision` between the markers."
 
 
@@ -153,14 +153,14 @@ def test_the_glossary_knows_every_metric_and_no_other(tmp_path):
 def test_config_prints_what_training_would_use(tmp_path):
     words = ["--algo", "v2", "--configs", "atari", "paper", "--task", "atari_pong", "--seed", "7", "--envs", "3"]
     (tmp_path / "printed.yaml").write_text(here("config", *words, cwd=tmp_path).stdout)
-    expected = program.load("v2", ["atari", "paper"], {"task": "atari_pong", "seed": "7", "run.envs": "3"})
+    expected = program.resolve("v2", ["atari", "paper"], {"task": "atari_pong", "seed": "7", "run.envs": "3"})
     assert program.configs.read(tmp_path / "printed.yaml") == expected
 
 
 def test_the_last_of_a_repeated_flag_counts_and_blocks_add_up(tmp_path):
     words = ["--algo", "v2", "--configs", "atari", "--seed", "1", "--configs", "paper", "--seed=2", "--algo", "v2"]
     (tmp_path / "printed.yaml").write_text(here("config", *words, cwd=tmp_path).stdout)
-    expected = program.load("v2", ["atari", "paper"], {"seed": "2"})
+    expected = program.resolve("v2", ["atari", "paper"], {"seed": "2"})
     assert program.configs.read(tmp_path / "printed.yaml") == expected
 
 

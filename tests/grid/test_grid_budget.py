@@ -14,7 +14,7 @@ SHORT = QUIET | {"task": "dummy_point", "env.time_limit": 50, "batch_size": 2, "
 
 
 def load(algo, **flags):
-    return dreamer.load(algo, ["debug"], SHORT | {key.replace("__", "."): value for key, value in flags.items()})
+    return dreamer.resolve(algo, ["debug"], SHORT | {key.replace("__", "."): value for key, value in flags.items()})
 
 
 def with_budget(algo, match, amount, **flags):
@@ -56,7 +56,7 @@ def test_updates_of_published_settings():
     """By hand. V1: 100 at frame 5000 (2500 agent steps), then every 1000 frames. V2: one and 100 extra after 1000 agent
     steps, then every 5. V3: a window has 65 records, an episode 501; 1024 windows are there at record 1088, which is
     agent step 1086; one update then, and 512 / 1024 per step."""
-    vision = lambda algo: dreamer.load(algo, ["dmc_vision"], {"task": "dmc_walker_walk", "run.envs": "1"})
+    vision = lambda algo: dreamer.resolve(algo, ["dmc_vision"], {"task": "dmc_walker_walk", "run.envs": "1"})
     frames = {algo: MATCH["updates"][0](vision(algo), 1000)["steps"] for algo in ("v1", "v2", "v3")}
     assert frames == {"v1": 5000 + 9 * 1000, "v2": 2 * (1000 + 5 * 899), "v3": 2 * (1086 + 2 * 999)}
 

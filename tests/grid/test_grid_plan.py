@@ -44,7 +44,7 @@ def listed(capsys, *words):
 def config(words):
     """What a command line of training means."""
     _, _, algo, blocks, borrowed, flags = dreamer.parse(["train", *words])
-    return dreamer.load(algo, blocks, flags, borrowed)
+    return dreamer.resolve(algo, blocks, flags, borrowed)
 
 
 def test_all_jobs_are_run_and_reported_on(tmp_path, reports, capsys):
@@ -202,7 +202,7 @@ def test_published_suites_are_their_blocks_on_all_tasks(monkeypatch, suite, task
     assert len({job.task for job in seen}) == len(seen) == tasks
     steps = bench.read()[suite].tasks
     for job in seen[:2]:
-        expected = dreamer.load("v3", [block], {"task": job.task, "steps": steps[job.task]})
+        expected = dreamer.resolve("v3", [block], {"task": job.task, "steps": steps[job.task]})
         assert job.config == expected
     assert "quadruped" in " ".join(steps) or suite != "dmc20_vision"
 

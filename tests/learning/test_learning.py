@@ -53,7 +53,7 @@ FAST_PATHS = {"bf16": {"run.precision": "bf16"}, "compiled": {"run.compile": "on
 def learn(algo, task, folder, **flags) -> float:
     """Mean return of the evaluation after training."""
     extra = EXTRA.get((algo, task["task"]), {}) | {"logdir": str(folder / "run")} | flags
-    config = dreamer.load(algo, ["debug"], SMALL | VERSIONS[algo] | task | extra)
+    config = dreamer.resolve(algo, ["debug"], SMALL | VERSIONS[algo] | task | extra)
     train(config)
     score = evaluate(config)["mean"]
     print(f"{algo} {task['task']}: {score:.2f}")
@@ -135,4 +135,4 @@ def test_does_not_learn_from_pictures_with_a_fault(algo, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("task", [POINT, BANDIT, PICTURE], ids=lambda task: task["task"])
 def test_a_random_policy_does_not_solve_them(task):
-    assert np.mean(random_scores(dreamer.load("v3", ["debug"], task))) < SOLVED[task["task"]]
+    assert np.mean(random_scores(dreamer.resolve("v3", ["debug"], task))) < SOLVED[task["task"]]

@@ -111,7 +111,7 @@ def check_losses(golden):
     """Actor and value loss on a given imagined sequence, by the behaviour itself."""
     feat = golden["in/imag_feat"]
     layers = count(golden.names("param/value"), "h")
-    config = dreamer.load(
+    config = dreamer.resolve(
         "v1",
         flags={
             "mlp.critic.layers": layers,
@@ -161,7 +161,7 @@ def check_exploration(golden):
     for case in golden.meta["cases"]:
         setting = golden.case(case)
         options = {rename[key]: value for key, value in setting.items() if key in rename}
-        explore = parts.build("explore", dreamer.load("v1")["explore"] | options)
+        explore = parts.build("explore", dreamer.resolve("v1")["explore"] | options)
         eps = golden.get(f"{case}/in/eps")
         with mock.patch("torch.randn_like", return_value=eps):
             mode = "train" if setting["training"] else "eval"

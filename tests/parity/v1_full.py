@@ -59,7 +59,7 @@ def slots_of(agent) -> dict:
 def check(golden):
     """Losses, all intermediate results, gradients and one step of `Dreamer._train`."""
     discrete = {"onehot": True, "tanh_normal": False}[golden.meta["config"]["action_dist"]]
-    agent = make_agent(golden, dreamer.load("v1", flags=flags(golden)), discrete)
+    agent = make_agent(golden, dreamer.resolve("v1", flags=flags(golden)), discrete)
     slots = slots_of(agent)
     load(golden, "param", {name: slot for key, group in slots.items() for name, slot in under(key, group).items()})
     update = Update(agent, batch_of(golden), noise(golden, agent))

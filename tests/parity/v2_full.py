@@ -33,7 +33,7 @@ def slots_of(golden, agent) -> dict:
 def updated(golden, **flags):
     """Agent with the file's parameters after one update -> slots, update."""
     discrete = golden.meta["resolved_actor_dist"] == "onehot"
-    agent = make_agent(golden, dreamer.load("v2", flags=flags_of(golden) | flags), discrete)
+    agent = make_agent(golden, dreamer.resolve("v2", flags=flags_of(golden) | flags), discrete)
     slots = slots_of(golden, agent)
     load(golden, "param", {name: slot for key, group in slots.items() for name, slot in under(key, group).items()})
     batch = {key: golden[f"in/data/{key}"] for key in golden.names("in/data")}

@@ -109,7 +109,7 @@ def check_actor_critic(golden):
             "returns.first": "pred",
         }
         width = action.shape[-1]
-        behavior = Behavior(feat.shape[-1], width, [width] if discrete else [], dreamer.load("v2", flags=flags))
+        behavior = Behavior(feat.shape[-1], width, [width] if discrete else [], dreamer.resolve("v2", flags=flags))
         load(golden, f"{name}/param/actor", names.v2_actor(behavior.actor))
         load(golden, f"{name}/param/critic", names.v2_head(behavior.critic.net))
         load(golden, f"{name}/param/target_critic", names.v2_head(behavior.slow.slow.net))

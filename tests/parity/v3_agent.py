@@ -53,7 +53,7 @@ def make_agent(golden):
         boxes[key] = spaces.Box(low, high, data.shape[2:], data.dtype.type)
     size = golden.meta["n_actions"]
     act = spaces.Discrete(size) if golden.meta["kind"] == "disc" else spaces.Box(-1, 1, (size,), np.float32)
-    return Agent(spaces.Dict(boxes), act, dreamer.load("v3", flags=make_flags(golden.meta["agent"])))
+    return Agent(spaces.Dict(boxes), act, dreamer.resolve("v3", flags=make_flags(golden.meta["agent"])))
 
 
 def make_batch(golden, agent):

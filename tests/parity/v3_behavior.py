@@ -62,7 +62,7 @@ def make_behavior(golden, classes, value, slow, width, slow_target):
         "slow.target": slow_target,
         "policy_disc.unimix": 0.0,
     }
-    behavior = Behavior(states, width, classes, dreamer.load("v3", flags=flags))
+    behavior = Behavior(states, width, classes, dreamer.resolve("v3", flags=flags))
     fill(behavior.critic.net[1], value)
     fill(behavior.slow.slow.net[1], slow)
     return behavior, torch.eye(states).unflatten(0, value.shape[:-1])

@@ -11,7 +11,7 @@ def logdir(folder, algo="v3", task="dmc_walker_walk", seed=0, blocks=("dmc_propr
     """A folder that looks like a run's: its config and its scores, {frame: score} of both kinds of episodes."""
     folder.mkdir(parents=True)
     flags = {key.replace("__", "."): value for key, value in flags.items()}
-    config = dreamer.load(algo, blocks, {"task": task, "seed": seed, "logdir": str(folder), **flags})
+    config = dreamer.resolve(algo, blocks, {"task": task, "seed": seed, "logdir": str(folder), **flags})
     configs.write(folder / "config.yaml", config)
     rows = [
         {"task": task, "method": algo, "seed": seed, "kind": kind, "xs": list(points), "ys": list(points.values())}

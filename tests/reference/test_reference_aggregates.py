@@ -122,7 +122,7 @@ def test_every_curve_is_sound(entry):
         assert f"{curve.seeds} runs" in curve.protocol
     if entry["algo"]:
         assert entry["algo"] in dreamer.ALGOS
-        assert dreamer.load(entry["algo"], entry["blocks"])["algo"] == entry["algo"]
+        assert dreamer.resolve(entry["algo"], entry["blocks"])["algo"] == entry["algo"]
 
 
 def test_the_files_stay_small():

@@ -29,7 +29,7 @@ SESSION: dict = {
 @functools.cache
 def load(algo, task, **flags):
     """Config of small networks."""
-    return dreamer.load(algo, ["cpu"], {"task": task} | {key.replace("__", "."): v for key, v in flags.items()})
+    return dreamer.resolve(algo, ["cpu"], {"task": task} | {key.replace("__", "."): v for key, v in flags.items()})
 
 
 def write_run(

@@ -16,7 +16,7 @@ def config(logdir, algo, **flags):
         "run.device": "cpu", "run.prefill": 30, "run.pretrain": 1, "run.envs": 2, "run.parallel": "none",
         "run.log_every": 10, "run.save_every": 40, "run.eval_every": 40, "run.video_every": 50, "replay.capacity": 400,
     }  # fmt: skip
-    return dreamer.load(algo, ["debug"], {**tiny, **flags, "logdir": str(logdir)})
+    return dreamer.resolve(algo, ["debug"], {**tiny, **flags, "logdir": str(logdir)})
 
 
 def stop_at_update(monkeypatch, count):

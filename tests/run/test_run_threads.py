@@ -141,7 +141,7 @@ def test_an_agent_that_cannot_be_timed_keeps_torch_s_own_number(monkeypatch):
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_the_batch_that_is_timed_is_like_the_replay_s(algo, two_cores):
     """Real agents take it, and it has the same entries."""
-    given = dreamer.load(algo, ["debug"], {"run.envs": 2, "replay.capacity": 3000, "run.device": "cpu"})
+    given = dreamer.resolve(algo, ["debug"], {"run.envs": 2, "replay.capacity": 3000, "run.device": "cpu"})
     envs = SimpleNamespace(obs_space=obs_space(), act_space=action_space("box"))
     assert threads.choose(given, None, Factory(), envs).threads == 2
     agent = Factory().agent(envs.obs_space, envs.act_space, given)

@@ -21,7 +21,7 @@ def make(algo, kind="box", *, image=False, noisy=True, **flags):
 
 
 def load(algo, blocks=("debug",), **flags):
-    return dreamer.load(algo, blocks, {key.replace("__", "."): value for key, value in flags.items()})
+    return dreamer.resolve(algo, blocks, {key.replace("__", "."): value for key, value in flags.items()})
 
 
 @torch.no_grad()

@@ -74,7 +74,7 @@ def test_replaced_parts_keep_the_options_they_share():
     config = one("v3", "twohot")[1]
     assert config["reward"] == config["critic"] == {"use": "Huber", "outscale": 0.0}
     config = one("v3", "laprop")[1]
-    lender = dreamer.load("v3", ["debug"])
+    lender = dreamer.resolve("v3", ["debug"])
     assert config["optim"]["lr"] == lender["optim"]["lr"]
     assert (config["optim"]["use"], config["optim"]["warmup"]) == ("Adam", lender["optim"]["warmup"])
     assert config["optim"]["eps"] == {"model": 1e-8, "actor": 1e-8, "critic": 1e-8}

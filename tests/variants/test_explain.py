@@ -16,7 +16,7 @@ from common.explain.text import markdown, terminal
 from common.logdir import MAY_CHANGE
 from common.parts import PARTS as SEAMS
 
-LOADED = {algo: dreamer.load(algo) for algo in dreamer.ALGOS}
+LOADED = {algo: dreamer.resolve(algo) for algo in dreamer.ALGOS}
 KEYS, PARTS = every_key(list(LOADED.values())), part_names()
 
 
@@ -126,12 +126,14 @@ def test_text_has_values_formula_source_and_file():
 
 
 def test_borrowed_features_come_from_the_same_setting():
-    mixed = dreamer.load("v1", ["cpu"], {"task": VECTORS}, {"optim": "v3", "schedule": "v3"})
-    lender = dreamer.load("v3", ["cpu"], {"task": VECTORS})
+    mixed = dreamer.resolve("v1", ["cpu"], {"task": VECTORS}, {"optim": "v3", "schedule": "v3"})
+    lender = dreamer.resolve("v3", ["cpu"], {"task": VECTORS})
     assert (mixed["optim"], mixed["schedule"]) == (lender["optim"], lender["schedule"])
-    assert dreamer.load("v3", ["size12m"], {}, {"kl": "v2"})["kl"] == dreamer.load("v2")["kl"]  # has no such block
+    assert (
+        dreamer.resolve("v3", ["size12m"], {}, {"kl": "v2"})["kl"] == dreamer.resolve("v2")["kl"]
+    )  # has no such block
     with pytest.raises(UserError, match="Unknown version 'v4'"):
-        dreamer.load("v1", ["cpu"], {}, {"optim": "v4"})
+        dreamer.resolve("v1", ["cpu"], {}, {"optim": "v4"})
 
 
 def test_the_mixed_task_has_everything():

@@ -151,7 +151,9 @@ def test_concepts_hold_all_features_but_those_that_others_make_up():
 
 
 def test_all_rungs_are_logged_and_evaluated_alike(rungs):
-    keys = [key for key in configs.flatten(dreamer.load("v3")) if key.startswith("run.eval") or key.endswith("_every")]
+    keys = [
+        key for key in configs.flatten(dreamer.resolve("v3")) if key.startswith("run.eval") or key.endswith("_every")
+    ]
     found = [[configs.get(config, key) for key in keys] for _, config in rungs]
     assert all(values == found[-1] for values in found)
 

@@ -45,7 +45,7 @@ def carried_out(monkeypatch):
 
 def test_explain_shows_the_differences_of_two_versions(tool):
     text = tool("explain", "v2", "v3", "--configs", "dmc_vision")
-    count = len(configs.differences(*(dreamer.load(algo, ["dmc_vision"]) for algo in ("v2", "v3"))))
+    count = len(configs.differences(*(dreamer.resolve(algo, ["dmc_vision"]) for algo in ("v2", "v3"))))
     assert text.startswith(f"v2 → v3: {count} keys differ\n")
     assert len(re.findall(r"^[a-z_]+(?:\.[a-z_0-9]+)*  ", text, re.M)) == count
     assert "kl.where  mean → element" in text
@@ -54,13 +54,13 @@ def test_explain_shows_the_differences_of_two_versions(tool):
 def test_explain_shows_all_keys_of_one_version(tool):
     text = tool("explain", "v1", "--task", "dmc_walker_walk")
     shown = set(re.findall(r"^([a-z_]+(?:\.[a-z_0-9]+)*)  = ", text, re.M))
-    assert shown == set(configs.flatten(dreamer.load("v1", [], {"task": "dmc_walker_walk"})))
+    assert shown == set(configs.flatten(dreamer.resolve("v1", [], {"task": "dmc_walker_walk"})))
 
 
 def test_explain_reads_runs_and_files(tool, tmp_path):
     for name, flags in (("a", {}), ("b", {"kl.free": 2.0})):
         (tmp_path / name).mkdir()
-        configs.write(tmp_path / name / "config.yaml", dreamer.load("v3", ["debug"], flags))
+        configs.write(tmp_path / name / "config.yaml", dreamer.resolve("v3", ["debug"], flags))
     one, two = str(tmp_path / "a"), str(tmp_path / "b")
     for words in ((one, two), (one, f"{two}/config.yaml")):
         text = tool("explain", *words)
@@ -113,7 +113,7 @@ def test_mistakes_are_one_message(words, message, refused):
 
 
 def test_a_run_takes_no_flags(refused, tmp_path):
-    configs.write(tmp_path / "config.yaml", dreamer.load("v3"))
+    configs.write(tmp_path / "config.yaml", dreamer.resolve("v3"))
     assert "are as they are" in refused("explain", str(tmp_path), "--discount", "0.9")
 
 

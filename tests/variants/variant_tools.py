@@ -15,7 +15,7 @@ VECTORS = "gym_Pendulum-v1"  # vectors, continuous actions
 
 
 def request(algo, blocks=("debug",), flags=None, borrowed=None, own=None):
-    known = dreamer.load, tuple(dreamer.ALGOS)
+    known = dreamer.resolve, tuple(dreamer.ALGOS)
     return Request([], algo, list(blocks), dict(borrowed or {}), dict(flags or {}), dict(own or {}), *known)
 
 

@@ -1,0 +1,33 @@
+"""Logdirs as training leaves them, made without training."""
+
+from pathlib import Path
+
+import torch
+
+import dreamer
+from common import config as configs
+from common import spaces
+from common.agent import Agent
+from common.checkpoint import Checkpoints
+from common.envs import make_envs
+
+
+def untrained(logdir: Path, algo: str, task: str, **flags) -> dict:
+    """Writes the logdir of a tiny agent with random weights; returns its config."""
+    keys = {key.replace("__", "."): value for key, value in flags.items()}
+    config = dreamer.resolve(algo, ["debug"], {"task": task, "logdir": str(logdir), "seed": 3} | keys)
+    torch.manual_seed(sum(map(ord, algo)))
+    with make_envs(task, config["env"], 1, 0, "none") as envs:
+        logdir.mkdir(parents=True)
+        configs.write(logdir / "config.yaml", config)
+        spaces.write(logdir, spaces.of(envs))
+        agent = Agent(envs.obs_space, envs.act_space, config)
+    for weight in agent.behavior.actor.parameters():  # V3's begin near zero
+        torch.nn.init.normal_(weight, std=0.3)
+    Checkpoints(logdir / "checkpoints").save({"agent": agent.state_dict(), "frames": 70, "wall": 1.0})
+    return config
+
+
+def say(*words) -> int:
+    """Runs a command line in this process."""
+    return dreamer.main(list(map(str, words)))
