@@ -10,7 +10,7 @@ import pathlib
 import sys
 
 from common import config as configs
-from common import features
+from common import familiar, features, pipe
 from common.errors import UserError
 from common.logdir import CONFIG, stored_config
 from common.memory import keep_freed
@@ -243,12 +243,18 @@ def usage() -> str:
 def main(argv=None) -> int:
     """Runs a command line. Returns the exit code: 0, or 2 after an error that the user can mend."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    return pipe.quietly(lambda: execute(argv))
+
+
+def execute(argv) -> int:
+    """Carries out a command line, and prints what went wrong. Returns the exit code."""
     if {"-h", "--help"} & set(argv):
         print(usage())
         return 0
     keep_freed()
     try:
-        command, *said = parse([word for word in argv if word != "--debug"])
+        words = [word for word in argv if word != "--debug"]
+        command, *said = parse(familiar.translate(words, DEFAULT_ALGO))
         function(command)(configure(command, *said))
     except UserError as error:
         if "--debug" in argv:
@@ -259,7 +265,7 @@ def main(argv=None) -> int:
         print("Interrupted.", file=sys.stderr)
         return 130
     except Exception as error:
-        if "--debug" in argv:
+        if "--debug" in argv or pipe.unread(error):
             raise
         what = f"{type(error).__name__}: {error}"
         print(f"Error: {what}. A setting that cannot work, or a bug: --debug shows where.", file=sys.stderr)
