@@ -48,6 +48,7 @@ TOOLS = {
     "table": "common.run.table:show",
     "report": "common.run.report:report",
     "plot": "common.run.plot:plot",
+    "doctor": "common.run.doctor:doctor",
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
