@@ -49,7 +49,11 @@ TOOLS = {
     "report": "common.run.report:report",
     "plot": "common.run.plot:plot",
     "doctor": "common.run.doctor:doctor",
+    "plan": "common.run.plan:plan",
 }
+
+#: Tools that are about one run, of the default version unless one is named.
+SINGLE = ("plan",)
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
 OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}}
@@ -166,16 +170,22 @@ def configure(command, words, algo, blocks, borrowed, flags):
     else one."""
     if command in TOOLS:
         own, flags = take_own(command, flags)
+        algo = named(algo) if command in SINGLE else algo
         return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS))
     if command == "eval":
         return from_logdir(algo, blocks, borrowed, flags)
     if command == "demo":
         return demo_runs(algo, blocks, borrowed, flags)
+    own, flags = take_own(command, flags)
+    return load(named(algo), blocks, flags, borrowed) | ({command: own} if own else {})
+
+
+def named(algo) -> str:
+    """A version, or the default one where none is named, which is said aloud."""
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
-    own, flags = take_own(command, flags)
-    return load(algo or DEFAULT_ALGO, blocks, flags, borrowed) | ({command: own} if own else {})
+    return algo or DEFAULT_ALGO
 
 
 def options(command) -> dict:

@@ -47,7 +47,9 @@ def respelled(argv: list[str]) -> list[str]:
     """`argv` with the version after --algo as it is called here, however it is spelled."""
     words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--algo=") else [word])]
     version = lambda word: match[1].lower() if (match := ALGO.fullmatch(word)) else word
-    return [version(word) if before == "--algo" else word for before, word in zip(["", *words[:-1]], words, strict=True)]
+    return [
+        version(word) if before == "--algo" else word for before, word in zip(["", *words[:-1]], words, strict=True)
+    ]
 
 
 def split(argv: list[str]) -> tuple[Flags, list[str]]:

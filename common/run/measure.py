@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from common import video
 from common.errors import UserError
 from common.logger import Logger
 from common.machine import synchronize
 from common.run.collect import Collector
+from common.run.loop import CONTEXT
 from common.sections import recording, section
 
 EPISODE = 50  # records of the random episodes that fill the replay
@@ -124,3 +126,23 @@ def logging(metrics: dict[str, torch.Tensor | float], device: torch.device, line
         logger.close()
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
     return Lines(add, statistics.median(times), size / lines)
+
+
+def filming(agent: Any, replay: Any, batch: int, length: int) -> tuple[float, int]:
+    """Seconds and bytes of the films of what the model predicts, all those of one time."""
+    rows, context = min(video.ROWS, batch), min(CONTEXT, length - 1)
+    begin = time.perf_counter()
+    predictions = agent.report(replay.sample(rows, length, report=True), context)
+    films = [video.encode(video.open_loop(*pair, context)) for pair in predictions.values()]
+    return time.perf_counter() - begin, sum(map(len, films))
+
+
+def picturing(obs_space: Any, pictures: int = 20) -> tuple[float, float]:
+    """Seconds and bytes of a picture in the film of an episode, random and so as large as can be; 0 without images."""
+    key = video.image_key(dict(obs_space.items()))
+    if key is None:
+        return 0.0, 0.0
+    shape, rng = obs_space[key].shape, np.random.default_rng(0)
+    begin = time.perf_counter()
+    film = video.encode(video.colored(rng.integers(0, 256, (pictures, *shape), np.uint8)))
+    return (time.perf_counter() - begin) / pictures, len(film) / pictures
