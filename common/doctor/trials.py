@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,9 @@ def trials(request: Request, logdir: Path) -> Iterator[Check]:
     """One line for each trial."""
     yield attempt("states", states, REINSTALL)
     yield attempt("atari", atari, "pip install 'ale-py>=0.11'", needed=False)
-    yield attempt("logdir", lambda: writable(logdir), "choose another folder with --logdir")
+    yield attempt("logdir", partial(writable, logdir), "choose another folder with --logdir")
     for algo in request.algos:
-        yield attempt(f"update {algo}", lambda algo=algo: update(request, algo), REINSTALL)
+        yield attempt(f"update {algo}", partial(update, request, algo), REINSTALL)
 
 
 def states() -> str:

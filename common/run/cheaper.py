@@ -4,8 +4,8 @@ An update is taken to need time in proportion to its multiply-adds. Small networ
 is the best case.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import torch
 
@@ -47,7 +47,7 @@ class Cheaper:
         """All that are worth it: first those in time, the largest first, then the others."""
         worth = (1 - WORTH) * self.found["total"]
         timed = [saving for saving in self._timed() if saving.seconds is not None and saving.seconds < worth]
-        return sorted(timed, key=lambda saving: saving.seconds or 0) + [*self._others()]
+        return [*sorted(timed, key=lambda saving: saving.seconds or 0), *self._others()]
 
     def _timed(self) -> Iterator[Saving]:
         yield from self._smaller()
@@ -154,7 +154,7 @@ class Cheaper:
         yield Saving(f"--replay.capacity {half}", None, f"{size / GIB / 2:.1f} GiB less: it forgets the older half")
 
 
-def _words(flags: dict[str, float]) -> str:
+def _words(flags: Mapping[str, float]) -> str:
     return " ".join(f"--{key} {value:g}" for key, value in flags.items())
 
 

@@ -133,7 +133,7 @@ def filming(agent: Any, replay: Any, batch: int, length: int) -> tuple[float, in
     rows, context = min(video.ROWS, batch), min(CONTEXT, length - 1)
     begin = time.perf_counter()
     predictions = agent.report(replay.sample(rows, length, report=True), context)
-    films = [video.encode(video.open_loop(*pair, context)) for pair in predictions.values()]
+    films = [video.encode(video.open_loop(truth, model, context)) for truth, model in predictions.values()]
     return time.perf_counter() - begin, sum(map(len, films))
 
 
