@@ -7,6 +7,9 @@ import torch
 
 from common.checkpoint import KEPT
 from common.grid.budget import updates_in
+from common.replay.capacity import record_bytes
+from common.replay.chunks import TARGET
+from common.replay.ring import LATENTS
 from common.video import LIMIT
 
 
@@ -76,6 +79,18 @@ def stored(done: Counts, replay: Any) -> int:
     """Bytes of the records in the replay when the run ends: all of them, or as many as it holds."""
     size = replay.forecast()
     return min(done.records, size.records) * size.record_bytes
+
+
+def filed(kept: int, replay: Any, on_disk: bool) -> int:
+    """Bytes, at most, of the files of a replay with `kept` bytes of records.
+
+    Where the records are in memory, the last chunk of them and all latents are on disk twice: for two checkpoints.
+    """
+    if on_disk:
+        return kept
+    spec, size = replay.spec, replay.forecast()
+    latents = record_bytes({key: spec[key] for key in LATENTS if key in spec})
+    return kept + kept * latents // size.record_bytes + min(kept, TARGET)
 
 
 def checkpoints(agent: torch.nn.Module) -> int:

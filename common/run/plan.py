@@ -71,7 +71,7 @@ def look(request: Request, config: dict, made: tuple) -> dict[str, Any]:
         "replay": {"records": min(done.records, replay.forecast().records), "limit": replay.forecast().limit}
         | {"record_bytes": replay.forecast().record_bytes, "bytes": kept},
         "memory": memory(config, speed, kept),
-        "disk": disk(config, agent, kept) | written(done, speed["line"]["bytes"], film[1], picture[1]),
+        "disk": disk(config, agent, replay, kept) | written(done, speed["line"]["bytes"], film[1], picture[1]),
         "disk_free": free_disk(resolve(config)),
     }
     return found | {"cheaper": [saving._asdict() for saving in Cheaper(request, config, made, speed, found).savings()]}
@@ -111,9 +111,10 @@ def resident(process: Any) -> int:
         return 0
 
 
-def disk(config: dict, agent: torch.nn.Module, kept: int) -> dict[str, int]:
-    """Bytes of the replay and of the checkpoints in the logdir when the run ends."""
-    return {"replay": kept, "checkpoints": forecast.checkpoints(agent)}
+def disk(config: dict, agent: torch.nn.Module, replay: Any, kept: int) -> dict[str, int]:
+    """Bytes of the replay, at most, and of the checkpoints in the logdir when the run ends."""
+    records = forecast.filed(kept, replay, config["replay"]["disk"])
+    return {"replay": records, "checkpoints": forecast.checkpoints(agent)}
 
 
 def written(done: Counts, line: float, film: float, picture: float) -> dict[str, int]:

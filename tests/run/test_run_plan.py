@@ -10,15 +10,16 @@ from gymnasium import spaces
 
 import dreamer
 from common import cost, machine
+from common.grid.budget import updates_in
 from common.replay.capacity import GIB
 from common.request import Request
-from common.run import cheaper, forecast, plan_table
+from common.run import cheaper, forecast, measure, plan_table
 from common.run.cheaper import Cheaper
 from common.run.forecast import Counts, Pace
 
-FLAGS = ["--algo", "v3", "--configs", "debug", "--task", "dummy_pixels_20", "--steps", "200", "--run.eval_every", "0"]
-FLAGS += ["--run.video_every", "100", "--run.log_every", "20", "--run.save_every", "100", "--replay.capacity", "2000"]
-FLAGS += ["--run.compile", "off", "--env.time_limit", "20"]
+FLAGS = ["--algo", "v3", "--configs", "debug", "--task", "dummy_pixels_20", "--steps", "120", "--run.eval_every", "0"]
+FLAGS += ["--run.video_every", "60", "--run.log_every", "20", "--run.save_every", "60", "--replay.capacity", "2000"]
+FLAGS += ["--run.compile", "off", "--env.time_limit", "20", "--batch_size", "2", "--schedule.ratio", "2"]
 PACE = Pace(update=1.0, draw=0.1, log=0.01, policy=0.02, environment=0.03, store=0.001, line=0.5, film=2.0, picture=0.1)
 COUNTS = Counts(steps=100, updates=50, records=110, evaluated=40, pictures=30, films=3, lines=10)
 
@@ -31,6 +32,8 @@ def ran(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr(machine, "PRODUCTS", {"cpu": (64,)})
         patch.setattr(machine, "COPIED", {"cpu": 2**20})
+        patch.setattr(measure, "FILLED", (2**20, 200))
+        patch.setattr(cheaper, "SMALLER", ())
         assert dreamer.main(["plan", *FLAGS, "--updates", "3", "--json", "plan.json", "--logdir", "run"]) == 0
         assert [path.name for path in folder.iterdir()] == ["plan.json"]
         assert dreamer.main(["train", *FLAGS, "--logdir", "run"]) == 0
@@ -44,9 +47,9 @@ def size(paths):
 def test_the_run_does_what_was_counted(ran):
     found, logdir = ran
     done, info = found["counts"], json.loads((logdir / "run.json").read_text())
-    assert (done["steps"], done["updates"]) == (200, info["updates"])
+    assert (done["steps"], done["updates"]) == (120, info["updates"])
     lines = [json.loads(line) for line in (logdir / "metrics.jsonl").open()]
-    assert done["records"] == max(line["replay/size"] for line in lines if "replay/size" in line)
+    assert done["records"] == 1 + max(line.get("replay/size", 0) for line in lines)  # the last one is written too late
     assert done["lines"] == sum("replay/size" in line for line in lines)
     films = list((logdir / "videos").glob("*.gif"))
     assert done["films"] == sum("openloop" in film.name for film in films)
@@ -55,8 +58,8 @@ def test_the_run_does_what_was_counted(ran):
 def test_the_run_fills_the_disk_as_forecast(ran):
     found, logdir = ran
     disk = found["disk"]
-    assert size((logdir / "replay").glob("*-data-*")) == pytest.approx(disk["replay"], rel=0.2)
-    assert size((logdir / "checkpoints").iterdir()) == pytest.approx(disk["checkpoints"], rel=0.3)
+    assert found["replay"]["bytes"] < size((logdir / "replay").iterdir()) < disk["replay"] + 2**14
+    assert 0 < size((logdir / "checkpoints").iterdir()) - disk["checkpoints"] < 2**18  # what is not an array
     logs, videos = [*logdir.glob("*.jsonl"), *logdir.glob("events*")], list((logdir / "videos").iterdir())
     assert size(videos) < disk["videos"]
     assert size(logs) - size(videos) < 3 * disk["logs"]
@@ -66,9 +69,9 @@ def test_parts_add_up(ran):
     found = ran[0]
     assert found["total"] == pytest.approx(sum(found["time"].values()))
     assert found["time"] == pytest.approx(forecast.seconds(Counts(**found["counts"]), Pace(**found["pace"])))
-    assert found["replay"]["bytes"] == found["memory"]["replay"] == 210 * found["replay"]["record_bytes"]
+    assert found["replay"]["bytes"] == found["memory"]["replay"] == 126 * found["replay"]["record_bytes"]
     assert found["memory"]["program"] > 2**26
-    assert {"--envs 16", "--schedule.ratio 0.5"} & {saving["flags"] for saving in found["cheaper"]}
+    assert all(saving["seconds"] is None or saving["seconds"] < found["total"] for saving in found["cheaper"])
 
 
 def test_seconds_are_counts_times_pace():
@@ -81,7 +84,7 @@ def test_counts_come_from_the_config():
     flags = {"task": "dmc_walker_walk", "steps": "100000", "run.eval_episodes": "2"}
     config = dreamer.load("v1", ["dmc_vision"], flags)
     assert forecast.counts(config, images=True) == Counts(
-        steps=50_000, updates=dreamer.importlib.import_module("common.grid.budget").updates_in(config),
+        steps=50_000, updates=updates_in(config),
         records=50_000 + 100, evaluated=10 * 2 * 500, pictures=2 * 500, films=2, lines=100,
     )  # fmt: skip
     unlimited = dreamer.load("v1", ["dmc_vision"], flags | {"env.time_limit": "0"})
@@ -94,6 +97,12 @@ def test_counts_come_from_the_config():
 )
 def test_spans(seconds, text):
     assert forecast.span(seconds) == text
+
+
+@pytest.fixture
+def one_size(monkeypatch):
+    """Leaves away the advice to take a smaller network."""
+    monkeypatch.setattr(cheaper, "SMALLER", ())
 
 
 def advised(algo, blocks=(), flags=None, **about):
@@ -121,7 +130,7 @@ def test_smaller_networks_cost_what_their_multiply_adds_say():
     assert smaller.seconds == pytest.approx(found["total"] - (1 - share) * found["time"]["updates"])
     assert f"{share:.2g} times" in smaller.why
     assert [flags for flags in savings if "--configs" in flags] == [
-        "--configs dmc_vision size25m cpu", "--configs dmc_vision size25m size12m",
+        "--configs dmc_vision size25m size1m", "--configs dmc_vision size25m size12m",
     ]  # fmt: skip
     assert [flags for flags in advised("v1", ["dmc_vision"])[1] if "--configs" in flags] == ["--configs dmc_vision cpu"]
 
@@ -129,7 +138,7 @@ def test_smaller_networks_cost_what_their_multiply_adds_say():
 @pytest.mark.parametrize(
     ("algo", "flags"), [("v1", "--schedule.updates 50"), ("v2", "--schedule.steps 10"), ("v3", "--schedule.ratio 256")]
 )
-def test_half_the_updates_take_half_their_time(algo, flags):
+def test_half_the_updates_take_half_their_time(algo, flags, one_size):
     found, savings, _ = advised(algo, ["dmc_vision"])
     time, spent = found["time"], found["total"] - savings[flags].seconds
     updates = found["counts"]["updates"] * (PACE.update + PACE.draw + PACE.log)
@@ -137,7 +146,7 @@ def test_half_the_updates_take_half_their_time(algo, flags):
     assert time["updates"] > spent / 2
 
 
-def test_what_takes_the_time_is_what_is_advised():
+def test_what_takes_the_time_is_what_is_advised(one_size):
     slow = PACE._replace(policy=1.0, update=1e-3, draw=0, log=0, store=0, line=0, film=0, picture=0, environment=1e-4)
     found, savings, _ = advised("v2", ["dmc_vision"], pace=slow)
     assert next(iter(savings)) == "--envs 16"
@@ -152,7 +161,7 @@ def test_what_takes_the_time_is_what_is_advised():
     assert "--env.repeat 2" not in advised("v3", ["dmc_vision"], pace=slow)[1]
 
 
-def test_bfloat16_compiling_and_memory(monkeypatch):
+def test_bfloat16_compiling_and_memory(monkeypatch, one_size):
     monkeypatch.setattr(cheaper, "has_bfloat16", lambda device: True)
     monkeypatch.setattr(machine, "matmul_rate", lambda kind, where: 4.0 if kind == torch.bfloat16 else 1.0)
     monkeypatch.setattr(cheaper, "has_cxx", lambda: False)
@@ -161,6 +170,7 @@ def test_bfloat16_compiling_and_memory(monkeypatch):
     assert savings["apt-get install g++"].seconds is None
     assert "8.0 GiB" in savings["--replay.disk true"].why
     assert "4.0 GiB" in savings["--replay.capacity 5"].why
+    monkeypatch.setattr(cheaper, "has_cxx", lambda: True)
     off = advised("v2", ["dmc_vision"], {"run.compile": "off"})[1]
     assert "--compile auto" in off
     assert not any(word in flags for flags in advised("v2", compiler=object())[1] for word in ("compile", "g++"))
