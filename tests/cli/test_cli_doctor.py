@@ -135,7 +135,7 @@ def test_a_logdir_that_cannot_be_written(tmp_path, monkeypatch):
     for place in (tmp_path / "file" / "run", trials.Path("/proc/run")):
         assert attempt("logdir", lambda place=place: trials.writable(place), "").status == BROKEN
     monkeypatch.setattr(trials, "free_disk", lambda place: 2**20)
-    with pytest.raises(UserError, match="only 0.00 GiB free"):
+    with pytest.raises(UserError, match="GiB free"):
         trials.writable(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
