@@ -44,7 +44,7 @@ class Cheaper:
         self.pace = Pace(**found["pace"])
 
     def savings(self) -> list[Saving]:
-        """All that are worth it: first those in time, the largest first, then the others."""
+        """All that are worth it: those that save time, the most first, then the others."""
         worth = (1 - WORTH) * self.found["total"]
         timed = [saving for saving in self._timed() if saving.seconds is not None and saving.seconds < worth]
         return [*sorted(timed, key=lambda saving: saving.seconds or 0), *self._others()]
@@ -127,27 +127,24 @@ class Cheaper:
     def _threads(self) -> Iterator[Saving]:
         """The number of threads that is best here, where another one was asked for."""
         run = self.config["run"]
-        best = (
-            choose(self.config | {"run": run | {"threads": 0}}, None, Factory(), self.envs) if run["threads"] else None
-        )
-        if best and best.threads != run["threads"]:
-            yield Saving(f"--threads {best.threads}", None, f"threads measured: {best.why}")
+        if run["threads"]:
+            best = choose(self.config | {"run": run | {"threads": 0}}, None, Factory(), self.envs)
+            if best.threads != run["threads"]:
+                yield Saving(f"--threads {best.threads}", None, f"threads measured: {best.why}")
 
     def _compiler(self) -> Iterator[Saving]:
         """Compiled updates, in a run that is long enough."""
         if self.agent.compiler is not None or self.found["counts"]["updates"] < COMPILED:
             return
-        if not has_cxx() and self.agent.device.type == "cpu":
-            yield Saving(
-                "apt-get install g++", None, "updates could be compiled; how much that saves is not known before"
-            )
-        else:
-            yield Saving("--compile auto", None, "compiles the updates; how much that saves is not known before")
+        lacks = self.config["run"]["compile"] == "auto" and not has_cxx()
+        flags = "apt-get install g++" if lacks else "--compile auto"
+        yield Saving(flags, None, "compiles the updates; how much that saves is not known before")
 
     def _replay(self) -> Iterator[Saving]:
         """Less memory for records."""
-        size, need = self.found["memory"]["replay"], sum(self.found["memory"].values()) - self.found["memory"]["free"]
-        if size < max(GIB, WORTH * need):
+        need = self.found["memory"]
+        size = need["replay"]
+        if size < max(GIB, WORTH * (need["program"] + need["workers"] + size)):
             return
         half = self.found["replay"]["records"] // 2
         yield Saving("--replay.disk true", None, f"{size / GIB:.1f} GiB of memory less: the replay lies on disk")

@@ -115,7 +115,10 @@ def advised(algo, blocks=(), flags=None, **about):
     done, pace = forecast.counts(config, images=True), about.get("pace", PACE)
     time = forecast.seconds(done, pace)
     found = {"counts": done._asdict(), "pace": pace._asdict(), "time": time, "total": sum(time.values())}
-    found |= {"memory": {"program": GIB, "replay": about.get("replay", 0), "free": 9 * GIB}, "replay": {"records": 10}}
+    found |= {
+        "memory": {"program": GIB, "workers": 0, "replay": about.get("replay", 0), "free": 9 * GIB},
+        "replay": {"records": 10},
+    }
     speed = {"cost": {"flops": cost.count(config, obs, envs.act_space).flops}, "acting": {"16": {"median": 0.016}}}
     savings = Cheaper(request, config, (envs, agent, None), speed, found).savings()
     return found, {saving.flags: saving for saving in savings}, speed["cost"]["flops"]
