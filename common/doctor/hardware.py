@@ -79,4 +79,4 @@ def _bfloat16(where: torch.device) -> str:
 
 def _pixels() -> str:
     chosen = os.environ.get("MUJOCO_GL")
-    return f"drawn with {dmc.renderer()}" + (" (chosen by MUJOCO_GL)" if chosen else " (MUJOCO_GL chooses another)")
+    return f"drawn with {dmc.renderer()}" + (" (MUJOCO_GL says so)" if chosen else "; MUJOCO_GL=NAME chooses another")
