@@ -26,6 +26,9 @@ RENDERERS = {
 }
 
 
+WITHOUT = "install one of these, or draw without: --env.render ray, or train on states: --env.obs vector"
+
+
 def hardware() -> Iterator[Check]:
     """What training would compute with."""
     where = torch.device(device("auto"))
@@ -48,7 +51,7 @@ def renderers() -> Iterator[Check]:
         absent = reason and _absent(name, library)
         status = MISSING if absent else BROKEN if reason else OK
         yield Check(name, status, absent or reason or "draws", todo, needed=False)
-    yield attempt("pixels", _pixels, "install one of these, or train on states: --env.obs vector", needed=False)
+    yield attempt("pixels", _pixels, WITHOUT, needed=False)
 
 
 def _absent(name: str, library: str) -> str:

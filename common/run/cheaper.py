@@ -4,17 +4,19 @@ An update is taken to need time in proportion to its multiply-adds. Small networ
 is the best case.
 """
 
+import statistics
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 
 from common import cost, machine
+from common.envs import make_env
 from common.errors import UserError
 from common.fast import has_bfloat16, has_cxx
 from common.replay.capacity import GIB
 from common.request import Request
-from common.run import forecast
+from common.run import forecast, measure
 from common.run.build import Factory
 from common.run.forecast import Pace
 from common.run.threads import choose
@@ -24,6 +26,7 @@ HALVES = {"ratio": lambda x: x / 2, "steps": lambda x: x * 2, "updates": lambda 
 WORTH = 0.05  # share of the time, or of the memory, that a change should save
 MUCH = 0.7  # share of the multiply-adds that a smaller network may have at most
 COMPILED = 3000  # updates from which compiling them pays
+DRAWN = 20  # steps that are timed with images drawn otherwise
 MANY = 16  # environments that the policy was timed with
 
 
@@ -55,6 +58,7 @@ class Cheaper:
         yield from self._repeat()
         yield from self._half()
         yield from self._side_by_side()
+        yield from self._drawing()
         for key, part in (("run.eval_every", "evaluation"), ("run.video_every", "videos")):
             yield Saving(f"--{key} 0", self.found["total"] - self.found["time"][part], f"no {part}")
 
@@ -119,6 +123,19 @@ class Cheaper:
             policy = self.speed["acting"][str(MANY)]["median"] / MANY
             why = f"the policy decides for {MANY} at once in {policy * MANY * 1e3:.2g} ms, measured"
             yield Saving(f"--envs {MANY}", self._at(self.pace._replace(policy=policy)), why)
+
+    def _drawing(self) -> Iterator[Saving]:
+        """Images of DeepMind Control drawn with less."""
+        env = self.config["env"]
+        if not self.config["task"].startswith("dmc_") or env["obs"] == "vector" or env["render"] != "full":
+            return
+        probe = make_env(self.config["task"], env | {"render": "fast"})
+        probe.reset()
+        step = lambda: probe.step(probe.action_space.sample())
+        spent = statistics.median(measure.repeated(step, self.agent.device, DRAWN))
+        probe.close()
+        why = f"{spent * 1e3:.2g} ms for a step, measured; not to be compared with published scores"
+        yield Saving("--env.render fast", self._at(self.pace._replace(environment=spent)), why)
 
     def _at(self, pace: Pace) -> float:
         """Seconds of the run as it is, at another pace."""

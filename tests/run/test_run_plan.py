@@ -107,7 +107,16 @@ def one_size(monkeypatch):
 
 def advised(algo, blocks=(), flags=None, **about):
     """Flags -> saving, for a run on images of which nothing is built. about: what is found, or the agent is like."""
-    request = Request([], algo, list(blocks), {}, {"task": "dmc_walker_walk", **(flags or {})}, {}, dreamer.load, ())
+    request = Request(
+        [],
+        algo,
+        list(blocks),
+        {},
+        {"task": "dmc_walker_walk", "env.render": "ray"} | (flags or {}),
+        {},
+        dreamer.load,
+        (),
+    )
     config = request.config(algo)
     obs = spaces.Dict({"image": spaces.Box(0, 255, (64, 64, 3), np.uint8)})
     envs = SimpleNamespace(obs_space=obs, act_space=spaces.Box(-1, 1, (6,), np.float32), num=config["run"]["envs"])
@@ -177,6 +186,17 @@ def test_bfloat16_compiling_and_memory(monkeypatch, one_size):
     off = advised("v2", ["dmc_vision"], {"run.compile": "off"})[1]
     assert "--compile auto" in off
     assert not any(word in flags for flags in advised("v2", compiler=object())[1] for word in ("compile", "g++"))
+
+
+def test_drawing_less_is_advised_where_drawing_takes_the_time(monkeypatch, one_size):
+    box = spaces.Box(-1, 1, (1,))
+    drawn = lambda task, env: SimpleNamespace(reset=list, close=list, action_space=box, step=lambda _: env["render"])
+    monkeypatch.setattr(cheaper, "make_env", drawn)
+    slow = PACE._replace(environment=10.0)
+    found, savings, _ = advised("v2", ["dmc_vision"], {"env.render": "full"}, pace=slow)
+    assert next(iter(savings)) == "--env.render fast"
+    assert savings["--env.render fast"].seconds < found["total"] - 0.99 * found["time"]["environment"]
+    assert "--env.render fast" not in advised("v2", ["dmc_vision"], pace=slow)[1]
 
 
 def test_what_is_hopeless_is_called_so():
