@@ -10,7 +10,7 @@ import pathlib
 import sys
 
 from common import config as configs
-from common import features
+from common import familiar, features, pipe
 from common.errors import UserError
 from common.logdir import CONFIG, stored_config
 from common.memory import keep_freed
@@ -51,7 +51,12 @@ TOOLS = {
     "report": "common.run.report:report",
     "plot": "common.run.plot:plot",
     "export": "common.run.export:export",
+    "doctor": "common.run.doctor:doctor",
+    "plan": "common.run.plan:plan",
 }
+
+#: Tools that are about one run, of the default version unless one is named.
+SINGLE = ("plan",)
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
 OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}, "eval": {"video": 0}}
@@ -168,15 +173,21 @@ def configure(command, words, algo, blocks, borrowed, flags):
     """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, else one."""
     if command in TOOLS:
         own, flags = take_own(command, flags)
+        algo = named(algo) if command in SINGLE else algo
         return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS))
     if command == "eval":
         own, flags = take_own(command, flags)
         return from_logdir(algo, blocks, borrowed, flags) | {command: own}
+    own, flags = take_own(command, flags)
+    return resolve(named(algo), blocks, flags, borrowed) | ({command: own} if own else {})
+
+
+def named(algo) -> str:
+    """A version, or the default one where none is named, which is said aloud."""
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
-    own, flags = take_own(command, flags)
-    return resolve(algo or DEFAULT_ALGO, blocks, flags, borrowed) | ({command: own} if own else {})
+    return algo or DEFAULT_ALGO
 
 
 def options(command) -> dict:
@@ -234,12 +245,18 @@ def usage() -> str:
 def main(argv=None) -> int:
     """Runs a command line. Returns the exit code: 0, or 2 after an error that the user can mend."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    return pipe.quietly(lambda: execute(argv))
+
+
+def execute(argv) -> int:
+    """Carries out a command line, and prints what went wrong. Returns the exit code."""
     if {"-h", "--help"} & set(argv):
         print(usage())
         return 0
     keep_freed()
     try:
-        command, *said = parse([word for word in argv if word != "--debug"])
+        words = [word for word in argv if word != "--debug"]
+        command, *said = parse(familiar.translate(words, DEFAULT_ALGO))
         function(command)(configure(command, *said))
     except UserError as error:
         if "--debug" in argv:
@@ -250,7 +267,7 @@ def main(argv=None) -> int:
         print("Interrupted.", file=sys.stderr)
         return 130
     except Exception as error:
-        if "--debug" in argv:
+        if "--debug" in argv or pipe.unread(error):
             raise
         what = f"{type(error).__name__}: {error}"
         print(f"Error: {what}. A setting that cannot work, or a bug: --debug shows where.", file=sys.stderr)

@@ -20,6 +20,7 @@ from common.files import atomic
 
 FORMAT = 1
 HEADER = 1024
+KEPT = 2  # checkpoints of a run
 _ARRAY = "__ndarray__"
 
 
@@ -62,7 +63,7 @@ class Checkpoints:
     `messages` lists the damaged files met by `load`, for people to read.
     """
 
-    def __init__(self, folder: Path, keep: int = 2):
+    def __init__(self, folder: Path, keep: int = KEPT):
         self.folder = folder
         self.keep = keep
         self.messages: list[str] = []

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from common.errors import UserError
 
 ROWS = 6  # sequences shown side by side, or numbers of a vector shown below each other
+LIMIT = 1000  # pictures of an episode
 COLORS = ((230, 120, 20), (40, 110, 220))  # model, truth
 
 
@@ -96,7 +97,7 @@ class Film:
     Call `see` with every record; `done` turns True with the episode's last record.
     """
 
-    def __init__(self, key: str, env: int = 0, limit: int = 1000):
+    def __init__(self, key: str, env: int = 0, limit: int = LIMIT):
         self.key, self.env, self.limit = key, env, limit
         self.frames: list[np.ndarray] = []
         self.done = False

@@ -24,7 +24,15 @@ from common.errors import UserError
 
 ALIASES = {"cup": "ball_in_cup"}
 CAMERAS = {"quadruped": 2, "rodent": 4}  # all others: 0
-PROBE = "from dm_control import _render as r; c = r.Renderer(8, 8); c.make_current().__enter__(); c.free()"
+BACKENDS = ("egl", "osmesa")  # in the order in which they are tried
+PROBE = """
+import mujoco
+from dm_control import _render
+context, model = _render.Renderer(8, 8), mujoco.MjModel.from_xml_string("<mujoco/>")
+with context.make_current() as gl:
+    gl.call(mujoco.MjrContext, model, mujoco.mjtFontScale.mjFONTSCALE_100)
+context.free()
+"""
 INSTALL = "apt-get install libegl1 libgl1 (or libosmesa6, then MUJOCO_GL=osmesa)"
 
 
@@ -149,19 +157,26 @@ def renderer() -> str:
         UserError: none works; names the packages to install.
     """
     asked = os.environ.get("MUJOCO_GL")
-    for backend in [asked] if asked else ["egl", "osmesa"]:
-        environment = {**os.environ, "MUJOCO_GL": backend}
-        probe = subprocess.run([sys.executable, "-c", PROBE], env=environment, capture_output=True, text=True)
-        if probe.returncode == 0:
+    for backend in [asked] if asked else BACKENDS:
+        reason = failure(backend)
+        if not reason:
             if not asked and backend != "egl":
                 print(f"EGL does not work here: drawing with MUJOCO_GL={backend}.", file=sys.stderr)
             os.environ["MUJOCO_GL"] = backend
             return backend
-    reason = (probe.stderr.strip().splitlines() or ["no reason given"])[-1]
     raise UserError(
         f"dm_control cannot draw images with MUJOCO_GL={backend} ({reason}). "
         f"Install a renderer: {INSTALL}; or draw without one: --env.render ray; or train on states: --env.obs vector."
     )
+
+
+def failure(backend: str) -> str:
+    """Why this OpenGL backend cannot draw, found out in a child process; an empty string where it can."""
+    environment = {**os.environ, "MUJOCO_GL": backend}
+    probe = subprocess.run([sys.executable, "-c", PROBE], env=environment, capture_output=True, text=True)
+    if probe.returncode == 0:
+        return ""
+    return (probe.stderr.strip().splitlines() or [f"it ended with exit code {probe.returncode}"])[-1]
 
 
 @contextlib.contextmanager

@@ -5,15 +5,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from common import video
 from common.errors import UserError
 from common.logger import Logger
 from common.machine import synchronize
 from common.run.collect import Collector
+from common.run.loop import CONTEXT
 from common.sections import recording, section
 
 EPISODE = 50  # records of the random episodes that fill the replay
@@ -33,14 +35,16 @@ def repeated(work: Callable[[], object], device: torch.device, calls: int, secon
     return times
 
 
-def updates(update: Callable[[], object], device: torch.device, calls: int) -> tuple[list[float], dict[str, float]]:
-    """Seconds of each of `calls` updates, and seconds of each section in a mean update.
+def updates(
+    update: Callable[[], object], device: torch.device, calls: int, seconds: float = np.inf
+) -> tuple[list[float], dict[str, float]]:
+    """Seconds of each of `calls` updates (or of those in `seconds`), and seconds of each section in a mean update.
 
     A GPU has to be waited for at every border of a section, so there the sections are timed in updates of their own.
     """
-    times = repeated(update, device, calls) if device.type == "cuda" else []
+    times = repeated(update, device, calls, seconds) if device.type == "cuda" else []
     with recording(device) as parts:
-        split = repeated(update, device, SPLIT if times else calls)
+        split = repeated(update, device, SPLIT if times else calls, seconds)
     return times or split, {name: spent / len(split) for name, spent in parts.items()}
 
 
@@ -101,15 +105,44 @@ def sampling(replay: Any, batch: int, length: int, seconds: float = 0.5) -> tupl
     return statistics.median(times), sum(value.nbytes for value in draw().values())
 
 
-def logging(metrics: dict[str, torch.Tensor | float], device: torch.device) -> tuple[float, float]:
-    """Median seconds of taking in the metrics of an update, and of writing a line of them."""
+class Lines(NamedTuple):
+    """Seconds of taking in the metrics of an update and of writing a line of them; bytes of a line in all files."""
+
+    add: float
+    write: float
+    bytes: float
+
+
+def logging(metrics: dict[str, torch.Tensor | float], device: torch.device, lines: int = 10) -> Lines:
+    """Median seconds, and mean bytes, of logging the metrics of updates."""
     with tempfile.TemporaryDirectory() as folder:
         logger = Logger(Path(folder), task="", method="", seed=0)
         add = statistics.median(repeated(lambda: logger.add(metrics), device, 50))
         times = []
-        for frames in range(10):
+        for frames in range(lines):
             logger.add(metrics)
             write = lambda frames=frames: logger.write({"frames": frames}, logger.means.take())
             times += repeated(write, device, 1)
         logger.close()
-    return add, statistics.median(times)
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+    return Lines(add, statistics.median(times), size / lines)
+
+
+def filming(agent: Any, replay: Any, batch: int, length: int) -> tuple[float, int]:
+    """Seconds and bytes of the films of what the model predicts, all those of one time."""
+    rows, context = min(video.ROWS, batch), min(CONTEXT, length - 1)
+    begin = time.perf_counter()
+    predictions = agent.report(replay.sample(rows, length, report=True), context)
+    films = [video.encode(video.open_loop(truth, model, context)) for truth, model in predictions.values()]
+    return time.perf_counter() - begin, sum(map(len, films))
+
+
+def picturing(obs_space: Any, pictures: int = 20) -> tuple[float, float]:
+    """Seconds and bytes of a picture in the film of an episode, random and so as large as can be; 0 without images."""
+    key = video.image_key(dict(obs_space.items()))
+    if key is None:
+        return 0.0, 0.0
+    shape, rng = obs_space[key].shape, np.random.default_rng(0)
+    begin = time.perf_counter()
+    film = video.encode(video.colored(rng.integers(0, 256, (pictures, *shape), np.uint8)))
+    return (time.perf_counter() - begin) / pictures, len(film) / pictures

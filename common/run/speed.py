@@ -5,6 +5,7 @@ Writes `speed.json` into --logdir, or the file that --json names; without either
 
 import contextlib
 import json
+import math
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ def speed(config: dict, factory: Factory | None = None) -> dict:
     paths = {name: target(name, file) for name, file in files.items() if file}
     rng.seed_all(config["seed"])
     with pieces(config, factory or Factory()) as made:
-        found = result(config, made, paths.get("profile"))
+        found = result(config, made, options["updates"], profile=paths.get("profile"))
     print(render(found), flush=True)
     if "json" in paths:
         write_text(paths["json"], json.dumps(found, indent=2) + "\n")
@@ -87,8 +88,13 @@ def budget(config: dict, repeat: int, schedule: Any) -> float:
     return rate * config["steps"] / repeat
 
 
-def result(config: dict, made: tuple, profile: Path | None) -> dict:
-    """Everything that is printed and written, as plain numbers and texts; times in seconds."""
+def result(
+    config: dict, made: tuple, updates: int, *, seconds: float = math.inf, profile: Path | None = None
+) -> dict[str, Any]:
+    """Everything that is printed and written, as plain numbers and texts; times in seconds.
+
+    updates: how many are timed, fewer (but three) where they take longer than `seconds`.
+    """
     envs, agent, replay, schedule, threads = made
     size = config["batch_size"], config["batch_length"]
     device, dtype = agent.device, torch.bfloat16 if agent.half else torch.float32
@@ -97,9 +103,10 @@ def result(config: dict, made: tuple, profile: Path | None) -> dict:
     measure.fill(replay, agent, envs.obs_space, *size)
     drawn, drawn_bytes = measure.sampling(replay, *size)
     update = Update(agent, replay.sample(*size))
-    timed = training(update, device, config["speed"]["updates"])
+    timed = training(update, device, updates, seconds)
+    lines = measure.logging(update.metrics, device)
     back = statistics.median(measure.repeated(lambda: replay.write_back(*update.latents), device, 10, 1.0))
-    split = timed.pop("split") | around(config, envs.repeat, schedule, step, drawn + back, update.metrics, device)
+    split = timed.pop("split") | around(config, envs.repeat, schedule, step, drawn + back, lines)
     if profile:
         trace(update, device, profile)
     acts = {str(n): latency(measure.acting(agent, envs.obs_space, n)) for n in BATCHES}
@@ -110,7 +117,9 @@ def result(config: dict, made: tuple, profile: Path | None) -> dict:
         "cost": {"flops": counted.flops, "bytes": counted.bytes, "passes": list(map(row, counted.passes))},
         "updates": timed | {"replayed_per_second": timed["per_second"] * size[0] * size[1]},
         "split": split,
-        "sampling": {"seconds": drawn, "bytes": drawn_bytes},
+        "step": step,
+        "sampling": {"seconds": drawn, "bytes": drawn_bytes, "write_back": back},
+        "line": lines._asdict(),
         "acting": acts,
         "peak_memory": memory,
         "replay_bytes": round(replay.gib * 2**30),
@@ -132,18 +141,18 @@ class Update:
         self.latents, self.step = (self.batch["index"], latents), self.step + 1
 
 
-def training(update: Callable[[], None], device: torch.device, calls: int) -> dict:
+def training(update: Callable[[], None], device: torch.device, calls: int, seconds: float = math.inf) -> dict:
     """Times of updates: the first, the median, their rate, and the split over the sections of a mean one."""
     first = measure.repeated(update, device, 1)[0]
     measure.repeated(update, device, WARMUP)
-    times, parts = measure.updates(update, device, calls)
+    times, parts = measure.updates(update, device, calls, seconds)
     median = statistics.median(times)
     split = parts | {"rest of the update": max(0.0, statistics.mean(times) - sum(parts.values()))}
     return {"first": first, "seconds": times, "median": median, "per_second": 1 / median, "split": split}
 
 
 def around(
-    config: dict, repeat: int, schedule: Any, step: dict, sampling: float, metrics: dict, device: torch.device
+    config: dict, repeat: int, schedule: Any, step: dict, sampling: float, lines: measure.Lines
 ) -> dict[str, float]:
     """Seconds that go with one update in training, when one thing is done after the other.
 
@@ -152,13 +161,12 @@ def around(
     batch = config["batch_size"] * config["batch_length"]
     rate = updates_per_step(schedule, repeat=repeat, batch=batch)
     steps, log_every = 1 / rate if rate else 0.0, config["run"]["log_every"]
-    add, write = measure.logging(metrics, device)
-    lines = steps * repeat / log_every if log_every else 0.0
+    written = steps * repeat / log_every if log_every else 0.0
     return {
         "replay": sampling + steps * step["replay"],
         "policy": steps * step["policy"],
         "environment": steps * step["env"],
-        "logging": add + lines * write,
+        "logging": lines.add + written * lines.write,
     }
 
 

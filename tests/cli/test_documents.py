@@ -26,7 +26,7 @@ FAMILIAR = [
     "--algo v2 --logdir ./logdir/atari_pong/dreamerv2/1 --configs defaults atari --task atari_pong",
     "--configs dmc_proprio --task dmc_walker_walk --logdir ./logdir/dmc_walker_walk",
     "--algo v3 --task dmc_acrobot_swingup --logdir logs/acrobot --envs 2",
-]
+]  # two more in test_cli_familiar.py
 
 
 def blocks(path, language):

@@ -1,0 +1,151 @@
+"""`doctor`: a whole look in this process, then each check with what it is there to find."""
+
+import contextlib
+import importlib.metadata
+import io
+import types
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import dreamer as program
+from common import machine
+from common.doctor import hardware, packages, trials
+from common.doctor.check import BROKEN, MISSING, OK, Check, attempt
+from common.envs import dmc
+from common.errors import UserError
+from common.run import doctor
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Exit code and output of the command on this machine, and the folder it ran in."""
+    folder, printed = tmp_path_factory.mktemp("doctor"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(folder)
+        patch.setattr(machine, "PRODUCTS", {"cpu": (64,), "cuda": (64,)})
+        code = program.main(["doctor", "--logdir", "deep/er"])
+    return code, printed.getvalue().splitlines(), folder
+
+
+def test_it_looks_at_everything_and_training_on_states_works(whole):
+    code, lines, _ = whole
+    assert code == 0, lines
+    looked = ["python", "packages", "device", "threads", "memory", "bfloat16", "egl", "osmesa", "glfw", "pixels"]
+    looked += ["states", "atari", "logdir", *(f"update {algo}" for algo in program.ALGOS)]
+    places = [next(i for i, line in enumerate(lines) if line.startswith(f"{name} ")) for name in looked]
+    assert places == sorted(places)
+    assert lines[-1] == "Training on states works here."
+
+
+def test_it_leaves_nothing_behind(whole):
+    assert not list(whole[2].iterdir())
+
+
+def ends(monkeypatch, *checks):
+    monkeypatch.setattr(doctor, "checks", lambda request: iter(checks))
+    return program.main(["doctor"])
+
+
+def test_only_what_states_need_makes_it_fail(monkeypatch, capsys):
+    renderer = Check("egl", MISSING, "libEGL is not installed", "apt-get install libegl1 libgl1", needed=False)
+    assert ends(monkeypatch, Check("python", OK, "3.11"), renderer) == 0
+    assert "-> apt-get install libegl1 libgl1" in capsys.readouterr().out
+    assert ends(monkeypatch, renderer, Check("mujoco", BROKEN, "4.0.0", "pip install"), Check("states", OK, "")) == 2
+    assert "would not work here: mujoco." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--task", "dmc_walker_walk"], ["now"], ["--batch_size", "3"]])
+def test_flags_of_training_mean_nothing_here(words, capsys):
+    assert program.main(["doctor", *words]) == 2
+    assert f"nothing else, got {words[0]}" in capsys.readouterr().err
+
+
+def test_what_raises_is_broken():
+    assert attempt("x", lambda: 1 / 0, "mend it")[:4] == ("x", BROKEN, "ZeroDivisionError: division by zero", "mend it")
+
+
+def project(folder, versions, monkeypatch, dependencies, extras=()):
+    """Checks of a project with these dependencies where these versions are installed."""
+
+    def version(name):
+        if name not in versions:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    file = folder / "pyproject.toml"
+    text = f'[project]\nrequires-python = ">=3.11"\ndependencies = {[*dependencies]}\n'
+    file.write_text(f"{text}[project.optional-dependencies]\nmore = {[*extras]}\n")
+    return {check.name: check for check in packages.packages(file)}
+
+
+def test_versions_are_held_against_the_project(tmp_path, monkeypatch):
+    installed = {"torch": "2.13.0+cpu", "mujoco": "4.0.0", "ale-py": "0.10.1"}
+    needs = ["torch>=2.7", "mujoco>=3.17,<4", "ale-py>=0.11", "numpy>=2", "other>=1; python_version < '3'"]
+    found = project(tmp_path, installed, monkeypatch, needs, ["crafter>=1.8"])
+    assert {name: check.status for name, check in found.items()} == {
+        "python": OK, "packages": OK, "mujoco": BROKEN, "ale-py": BROKEN, "numpy": MISSING, "crafter": MISSING,
+    }  # fmt: skip
+    assert found["packages"].found == "1 of 4 fit: torch 2.13.0+cpu"
+    assert "dm_control breaks" in found["mujoco"].found
+    assert "pip install --no-deps 'mujoco<4,>=3.17'" in found["mujoco"].todo
+    assert "confuse actions" in found["ale-py"].found
+    assert [name for name, check in found.items() if check.needed and check.status != OK] == ["mujoco", "numpy"]
+
+
+def test_renderers_say_what_they_lack(monkeypatch):
+    monkeypatch.setattr(dmc, "failure", lambda name: "" if name == "osmesa" else "a long story")
+    monkeypatch.setattr(dmc, "renderer", lambda: "osmesa")
+    monkeypatch.setattr(hardware.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    found = {check.name: check for check in hardware.renderers()}
+    assert {name: check.status for name, check in found.items()} == {
+        "egl": MISSING, "osmesa": OK, "glfw": MISSING, "pixels": OK,
+    }  # fmt: skip
+    assert found["egl"].todo == "apt-get install libegl1 libgl1"
+    assert "DISPLAY is not set" in found["glfw"].found
+    monkeypatch.setattr(hardware.ctypes.util, "find_library", lambda name: "there")
+    assert next(hardware.renderers())[:3] == ("egl", BROKEN, "a long story")
+
+
+def game(answer):
+    """A make_env whose pictures are `answer(action)`."""
+    step = lambda action: ({"image": np.full((1, 1, 1), answer(action))}, 0, False, False, {})
+    env = types.SimpleNamespace(reset=lambda: None, step=step, close=lambda: None, action_space=spaces.Discrete(6))
+    return lambda *_, **__: env
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [(lambda action: 0, "actions have no effect"), (lambda action: next(CLOCK), "does not repeat itself")],
+)
+def test_a_game_that_does_not_obey_is_noticed(answer, says, monkeypatch):
+    monkeypatch.setattr(trials, "make_env", game(answer))
+    with pytest.raises(UserError, match=says):
+        trials.atari()
+
+
+CLOCK = iter(range(1000))
+
+
+def test_a_logdir_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file" / "run", trials.Path("/proc/run")):
+        assert attempt("logdir", lambda place=place: trials.writable(place), "").status == BROKEN
+    monkeypatch.setattr(trials, "free_disk", lambda place: 2**20)
+    with pytest.raises(UserError, match="GiB free"):
+        trials.writable(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_losses_that_are_no_numbers_are_noticed(monkeypatch):
+    class Diverging(trials.Update):
+        def __call__(self):
+            self.metrics = {"loss/kl": float("nan")}
+
+    monkeypatch.setattr(trials, "Update", Diverging)
+    request = types.SimpleNamespace(load=program.load)
+    with pytest.raises(UserError, match="not finite: loss/kl"):
+        trials.update(request, "v1")
