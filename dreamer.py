@@ -48,6 +48,7 @@ TOOLS = {
     "table": "common.run.table:show",
     "report": "common.run.report:report",
     "plot": "common.run.plot:plot",
+    "check-env": "common.run.check_env:check_env",
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
@@ -62,6 +63,8 @@ ALIASES = {
     "threads": "run.threads",
     "precision": "run.precision",
     "compile": "run.compile",
+    "enc.spaces": "encoder.keys",
+    "dec.spaces": "decoder.keys",
 }
 
 #: Flags that take several values.
@@ -165,7 +168,7 @@ def configure(command, words, algo, blocks, borrowed, flags):
     else one."""
     if command in TOOLS:
         own, flags = take_own(command, flags)
-        return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS))
+        return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS), DEFAULT_ALGO)
     if command == "eval":
         return from_logdir(algo, blocks, borrowed, flags)
     if command == "demo":

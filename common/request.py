@@ -10,7 +10,7 @@ class Request(NamedTuple):
     words: what stands between the command and the first flag. algo: the version named by --algo, or None. blocks,
     borrowed, flags: --configs, --features (feature -> version) and config keys (as typed) that hold for every run.
     own: the tool's own flags, typed by their defaults. load(algo, blocks, flags, borrowed) makes a resolved config and
-    raises UserError for anything unknown; algos are the versions it knows.
+    raises UserError for anything unknown; algos are the versions it knows, default the one that --algo need not name.
     """
 
     words: list[str]
@@ -21,6 +21,7 @@ class Request(NamedTuple):
     own: dict[str, Any]
     load: Callable[..., dict]
     algos: tuple[str, ...]
+    default: str = ""
 
     def config(self, algo: str, **flags: Any) -> dict:
         """Resolved config of a version as this request has it, with further flags (dots as `__`) on top."""

@@ -46,6 +46,7 @@ DEFAULTS = {
     "resize": "area",  # area | bilinear
     "life_loss": "ignore",  # atari: ignore | end
     "timeout_terminal": False,  # atari: the time limit counts as a terminal state
+    "action_scale": 1.0,  # how far actions without bounds go
     "max_failures": 10,  # episodes an environment may break in a row before the run stops
 }
 
@@ -96,7 +97,13 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
         processes=parallel == "process" or (parallel == "auto" and n > 1 and images),
         repeat=config["repeat"],
         max_failures=config["max_failures"],
+        messages=remarks(probe),
     )
+
+
+def remarks(env: gymnasium.Env) -> list[str]:
+    """What a person should know of how the spaces of an environment are read."""
+    return env.get_wrapper_attr("remarks") if env.has_wrapper_attr("remarks") else []
 
 
 def _check(config):
