@@ -71,7 +71,10 @@ ALIASES = {
 SEVERAL = ("configs", "features")
 
 #: Task prefix -> environment block used when --configs names none.
-BLOCKS = {name: name for name in ("atari", "atari100k", "crafter", "gym")} | {"dmc": "dmc_proprio", "dummy": "gym"}
+BLOCKS = {
+    **{name: name for name in ("atari", "atari100k", "crafter", "minigrid", "bsuite", "metaworld", "memorymaze", "gym")},
+    **{"dmc": "dmc_proprio", "dummy": "gym"},
+}
 
 
 def recipe(algo: str):

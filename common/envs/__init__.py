@@ -4,8 +4,12 @@
     atari_<game>          Arcade Learning Environment                  atari_pong
     atari100k_<game>      the same games; the protocol is in the config
     crafter_reward        Crafter; crafter_noreward is without its rewards
+    minigrid_<id>         MiniGrid and BabyAI                          minigrid_DoorKey-5x5-v0
+    bsuite_<name>/<n>     the behaviour suite                          bsuite_catch/0
+    metaworld_<task>      Meta-World from states                       metaworld_reach-v3
+    memorymaze_<size>     Memory Maze                                  memorymaze_9x9
     gym_<id>              any registered Gymnasium environment         gym_CartPole-v1, gym_ALE/Pong-v5
-    <module>:<Class>      your own Gymnasium environment or factory    my_env:MyEnv, my.package:make
+    <module>:<Class>      your own environment or factory              my_env:MyEnv, my.package:make
     dummy[_<kind>]        built in, see dummy.py
 
 An observation is a dict: images are uint8 (H, W, C), everything else is float32 (n,) or ().
@@ -29,6 +33,10 @@ SUITES = {
     "atari": ("common.envs.atari", "ale-py", "atari_pong"),
     "atari100k": ("common.envs.atari", "ale-py", "atari100k_pong"),
     "crafter": ("common.envs.crafter", "crafter", "crafter_reward"),
+    "minigrid": ("common.envs.minigrid", "minigrid", "minigrid_DoorKey-5x5-v0"),
+    "bsuite": ("common.envs.bsuite", "bsuite", "bsuite_catch/0"),
+    "metaworld": ("common.envs.metaworld", "metaworld", "metaworld_reach-v3"),
+    "memorymaze": ("common.envs.memorymaze", "memory-maze", "memorymaze_9x9"),
     "gym": ("common.envs.gym", "gymnasium", "gym_CartPole-v1"),
     "dummy": ("common.envs.dummy", "numpy", "dummy"),
 }
@@ -38,7 +46,7 @@ DEFAULTS = {
     "size": 64,  # side of an image; 0 keeps the environment's own size
     "gray": False,  # one channel instead of three
     "time_limit": 0,  # frames; 0 = the environment's own
-    "obs": "vector",  # dmc: image | vector | both
+    "obs": "vector",  # dmc, minigrid: image | vector | both
     "camera": -1,  # dmc: -1 = the usual one of the domain
     "sticky": 0.0,  # atari: probability that a frame repeats the previous action
     "actions": "full",  # atari: full | minimal

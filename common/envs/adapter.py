@@ -16,6 +16,7 @@ from common.envs.actions import action_reader, remarks
 from common.errors import UserError
 
 RESERVED = {"action", "reward", "is_first", "is_last", "is_terminal", "prev_action", "log", "deter", "stoch", "index"}
+READ = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
 class Adapter(gymnasium.Wrapper):
@@ -32,19 +33,22 @@ class Adapter(gymnasium.Wrapper):
     ):
         super().__init__(env)
         fit = lambda image: images.fit(image, size, gray, resize)
-        found = list(leaves(env.observation_space))
+        found, unread = told_apart(env.observation_space)
         self.logged = [key for key, space in found if loggable(key, space)]
         readers = {key: reader(space, key, fit) for key, space in found if key not in self.logged}
         if len({key for key, _ in found}) < len(found):
             twice = sorted({key for key, _ in found if [other for other, _ in found].count(key) > 1})
             raise UserError(f"Several observations become {', '.join(twice)} (a/b is read as a_b). Rename one of them.")
         if not readers or RESERVED & set(readers):
-            raise UserError(f"Observation keys are {sorted(readers)}: at least one, and none of {sorted(RESERVED)}.")
+            others = f" (no encoder reads {', '.join(unread.values())})" if unread else ""
+            names = f"{sorted(readers)}{others}"
+            raise UserError(f"Observation keys are {names}: at least one, and none of {sorted(RESERVED)}.")
         self.raw = None
         self.convert = {key: convert for key, (_, convert) in readers.items()}
         self.observation_space = spaces.Dict({key: space for key, (space, _) in readers.items()})
         self.action_space, self.decode = action_reader(env.action_space, action_scale)
-        self.remarks = remarks(env.action_space, action_scale)
+        left_out = [f"Observation {key!r} is left out: no encoder reads a {kind}." for key, kind in unread.items()]
+        self.remarks = left_out + remarks(env.action_space, action_scale)
 
     def reset(self, *, seed=None, options=None):
         obs, info = self.env.reset(seed=seed, options=options)
@@ -100,6 +104,13 @@ def leaves(space: spaces.Space, obs=None, name: str = "") -> Iterator[tuple]:
         yield name or ("image" if picture else "vector"), space if obs is None else obs
 
 
+def told_apart(space: spaces.Space) -> tuple[list[tuple[str, spaces.Space]], dict[str, str]]:
+    """(key, subspace) of what can be read, and key -> kind of what cannot, such as text."""
+    found = list(leaves(space))
+    unread = {key: f"{type(child).__name__} space" for key, child in found if not isinstance(child, READ)}
+    return [(key, child) for key, child in found if key not in unread], unread
+
+
 def reader(space: spaces.Space, key: str, fit: Callable) -> tuple[spaces.Box, Callable]:
     """The normalised Box of one observation, and the function that checks and converts a value for it."""
     if isinstance(space, spaces.Discrete):
@@ -108,12 +119,7 @@ def reader(space: spaces.Space, key: str, fit: Callable) -> tuple[spaces.Box, Ca
         return _one_hot(space.nvec.reshape(-1), space.start.reshape(-1), key)
     if isinstance(space, spaces.Box) and images.is_picture(space):
         return _image(space, key, fit)
-    if isinstance(space, spaces.Box | spaces.MultiBinary):
-        return _vector(space, key)
-    raise UserError(
-        f"Observation {key!r} is a {type(space).__name__} space, which no encoder reads. "
-        "Use Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of them."
-    )
+    return _vector(space, key)
 
 
 def _one_hot(sizes, start, key):

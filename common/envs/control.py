@@ -55,5 +55,6 @@ def space_of(spec, name: str) -> spaces.Space:
     limits = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
     low, high = (getattr(spec, side, end) for side, end in zip(("minimum", "maximum"), limits, strict=True))
     whole = dtype.kind != "f" and np.isfinite(low).all() and np.isfinite(high).all()
-    low, high = (np.broadcast_to(bound, spec.shape) for bound in (low, high))
-    return spaces.Box(low, high, dtype=(dtype if whole or dtype.kind == "f" else np.float64).type)
+    kept = dtype if whole or dtype.kind == "f" else np.dtype(np.float64)
+    low, high = (np.broadcast_to(np.asarray(bound, kept), spec.shape) for bound in (low, high))
+    return spaces.Box(low, high, dtype=kept.type)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from common.envs.adapter import leaves
+from common.envs.adapter import Adapter, leaves
 from common.envs.workers import reason
 from common.errors import UserError
 
@@ -100,9 +100,9 @@ class Trial:
         self.logged |= {key for key in info if str(key).startswith(("log_", "log/"))}
         for key, value in raw_values(self.env, obs).items():
             if key in self.spans:
-                self.spans[key].add(np.asarray(value))
+                self.spans[key].add(value)
             else:
-                self.spans[key] = Span(np.asarray(value))
+                self.spans[key] = Span(value)
 
     def compare(self, make: Callable[[], gymnasium.Env]) -> None:
         """Plays the first episode again: in two new environments, and in this one."""
@@ -116,18 +116,27 @@ class Trial:
         self.clean = not self.seeded or traces[0] == traces[2]
 
 
-def raw_values(env: gymnasium.Env, obs: dict) -> dict:
-    """The last raw observation of an environment by key; `obs` itself where there is no adapter."""
-    if not env.has_wrapper_attr("raw"):
-        return obs
-    return dict(leaves(raw_space(env), env.get_wrapper_attr("raw")))
-
-
-def raw_space(env: gymnasium.Env) -> gymnasium.Space:
-    """The environment's own observation space, below the adapter if there is one."""
-    while isinstance(env, gymnasium.Wrapper) and not hasattr(type(env), "read"):
+def adapter(env: gymnasium.Env) -> Adapter | None:
+    """The adapter that an environment's observations come from; None where they are made elsewhere."""
+    space = env.observation_space
+    while isinstance(env, gymnasium.Wrapper) and not isinstance(env, Adapter):
         env = env.env
-    return env.env.observation_space if isinstance(env, gymnasium.Wrapper) else env.observation_space
+    return env if isinstance(env, Adapter) and env.observation_space == space else None
+
+
+def raw_values(env: gymnasium.Env, obs: dict) -> dict[str, np.ndarray]:
+    """The numbers of the last observation by key, as they came: before the adapter, if there is one."""
+    inner = adapter(env)
+    values = dict(leaves(inner.env.observation_space, inner.raw)) if inner else obs
+    arrays = {key: np.asarray(value) for key, value in values.items()}
+    return {key: value for key, value in arrays.items() if value.dtype.kind in "biuf" and value.size}
+
+
+def raw_spaces(env: gymnasium.Env) -> tuple[dict[str, gymnasium.Space], gymnasium.Space]:
+    """Observation spaces by key and action space as the environment itself has them."""
+    inner = adapter(env)
+    own = inner.env if inner else env
+    return dict(leaves(own.observation_space)), own.action_space
 
 
 def trace(env: gymnasium.Env, limit: int) -> list:
