@@ -120,7 +120,7 @@ def ranging(space: spaces.Box, low: np.ndarray, high: np.ndarray) -> Part:
     def decode(action):
         share = (np.clip(np.reshape(action, space.shape).astype(np.float64), -1, 1) + 1) / 2
         value = low + share * (high - low)
-        return (value if space.dtype.kind == "f" else np.rint(value)).astype(space.dtype)
+        return np.asarray(value if space.dtype.kind == "f" else np.rint(value), space.dtype)
 
     return Part(int(np.prod(space.shape)), np.zeros(0, int), decode)
 

@@ -3,6 +3,8 @@
 import contextlib
 import importlib
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import gymnasium
 
@@ -26,7 +28,21 @@ def make(name: str, config: dict) -> gymnasium.Env:
     load_suite(renderer())
     with gymnasium_for_gym():
         tasks = importlib.import_module("memory_maze.tasks")
-    return normalised(Control(getattr(tasks, f"memory_maze_{name}")(image_only_obs=True)), config)
+    return normalised(Maze(partial(getattr(tasks, f"memory_maze_{name}"), image_only_obs=True)), config)
+
+
+class Maze(Control):
+    """observation uint8 (64, 64, 3), action Discrete(6). Every episode is a new environment: only so is its maze known."""
+
+    def __init__(self, build: Callable):
+        super().__init__(build(seed=1))
+        self.build = build
+
+    def reset(self, *, seed=None, options=None):
+        gymnasium.Env.reset(self, seed=seed)
+        self.env.close()
+        self.env = self.build(seed=int(self.np_random.integers(2**31)))
+        return self.env.reset().observation, {}
 
 
 @contextlib.contextmanager
