@@ -72,8 +72,8 @@ SEVERAL = ("configs", "features")
 
 #: Task prefix -> environment block used when --configs names none.
 BLOCKS = {
-    **{name: name for name in ("atari", "atari100k", "crafter", "minigrid", "bsuite", "metaworld", "memorymaze", "gym")},
-    **{"dmc": "dmc_proprio", "dummy": "gym"},
+    **{name: name for name in ("atari", "atari100k", "crafter", "minigrid", "bsuite", "metaworld", "memorymaze")},
+    **{"gym": "gym", "dmc": "dmc_proprio", "dummy": "gym"},
 }
 
 

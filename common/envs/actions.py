@@ -5,7 +5,7 @@ both, every continuous number takes one of LEVELS values from bound to bound, so
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -55,7 +55,7 @@ def normal(size: int, values: np.ndarray) -> spaces.Space:
 
 def remarks(space: spaces.Space, scale: float) -> list[str]:
     """What a person should know of how the actions are read."""
-    boxes = [leaf for leaf in leaves(space) if not part(leaf, scale).values.size]
+    boxes: list[Any] = [leaf for leaf in leaves(space) if not part(leaf, scale).values.size]
     said = []
     if any(np.concatenate(missing(box)).any() for box in boxes):
         said.append(
@@ -108,7 +108,7 @@ def part(space: spaces.Space, scale: float) -> Part:
     )
 
 
-def chosen(space: spaces.Space, values: np.ndarray, start) -> Part:
+def chosen(space: Any, values: np.ndarray, start) -> Part:
     """Numbers (of any shape) with so many values each, counted from `start`."""
     flat = np.reshape(values, -1)
     return Part(len(flat), flat, lambda action: (np.reshape(action, space.shape) + start).astype(space.dtype))
@@ -133,15 +133,15 @@ def stepped(continuous: Part) -> Part:
 
 def missing(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
     """Where the lower and the upper bound is missing."""
-    return tuple(~(np.abs(bound.astype(np.float64)) < FAR) for bound in (space.low, space.high))
+    far = lambda bound: ~(np.abs(bound.astype(np.float64)) < FAR)
+    return far(space.low), far(space.high)
 
 
 def bounds(space: spaces.Box, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper bounds; `scale` stands in for missing ones."""
     no_low, no_high = missing(space)
-    low, high = (np.where(no, 0, bound) for no, bound in ((no_low, space.low), (no_high, space.high)))
-    low = low.astype(np.float64)
-    high = high.astype(np.float64)
+    low = np.where(no_low, 0, space.low).astype(np.float64)
+    high = np.where(no_high, 0, space.high).astype(np.float64)
     below = np.where(no_high, -scale, high - 2 * scale)
     above = np.where(no_low, scale, low + 2 * scale)
     return np.where(no_low, below, low), np.where(no_high, above, high)

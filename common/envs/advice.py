@@ -103,14 +103,12 @@ def odd_values(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
             yield f"Observation {key!r} never changed."
         if not isinstance(space, spaces.Box) or images.is_picture(space):
             continue
+        seen = f"Observation {key!r} has values from {span.low:g} to {span.high:g}"
         low, high = float(space.low.min()), float(space.high.max())
         if span.low < low or span.high > high:
-            yield f"Observation {key!r} has values from {span.low:g} to {span.high:g}, its space says {low:g} to {high:g}."
+            yield f"{seen}, its space says {low:g} to {high:g}."
         if max(abs(span.low), abs(span.high)) > LARGE_VECTOR:
-            yield (
-                f"Observation {key!r} has values from {span.low:g} to {span.high:g}: scale them to about 1, "
-                "or take --encoder.symlog true --vector.use SymlogMSE."
-            )
+            yield f"{seen}: scale them to about 1, or take --encoder.symlog true --vector.use SymlogMSE."
 
 
 def _looks_like_image(shape):

@@ -42,7 +42,7 @@ def reseeder(env):
 
 
 def space_of(spec, name: str) -> spaces.Space:
-    """dm_env's specs, nested as they may be -> space; arrays without bounds are unbounded. Raises UserError for text."""
+    """dm_env's specs, however nested -> space; arrays without bounds are unbounded. Raises UserError for text."""
     if isinstance(spec, Mapping):
         return spaces.Dict({str(key): space_of(child, f"{name} {key!r}") for key, child in spec.items()})
     if isinstance(spec, list | tuple):

@@ -32,7 +32,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
 
 
 class Maze(Control):
-    """observation uint8 (64, 64, 3), action Discrete(6). Every episode is a new environment: only so is its maze known."""
+    """observation uint8 (64, 64, 3), action Discrete(6). Every episode is a new environment: its seed rules it."""
 
     def __init__(self, build: Callable):
         super().__init__(build(seed=1))

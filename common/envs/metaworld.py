@@ -4,6 +4,7 @@ Its 500 steps end an episode as truncated. `log_success` is 1 where the task is 
 """
 
 import difflib
+from typing import Any
 
 import gymnasium
 import metaworld
@@ -36,9 +37,9 @@ def make(name: str, config: dict) -> gymnasium.Env:
 
 
 class Goals(gymnasium.Wrapper):
-    """Draws a goal for every episode from its seed, and hides nothing of it."""
+    """Draws a goal for every episode from its seed, and shows it."""
 
-    def __init__(self, env: gymnasium.Env):
+    def __init__(self, env: Any):
         super().__init__(env)
         env._set_task_called, env._partially_observable = True, False
         env._freeze_rand_vec, env.seeded_rand_vec = False, True

@@ -5,6 +5,7 @@ text of the mission is left out, so a task whose goal is named there only cannot
 """
 
 import difflib
+from typing import Any
 
 import gymnasium
 import minigrid
@@ -41,23 +42,25 @@ class View(gymnasium.ObservationWrapper):
 
     def __init__(self, env: gymnasium.Env, obs: str):
         super().__init__(env)
-        rows, columns, _ = env.observation_space["image"].shape
+        own: Any = env.observation_space
+        rows, columns, _ = own["image"].shape
         symbols = np.array([len(OBJECT_TO_IDX), len(COLOR_TO_IDX), STATES])
         views = {
             "image": spaces.Box(0, 255, (rows * TILE, columns * TILE, 3), np.uint8),
             "grid": spaces.MultiDiscrete(np.tile(symbols, (rows, columns, 1))),
-            "direction": env.observation_space["direction"],
+            "direction": own["direction"],
         }
-        self.observation_space = spaces.Dict({key: views[key] for key in KEYS[obs]})
+        self.keys = KEYS[obs]
+        self.observation_space = spaces.Dict({key: views[key] for key in self.keys})
 
     def observation(self, observation):
-        grid = {"grid": observation["image"], "direction": observation["direction"]}
-        image = {"image": self.draw()} if "image" in self.observation_space.keys() else {}
-        return {key: value for key, value in {**image, **grid}.items() if key in self.observation_space.keys()}
+        symbols = {"grid": observation["image"], "direction": observation["direction"]}
+        return {key: self.draw() if key == "image" else symbols[key] for key in self.keys}
 
     def draw(self) -> np.ndarray:
         """uint8 (56, 56, 3)."""
-        return self.env.unwrapped.get_frame(highlight=False, tile_size=TILE, agent_pov=True)
+        world: Any = self.env.unwrapped
+        return world.get_frame(highlight=False, tile_size=TILE, agent_pov=True)
 
 
 def _known():

@@ -51,7 +51,7 @@ class Trial:
         self.spans: dict[str, Span] = {}
         self.logged: set[str] = set()
         self.failure, self.seconds, self.seeded, self.clean = "", 0.0, True, True
-        self.env = make()
+        self.env: Any = make()
         try:
             for number in range(episodes):
                 self.play(number)

@@ -65,7 +65,7 @@ def tell(title: str, sentences: list[str]) -> None:
         print("\n".join(["", f"{title}:", *(f"  - {sentence}" for sentence in said)]))
 
 
-def made(task: str, config: dict) -> tuple[spaces.Dict, spaces.Space]:
+def made(task: str, config: dict) -> tuple[Any, Any]:
     """Spaces of a task with the settings of a config."""
     env = make_env(task, config["env"], config["seed"])
     env.close()
@@ -74,9 +74,9 @@ def made(task: str, config: dict) -> tuple[spaces.Dict, spaces.Space]:
 
 def observed(trial: Trial, raw: dict[str, spaces.Space], acted: spaces.Space) -> list[tuple[str, str]]:
     """Rows on the spaces, each beside what it becomes and what was seen in it."""
-    rows = []
+    rows, known = [], dict(trial.env.observation_space.items())
     for key, space in raw.items():
-        read, span = trial.env.observation_space.spaces.get(key), trial.spans.get(key)
+        read, span = known.get(key), trial.spans.get(key)
         unread = ", for the logs only" if key in trial.logged else ", left out"
         becomes = f" -> {read.dtype} {read.shape}" if read is not None else unread
         seen = f", seen {span.low:.4g} to {span.high:.4g}" if span is not None else ""

