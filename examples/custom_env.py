@@ -1,4 +1,4 @@
-"""An environment of your own, trained: python examples/custom_env.py --logdir DIR [--any.key VALUE]"""
+"""An environment of your own, trained: python examples/custom_env.py [--any.key VALUE ...]"""
 
 import pathlib
 import sys
