@@ -26,19 +26,18 @@ ALGOS = {
     "v3-2023": ("dreamer_v3.agent_2023", "dreamer_v3_2023.yaml"),
 }
 DEFAULT_ALGO = "v3"
-DEMO = ("v1", "v2", "v3")
 
 #: Command -> function that takes the resolved config.
 COMMANDS = {
     "train": "common.run.train:train",
     "eval": "common.run.eval:evaluate",
-    "demo": "common.run.demo:demo",
     "config": "common.run.config:show",
     "speed": "common.run.speed:speed",
 }
 
 #: Command -> function that takes the `Request`: it is about several runs, or about none.
 TOOLS = {
+    "demo": "common.run.demo:demo",
     "compare": "common.run.compare:compare",
     "bench": "common.run.bench:bench",
     "reference": "common.run.reference:reference",
@@ -65,6 +64,7 @@ ALIASES = {
     "compile": "run.compile",
     "enc.spaces": "encoder.keys",
     "dec.spaces": "decoder.keys",
+    "env.render.quality": "env.render",
 }
 
 #: Flags that take several values.
@@ -167,15 +167,12 @@ def pair(text):
 
 
 def configure(command, words, algo, blocks, borrowed, flags):
-    """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, several for `demo`,
-    else one."""
+    """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, else one."""
     if command in TOOLS:
         own, flags = take_own(command, flags)
         return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS), DEFAULT_ALGO)
     if command == "eval":
         return from_logdir(algo, blocks, borrowed, flags)
-    if command == "demo":
-        return demo_runs(algo, blocks, borrowed, flags)
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
@@ -207,17 +204,6 @@ def function(command):
     """What carries out a command."""
     module, name = (COMMANDS | TOOLS)[command].split(":")
     return getattr(importlib.import_module(module), name)
-
-
-def demo_runs(algo, blocks, borrowed, flags):
-    """Version -> its config and the command line of its training, all in one folder."""
-    folder, blocks, runs = pathlib.Path(flags.get("logdir", "demo")), ["demo", "cpu", *blocks], {}
-    for name in [algo] if algo else DEMO:
-        own = flags | {"logdir": str((folder / name).absolute())}
-        words = ["--algo", name, "--configs", *blocks, *(word for k, v in own.items() for word in (f"--{k}", v))]
-        words += ["--features", *(f"{feature}={source}" for feature, source in borrowed.items())] if borrowed else []
-        runs[name] = load(name, blocks, own, borrowed), words
-    return runs
 
 
 def from_logdir(algo, blocks, borrowed, flags):

@@ -1,5 +1,7 @@
 """Layers, types, names and published numbers of the configs."""
 
+import functools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from common.errors import UserError
 from common.logdir import MAY_CHANGE
 
 
+@functools.cache
 def explicit(algo):
     return configs.flatten(configs.read(dreamer.FOLDER / dreamer.ALGOS[algo][1])["defaults"])
 

@@ -133,12 +133,17 @@ def check_tasks(folder: Path, jobs: list[Job]) -> None:
 
 
 def report(folder: Path) -> None:
-    """Writes the report of a grid that has been run. Raises UserError if runs failed, naming them, after that."""
+    """Writes films and report of a grid that has been run. Raises UserError if runs failed, naming them, after that."""
     from common.report import write_report
+    from common.run.film import film
 
     found = read(folder)
     assert found is not None, folder
     failed = [f"{job['name']}: {job['error']}" for job in found["jobs"] if job["status"] == "failed"]
+    try:
+        film(folder)
+    except UserError as error:
+        print(f"There are no films: {error}")
     try:
         write_report([folder], folder)
     except UserError as error:

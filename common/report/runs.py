@@ -25,11 +25,13 @@ class LeftOut(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """All runs that were found. grid: the content of grid.json if all of them come from one grid, else {}."""
+    """All runs that were found. grid, folder: the content of grid.json and where it lies, if all of them come from one
+    grid; else {} and None."""
 
     runs: list[Run]
     grid: dict
     left_out: list[LeftOut]
+    folder: Path | None = None
 
     @property
     def variants(self) -> list[str]:
@@ -66,14 +68,15 @@ def load_runs(paths: Sequence[str | Path], unfinished: bool = False) -> Runs:
             except UserError as error:
                 left_out.append(LeftOut(str(folder), "unreadable", str(error)))
                 continue
-            grids.append(grid)
+            grids.append((grid, folder))
             jobs = _jobs(folder, grid, unfinished, left_out) if grid else [Place(folder, None)]
             places += [place for place in jobs if place.logdir.resolve() not in {p.logdir.resolve() for p in places}]
     runs = distinguish(_read_all(places, left_out))
     if not runs:
         reasons = "".join(f"\n  {name}: {reason}" for name, _, reason in left_out)
         raise UserError(f"No run to report on.{reasons}\nGive the folder of a comparison, or logdirs of runs.")
-    return Runs(_unique(runs, left_out), grids[0] if len(grids) == 1 else {}, left_out)
+    grid, place = grids[0] if len(grids) == 1 else ({}, None)
+    return Runs(_unique(runs, left_out), grid, left_out, place if grid else None)
 
 
 def _folders(path: Path, left_out: list[LeftOut]) -> Iterator[Path]:

@@ -16,13 +16,15 @@ FILE = Path(__file__).parents[2] / "configs" / "suites.yaml"
 
 
 class Suite(NamedTuple):
-    """Tasks with the steps of a run, config blocks, flags of all versions and of some, and a word on the protocol."""
+    """Tasks with the steps of a run, config blocks, flags of all versions and of some, the versions that run if none is
+    named, and a word on the protocol."""
 
     tasks: dict[str, int]
     configs: list[str]
     protocol: str
     flags: dict[str, Any] = {}  # noqa: RUF012
     versions: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+    algos: list[str] = []  # noqa: RUF012
 
 
 def bench(request: Request) -> None:
@@ -31,20 +33,29 @@ def bench(request: Request) -> None:
     Own flags: suite, algos (also --algo), tasks (some of the suite's), list, and those of every grid, see
     common/grid/plan.py. Others come on top of the suite's settings. Raises UserError as `compare` does.
     """
-    suites, own = read(), request.own
+    own = request.own
     if own["list"] or request.words == ["list"]:
-        print("\n\n".join(described(name, suite) for name, suite in suites.items()))
+        print("\n\n".join(described(name, suite) for name, suite in read().items()))
         return
+    variants, tasks = plan(request)
+    carry_out("bench", variants, tasks, Path(own["logdir"] or f"logs/bench/{own['suite']}"))
+
+
+def plan(request: Request) -> tuple[dict[str, Request], dict[str, int]]:
+    """Versions with the settings of the suite that --suite names, and its tasks with their steps. Raises UserError for
+    what does not exist."""
+    suites, own = read(), request.own
     if request.words:
-        raise UserError(f"bench takes flags, or the word list, got {' '.join(request.words)}.")
+        raise UserError(f"A suite takes flags, got {' '.join(request.words)}.")
     name, known = own["suite"], ", ".join(suites)
     if name not in suites:
         raise UserError(configs.unknown("suite", name, suites) if name else f"bench needs --suite, one of {known}.")
     if "task" in request.flags:
-        raise UserError("bench takes its tasks from the suite: --tasks names some of them.")
+        raise UserError("The suite has its tasks: --tasks names some of them.")
     suite = suites[name]
-    variants = {algo: within(suite, variant) for algo, variant in versions(request).items()}
-    carry_out("bench", variants, chosen(suite, own), Path(own["logdir"] or f"logs/bench/{name}"))
+    if not own["algos"] and not request.algo:
+        request = request._replace(own=own | {"algos": suite.algos})
+    return {algo: within(suite, one) for algo, one in versions(request).items()}, chosen(suite, own)
 
 
 def read() -> dict[str, Suite]:

@@ -115,7 +115,7 @@ def test_a_missing_package_says_what_to_install(suite, monkeypatch):
 
 def test_the_protocols_in_the_documents_are_those_of_the_configs():
     text = (dreamer.FOLDER.parent / "docs" / "environments.md").read_text()
-    sections = re.findall(r"^### .*`--configs (\w+)`\n(.*?)(?=^#|\Z)", text, re.S | re.M)
+    sections = re.findall(r"^### [^\n]*`--configs (\w+)`\n(.*?)(?=^#|\Z)", text, re.S | re.M)
     assert [block for block, _ in sections] == ["dmc_vision", "dmc_proprio", "atari", "atari100k", "crafter"]
     for block, section in sections:
         configs = [flatten(dreamer.load(algo, [block])) for algo in dreamer.ALGOS]
