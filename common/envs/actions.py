@@ -55,14 +55,14 @@ def normal(size: int, values: np.ndarray) -> spaces.Space:
 
 def remarks(space: spaces.Space, scale: float) -> list[str]:
     """What a person should know of how the actions are read."""
-    boxes: list[Any] = [leaf for leaf in leaves(space) if not part(leaf, scale).values.size]
-    said = []
-    if any(np.concatenate(missing(box)).any() for box in boxes):
+    found, said = list(leaves(space)), []
+    boxes: list[Any] = [leaf for leaf in found if not part(leaf, scale).values.size]
+    if any(isinstance(leaf, spaces.Box) and np.any(missing(leaf)) for leaf in found):
         said.append(
             f"The actions have dimensions without bounds: they are driven within {scale:g} of zero, or {2 * scale:g} "
             "of their only bound. --env.action_scale sets it; better, give the space its true bounds."
         )
-    if boxes and len(boxes) < len(list(leaves(space))):
+    if boxes and len(boxes) < len(found):
         count = sum(int(np.prod(box.shape)) for box in boxes)
         said.append(
             f"The actions are discrete and continuous at once: each of the {count} continuous numbers takes one of "

@@ -163,7 +163,8 @@ def test_boxes_are_rescaled_and_missing_bounds_made_up():
     assert decode(np.array([3, 0.5, -3, 0], np.float32)).tolist() == [[2, 0.5], [0, 7]]
     assert action_reader(box, 10.0)[1](np.array([1, 1, 1, -1])).tolist() == [[2, 10], [20, 5]]
     assert "without bounds" in remarks(box, 1.0)[0]
-    assert remarks(spaces.Box(-1, 1, (2,)), 1.0) == []
+    assert remarks(spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.Box(0, 1, ())]), 1.0) == []
+    assert "without bounds" in remarks(spaces.Box(-np.inf, np.inf, (2,), np.int64), 1.0)[0]
     far = spaces.Box(-3e38, 3e38, (1,), np.float32)
     assert action_reader(far)[1](np.array([0.5])).tolist() == [0.5]
 
