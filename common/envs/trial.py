@@ -12,7 +12,7 @@ from common.envs.adapter import Adapter, leaves
 from common.envs.workers import reason
 from common.errors import UserError
 
-TRACED = 100  # steps that are compared when an episode is played again
+TRACED = 100  # at most so many steps are compared when an episode is played again
 
 
 class Played(NamedTuple):
@@ -105,10 +105,12 @@ class Trial:
                 self.spans[key] = Span(value)
 
     def compare(self, make: Callable[[], gymnasium.Env]) -> None:
-        """Plays the first episode again: in two new environments, and in this one."""
+        """Plays the first episode again: in two new environments, and in this one; no longer than patience lasts."""
+        affordable = self.patience * self.steps / max(self.seconds, 1e-9) / 3
+        steps = int(max(2, min(self.limit, TRACED, affordable)))
         first, second, third = make(), make(), self.env
         try:
-            traces = [trace(env, self.limit) for env in (first, second, third)]
+            traces = [trace(env, steps) for env in (first, second, third)]
         finally:
             first.close()
             second.close()
@@ -139,12 +141,12 @@ def raw_spaces(env: gymnasium.Env) -> tuple[dict[str, gymnasium.Space], gymnasiu
     return dict(leaves(own.observation_space)), own.action_space
 
 
-def trace(env: gymnasium.Env, limit: int) -> list:
-    """The start of episode 0 with the same actions every time, as bytes and numbers to compare."""
+def trace(env: gymnasium.Env, steps: int) -> list:
+    """The first steps of episode 0 with the same actions every time, as bytes and numbers to compare."""
     as_bytes = lambda obs: [np.asarray(obs[key]).tobytes() for key in sorted(obs)]
     env.action_space.seed(0)
     found: list = [as_bytes(env.reset(options={"episode": 0})[0])]
-    for _ in range(min(limit, TRACED)):
+    for _ in range(steps):
         obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
         found.append((as_bytes(obs), reward, terminated, truncated))
         if terminated or truncated:
