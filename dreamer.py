@@ -53,6 +53,7 @@ TOOLS = {
     "export": "common.run.export:export",
     "doctor": "common.run.doctor:doctor",
     "plan": "common.run.plan:plan",
+    "check-env": "common.run.check_env:check_env",
 }
 
 #: Tools that are about one run, of the default version unless one is named.
@@ -70,6 +71,8 @@ ALIASES = {
     "threads": "run.threads",
     "precision": "run.precision",
     "compile": "run.compile",
+    "enc.spaces": "encoder.keys",
+    "dec.spaces": "decoder.keys",
     "env.render.quality": "env.render",
 }
 
@@ -77,7 +80,10 @@ ALIASES = {
 SEVERAL = ("configs", "features")
 
 #: Task prefix -> environment block used when --configs names none.
-BLOCKS = {name: name for name in ("atari", "atari100k", "crafter", "gym")} | {"dmc": "dmc_proprio", "dummy": "gym"}
+BLOCKS = {
+    **{name: name for name in ("atari", "atari100k", "crafter", "minigrid", "bsuite", "metaworld", "memorymaze")},
+    **{"gym": "gym", "dmc": "dmc_proprio", "dummy": "gym"},
+}
 
 
 def recipe(algo: str):
@@ -174,7 +180,7 @@ def configure(command, words, algo, blocks, borrowed, flags):
     if command in TOOLS:
         own, flags = take_own(command, flags)
         algo = named(algo) if command in SINGLE else algo
-        return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS))
+        return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS), DEFAULT_ALGO)
     if command == "eval":
         own, flags = take_own(command, flags)
         return from_logdir(algo, blocks, borrowed, flags) | {command: own}

@@ -138,14 +138,18 @@ class Agent(nn.Module):
 
     def latent_spec(self):
         """Latents that the replay keeps with each record: name -> (shape, dtype); {} without replay context."""
-        state = self.world.rssm.initial(1, self.device)
-        return {key: (x.shape[1:], x.dtype) for key, x in self.pack(state.detach()).items()}
+        stored = self.stored(self.world.rssm.initial(1, self.device).detach())
+        return {key: (x.shape[1:], torch.empty(0, dtype=x.dtype).numpy().dtype) for key, x in stored.items()}
 
     def pack(self, state):
-        """Latent state -> arrays for the replay, half precision deter and compact stoch."""
+        """Latent state -> arrays for the replay."""
+        return {key: x.cpu().numpy() for key, x in self.stored(state).items()}
+
+    def stored(self, state):
+        """Latent state -> what the replay keeps of it: half precision deter and compact stoch."""
         if not self.config["replay"]["context"]:
             return {}
-        return {"deter": state.deter.half().cpu().numpy(), "stoch": self.latent.pack(state.stoch).cpu().numpy()}
+        return {"deter": state.deter.half(), "stoch": self.latent.pack(state.stoch)}
 
     # Learning
 

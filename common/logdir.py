@@ -24,7 +24,13 @@ ALWAYS = ("algo", "steps", "run")  # keys of every config
 ABSENT = "(absent)"  # value of a key that one of two configs does not have
 LISTED = 15  # differing keys shown
 #: Keys that older runs do not have, and what those runs did.
-LATER = {"env.render": "full", "run.init": "", "run.init_parts": "world_model", "run.offline": ""}
+LATER = {
+    "env.render": "full",
+    "env.action_scale": 1.0,
+    "run.init": "",
+    "run.init_parts": "world_model",
+    "run.offline": "",
+}
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]

@@ -10,7 +10,8 @@ class Request(NamedTuple):
     words: what stands between the command and the first flag. algo: the version named by --algo, or None. blocks,
     borrowed, flags: --configs, --features (feature -> version) and config keys (as typed) that hold for every run.
     own: the tool's own flags, typed by their defaults. resolve(algo, blocks, flags, borrowed) makes a complete config
-    and raises UserError for anything unknown; algos are the versions it knows.
+    and raises UserError for anything unknown; algos are the versions it knows, default the one that
+    --algo need not name.
     """
 
     words: list[str]
@@ -21,6 +22,7 @@ class Request(NamedTuple):
     own: dict[str, Any]
     resolve: Callable[..., dict]
     algos: tuple[str, ...]
+    default: str = ""
 
     def config(self, algo: str, **flags: Any) -> dict:
         """Resolved config of a version as this request has it, with further flags (dots as `__`) on top."""

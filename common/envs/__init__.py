@@ -4,8 +4,12 @@
     atari_<game>          Arcade Learning Environment                  atari_pong
     atari100k_<game>      the same games; the protocol is in the config
     crafter_reward        Crafter; crafter_noreward is without its rewards
+    minigrid_<id>         MiniGrid and BabyAI                          minigrid_DoorKey-5x5-v0
+    bsuite_<name>/<n>     the behaviour suite                          bsuite_catch/0
+    metaworld_<task>      Meta-World from states                       metaworld_reach-v3
+    memorymaze_<size>     Memory Maze                                  memorymaze_9x9
     gym_<id>              any registered Gymnasium environment         gym_CartPole-v1, gym_ALE/Pong-v5
-    <module>:<Class>      your own Gymnasium environment or factory    my_env:MyEnv, my.package:make
+    <module>:<Class>      your own environment or factory              my_env:MyEnv, my.package:make
     dummy[_<kind>]        built in, see dummy.py
 
 An observation is a dict: images are uint8 (H, W, C), everything else is float32 (n,) or ().
@@ -30,6 +34,10 @@ SUITES = {
     "atari": ("common.envs.atari", "ale-py", "atari_pong"),
     "atari100k": ("common.envs.atari", "ale-py", "atari100k_pong"),
     "crafter": ("common.envs.crafter", "crafter", "crafter_reward"),
+    "minigrid": ("common.envs.minigrid", "minigrid", "minigrid_DoorKey-5x5-v0"),
+    "bsuite": ("common.envs.bsuite", "bsuite", "bsuite_catch/0"),
+    "metaworld": ("common.envs.metaworld", "metaworld", "metaworld_reach-v3"),
+    "memorymaze": ("common.envs.memorymaze", "memory-maze", "memorymaze_9x9"),
     "gym": ("common.envs.gym", "gymnasium", "gym_CartPole-v1"),
     "dummy": ("common.envs.dummy", "numpy", "dummy"),
 }
@@ -39,7 +47,7 @@ DEFAULTS = {
     "size": 64,  # side of an image; 0 keeps the environment's own size
     "gray": False,  # one channel instead of three
     "time_limit": 0,  # frames; 0 = the environment's own
-    "obs": "vector",  # dmc: image | vector | both
+    "obs": "vector",  # dmc, minigrid: image | vector | both
     "camera": -1,  # dmc: -1 = the usual one of the domain
     "render": "full",  # dmc: full | fast | ray
     "sticky": 0.0,  # atari: probability that a frame repeats the previous action
@@ -48,6 +56,7 @@ DEFAULTS = {
     "resize": "area",  # area | bilinear
     "life_loss": "ignore",  # atari: ignore | end
     "timeout_terminal": False,  # atari: the time limit counts as a terminal state
+    "action_scale": 1.0,  # how far actions without bounds go
     "max_failures": 10,  # episodes an environment may break in a row before the run stops
 }
 
@@ -101,6 +110,7 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
         repeat=config["repeat"],
         max_failures=config["max_failures"],
         raw=raw,
+        messages=remarks(probe),
     )
 
 
@@ -112,6 +122,11 @@ def raw_spaces(env: gymnasium.Env) -> tuple[gymnasium.Space, gymnasium.Space] | 
     if not isinstance(layer, Adapter) or layer.observation_space != env.observation_space:
         return None
     return layer.env.observation_space, layer.env.action_space
+
+
+def remarks(env: gymnasium.Env) -> list[str]:
+    """What a person should know of how the spaces of an environment are read."""
+    return env.get_wrapper_attr("remarks") if env.has_wrapper_attr("remarks") else []
 
 
 def _check(config):

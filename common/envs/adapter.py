@@ -1,8 +1,8 @@
 """Any Gymnasium environment, with normalised spaces and checked observations.
 
 Observations become a dict of uint8 images (H, W, C) and float32 vectors (n,) or scalars (); Discrete and MultiDiscrete
-are one-hot. Actions become Box(-1, 1, (A,)), Discrete or MultiDiscrete. An environment that does not keep
-to its own spaces raises here, with the key and what came.
+are one-hot. Those named `log_...` go into `info`, to be logged and nothing else. Actions: see actions.py. An
+environment that does not keep to its own spaces raises here, with the key and what came.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,46 +12,82 @@ import numpy as np
 from gymnasium import spaces
 
 from common.envs import images
+from common.envs.actions import action_reader, remarks
 from common.errors import UserError
 
 RESERVED = {"action", "reward", "is_first", "is_last", "is_terminal", "prev_action", "log", "deter", "stoch", "index"}
+READ = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
 class Adapter(gymnasium.Wrapper):
-    """The environment with the hub's spaces; `size`, `gray` and `resize` shape its images.
+    """The environment with the hub's spaces; `size`, `gray` and `resize` shape its images, `action_scale` its actions.
+
+    `raw` is the last observation as it came, `remarks` what a person should know of how the spaces are read.
 
     Raises:
         UserError: a space that is not supported, by name.
     """
 
-    def __init__(self, env: gymnasium.Env, size: int = 0, gray: bool = False, resize: str = "area"):
+    def __init__(
+        self, env: gymnasium.Env, size: int = 0, gray: bool = False, resize: str = "area", action_scale: float = 1.0
+    ):
         super().__init__(env)
         fit = lambda image: images.fit(image, size, gray, resize)
-        found = list(leaves(env.observation_space))
-        readers = {key: reader(space, key, fit) for key, space in found}
-        if len(readers) < len(found):
+        found, unread = told_apart(env.observation_space)
+        self.logged = [key for key, space in found if loggable(key, space)]
+        readers = {key: reader(space, key, fit) for key, space in found if key not in self.logged}
+        if len({key for key, _ in found}) < len(found):
             twice = sorted({key for key, _ in found if [other for other, _ in found].count(key) > 1})
             raise UserError(f"Several observations become {', '.join(twice)} (a/b is read as a_b). Rename one of them.")
         if not readers or RESERVED & set(readers):
-            raise UserError(f"Observation keys are {sorted(readers)}: at least one, and none of {sorted(RESERVED)}.")
+            others = f" (no encoder reads {', '.join(unread.values())})" if unread else ""
+            names = f"{sorted(readers)}{others}"
+            raise UserError(f"Observation keys are {names}: at least one, and none of {sorted(RESERVED)}.")
+        self.raw = None
         self.convert = {key: convert for key, (_, convert) in readers.items()}
         self.observation_space = spaces.Dict({key: space for key, (space, _) in readers.items()})
-        self.action_space, self.decode = action_reader(env.action_space)
+        self.action_space, self.decode = action_reader(env.action_space, action_scale)
+        left_out = [f"Observation {key!r} is left out: no encoder reads a {kind}." for key, kind in unread.items()]
+        self.remarks = left_out + remarks(env.action_space, action_scale)
 
     def reset(self, *, seed=None, options=None):
         obs, info = self.env.reset(seed=seed, options=options)
-        return self.observation(obs), info
+        obs, logs = self.read(obs)
+        return obs, {**info, **logs}
 
     def step(self, action):
         obs, reward, terminated, truncated, info = self.env.step(self.decode(action))
-        reward = np.asarray(reward, np.float32).reshape(())
-        if not np.isfinite(reward):
-            raise ValueError(f"The reward is {reward}.")
-        return self.observation(obs), float(reward), bool(terminated), bool(truncated), info
+        obs, logs = self.read(obs)
+        return obs, number(reward), bool(terminated), bool(truncated), {**info, **logs}
 
-    def observation(self, obs):
-        """The raw observation as the dict of arrays that the spaces promise; raises if it breaks its own space."""
-        return {key: self.convert[key](value) for key, value in leaves(self.env.observation_space, obs)}
+    def read(self, obs):
+        """The raw observation as the dict of arrays that the spaces promise, and its numbers for the logs.
+
+        Raises if it breaks its own space.
+        """
+        self.raw = obs
+        values = dict(leaves(self.env.observation_space, obs))
+        logs = {key: values[key] for key in self.logged}
+        return {key: convert(values[key]) for key, convert in self.convert.items()}, logs
+
+
+def number(reward) -> float:
+    """A reward that came as a number or an array of one."""
+    value = np.asarray(reward, np.float32)
+    if value.size != 1:
+        raise ValueError(f"The reward must be one number, got {reward!r}.")
+    if not np.isfinite(value).all():
+        raise ValueError(f"The reward is {value.item()}.")
+    return float(value.item())
+
+
+def loggable(key: str, space: spaces.Space) -> bool:
+    """Whether an observation is for the logs only. Raises UserError if that is not one number."""
+    if not key.startswith("log_"):
+        return False
+    if space.shape is None or np.prod(space.shape) != 1:
+        raise UserError(f"Observation {key!r} has shape {space.shape}: what is named log_... must be one number.")
+    return True
 
 
 def leaves(space: spaces.Space, obs=None, name: str = "") -> Iterator[tuple]:
@@ -68,6 +104,13 @@ def leaves(space: spaces.Space, obs=None, name: str = "") -> Iterator[tuple]:
         yield name or ("image" if picture else "vector"), space if obs is None else obs
 
 
+def told_apart(space: spaces.Space) -> tuple[list[tuple[str, spaces.Space]], dict[str, str]]:
+    """(key, subspace) of what can be read, and key -> kind of what cannot, such as text."""
+    found = list(leaves(space))
+    unread = {key: f"{type(child).__name__} space" for key, child in found if not isinstance(child, READ)}
+    return [(key, child) for key, child in found if key not in unread], unread
+
+
 def reader(space: spaces.Space, key: str, fit: Callable) -> tuple[spaces.Box, Callable]:
     """The normalised Box of one observation, and the function that checks and converts a value for it."""
     if isinstance(space, spaces.Discrete):
@@ -76,38 +119,7 @@ def reader(space: spaces.Space, key: str, fit: Callable) -> tuple[spaces.Box, Ca
         return _one_hot(space.nvec.reshape(-1), space.start.reshape(-1), key)
     if isinstance(space, spaces.Box) and images.is_picture(space):
         return _image(space, key, fit)
-    if isinstance(space, spaces.Box | spaces.MultiBinary):
-        return _vector(space, key)
-    raise UserError(
-        f"Observation {key!r} is a {type(space).__name__} space, which no encoder reads. "
-        "Use Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of them."
-    )
-
-
-def action_reader(space: spaces.Space) -> tuple[spaces.Space, Callable]:
-    """The normalised action space, and the function from its actions to the environment's."""
-    if isinstance(space, spaces.Discrete):
-        return spaces.Discrete(int(space.n)), lambda action: int(action) + int(space.start)
-    if isinstance(space, spaces.MultiDiscrete):
-        plain = spaces.MultiDiscrete(space.nvec.reshape(-1))
-        return plain, lambda action: (np.reshape(action, space.shape) + space.start).astype(space.dtype)
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        return spaces.Box(-1, 1, (int(np.prod(space.shape)),), np.float32), _rescale(space)
-    kind = f"{type(space).__name__}({space.dtype})" if isinstance(space, spaces.Box) else type(space).__name__
-    raise UserError(f"The action space {kind} is not supported. Use a Box of floats, Discrete or MultiDiscrete.")
-
-
-def _rescale(space):
-    """[-1, 1] -> the bounds of each dimension; a dimension without two finite bounds passes through."""
-    bounded = np.isfinite(space.low) & np.isfinite(space.high)
-    low, high = (np.where(bounded, bound, 0).astype(np.float64) for bound in (space.low, space.high))
-
-    def decode(action):
-        action = np.reshape(action, space.shape).astype(np.float64)
-        scaled = low + (np.clip(action, -1, 1) + 1) / 2 * (high - low)
-        return np.where(bounded, scaled, action).astype(space.dtype)
-
-    return decode
+    return _vector(space, key)
 
 
 def _one_hot(sizes, start, key):

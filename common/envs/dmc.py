@@ -19,6 +19,7 @@ from gymnasium import spaces
 
 from common.envs import images
 from common.envs.adapter import Adapter
+from common.envs.control import Control
 from common.envs.wrappers import Frames
 from common.errors import UserError
 
@@ -51,33 +52,6 @@ def make(name: str, config: dict) -> gymnasium.Env:
     if not pixels:
         return env
     return Pixels(env, control.env.physics, _camera(domain, control.env.physics, config["camera"]), config)
-
-
-class Control(gymnasium.Env):
-    """dm_control's interface as Gymnasium's, one frame per step; every reset with a seed reseeds the task."""
-
-    def __init__(self, env):
-        self.env = env
-        action = env.action_spec()
-        self.action_space = spaces.Box(action.minimum, action.maximum, dtype=action.dtype.type)
-        boxes = {key: spaces.Box(-np.inf, np.inf, spec.shape, float) for key, spec in env.observation_spec().items()}
-        self.observation_space = spaces.Dict(boxes)
-
-    def reset(self, *, seed=None, options=None):
-        if seed is not None:
-            self.env.task.random.seed(seed)
-        return self.env.reset().observation, {}
-
-    def step(self, action):
-        step = self.env.step(action)
-        terminated = step.last() and step.discount == 0
-        return step.observation, step.reward, terminated, step.last() and not terminated, {}
-
-    def render(self):
-        return self.env.physics.render(240, 320, camera_id=0)
-
-    def close(self):
-        self.env.close()
 
 
 class Pixels(gymnasium.ObservationWrapper):

@@ -1,12 +1,18 @@
-"""Any registered Gymnasium environment: gym_<id>, for example gym_CartPole-v1 or gym_ALE/Pong-v5."""
+"""Any registered Gymnasium environment: gym_<id>, for example gym_CartPole-v1 or gym_ALE/Pong-v5.
+
+gym_<module>:<id> imports the module first, which may lie in the current directory, so that it registers its own.
+"""
 
 import contextlib
 import difflib
 import importlib
+import os
+import sys
 
 import gymnasium
 
 from common.envs.adapter import Adapter
+from common.envs.foreign import Answers
 from common.envs.wrappers import Frames
 from common.errors import UserError
 
@@ -19,6 +25,8 @@ def make(name: str, config: dict) -> gymnasium.Env:
     """
     if name.startswith("ALE/"):
         importlib.import_module("ale_py")  # registers them
+    if ":" in name:
+        allow_current_folder()
     try:
         env = registered(name, config)
     except gymnasium.error.DependencyNotInstalled as error:
@@ -27,7 +35,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
         near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.3)
         hint = f" Nearest: {', '.join(f'gym_{close}' for close in near)}." if near else ""
         raise UserError(f"Gymnasium cannot make {name!r}: {type(error).__name__}: {error}{hint}") from error
-    return normalised(env, config)
+    return normalised(Answers(env), config)
 
 
 def registered(name: str, config: dict) -> gymnasium.Env:
@@ -43,4 +51,10 @@ def registered(name: str, config: dict) -> gymnasium.Env:
 def normalised(env: gymnasium.Env, config: dict) -> gymnasium.Env:
     """A raw Gymnasium environment with action repeat, time limit, and the hub's spaces."""
     frames = Frames(env, config["repeat"], config["time_limit"])
-    return Adapter(frames, config["size"], config["gray"], config["resize"])
+    return Adapter(frames, config["size"], config["gray"], config["resize"], config["action_scale"])
+
+
+def allow_current_folder() -> None:
+    """Lets modules that lie in the current directory be imported."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())

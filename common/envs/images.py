@@ -21,21 +21,32 @@ def fit(image: np.ndarray, size: int, gray: bool, resize: str) -> np.ndarray:
 
 
 def is_picture(space: Box) -> bool:
-    """Whether a Box holds pixels: uint8 (or floats in a picture's range), two long sides, few channels."""
-    channels = _channels(space.shape)
-    return channels is not None and (space.dtype == np.uint8 or _bounds(space) in RANGES)
+    """Whether a Box holds pixels: uint8 (or numbers in a picture's range), two long sides, few channels.
+
+    A stack of pictures (n, ...) is one, with the channels of all.
+    """
+    shape = space.shape[1:] if _is_stack(space.shape) else space.shape
+    return _channels(shape) is not None and (space.dtype == np.uint8 or _bounds(space) in RANGES)
 
 
 def picture(space: Box) -> tuple[tuple[int, int, int], Callable]:
     """The (H, W, C) of a Box of pixels, and the function that turns its values into uint8 (H, W, C)."""
-    axis, (low, high) = _channels(space.shape), _bounds(space)
+    stack = _is_stack(space.shape)
+    axis, (low, high) = _channels(space.shape[1:] if stack else space.shape), _bounds(space)
+
+    def one(value):
+        return value[..., None] if value.ndim == 2 else np.moveaxis(value, axis, -1)
 
     def convert(value):
         if space.dtype != np.uint8:
             value = np.rint((np.clip(value, low, high) - low) * (255 / (high - low))).astype(np.uint8)
-        return value[..., None] if value.ndim == 2 else np.ascontiguousarray(np.moveaxis(value, axis, -1))
+        return np.ascontiguousarray(np.concatenate([one(v) for v in value], -1) if stack else one(value))
 
     return convert(np.zeros(space.shape, space.dtype)).shape, convert
+
+
+def _is_stack(shape):
+    return len(shape) == 4 and shape[0] < SMALLEST
 
 
 def _channels(shape):

@@ -20,6 +20,7 @@ class Envs:
     """n environments. `obs_space` (Dict), `act_space`, `num`, `repeat` (frames per step) describe one of them.
 
     `raw` are both spaces before they were adapted, None where that is not known.
+    messages: what there is to tell about them from the start.
 
     actions: float32 (n, A) for Box, int64 (n,) for Discrete, int64 (n, k) for MultiDiscrete.
 
@@ -27,10 +28,12 @@ class Envs:
         UserError: an environment broke `max_failures` + 1 times in a row; its cause has the traceback.
     """
 
-    def __init__(self, makers: list[Callable], obs_space, act_space, *, processes, repeat, max_failures, raw=None):
+    def __init__(
+        self, makers: list[Callable], obs_space, act_space, *, processes, repeat, max_failures, raw=None, messages=()
+    ):
         self.obs_space, self.act_space, self.raw = obs_space, act_space, raw
         self.num, self.repeat, self.processes = len(makers), repeat, processes
-        self._messages: list[str] = []
+        self._messages: list[str] = list(messages)
         vector = Worker if processes else Local
         self.seats = [
             Seat(index, partial(vector, partial(Guard, make, obs_space, act_space)), max_failures, self._messages)

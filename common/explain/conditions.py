@@ -62,6 +62,7 @@ CONDITIONS: dict[str, Callable[[dict, Facts], bool]] = {
     "a full replay": capacity_reached,
     "scaled rewards": rewards_scaled,
     "Atari": lambda config, facts: suite(config).startswith("atari"),
+    "a choice of views": lambda config, facts: suite(config) in ("dmc", "minigrid"),
     "DeepMind Control": lambda config, facts: suite(config) == "dmc",
 }
 

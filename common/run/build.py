@@ -68,8 +68,12 @@ def device(name: str) -> str:
 
 def record_spec(obs_space: Any, agent: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Shape and dtype of every entry of a record: observations, reward, flags, action and what the agent adds."""
-    action = agent.random(1)[1]["action"]
+    return fields(obs_space, agent.random(1)[1]["action"].shape[1:], agent.latent_spec())
+
+
+def fields(obs_space: Any, action: tuple[int, ...], latents: dict) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """The same from the shape of an action, and shape and dtype of the latents."""
     spec = {key: (box.shape, box.dtype) for key, box in obs_space.items()}
-    spec |= {"reward": ((), np.dtype(np.float32)), "action": (action.shape[1:], np.dtype(np.float32))}
+    spec |= {"reward": ((), np.dtype(np.float32)), "action": (action, np.dtype(np.float32))}
     spec |= {key: ((), np.dtype(bool)) for key in ("is_first", "is_last", "is_terminal")}
-    return spec | {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in agent.latent_spec().items()}
+    return spec | {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in latents.items()}

@@ -24,7 +24,7 @@ def finite(action: np.ndarray) -> np.ndarray:
 
 
 class Episode(NamedTuple):
-    """A finished episode: undiscounted return, length in agent steps, numbers that the environment gave at its end."""
+    """A finished episode: undiscounted return, length in agent steps, what its numbers for the logs come to."""
 
     score: float
     length: int
@@ -32,25 +32,40 @@ class Episode(NamedTuple):
 
 
 class Tally:
-    """Return and length of the running episode of each of `n` environments."""
+    """Return and length of the running episode of each of `n` environments, and the numbers for the logs in it."""
 
     def __init__(self, n: int):
         self.scores = np.zeros(n, np.float64)
         self.lengths = np.zeros(n, np.int64)
+        self.numbers: list[dict[str, list[float]]] = [{} for _ in range(n)]  # name -> count, sum, largest, last
 
     def see(self, record: dict) -> dict[int, Episode]:
         """Adds `record` (n, ...); returns the episodes that ended with it, by environment."""
         first = record["is_first"]
         self.scores = np.where(first, 0.0, self.scores + record["reward"])
         self.lengths = np.where(first, 0, self.lengths + 1)
+        self._log(record)
         ended = map(int, np.flatnonzero(record["is_last"]))
-        return {i: Episode(float(self.scores[i]), int(self.lengths[i]), _extra(record, i)) for i in ended}
+        return {i: Episode(float(self.scores[i]), int(self.lengths[i]), self._extra(i)) for i in ended}
 
+    def _log(self, record: dict) -> None:
+        """Adds the finite numbers under `log` of each environment."""
+        for i in map(int, np.flatnonzero(record["is_first"])):
+            self.numbers[i] = {}
+        for name, values in record.get("log", {}).items():
+            for numbers, value in zip(self.numbers, map(float, values), strict=True):
+                if np.isfinite(value):
+                    count, total, largest, _ = numbers.get(name, [0, 0.0, value, value])
+                    numbers[name] = [count + 1, total + value, max(largest, value), value]
 
-def _extra(record: dict, env: int) -> dict[str, float]:
-    """Finite numbers under `log`, without that prefix."""
-    numbers = {name.removeprefix("log").strip("_/"): values[env] for name, values in record.get("log", {}).items()}
-    return {name: float(value) for name, value in numbers.items() if np.isfinite(value)}
+    def _extra(self, env: int) -> dict[str, float]:
+        """Last value, mean, largest and sum of each number in the episode, without the prefix `log`."""
+        extra: dict[str, float] = {}
+        for name, (count, total, largest, last) in self.numbers[env].items():
+            plain_name = name.removeprefix("log").strip("_/")
+            extra |= {plain_name: last, f"{plain_name}_mean": total / count}
+            extra |= {f"{plain_name}_max": largest, f"{plain_name}_sum": total}
+        return extra
 
 
 class Collector:
@@ -112,6 +127,7 @@ class Collector:
             "state": {key: value.cpu() for key, value in self.state.items()},
             "scores": self.tally.scores,
             "lengths": self.tally.lengths,
+            "numbers": self.tally.numbers,
         }
 
     def load(self, state: dict) -> None:
@@ -121,3 +137,5 @@ class Collector:
         begins = self.record["is_first"]  # also where an episode could not be brought back
         self.tally.scores = np.where(begins, 0, state["scores"])
         self.tally.lengths = np.where(begins, 0, state["lengths"])
+        saved = zip(begins, state.get("numbers", self.tally.numbers), strict=True)
+        self.tally.numbers = [{} if fresh else numbers for fresh, numbers in saved]

@@ -59,7 +59,7 @@ def test_pixels_are_what_it_trains_from():
     config = program.configure(command, *said)
     assert [command, config["algo"], config["task"]] == ["train", "v1", "dmc_walker_walk"]
     assert config["env"]["obs"] == "image"
-    assert config == program.load("v1", ["dmc_vision"], {"task": "dmc_walker_walk", "logdir": RUN})
+    assert config == program.resolve("v1", ["dmc_vision"], {"task": "dmc_walker_walk", "logdir": RUN})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from common.envs.adapter import Adapter, action_reader
+from common.envs.actions import action_reader, remarks
+from common.envs.adapter import Adapter
 from common.envs.wrappers import Frames
 from common.errors import UserError
 
@@ -117,10 +118,29 @@ def test_unsupported_spaces_are_refused_by_name(space):
         action_reader(space)
 
 
-@pytest.mark.parametrize("space", [spaces.Dict(a=spaces.Discrete(2)), spaces.Box(0, 9, (2,), np.int64)])
-def test_unsupported_actions_are_refused_by_name(space):
-    with pytest.raises(UserError, match=type(space).__name__):
-        action_reader(space)
+def test_observations_that_no_encoder_reads_are_left_out_aloud():
+    env = Adapter(Shows(spaces.Dict(a=spaces.Discrete(2), mission=spaces.Text(9)), {"a": 1, "mission": "go"}))
+    assert list(env.reset()[0]) == ["a"]
+    assert env.remarks == ["Observation 'mission' is left out: no encoder reads a Text space."]
+
+
+def test_what_is_named_log_is_neither_shown_nor_lost():
+    space = spaces.Dict({"a": spaces.Discrete(2), "log_height": spaces.Box(0, 9, (1,))})
+    env = Adapter(Shows(space, {"a": 1, "log_height": np.array([4.0])}))
+    assert list(env.observation_space) == ["a"]
+    for obs, info in (env.reset(), env.step(0)[::4]):
+        assert list(obs) == ["a"]
+        assert info["log_height"] == 4
+    with pytest.raises(UserError, match=r"log_map.* must be one number"):
+        Adapter(Shows(spaces.Dict({"a": spaces.Discrete(2), "log_map": spaces.Box(0, 9, (2,))}), None))
+
+
+@pytest.mark.parametrize("shape", [(4, 20, 24, 3), (4, 20, 24), (20, 24, 12)])
+def test_a_stack_of_pictures_is_a_picture_with_the_channels_of_all(shape):
+    stack = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    image = seen(spaces.Box(0, 255, shape, np.uint8), stack)["image"]
+    last = np.concatenate(list(stack), -1) if stack.ndim == 4 else np.moveaxis(stack, int(np.argmin(shape)), -1)
+    assert (image == last).all()
 
 
 def test_reserved_observation_keys_are_refused():
@@ -134,12 +154,54 @@ def test_observation_keys_that_become_one_are_refused():
         Adapter(Shows(space, None))
 
 
-def test_boxes_are_rescaled_where_bounded_and_passed_through_elsewhere():
-    low, high = np.array([[-2, -np.inf], [0, 5]]), np.array([[2, np.inf], [1, 9]])
-    space, decode = action_reader(spaces.Box(low, high, dtype=np.float64))
+def test_boxes_are_rescaled_and_missing_bounds_made_up():
+    low, high = np.array([[-2, -np.inf], [0, 5]]), np.array([[2, np.inf], [np.inf, 9]])
+    box = spaces.Box(low, high, dtype=np.float64)
+    space, decode = action_reader(box)
     assert space == spaces.Box(-1, 1, (4,), np.float32)
-    assert decode(np.array([-1, -7, 0, 1], np.float32)).tolist() == [[-2, -7], [0.5, 9]]
-    assert decode(np.array([3, 7, -3, 0], np.float32)).tolist() == [[2, 7], [0, 7]]
+    assert decode(np.array([-1, -7, 0, 1], np.float32)).tolist() == [[-2, -1], [1, 9]]
+    assert decode(np.array([3, 0.5, -3, 0], np.float32)).tolist() == [[2, 0.5], [0, 7]]
+    assert action_reader(box, 10.0)[1](np.array([1, 1, 1, -1])).tolist() == [[2, 10], [20, 5]]
+    assert "without bounds" in remarks(box, 1.0)[0]
+    assert remarks(spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.Box(0, 1, ())]), 1.0) == []
+    assert "without bounds" in remarks(spaces.Box(-np.inf, np.inf, (2,), np.int64), 1.0)[0]
+    far = spaces.Box(-3e38, 3e38, (1,), np.float32)
+    assert action_reader(far)[1](np.array([0.5])).tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("space", "normal", "action", "decoded"),
+    [
+        (spaces.MultiBinary((2, 2)), "MultiDiscrete([2 2 2 2])", [1, 0, 0, 1], [[1, 0], [0, 1]]),
+        (spaces.Box(-1, 2, (2,), np.int64), "MultiDiscrete([4 4])", [0, 3], [-1, 2]),
+        (spaces.Box(0, 10_000, (1,), np.int64), "Box(-1.0, 1.0, (1,), float32)", [0.50004], [7500]),
+        (spaces.MultiDiscrete([5]), "Discrete(5)", 4, [4]),
+        (spaces.Tuple([spaces.Discrete(3, start=1)]), "Discrete(3)", 2, (3,)),
+        (spaces.Dict(b=spaces.Box(0, 2, (1,)), a=spaces.Box(-1, 1, ())), "Box(-1.0, 1.0, (2,), float32)", [0.5, 0],
+         {"b": [1.5], "a": 0}),
+        (spaces.Dict(x=spaces.Discrete(2), y=spaces.Tuple([spaces.MultiBinary(1), spaces.Box(-2, 2, (1,))])),
+         "MultiDiscrete([ 2  2 11])", [1, 0, 10], {"x": 1, "y": ([0], [2])}),
+    ],
+)  # fmt: skip
+def test_every_other_action_space_becomes_one_that_actors_drive(space, normal, action, decoded):
+    found, decode = action_reader(space)
+    assert str(found) == normal
+    action = decode(np.array(action))
+    assert space.contains(action)
+    plain = lambda x: (
+        {k: plain(v) for k, v in x.items()} if isinstance(x, dict)
+        else tuple(map(plain, x)) if isinstance(x, tuple) else np.asarray(x).tolist()
+    )  # fmt: skip
+    assert plain(action) == decoded
+    for _ in range(5):
+        assert space.contains(decode(found.sample()))
+
+
+def test_a_mix_of_discrete_and_continuous_actions_is_stepped_aloud():
+    space = spaces.Dict(x=spaces.Discrete(2), y=spaces.Box(-2, 2, (1,)))
+    levels = [action_reader(space)[1](np.array([0, level]))["y"].item() for level in range(11)]
+    assert np.allclose(levels, np.linspace(-2, 2, 11))
+    assert "each of the 1 continuous numbers takes one of 11 values" in remarks(space, 1.0)[0]
 
 
 def test_discrete_actions_with_a_start():

@@ -73,7 +73,7 @@ def test_a_run_older_than_a_key_goes_on(tmp_path):
     given = config(tmp_path)
     old = {**given, "env": {"repeat": 2}}
     assert digest(old) == digest(given)
-    assert digest({**given, "env": {"repeat": 2, "render": "ray"}}) != digest(given)
+    assert digest({**given, "env": {**given["env"], "render": "ray"}}) != digest(given)
     write(tmp_path / "config.yaml", old)
     begin(tmp_path)
     assert adopt(tmp_path, given) == {}

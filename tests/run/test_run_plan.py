@@ -82,12 +82,12 @@ def test_seconds_are_counts_times_pace():
 
 def test_counts_come_from_the_config():
     flags = {"task": "dmc_walker_walk", "steps": "100000", "run.eval_episodes": "2"}
-    config = dreamer.load("v1", ["dmc_vision"], flags)
+    config = dreamer.resolve("v1", ["dmc_vision"], flags)
     assert forecast.counts(config, images=True) == Counts(
         steps=50_000, updates=updates_in(config),
         records=50_000 + 100, evaluated=10 * 2 * 500, pictures=2 * 500, films=2, lines=100,
     )  # fmt: skip
-    unlimited = dreamer.load("v1", ["dmc_vision"], flags | {"env.time_limit": "0"})
+    unlimited = dreamer.resolve("v1", ["dmc_vision"], flags | {"env.time_limit": "0"})
     assert forecast.counts(unlimited, images=False)[2:5] == (50_000, 0, 0)
 
 
@@ -136,7 +136,7 @@ def advised(algo, blocks=(), flags=None, **about):
 def test_smaller_networks_cost_what_their_multiply_adds_say():
     found, savings, flops = advised("v3", ["dmc_vision", "size25m"])
     smaller = savings["--configs dmc_vision size25m size12m"]
-    config = dreamer.load("v3", ["dmc_vision", "size12m"], {"task": "dmc_walker_walk"})
+    config = dreamer.resolve("v3", ["dmc_vision", "size12m"], {"task": "dmc_walker_walk"})
     obs = spaces.Dict({"image": spaces.Box(0, 255, (64, 64, 3), np.uint8)})
     share = cost.count(config, obs, spaces.Box(-1, 1, (6,), np.float32)).flops / flops
     assert smaller.seconds == pytest.approx(found["total"] - (1 - share) * found["time"]["updates"])

@@ -34,8 +34,9 @@ def test_stopped_in_an_evaluation_and_resumed_equals_straight(straight, tmp_path
         {"schedule": {"use": "Bursts", "every": 60, "updates": 7}, "sampler": {"use": "Episodes"}},
         {"schedule": {"use": "Every", "steps": 3, "updates": 2}, "replay__context": 0, "replay__disk": True},
         {"task": "dummy_point_30", "run__envs": 3, "replay__capacity": 60},
+        {"task": "tests.envs.faulty:Steady", "run__envs": 2},
     ],
-    ids=["bursts", "every-disk", "point-small"],
+    ids=["bursts", "every-disk", "point-small", "logged-numbers"],
 )
 def test_resume_equals_straight_for_other_schedules_and_tasks(tmp_path, monkeypatch, changes):
     train(config(tmp_path / "straight", **changes), FakeFactory())

@@ -1,0 +1,30 @@
+"""An environment of your own, trained: python examples/custom_env.py [--any.key VALUE ...]"""
+
+import pathlib
+import sys
+
+import gymnasium
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+
+class Balance(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time, self.place = 0, self.np_random.uniform(-1, 1, 1)
+        return self.place, {}
+
+    def step(self, action):
+        self.time, self.place = self.time + 1, self.place + 0.2 * action
+        far = abs(self.place.item())
+        return self.place, 1 - far, far > 3, self.time >= 100, {"log_distance": far}
+
+
+if __name__ == "__main__":
+    import dreamer
+
+    sys.exit(dreamer.main(["--configs", "cpu", "--task", "custom_env:Balance", *sys.argv[1:]]))

@@ -1,0 +1,93 @@
+"""Other interfaces than Gymnasium's: the old gym's, dm_env's, and what is registered by a module."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from common.envs import make_env, make_envs
+from common.errors import UserError
+from tests.envs import awkward
+
+AWKWARD = "tests.envs.awkward"
+
+
+def play(task, steps, env=None):
+    """Records of one environment with the same actions every time."""
+    with make_envs(f"{AWKWARD}:{task}", env, 1, seed=3) as envs:
+        envs.act_space.seed(0)
+        return [envs.reset(), *(envs.step(np.array([envs.act_space.sample()])) for _ in range(steps))]
+
+
+def flags(records):
+    return "".join("F" if r["is_first"] else "T" if r["is_terminal"] else "L" if r["is_last"] else "." for r in records)
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("Old", "F....TF....T"),
+        ("OldInTime", "F....LF....L"),
+        ("Unprepared", "F......LF..."),
+        ("Desk", "F.....TF...."),
+        ("Choice", "F.....LF...."),
+        ("Mixed", "F......LF..."),
+    ],
+)
+def test_flags_of_every_interface_and_one_seed_one_episode(task, expected):
+    records = play(task, len(expected) - 1)
+    assert flags(records) == expected
+    assert [record["reward"].item() for record in records[:2]] == [0, 500 if "Old" in task else 1]
+    for one, other in zip(records, play(task, len(expected) - 1), strict=True):
+        assert all(np.array_equal(one[key], other[key]) for key in one if key != "log")
+    key = next(key for key in records[0] if key not in ("reward", "is_first", "is_last", "is_terminal", "log"))
+    assert (records[0][key] != records[expected.rindex("F")][key]).any()
+
+
+def test_dm_env_s_specs_become_spaces():
+    env = make_env(f"{AWKWARD}:Desk", {"size": 0})
+    assert {key: space.shape for key, space in env.observation_space.items()} == {
+        "angle": (3,),
+        "picture": (20, 20, 3),
+        "button": (4,),
+    }
+    assert str(env.action_space) == "Box(-1.0, 1.0, (3,), float32)"
+    assert str(make_env(f"{AWKWARD}:Choice").action_space) == "Discrete(3)"
+
+
+def test_what_a_step_returns_is_told_from_what_it_should(monkeypatch):
+    monkeypatch.setattr(awkward.Old, "step", lambda self, action: (np.zeros(3), 1.0, False))
+    env = make_env(f"{AWKWARD}:Old")
+    env.reset()
+    with pytest.raises(ValueError, match="step returned 3 values, not"):
+        env.step(np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "says"),
+    [
+        ("action_space", None, "made a Old, which has no action_space"),
+        ("observation_space", 3, "3 is no space of Gymnasium: a int"),
+    ],
+)
+def test_what_is_no_environment_says_what_it_lacks(attribute, value, says, monkeypatch):
+    monkeypatch.setattr(awkward.Old, attribute, value)
+    with pytest.raises(UserError, match=says):
+        make_env(f"{AWKWARD}:Old")
+
+
+def test_ids_that_a_module_registers(tmp_path, monkeypatch):
+    (tmp_path / "registers.py").write_text(
+        f"import gymnasium\ngymnasium.register('Registered-v0', '{AWKWARD}:Plain', max_episode_steps=4)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert make_env("gym_registers:Registered-v0").observation_space["vector"].shape == (3,)
+    finally:
+        gymnasium.registry.pop("Registered-v0", None)
+
+
+def test_unbounded_actions_are_told_once_and_scaled():
+    with make_envs(f"{AWKWARD}:Endless", {"action_scale": 5.0}, 2) as envs:
+        (message,) = envs.messages()
+        assert "driven within 5 of zero" in message
+        assert envs.messages() == []

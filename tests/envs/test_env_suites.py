@@ -1,0 +1,134 @@
+"""Every task of every suite keeps one contract; suites whose package is missing say what to install."""
+
+import importlib
+import re
+import sys
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import dreamer
+from common.config import flatten, read
+from common.envs import SUITES, make_env
+from common.errors import UserError
+
+TASKS = {name: list(suite["tasks"]) for name, suite in read(dreamer.FOLDER / "suites.yaml").items()}
+PROTOCOLS = {"dmc20_vision": "dmc_proprio", "atari57": "atari", "atari26_100k": "atari100k"}
+OPTIONAL = {
+    "crafter": ["crafter_noreward"],
+    "minigrid": ["minigrid_Empty-5x5-v0", "minigrid_BabyAI-GoToObj-v0"],
+    "bsuite": ["bsuite_catch", "bsuite_deep_sea_stochastic/1", "bsuite_cartpole_noise/3", "bsuite_umbrella_length/2"],
+    "metaworld": ["metaworld_reach-v3"],
+    "memorymaze": ["memorymaze_9x9"],
+}
+
+
+def contract(task, env, steps=4):
+    """Plays the start of episode 0 twice and of episode 1 once, and checks all that an environment promises."""
+    made = make_env(task, env, seed=1)
+    assert isinstance(made.action_space, spaces.Discrete | spaces.MultiDiscrete | spaces.Box)
+    if isinstance(made.action_space, spaces.Box):
+        assert (made.action_space.low.min(), made.action_space.high.max()) == (-1, 1)
+    one, again, other = (played(made, episode, steps) for episode in (0, 0, 1))
+    made.close()
+    assert one == again, task
+    return one != other
+
+
+def played(env, episode, steps):
+    """Observations and numbers of the start of an episode, as bytes; checked against the spaces."""
+    env.action_space.seed(0)
+    obs, _ = env.reset(options={"episode": episode})
+    found = [checked(env, obs)]
+    for _ in range(steps):
+        obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        assert [type(value) for value in (reward, terminated, truncated)] == [float, bool, bool]
+        assert np.isfinite(reward)
+        found += [checked(env, obs), reward, terminated, truncated]
+        if terminated or truncated:
+            break
+    return found
+
+
+def checked(env, obs):
+    assert set(obs) == set(env.observation_space)
+    for key, space in env.observation_space.items():
+        image = len(space.shape) == 3
+        assert (obs[key].dtype, obs[key].shape) == (space.dtype, space.shape)
+        assert space.dtype == (np.uint8 if image else np.float32)
+        assert image or (len(space.shape) < 2 and np.isfinite(obs[key]).all())
+    return [obs[key].tobytes() for key in sorted(obs)]
+
+
+def protocol(name):
+    return dreamer.load("v3", [name])["env"]
+
+
+def test_suites_are_complete():
+    counts = {name: len(set(TASKS[name])) for name in PROTOCOLS}
+    assert counts == {"dmc20_vision": 20, "atari57": 57, "atari26_100k": 26}
+
+
+def test_all_dmc_tasks_from_states():
+    differs = [contract(task, protocol("dmc_proprio"), steps=2) for task in TASKS["dmc20_vision"]]
+    assert all(differs)
+
+
+@pytest.mark.parametrize("name", ["atari57", "atari26_100k"])
+def test_some_atari_games(name):
+    for task in TASKS[name][::30]:
+        contract(task, protocol(PROTOCOLS[name]))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["atari57", "atari26_100k"])
+def test_all_atari_games(name):
+    env = protocol(PROTOCOLS[name])
+    for task in TASKS[name]:
+        contract(task, env, steps=20)
+        assert env["actions"] == "minimal" or make_env(task, env).action_space.n == 18
+
+
+@pytest.mark.parametrize("suite", OPTIONAL)
+def test_optional_suites(suite):
+    package = {"memorymaze": "memory_maze"}.get(suite, suite)
+    pytest.importorskip(package)
+    for task in OPTIONAL[suite]:
+        try:
+            contract(task, protocol(suite))
+        except UserError as error:
+            pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("suite", OPTIONAL)
+def test_a_missing_package_says_what_to_install(suite, monkeypatch):
+    module, package, example = SUITES[suite]
+    for name in [name for name in sys.modules if name.split(".")[0] == package.replace("-", "_")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr("common.envs.dmc.renderer", lambda: "disable")
+    with pytest.raises(UserError, match=f"pip install {package}"):
+        make_env(example)
+
+
+def test_the_protocols_in_the_documents_are_those_of_the_configs():
+    text = (dreamer.FOLDER.parent / "docs" / "environments.md").read_text()
+    sections = re.findall(r"^### [^\n]*`--configs (\w+)`\n(.*?)(?=^#|\Z)", text, re.S | re.M)
+    assert [block for block, _ in sections] == ["dmc_vision", "dmc_proprio", "atari", "atari100k", "crafter"]
+    for block, section in sections:
+        configs = [flatten(dreamer.load(algo, [block])) for algo in dreamer.ALGOS]
+        rows = re.findall(r"^\| `([\w.]+)` \| (.*) \|$", section, re.M)
+        assert rows
+        for key, cells in rows:
+            assert cells.split(" | ") == [str(config[key]).lower() for config in configs], (block, key)
+
+
+def test_every_suite_has_a_block_and_an_example():
+    blocks = read(dreamer.FOLDER / "environments.yaml")
+    assert set(dreamer.BLOCKS) == set(SUITES)
+    assert set(dreamer.BLOCKS.values()) <= set(blocks)
+    for module, _, example in SUITES.values():
+        assert importlib.util.find_spec(module)
+        assert example.split("_")[0] in SUITES
