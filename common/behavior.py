@@ -59,6 +59,10 @@ class Behavior(nn.Module):
         """Whether the actor's loss holds the log-probability or the entropy of imagined actions."""
         return bool(self.entropy) or self.grad.reads_logp
 
+    def running(self):
+        """Tensors that an update changes before it steps: statistics of returns, advantages and rewards."""
+        return [*self.advantage.buffers(), *self.reward_norm.buffers()]
+
     def starts(self, x):
         """(B, T, ...) -> (N, ...): the replayed steps from which imagination starts."""
         last = self.imagination["last"]

@@ -78,8 +78,7 @@ class Checkpoints:
         """
         _make(self.folder)
         path = self.folder / f"checkpoint-{max([0, *map(_serial, self.paths())]) + 1:08d}.pt"
-        with atomic(path) as file:
-            _write(file, pack(state), info)
+        write(path, state, **info)
         sound = [p for p in self.paths() if p not in self._damaged]
         for old in sound[self.keep :]:
             old.unlink(missing_ok=True)
@@ -106,6 +105,12 @@ class Checkpoints:
                 "Restore one of these files from a backup, or start afresh in another --logdir."
             )
         return None
+
+
+def write(path: Path, state: dict, **info: Any) -> None:
+    """Stores `state` in `path`, all or nothing; `info` goes to the readable header."""
+    with atomic(path) as file:
+        _write(file, pack(state), info)
 
 
 def read(path: Path) -> dict:

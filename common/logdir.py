@@ -24,7 +24,7 @@ LISTED = 15  # differing keys shown
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
-    + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds")]
+    + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds", "max_skips")]
     + ["replay.max_gib", "env.max_failures"]
 )
 

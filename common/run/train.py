@@ -11,16 +11,17 @@ import torch
 
 from common import rng
 from common.checkpoint import Checkpoints
-from common.errors import UserError
+from common.errors import NonFinite, UserError
 from common.fast import Compiler, make_compiler
 from common.logdir import adopt, claim, digest, resolve
-from common.logger import Logger, NonFinite
+from common.logger import Logger
 from common.machine import peak_memory
 from common.progress import Progress
 from common.run.banner import banner, updates_per_step
 from common.run.build import Factory, record_spec
 from common.run.loop import Loop
 from common.run.rollout import Evaluator
+from common.run.skips import Diverged
 from common.run.stop import Stop, Stopped
 from common.run.threads import choose
 from common.runinfo import RunInfo, frames_trained, used_up
@@ -86,6 +87,9 @@ class Session:
             self.save()
             loop.progress.message(f"Saved at frame {loop.frames:,}. Give the same command again to go on.")
             raise SystemExit(self.stop.exit_code) from None
+        except Diverged:
+            self.save()
+            raise
         if loop.late or self._saved != (loop.frames, loop.updates):  # late: the last save may have been in time
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
