@@ -47,6 +47,7 @@ TOOLS = {
     "table": "common.run.table:show",
     "report": "common.run.report:report",
     "plot": "common.run.plot:plot",
+    "debug-batch": "common.run.debug_batch:debug",
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.

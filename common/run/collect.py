@@ -16,10 +16,11 @@ def plain(record: dict) -> Record:
     return {key: value for key, value in record.items() if key != "log"}
 
 
-def finite(action: np.ndarray) -> None:
-    """Raises NonFinite if there is a NaN or infinity in `action`."""
+def finite(action: np.ndarray) -> np.ndarray:
+    """Returns `action`; raises NonFinite if there is a NaN or infinity in it."""
     if not np.isfinite(action).all():
         raise NonFinite(["the actions of the policy"])
+    return action
 
 
 class Episode(NamedTuple):
@@ -101,8 +102,7 @@ class Collector:
             action, drawn = self.agent.random(self.envs.num)
             extras["action"] = drawn["action"]
             state = state | {"action": torch.as_tensor(drawn["action"]).to(state["action"])}
-        finite(action)
-        self.state = state
+        action, self.state = finite(action), state
         return action, extras
 
     def save(self) -> dict:
