@@ -13,6 +13,7 @@ from typing import Any
 
 from common import rng, video
 from common.errors import NonFinite
+from common.health import Watch
 from common.logger import Logger
 from common.progress import Progress
 from common.run.clock import Clock, Stopwatch
@@ -39,6 +40,7 @@ class Loop:
         self.repeat = envs.repeat
         self.watch = Stopwatch()
         self.collector = Collector(envs, agent, replay, self.watch)
+        self.health = Watch(config)
         self.skips = Skips(config, agent, envs, folder.parent, progress.message)
         self.agent_steps = self.updates = self.episodes = self.pending = 0
         self.pretrained = False
@@ -197,7 +199,9 @@ class Loop:
         scores = self.logger.scores
         rates = self.progress.line(score=scores.last("train"), eval=scores.last("eval"))
         metrics = dict(sorted(self.logger.means.take().items()))  # whichever came first, episodes or updates
-        self.logger.write(self.counters(), {**metrics, **self._sizes(), **rates, **self.watch.take()})
+        counters = self.counters()
+        self.logger.write(counters, {**metrics, **self._sizes(), **rates, **self.watch.take()})
+        self._tell([str(finding) for finding in self.health.see({**counters, **metrics})])
         if not self.pretrained and self.agent_steps >= self.config["run"]["prefill"]:
             why = self.replay.waiting(self.config["batch_size"], self.config["batch_length"])
             self.progress.message(f"No updates yet: {why}.")

@@ -74,9 +74,10 @@ def poisoned(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("common.fast.has_bfloat16", lambda device: False)
         for name, algo in (("reward", "v2"), ("weight", "v3")):
-            with patch.context() as spoilt, pytest.raises(UserError) as error:
+            with patch.context() as spoilt:
                 SPOIL[name](spoilt)
-                train(dreamer.load(algo, ["debug"], {**flags(algo), "logdir": str(folder / name)}))
+                with pytest.raises(UserError) as error:
+                    train(dreamer.load(algo, ["debug"], {**flags(algo), "logdir": str(folder / name)}))
             (folder / f"{name}.txt").write_text(str(error.value))
     return folder
 
