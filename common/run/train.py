@@ -17,6 +17,8 @@ from common.logdir import adopt, claim, digest, resolve
 from common.logger import Logger
 from common.machine import peak_memory
 from common.progress import Progress
+from common.replay.capacity import free_memory
+from common.run import memory
 from common.run.banner import banner, updates_per_step
 from common.run.build import Factory, record_spec
 from common.run.loop import Loop
@@ -115,7 +117,7 @@ class Session:
     @contextlib.contextmanager
     def _pieces(self, state: dict | None) -> Iterator[dict[str, Any]]:
         """Everything that a loop is made of; closed in the end."""
-        config, factory = self.config, self.factory
+        config, factory, free = self.config, self.factory, free_memory()
         rng.seed_all(config["seed"])
         with contextlib.ExitStack() as stack:
             envs = factory.envs(config)
@@ -129,7 +131,9 @@ class Session:
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
             pieces = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
-            print(banner(config, **pieces, threads=str(threads)), flush=True)
+            need = memory.forecast(config, envs, agent, replay, free)
+            print(banner(config, **pieces, threads=str(threads), memory=str(need)), flush=True)
+            need.check()
             progress = Progress(config["steps"])
             stack.callback(progress.close)
             logger = self._logger(state)
