@@ -25,7 +25,7 @@ $(STAMP): requirements.txt
 	@touch $(STAMP)
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: install
 	$(BIN)/python -m ruff check .

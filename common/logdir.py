@@ -20,7 +20,11 @@ from common.runinfo import begun
 CONFIG = "config.yaml"
 LOCK = ".lock"
 HARMLESS = (LOCK, "speed.json")  # may be there before the run
+ALWAYS = ("algo", "steps", "run")  # keys of every config
+ABSENT = "(absent)"  # value of a key that one of two configs does not have
 LISTED = 15  # differing keys shown
+#: Keys that older runs do not have, and what those runs did.
+LATER = {"env.render": "full"}
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
@@ -37,20 +41,27 @@ def resolve(config: dict) -> Path:
 
 def digest(config: dict) -> str:
     """Fingerprint of every key that must not change within a run."""
-    fixed = {key: value for key, value in configs.flatten(config).items() if key not in MAY_CHANGE}
+    told = lambda key, value: key not in MAY_CHANGE and value != LATER.get(key, ABSENT)
+    fixed = {key: value for key, value in configs.flatten(config).items() if told(key, value)}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
 def changes(stored: dict, config: dict) -> dict[str, str]:
     """`{key: 'stored -> new'}` for every key with another value."""
     plain = json.loads(json.dumps(config))  # as a file gives it back: lists for tuples
-    text = lambda value: "(absent)" if value is None else value
+    text = lambda value: ABSENT if value is None else value
     pairs = configs.differences(stored, plain).items()
     return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in sorted(pairs)}
 
 
+def fixed(changed: dict[str, str]) -> dict[str, str]:
+    """Those of `changes` that no run allows. A key that the stored config lacks is younger than the run: its value is
+    taken up."""
+    return {key: text for key, text in changed.items() if key not in MAY_CHANGE and not text.startswith(f"{ABSENT} ->")}
+
+
 def stored_config(logdir: Path) -> dict:
-    """Config that the run in `logdir` was started with; UserError where there is none."""
+    """Config that the run in `logdir` was started with, completed by what came later; UserError where there is none."""
     path = logdir / CONFIG
     if not path.is_file():
         raise UserError(f"{logdir} is not the logdir of a run: it has no {CONFIG}. Check --logdir.")
@@ -58,8 +69,17 @@ def stored_config(logdir: Path) -> dict:
         config = configs.read(path)
     except UserError as error:
         raise UserError(f"{error}\nRestore that file, or start afresh in another --logdir.") from error
-    if not isinstance(config, dict) or not config:
-        raise UserError(f"{path} holds no config. Restore it, or start afresh in another --logdir.")
+    if missing := [key for key in ALWAYS if not isinstance(config, dict) or key not in config]:
+        raise UserError(f"{path} lacks {', '.join(missing)}. Restore it, or start afresh in another --logdir.")
+    return _completed(config)
+
+
+def _completed(config: dict) -> dict:
+    """A config with the keys of LATER in those of their blocks that it has."""
+    for key, value in LATER.items():
+        block, _, name = key.partition(".")
+        if isinstance(config.get(block), dict):
+            config[block].setdefault(name, value)
     return config
 
 
@@ -102,11 +122,11 @@ def in_use(logdir: Path) -> bool:
 def adopt(logdir: Path, config: dict) -> dict[str, str]:
     """Stores `config` in `logdir`; returns how it differs from the one stored there before.
 
-    Raises UserError, and changes nothing, if a key differs that is not in `MAY_CHANGE`; a run that has never got as far
-    as training may change them all.
+    Raises UserError, and changes nothing, if a `fixed` key differs; a run that has never got as far as training may
+    change them all.
     """
     changed = changes(stored_config(logdir), config) if (logdir / CONFIG).exists() else {}
-    refused = [key for key in changed if key not in MAY_CHANGE] if begun(logdir) else []
+    refused = list(fixed(changed)) if begun(logdir) else []
     if refused:
         listed = "\n".join(f"  {key}: {changed[key]}" for key in sorted(refused, key=_importance)[:LISTED])
         more = f"\n  ... and {len(refused) - LISTED} more" if len(refused) > LISTED else ""
