@@ -51,10 +51,10 @@ def describe(obs_space: Any, act_space: Any) -> dict:
 
 def restore(described: dict) -> tuple[spaces.Dict, spaces.Space]:
     """Undoes `describe`."""
-    obs: dict[str, spaces.Space] = {key: _box(tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in described["obs"].items()}
-    kind, size = described["act"]
+    obs, (kind, size) = described["obs"], described["act"]
+    boxes: dict[str, spaces.Space] = {key: _box(tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in obs.items()}
     made = {"Discrete": spaces.Discrete, "MultiDiscrete": spaces.MultiDiscrete}
-    return spaces.Dict(obs), made[kind](size) if kind in made else spaces.Box(-1, 1, tuple(size), np.float32)
+    return spaces.Dict(boxes), made[kind](size) if kind in made else spaces.Box(-1, 1, tuple(size), np.float32)
 
 
 def _box(shape: tuple, dtype: np.dtype) -> spaces.Box:
