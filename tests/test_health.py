@@ -1,6 +1,13 @@
 """When lines of metrics are a flag, and when not."""
 
+import math
+
+import pytest
+import torch
+
 from common import health
+from dreamer_v1.latent import Gaussian
+from dreamer_v2.latent import Categorical
 
 
 def line(updates, **metrics):
@@ -38,3 +45,15 @@ def test_a_running_process_keeps_few_lines_and_tells_once():
     told = [finding.name for updates in range(0, 20_000, 20) for finding in watch.see(line(updates, kl=0.01))]
     assert told == ["KL at the floor"]
     assert len(watch.rows) <= health.KEPT
+
+
+def test_latents_know_what_they_tell_about_the_place():
+    """The first group or dimension follows the place in the batch, the second does not."""
+    logits = torch.zeros(2, 2, 2, 2)  # (B, T, S, C)
+    logits[0, :, 0, 0] = logits[1, :, 0, 1] = 100.0
+    categorical = Categorical(stoch=2, classes=2)
+    assert categorical.information(logits.flatten(-2)).tolist() == pytest.approx([math.log(2), 0.0], abs=1e-6)
+    means = torch.tensor([[[3.0, 1.0], [-3.0, 1.0]]])  # (B, T, K)
+    params = torch.cat([means, torch.full_like(means, math.log(math.expm1(1.0)))], -1)
+    gaussian = Gaussian(stoch=2, min_std=0.0)
+    assert gaussian.information(params).tolist() == pytest.approx([0.5 * math.log(1 + 9.0), 0.0], abs=1e-6)
