@@ -54,6 +54,7 @@ TOOLS = {
     "doctor": "common.run.doctor:doctor",
     "plan": "common.run.plan:plan",
     "check-env": "common.run.check_env:check_env",
+    "debug-batch": "common.run.debug_batch:debug",
 }
 
 #: Tools that are about one run, of the default version unless one is named.

@@ -13,6 +13,7 @@ from common.behavior import Behavior
 from common.errors import UserError
 from common.fast import Compiler, compiling, is_half
 from common.frozen import frozen
+from common.guard import Guard
 from common.rssm import State
 from common.sections import section
 from common.world_model import WorldModel
@@ -43,6 +44,7 @@ class Agent(nn.Module):
         self.optim = parts.build("optim", config["optim"])
         self.optim.setup(self.groups(), parts.build("clip", config["clip"]))
         self.scales = self.loss_scales()
+        self.guard = Guard()
 
     def check(self):
         """Refuses combinations that make no sense, by name."""
@@ -157,14 +159,21 @@ class Agent(nn.Module):
         """One training step on a batch of (B, T, ...) arrays -> metrics (scalar tensors), latents for the replay.
 
         noise: randomness to use instead of fresh samples, for tests.
+
+        Raises NonFinite, with the agent as it was before, if a loss or a gradient is not finite.
         """
         batch = self.tensors(batch)
+        self.guard = Guard()
+        self.guard.keep(self.behavior.running())
         noise = noise or self.noise(*batch["reward"].shape)
         with compiling(self.compiler):
             losses, states, stats = self.order(self, batch, step, noise)
+        latents = self.pack(states.detach())  # waits for the device: the guard's look then costs nothing
+        self.guard.settle()
+        self.optim.apply(self.guard.due)
         self.behavior.slow.update(self.behavior.critic)
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
-        return metrics | stats, self.pack(states.detach())
+        return metrics | stats, latents
 
     def noise(self, batch, length):
         """Randomness of one update."""
@@ -196,11 +205,25 @@ class Agent(nn.Module):
         return State(batch["context_deter"].float(), self.latent.unpack(batch["context_stoch"]))
 
     def step(self, losses):
-        """Scales the mean losses, differentiates and updates. Returns gradient norms."""
+        """Scales the mean losses, differentiates and updates, for the guard to undo. Returns gradient norms."""
+        norms, grads = self.differentiate(losses)
+        self.guard.undo.append(self.optim.restorer(grads))
+        self.optim.apply(grads)
+        return norms
+
+    def finish(self, losses):
+        """As `step`, but groups move when the update has proved sound. Only metrics may follow."""
+        norms, grads = self.differentiate(losses)
+        self.guard.due |= grads
+        return norms
+
+    def differentiate(self, losses):
+        """Losses -> gradient norms as metrics, clipped gradients by group."""
         scaled = {name: self.scales[name] * loss.mean() for name, loss in losses.items()}
-        trains = {name: self.groups_of(name) for name in losses}
-        norms = self.optim.step(scaled, trains)
-        return {f"grad/{name}": norm for name, norm in norms.items()}
+        norms, grads = self.optim.differentiate(scaled, {name: self.groups_of(name) for name in losses})
+        metrics = {f"grad/{name}": norm for name, norm in norms.items()}
+        self.guard.watch({f"loss/{name}": loss for name, loss in scaled.items()} | metrics)
+        return metrics, grads
 
     def groups_of(self, loss):
         if loss == "repval":

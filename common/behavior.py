@@ -14,6 +14,7 @@ from common.nets import MLP, Linear, Style
 from common.schedule import schedule
 from common.sections import section
 
+EDGE = 0.01  # how near to -1 or 1 an action counts as being there
 REPLAYED = ("reward", "is_last", "is_terminal")  # what the critic may learn from beside imagination
 
 
@@ -45,6 +46,7 @@ class Behavior(nn.Module):
         kind = "disc" if classes else "cont"
         build = lambda seam, *args: parts.build(seam, config[seam], *args)
         dist = build("policy_disc", classes) if classes else build("policy_cont")
+        self.continuous = not classes
         self.imagination, self.entropy = config["imagination"], config["actor"]["entropy"]
         self.actor = Actor(feat, actions, dist, style, **mlp["actor"], outscale=config["actor"]["outscale"])
         self.critic = Head(feat, build("critic"), style, **mlp["critic"])
@@ -58,6 +60,10 @@ class Behavior(nn.Module):
     def learns_from_actions(self) -> bool:
         """Whether the actor's loss holds the log-probability or the entropy of imagined actions."""
         return bool(self.entropy) or self.grad.reads_logp
+
+    def running(self):
+        """Tensors that an update changes before it steps: statistics of returns, advantages and rewards."""
+        return [*self.advantage.buffers(), *self.reward_norm.buffers()]
 
     def starts(self, x):
         """(B, T, ...) -> (N, ...): the replayed steps from which imagination starts."""
@@ -139,7 +145,14 @@ class Behavior(nn.Module):
         loss = -targets.actor_weight * (gain + knobs["entropy"] * entropy)
         low, high = dist.entropy_range(self.actor.actions)
         mean = entropy.detach().mean()
-        return {"actor": loss}, {"train/entropy": mean, "train/randomness": (mean - low) / max(high - low, 1e-8)}
+        stats = {"train/entropy": mean, "train/randomness": (mean - low) / max(high - low, 1e-8)}
+        return {"actor": loss}, stats | self.saturation(out.detach())
+
+    def saturation(self, out):
+        """Share of mean actions within `EDGE` of a limit, for continuous actions."""
+        if not self.continuous:
+            return {}
+        return {"train/saturation": (self.actor.dist.center(out).abs() > 1 - EDGE).float().mean()}
 
 
 @torch.no_grad()

@@ -80,8 +80,7 @@ class Checkpoints:
         """
         _make(self.folder)
         path = self.folder / f"checkpoint-{max([0, *map(_serial, self.paths())]) + 1:08d}.pt"
-        with atomic(path) as file:
-            _write(file, pack(state), info)
+        write(path, state, **info)
         sound = [p for p in self.paths() if p not in self._damaged]
         for old in sound[self.keep :]:
             old.unlink(missing_ok=True)
@@ -119,6 +118,12 @@ def newest(logdir: Path) -> dict:
     if state is None:
         raise UserError(f"{logdir} has no checkpoint yet. Train first, with the same --logdir.")
     return state
+
+
+def write(path: Path, state: dict, **info: Any) -> None:
+    """Stores `state` in `path`, all or nothing; `info` goes to the readable header."""
+    with atomic(path) as file:
+        _write(file, pack(state), info)
 
 
 def read(path: Path) -> dict:

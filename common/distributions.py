@@ -2,8 +2,9 @@
 
 An action distribution has `widths(A)` (network outputs, one linear layer each), `noise(*shape, A)` and pure functions
 of the outputs `out` (..., sum of widths): `sample(out, noise)` and `mode(out)` -> (..., A), `log_prob(out, action)` and
-`entropy(out)` -> (...), `entropy_range(A)`. All randomness comes in through `noise`, so a sample is a plain function:
-`randomness` says which (normal, uniform or gumbel), `draws` how many samples `mode` takes (0: it is a formula).
+`entropy(out)` -> (...), `entropy_range(A)`; for continuous actions `center(out)` -> (..., A), without randomness. All
+randomness comes in through `noise`, so a sample is a plain function: `randomness` says which (normal, uniform or
+gumbel), `draws` how many samples `mode` takes (0: it is a formula).
 """
 
 import math
@@ -62,6 +63,10 @@ class NormalAction:
         return mean + std * noise
 
     def mode(self, out, noise=None):
+        return self.stats(out)[0]
+
+    def center(self, out):
+        """(..., 2 A) -> mean actions (..., A)."""
         return self.stats(out)[0]
 
     def log_prob(self, out, action):

@@ -15,7 +15,7 @@ RANGES = {
     "run.*_every": (0, math.inf),
     "run.eval_episodes": (0, math.inf),
     "run.threads": (0, 1024),
-    "run.max_seconds": (0, math.inf),
+    "run.max_s*": (0, math.inf),
     "run.pre[ft]*": (0, math.inf),
     "env.repeat": (1, math.inf),
     "env.size": (0, 4096),

@@ -25,6 +25,9 @@ ABSENT = "(absent)"  # value of a key that one of two configs does not have
 LISTED = 15  # differing keys shown
 #: Keys that older runs do not have, and what those runs did.
 LATER = {
+    "env.render": "full", "env.action_scale": 1.0,
+    "run.init": "", "run.init_parts": "world_model", "run.offline": "", "run.max_skips": 10,
+}  # fmt: skip
     "env.render": "full",
     "env.action_scale": 1.0,
     "run.init": "",
@@ -34,7 +37,7 @@ LATER = {
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
-    + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds")]
+    + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds", "max_skips")]
     + ["replay.max_gib", "env.max_failures"]
 )
 

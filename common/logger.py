@@ -8,12 +8,8 @@ from typing import Any
 import torch
 
 from common import video
-from common.errors import UserError
+from common.errors import NonFinite
 from common.outputs import JsonLines, Scores, TensorBoard
-
-
-class NonFinite(UserError):
-    """A metric or an action became NaN or infinite."""
 
 
 class Means:
@@ -118,4 +114,4 @@ class Logger:
 def _require_finite(metrics: dict[str, float]) -> None:
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
-        raise NonFinite(f"not finite: {', '.join(bad)}")
+        raise NonFinite(bad)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
+from common.guard import restorer
 from common.nets import check_choice
 from common.sections import section
 
@@ -30,17 +31,39 @@ class Optimizer(nn.Module):
         self.slots = {name: {"t": 0, "mu": zeros(ps), "nu": zeros(ps)} for name, ps in groups.items()}
 
     def step(self, losses, trains):
-        """losses: name -> scaled scalar; trains: name -> groups. Returns gradient norms of the groups.
+        """losses: name -> scaled scalar; trains: name -> groups. Returns gradient norms of the groups."""
+        norms, grads = self.differentiate(losses, trains)
+        self.apply(grads)
+        return norms
+
+    def differentiate(self, losses, trains):
+        """As `step`, but takes none: returns gradient norms, and clipped gradients by group for `apply`.
 
         The graph of a loss ends at its groups, so one backward pass serves all losses together.
         """
         with section("backward"):
             grads = self.gradients(sum(losses.values()), sorted({name for loss in losses for name in trains[loss]}))
         with section("optimiser"):
-            norms = self.clip(self.groups, grads)
+            return self.clip(self.groups, grads), grads
+
+    def apply(self, grads):
+        """One update of every group that has gradients."""
+        with section("optimiser"):
             for name, values in grads.items():
                 self.advance(name, values)
-        return norms
+
+    def restorer(self, names):
+        """A function that undoes all steps of some groups from now on."""
+        slots = [self.slots[name] for name in names]
+        tensors = [p for name in names for p in self.groups[name]] + [x for s in slots for x in s["mu"] + s["nu"]]
+        restore, counts = restorer(tensors), [slot["t"] for slot in slots]
+
+        def undo():
+            restore()
+            for slot, t in zip(slots, counts, strict=True):
+                slot["t"] = t
+
+        return undo
 
     def gradients(self, loss, names):
         """Gradients of `loss` with respect to the groups `names`, by group."""

@@ -11,6 +11,7 @@ from common.nets import Style, check_choice
 from common.rssm import RSSM
 
 REWARD_TRANSFORMS = {"none": lambda r: r, "tanh": torch.tanh, "sign": torch.sign}
+DEAD = 0.01  # nats: a latent variable that says less about the step of a batch carries nothing
 
 
 class WorldModel(nn.Module):
@@ -63,6 +64,7 @@ class WorldModel(nn.Module):
             "train/kl": latent.kl(post, prior).mean(),
             "train/post_entropy": latent.entropy(post).mean(),
             "train/prior_entropy": latent.entropy(prior).mean(),
+            "train/dead_latents": (latent.information(post) < DEAD).float().mean(),
         }
 
     @torch.no_grad()

@@ -41,6 +41,10 @@ class TanhNormal:
         pre = tanh_inverse(action)
         return (normal_log_prob(*self.stats(out), pre) - tanh_log_slope(pre)).sum(-1)
 
+    def center(self, out):
+        """(..., 2 A) -> tanh of the means (..., A)."""
+        return torch.tanh(self.stats(out)[0])
+
     def draw(self, out, noise):
         if noise is None:
             noise = self.noise(self.draws, *out.shape[:-1], out.shape[-1] // 2, device=out.device)

@@ -47,6 +47,11 @@ class Gaussian:
         """(..., P) -> (...)."""
         return (self.stats(params)[1].log() + 1.4189385332046727).sum(-1)
 
+    def information(self, params):
+        """(..., P) -> (K,): nats that each dimension carries about the place in the batch, as of a Gaussian channel."""
+        mean, std = (x.flatten(0, -2) for x in self.stats(params))
+        return 0.5 * (mean.var(0, correction=0) / std.square().mean(0)).log1p()
+
     def pack(self, stoch):
         """(..., K) -> what the replay stores."""
         return stoch.float()

@@ -39,6 +39,10 @@ class TruncNormal:
     def mode(self, out, noise=None):
         return self.stats(out)[0].clamp(-EDGE, EDGE)
 
+    def center(self, out):
+        """(..., 2 A) -> means before truncation (..., A)."""
+        return self.stats(out)[0]
+
     def log_prob(self, out, action):
         return truncated_log_prob(*self.stats(out), action).sum(-1)
 

@@ -47,6 +47,11 @@ class Categorical:
         logp = self.logits(params)
         return -(logp.exp() * logp).sum((-2, -1))
 
+    def information(self, params):
+        """(..., P) -> (S,): nats that each group carries about the place in the batch."""
+        probs = self.logits(params).exp().flatten(0, -3)
+        return torch.special.entr(probs.mean(0)).sum(-1) - torch.special.entr(probs).sum(-1).mean(0)
+
     def pack(self, stoch):
         """(..., S C) one-hots -> class indices (..., S), what the replay stores."""
         return stoch.unflatten(-1, self.shape).argmax(-1).to(torch.uint8 if self.shape[1] < 256 else torch.int16)

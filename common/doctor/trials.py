@@ -81,7 +81,7 @@ def writable(logdir: Path) -> str:
 def update(request: Request, algo: str) -> str:
     """One update of a tiny agent on random states; sees that its losses are numbers."""
     flags = {"task": "dummy_point", "run.compile": "off", "run.threads": str(torch.get_num_threads())}
-    config = request.load(algo, ["debug"], flags | {"replay.capacity": "1000"})
+    config = request.resolve(algo, ["debug"], flags | {"replay.capacity": "1000"})
     with pieces(config, Factory()) as (envs, agent, replay, *_):
         measure.fill(replay, agent, envs.obs_space, config["batch_size"], config["batch_length"])
         one = Update(agent, replay.sample(config["batch_size"], config["batch_length"]))

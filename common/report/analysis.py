@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from common import stats
+from common import health, stats
 from common.drawn import drawn
 from common.report import curves, diffs, published, scores
 from common.report.run import Run
@@ -43,6 +43,7 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "published": published.scores(runs),
         "drawn": sorted({drawn(run.config) for run in runs.runs} - {""}),
         "runs": records(runs, axis),
+        "health": flags(runs),
         "left_out": [missing._asdict() for missing in runs.left_out],
         "config": diffs.differences(runs),
         "method": {"level": stats.LEVEL, "resamples": stats.RESAMPLES, "last": scores.LAST, "enough": stats.ENOUGH},
@@ -80,8 +81,20 @@ def lines(runs: Runs, axis: str) -> dict[str, dict]:
 
 def records(runs: Runs, axis: str) -> list[dict]:
     """The table of runs, by task, variant and seed."""
-    order = lambda run: (runs.tasks.index(run.task), runs.variants.index(run.variant), run.seed)
-    return [record(run, curves.cut(_of(runs, run.task), axis).at, axis) for run in sorted(runs.runs, key=order)]
+    return [record(run, curves.cut(_of(runs, run.task), axis).at, axis) for run in _sorted(runs)]
+
+
+def _sorted(runs: Runs) -> list[Run]:
+    return sorted(runs.runs, key=lambda run: (runs.tasks.index(run.task), runs.variants.index(run.variant), run.seed))
+
+
+def flags(runs: Runs) -> list[dict]:
+    """What health says of each run, a row for each flag."""
+    return [
+        {"variant": run.variant, "task": run.task, "seed": run.seed, **finding._asdict()}
+        for run in _sorted(runs)
+        for finding in health.findings(run.metrics, run.config)
+    ]
 
 
 def record(run: Run, limit: float, axis: str) -> dict:

@@ -1,6 +1,6 @@
 """How the numbers of a report are made, in words."""
 
-from common import stats
+from common import health, stats
 from common.report import curves, scores, words
 
 #: Term -> definition, with the numbers that it names.
@@ -27,6 +27,8 @@ TEXTS = {
     "often as it was replayed.",
     "Time and memory": "seconds of training over all sessions, which depend on what else the machine did; peak memory "
     "is the largest resident memory of the process, on a GPU what was allocated there.",
+    "Health": "flags raised by the last {recent} lines of metrics, all of which must agree; some only while the score "
+    "has not risen. A run without a flag may still have a fault that its metrics do not show.",
     "Published": "mean ± standard deviation over the published runs. Their sizes, budgets and kinds of episodes may "
     "differ from those here.",
 }
@@ -36,5 +38,6 @@ def definitions(report: dict) -> list[tuple[str, str]]:
     """Term and definition of everything that a report shows."""
     numbers = {"last": words.percent(scores.LAST), "axis": curves.AXES[report["axis"]], "bins": curves.BINS}
     numbers |= {"resamples": stats.RESAMPLES, "enough": stats.ENOUGH}
+    numbers |= {"recent": health.RECENT}
     numbers |= {"shares": words.listed([words.percent(share) for share in scores.SHARES])}
     return [(term, text.format(**numbers)) for term, text in TEXTS.items()]

@@ -156,6 +156,15 @@ def _told(origin: list) -> list[str]:
     return [revision, ", ".join([f"Python {python}", *versions]) if python else words.DASH, place]
 
 
+def health(report: dict) -> Table:
+    """Flags of runs: why they may not learn."""
+    rows = [
+        [row["variant"], row["task"], str(row["seed"]), row["name"], row["sentence"], row["advice"]]
+        for row in report["health"]
+    ]
+    return Table(["variant", "task", "seed", "flag", "what was seen", "what to try"], rows, labels=6)
+
+
 def left_out(report: dict) -> Table:
     """Runs that failed, have not finished, or cannot be read."""
     rows = [[missing["name"], missing["status"], missing["reason"]] for missing in report["left_out"]]

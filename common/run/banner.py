@@ -9,10 +9,10 @@ PRECISION: dict[Any, str] = {True: "bfloat16", False: "float32"}
 STRIDE, WINDOW = 1000, 1_000_000  # agent steps over which the schedule is sounded out
 
 
-def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, threads: str) -> str:
-    """Device, algorithm, task, spaces, parameters, schedule, replay and budget of a run.
+def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, threads: str, memory: str) -> str:
+    """Device, algorithm, task, spaces, parameters, schedule, replay, memory and budget of a run.
 
-    threads: number of threads and how it was chosen.
+    threads: number of threads and how it was chosen. memory: what the run needs of it.
     """
     run = config["run"]
     batch = config["batch_size"] * config["batch_length"]
@@ -32,6 +32,7 @@ def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, t
         f"{config['batch_length']}), after {run['prefill'] * envs.repeat:,} random frames "
         f"and {run['pretrain']:,} updates",
         "replay": str(replay.forecast()).removeprefix("Replay: "),
+        "memory": memory,
         "budget": _budget(config, envs.repeat, rate),
         "logdir": config["logdir"],
     }

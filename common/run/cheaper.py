@@ -70,7 +70,7 @@ class Cheaper:
     def _changed(self, flags: dict, blocks: tuple = ()) -> tuple[float, float]:
         """Seconds of the run with further flags and blocks; multiply-adds of its update as a share of those now."""
         request = self.request
-        config = request.load(request.algo, [*request.blocks, *blocks], request.flags | flags, request.borrowed)
+        config = request.resolve(request.algo, [*request.blocks, *blocks], request.flags | flags, request.borrowed)
         images = self.found["counts"]["pictures"] > 0
         share = self._work(config) / self.speed["cost"]["flops"]
         pace = self.pace._replace(update=self.pace.update * share)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from common.logger import NonFinite
+from common.errors import NonFinite
 from common.run.clock import Stopwatch
 
 Record = dict[str, np.ndarray]
@@ -19,7 +19,7 @@ def plain(record: dict) -> Record:
 def finite(action: np.ndarray) -> np.ndarray:
     """Returns `action`; raises NonFinite if there is a NaN or infinity in it."""
     if not np.isfinite(action).all():
-        raise NonFinite("not finite: the actions of the policy")
+        raise NonFinite(["the actions of the policy"])
     return action
 
 
@@ -112,12 +112,13 @@ class Collector:
 
     def _act(self, random: bool, step: int) -> tuple[np.ndarray, Record]:
         """Random actions are watched by the agent, so that it takes over in the middle of an episode."""
-        action, extras, self.state = self.agent.act(self.record, self.state, mode="train", step=step)
+        action, extras, state = self.agent.act(self.record, self.state, mode="train", step=step)
         if random:
             action, drawn = self.agent.random(self.envs.num)
             extras["action"] = drawn["action"]
-            self.state = self.state | {"action": torch.as_tensor(drawn["action"]).to(self.state["action"])}
-        return finite(action), extras
+            state = state | {"action": torch.as_tensor(drawn["action"]).to(state["action"])}
+        action, self.state = finite(action), state
+        return action, extras
 
     def save(self) -> dict:
         """State for a checkpoint; not between `send` and `receive`."""

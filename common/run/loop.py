@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from common import rng, video
+from common.errors import NonFinite
+from common.health import Watch
 from common.logger import Logger
 from common.progress import Progress
 from common.run.clock import Clock, Stopwatch
 from common.run.collect import Collector
 from common.run.rollout import Evaluator
+from common.run.skips import Skips
 from common.run.stop import Stop
 from common.runinfo import used_up
 
@@ -37,6 +40,8 @@ class Loop:
         self.repeat = envs.repeat
         self.watch = Stopwatch()
         self.collector = Collector(envs, agent, replay, self.watch)
+        self.health = Watch(config)
+        self.skips = Skips(config, agent, envs, folder.parent, progress.message)
         self.agent_steps = self.updates = self.episodes = self.pending = 0
         self.pretrained = False
         self._wall, self._since = 0.0, time.monotonic()
@@ -93,6 +98,7 @@ class Loop:
         names = ("agent_steps", "updates", "episodes", "pending", "pretrained")
         return {
             "counters": {name: getattr(self, name) for name in names},
+            "skipped": self.skips.total,
             "wall": self.wall,
             "clocks": {name: clock.last for name, clock in self.clocks.items() if name != "save"},
             "agent": self.agent.state_dict(),
@@ -108,7 +114,7 @@ class Loop:
         """Undoes `state`; the logger is restored where it is made."""
         for name, value in state["counters"].items():
             setattr(self, name, value)
-        self._wall = state["wall"]
+        self._wall, self.skips.total = state["wall"], state.get("skipped", 0)
         for name, clock in self.clocks.items():
             clock.mark(state["clocks"].get(name, self.frames))
         self.agent.load_state_dict(state["agent"])
@@ -120,7 +126,11 @@ class Loop:
 
     def _step(self) -> None:
         random = self.agent_steps < self.config["run"]["prefill"]
-        self.agent_steps += self.collector.send(random=random, step=self.agent_steps)
+        try:
+            self.agent_steps += self.collector.send(random=random, step=self.agent_steps)
+        except NonFinite as error:
+            seen = {"record": self.collector.record, "acting": self.collector.state}
+            raise self.skips.action(error, **seen, **self._place()) from error
         self.pending += self._due()
         self.progress.update(self.frames, self.updates)
 
@@ -153,14 +163,23 @@ class Loop:
     def _update(self) -> None:
         with self.watch("replay"):
             batch = self.replay.sample(self.config["batch_size"], self.config["batch_length"])
-        with self.watch("train"):
-            metrics, latents = self.agent.update(batch, self.agent_steps)
-            self.logger.add(metrics)
+        before = rng.get_state()
+        self.pending -= 1
+        try:
+            with self.watch("train"):
+                metrics, latents = self.agent.update(batch, self.agent_steps)
+                self.logger.add(metrics)
+        except NonFinite as error:
+            self.skips.update(error, batch=batch, rng=before, **self._place())
+            return
         if latents:
             with self.watch("replay"):
                 self.replay.write_back(batch["index"], latents)
         self.updates += 1
-        self.pending -= 1
+        self.skips.row = 0
+
+    def _place(self) -> dict[str, int]:
+        return {"step": self.agent_steps, "updates": self.updates, "frames": self.frames}
 
     def _publish(self) -> None:
         """Does what has become due. The order matters: what may be broken off by a signal comes last but one."""
@@ -184,13 +203,16 @@ class Loop:
         scores = self.logger.scores
         rates = self.progress.line(score=scores.last("train"), eval=scores.last("eval"))
         metrics = dict(sorted(self.logger.means.take().items()))  # whichever came first, episodes or updates
-        self.logger.write(self.counters(), {**metrics, **self._replay_size(), **rates, **self.watch.take()})
+        counters = self.counters()
+        self.logger.write(counters, {**metrics, **self._sizes(), **rates, **self.watch.take()})
+        self._tell([str(finding) for finding in self.health.see({**counters, **metrics})])
         if not self.pretrained and self.agent_steps >= self.config["run"]["prefill"]:
             why = self.replay.waiting(self.config["batch_size"], self.config["batch_length"])
             self.progress.message(f"No updates yet: {why}.")
 
-    def _replay_size(self) -> dict[str, float]:
-        return {"replay/size": len(self.replay), "replay/gib": self.replay.gib}
+    def _sizes(self) -> dict[str, float]:
+        replay = {"replay/size": len(self.replay), "replay/gib": self.replay.gib}
+        return {"train/skipped": self.skips.total, **replay}
 
     def _report(self) -> None:
         """Films what the model predicts for a few sequences, and logs its error."""

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from common import rng
+from common.errors import NonFinite
 from common.run.build import device as device_of
 from common.run.build import record_spec
 
@@ -27,7 +28,8 @@ ROUNDS = 3  # timed updates of each number of threads
 PATIENCE = 1.5  # seconds after which no further round begins
 STREAM = 3  # separates the random numbers drawn here from those of evaluation and reports
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor in so many microseconds, for a container
-UNTIMED = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
+FAILURES = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
+UNTIMED = (NonFinite, *FAILURES)
 
 
 class Choice(NamedTuple):

@@ -11,17 +11,20 @@ import torch
 
 from common import rng, spaces, transfer
 from common.checkpoint import Checkpoints
-from common.errors import UserError
+from common.errors import NonFinite, UserError
 from common.fast import Compiler, make_compiler
 from common.logdir import adopt, claim, digest, resolve
-from common.logger import Logger, NonFinite
+from common.logger import Logger
 from common.machine import peak_memory
 from common.progress import Progress
+from common.replay.capacity import free_memory
+from common.run import memory
 from common.run.banner import banner, updates_per_step
 from common.run.build import Factory, record_spec
 from common.run.loop import Loop
 from common.run.offline import Offline, offline
 from common.run.rollout import Evaluator
+from common.run.skips import Diverged
 from common.run.stop import Stop, Stopped
 from common.run.threads import choose
 from common.runinfo import RunInfo, frames_trained, used_up
@@ -91,6 +94,9 @@ class Session:
             self.save()
             loop.progress.message(f"Saved at frame {loop.frames:,}. Give the same command again to go on.")
             raise SystemExit(self.stop.exit_code) from None
+        except Diverged:
+            self.save()
+            raise
         if loop.late or self._saved != (loop.frames, loop.updates):  # late: the last save may have been in time
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
@@ -118,7 +124,7 @@ class Session:
     @contextlib.contextmanager
     def _pieces(self, state: dict | None) -> Iterator[dict[str, Any]]:
         """Everything that a loop is made of; closed in the end."""
-        config, factory = self.config, self.factory
+        config, factory, free = self.config, self.factory, free_memory()
         rng.seed_all(config["seed"])
         with contextlib.ExitStack() as stack:
             envs = factory.envs(config)
@@ -133,7 +139,9 @@ class Session:
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
             pieces = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
-            print(banner(config, **pieces, threads=str(threads)), flush=True)
+            need = memory.forecast(config, envs, agent, replay, free)
+            print(banner(config, **pieces, threads=str(threads), memory=str(need)), flush=True)
+            need.check()
             progress = Progress(config["steps"])
             stack.callback(progress.close)
             logger = self._logger(state)

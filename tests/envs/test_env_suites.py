@@ -62,7 +62,7 @@ def checked(env, obs):
 
 
 def protocol(name):
-    return dreamer.load("v3", [name])["env"]
+    return dreamer.resolve("v3", [name])["env"]
 
 
 def test_suites_are_complete():
@@ -118,7 +118,7 @@ def test_the_protocols_in_the_documents_are_those_of_the_configs():
     sections = re.findall(r"^### [^\n]*`--configs (\w+)`\n(.*?)(?=^#|\Z)", text, re.S | re.M)
     assert [block for block, _ in sections] == ["dmc_vision", "dmc_proprio", "atari", "atari100k", "crafter"]
     for block, section in sections:
-        configs = [flatten(dreamer.load(algo, [block])) for algo in dreamer.ALGOS]
+        configs = [flatten(dreamer.resolve(algo, [block])) for algo in dreamer.ALGOS]
         rows = re.findall(r"^\| `([\w.]+)` \| (.*) \|$", section, re.M)
         assert rows
         for key, cells in rows:

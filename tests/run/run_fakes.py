@@ -32,7 +32,8 @@ def config(logdir, **changes):
         "run": {
             "envs": 2, "parallel": "none", "eval_envs": 2, "eval_every": 60, "eval_episodes": 3, "log_every": 20,
             "save_every": 50, "video_every": 80, "device": "cpu", "precision": "fp32", "compile": "off", "threads": 1,
-            "max_seconds": 0, "prefill": 24, "pretrain": 3, "init": "", "init_parts": "world_model", "offline": "",
+            "max_seconds": 0, "max_skips": 2, "prefill": 24, "pretrain": 3,
+            "init": "", "init_parts": "world_model", "offline": "",
         },
         "sampler": {"use": "Windows", "online": True},
         "schedule": {"use": "Ratio", "ratio": 10.0},

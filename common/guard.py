@@ -1,0 +1,52 @@
+"""What an update that is not finite leaves behind: nothing.
+
+An update computes all its losses and gradients first. Their few numbers are looked at once, and only then are steps
+taken. Where something has to change earlier, such as running statistics, the guard knows how to put it back.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from common.errors import NonFinite
+
+
+class Guard:
+    """One update: the numbers it made in each of its stages, and how to undo what it has changed so far.
+
+    `due` holds the clipped gradients of groups that step when the update has proved sound.
+    """
+
+    def __init__(self) -> None:
+        self.stages: list[dict[str, Tensor]] = []
+        self.undo: list[Callable[[], object]] = []
+        self.due: dict[str, list[Tensor]] = {}
+
+    def watch(self, numbers: dict[str, Tensor]) -> None:
+        """Adds a stage: scalars that must be finite, by name. A later stage computes with the results of an earlier."""
+        self.stages.append(numbers)
+
+    def keep(self, tensors: Sequence[Tensor]) -> None:
+        """Tensors about to change in place: `settle` gives them their values of now back if it has to."""
+        self.undo.append(restorer(tensors))
+
+    def settle(self) -> None:
+        """Returns if all numbers are finite. Else undoes the update and raises NonFinite, naming the first stage's.
+
+        Reads one flag from the device.
+        """
+        values = [value.detach() for stage in self.stages for value in stage.values()]
+        if not values or bool(torch.stack(values).isfinite().all()):
+            return
+        for undo in reversed(self.undo):
+            undo()
+        bad = [[name for name, value in stage.items() if not bool(value.isfinite())] for stage in self.stages]
+        raise NonFinite(next(filter(None, bad)))
+
+
+def restorer(tensors: Sequence[Tensor]) -> Callable[[], object]:
+    """A function that gives tensors the values that they have now."""
+    live = [x.detach() for x in tensors]
+    before = [x.clone() for x in live]
+    return lambda: [x.copy_(old) for x, old in zip(live, before, strict=True)]

@@ -1,0 +1,73 @@
+"""Every health flag is raised by a run that was broken for it, and none by a sound run."""
+
+import json
+
+import pytest
+
+import dreamer
+from common import health
+from common.report import write_report
+from common.run.train import train
+
+TINY = {
+    "task": "dummy_point_vector_5", "steps": 60, "batch_size": 2, "batch_length": 5, "imagination.horizon": 2,
+    "run.threads": 1, "run.device": "cpu", "run.compile": "off", "run.prefill": 10, "run.pretrain": 6, "run.envs": 1,
+    "run.parallel": "none", "run.log_every": 6, "run.eval_every": 0, "run.video_every": 0, "run.save_every": 0,
+    "replay.capacity": 200, "schedule.ratio": 4.0, "optim.warmup": 0, "optim.lr.model": 1e-3, "optim.lr.critic": 1e-3,
+}  # fmt: skip
+
+#: What is broken -> config keys that break it, flags that must be raised.
+BROKEN: dict = {
+    "nothing": ({}, set()),
+    "reward": ({"actor.outscale": 1000.0}, {"no reward", "action saturation", "return range stuck"}),
+    "policy, critic": (
+        {"task": "dummy_mixed_vector_5", "actor.outscale": 1000.0, "optim.lr.critic": 0.0},
+        {"entropy collapse", "value far from returns"},
+    ),
+    "latent": ({"latent.unimix": 1.0}, {"dead latents", "KL at the floor"}),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folder of all runs, and name -> what was told while the run was at work. Few updates are enough for a flag."""
+    folder, told = tmp_path_factory.mktemp("health"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("common.fast.has_bfloat16", lambda device: False)
+        patch.setattr("os.fsync", lambda descriptor: None)
+        patch.setattr("common.health.SETTLED", 6)
+        for name in BROKEN:
+            told[name] = []
+            with patch.context() as broken:
+                broken.setattr(
+                    "common.run.loop.Progress.message", lambda self, text, said=told[name]: said.append(text)
+                )
+                if name == "reward":
+                    broken.setattr("common.envs.dummy.Point.step", lambda self, *_: (self.state, 0.0, False))
+                train(config(name) | {"logdir": str(folder / name)})
+        yield folder, told
+
+
+def config(name):
+    return dreamer.load("v3", ["debug"], TINY | BROKEN[name][0])
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_run_raises_its_flags_and_no_other(runs, name):
+    folder, told = runs
+    rows = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
+    found = {finding.name for finding in health.findings(rows, config(name))}
+    assert found == BROKEN[name][1], rows[-1]
+    said = [line.split(": ")[0] for line in told[name] if line.startswith("Health")]
+    assert sorted(said) == sorted(f"Health, {flag}" for flag in found)  # each of them once
+
+
+def test_the_report_has_a_section_with_the_flags(runs, tmp_path):
+    folder, _ = runs
+    write_report([folder / "latent", folder / "nothing"], tmp_path)
+    flags = json.loads((tmp_path / "report.json").read_text())["health"]
+    assert [flag["name"] for flag in flags] == ["KL at the floor", "dead latents"]
+    for file in ("report.md", "report.html"):
+        text = (tmp_path / file).read_text()
+        assert "KL at the floor" in text
+        assert "are free: it gives the model no gradient." in text
