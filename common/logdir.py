@@ -25,14 +25,12 @@ ABSENT = "(absent)"  # value of a key that one of two configs does not have
 LISTED = 15  # differing keys shown
 #: Keys that older runs do not have, and what those runs did.
 LATER = {
-    "env.render": "full", "env.action_scale": 1.0,
-    "run.init": "", "run.init_parts": "world_model", "run.offline": "", "run.max_skips": 10,
-}  # fmt: skip
     "env.render": "full",
     "env.action_scale": 1.0,
     "run.init": "",
     "run.init_parts": "world_model",
     "run.offline": "",
+    "run.max_skips": 10,
 }
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]

@@ -49,7 +49,7 @@ def runs(tmp_path_factory):
 
 
 def config(name):
-    return dreamer.load("v3", ["debug"], TINY | BROKEN[name][0])
+    return dreamer.resolve("v3", ["debug"], TINY | BROKEN[name][0])
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -17,7 +17,7 @@ GIB = 2**30
 def pieces():
     """Config, environments, agent and replay of a small run on pictures, with a replay larger than the run."""
     flags = {"task": "dummy_pixels_20", "steps": 1000, "run.envs": 2, "run.parallel": "none", "run.device": "cpu"}
-    given, factory = dreamer.load("v3", ["debug"], flags | {"replay.capacity": 10_000, "env.repeat": 2}), Factory()
+    given, factory = dreamer.resolve("v3", ["debug"], flags | {"replay.capacity": 10_000, "env.repeat": 2}), Factory()
     envs = factory.envs(given)
     agent = factory.agent(envs.obs_space, envs.act_space, given)
     return given, envs, agent, factory.replay(given, record_spec(envs.obs_space, agent), 2, None)

@@ -77,7 +77,7 @@ def poisoned(tmp_path_factory):
             with patch.context() as spoilt:
                 SPOIL[name](spoilt)
                 with pytest.raises(UserError) as error:
-                    train(dreamer.load(algo, ["debug"], {**flags(algo), "logdir": str(folder / name)}))
+                    train(dreamer.resolve(algo, ["debug"], {**flags(algo), "logdir": str(folder / name)}))
             (folder / f"{name}.txt").write_text(str(error.value))
     return folder
 
@@ -148,7 +148,7 @@ def test_actions_are_traced_to_a_weight(poisoned, capsys):
 def test_a_stopped_run_can_be_resumed(poisoned):
     logdir = poisoned / "reward"
     assert "2 updates in a row" in (poisoned / "reward.txt").read_text()
-    train(dreamer.load("v2", ["debug"], {**flags("v2"), "logdir": str(logdir)}))
+    train(dreamer.resolve("v2", ["debug"], {**flags("v2"), "logdir": str(logdir)}))
     rows = [json.loads(line) for line in (logdir / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["train/skipped"] == 2
     assert newest(logdir)["counters"]["updates"] > 0
