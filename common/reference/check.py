@@ -8,7 +8,7 @@ import numpy as np
 from common.config import differences, flatten
 from common.drawn import beware, drawn
 from common.errors import UserError
-from common.logdir import MAY_CHANGE, later
+from common.logdir import MAY_CHANGE
 from common.reference.own import RunSet
 from common.reference.tables import ACTIONS, EPISODES, Band, Curve, band, finals
 
@@ -79,8 +79,7 @@ def deviations(runs: RunSet, curve: Curve, load: Callable[..., dict]) -> list[st
     if not curve.blocks:
         return None
     setting = load(runs.algo, curve.blocks, {"task": runs.config["task"]})
-    found = differences(setting, runs.config).items()
-    pairs = {key: pair for key, pair in found if key not in SELF and not later(key, pair)}
+    pairs = {key: pair for key, pair in differences(setting, runs.config).items() if key not in SELF}
     order = lambda key: (next((i for i, start in enumerate(FIRST) if key.startswith(start)), len(FIRST)), key)
     text = lambda value: "(absent)" if value is None else value
     return [f"{key} {text(pairs[key][0])} -> {text(pairs[key][1])}" for key in sorted(pairs, key=order)]
