@@ -79,6 +79,7 @@ class Evaluator:
     def _ready(self) -> Any:
         if self._envs is None:
             self._envs = self._make_envs()
+            self._envs.messages()  # of how spaces are read: the training environments have told it
             if self.state is not None and len(self.state) == self._envs.num:
                 self._envs.restore(self.state)
         return self._envs
