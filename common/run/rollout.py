@@ -89,6 +89,7 @@ class Evaluator:
         """The environments, made if need be. Raises UserError where they cannot be."""
         if self._envs is None:
             self._envs = self._make_envs()
+            self._envs.messages()  # of how spaces are read: the training environments have told it
             if self.state is not None and len(self.state) == self._envs.num:
                 self._envs.restore(self.state)
         return self._envs
