@@ -50,7 +50,7 @@ TOOLS = {
 }
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
-OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}}
+OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}, "eval": {"best": False}}
 
 #: Short flag -> config key.
 ALIASES = {
@@ -165,7 +165,8 @@ def configure(command, words, algo, blocks, borrowed, flags):
         own, flags = take_own(command, flags)
         return Request(words, algo, blocks, borrowed, flags, own, load, tuple(ALGOS))
     if command == "eval":
-        return from_logdir(algo, blocks, borrowed, flags)
+        own, flags = take_own(command, flags)
+        return from_logdir(algo, blocks, borrowed, flags) | {command: own}
     if algo is None:
         others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
         print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)

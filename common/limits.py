@@ -23,6 +23,7 @@ RANGES = {
     "env.time_limit": (0, math.inf),
     "env.noops": (0, math.inf),
     "env.max_failures": (0, math.inf),
+    "env.timeout": (0, math.inf),
     "replay.capacity": (0, math.inf),
     "replay.max_gib": (0, math.inf),
     "replay.context": (0, 1),

@@ -47,6 +47,7 @@ DEFAULTS = {
     "life_loss": "ignore",  # atari: ignore | end
     "timeout_terminal": False,  # atari: the time limit counts as a terminal state
     "max_failures": 10,  # episodes an environment may break in a row before the run stops
+    "timeout": 300.0,  # seconds that an environment may take for a reset or a step; 0 = no limit
 }
 
 CHOICES = {
@@ -55,7 +56,7 @@ CHOICES = {
     "resize": ("area", "bilinear"),
     "life_loss": ("ignore", "end"),
 }
-LEAST = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "max_failures": 0}
+LEAST = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "max_failures": 0, "timeout": 0}
 
 
 def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) -> gymnasium.Env:
@@ -96,6 +97,7 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
         processes=parallel == "process" or (parallel == "auto" and n > 1 and images),
         repeat=config["repeat"],
         max_failures=config["max_failures"],
+        timeout=config["timeout"],
     )
 
 

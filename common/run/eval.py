@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from common import rng, video
-from common.checkpoint import Checkpoints
+from common.checkpoint import Checkpoints, fit
 from common.errors import UserError
 from common.files import write_text
 from common.logdir import stored_config
@@ -29,7 +29,7 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
         raise UserError("eval needs the folder of a run: give --logdir.")
     logdir, run = Path(config["logdir"]).expanduser(), config["run"]
     stored_config(logdir)
-    state = load(logdir)
+    state = load(logdir, best=config.get("eval", {}).get("best", False))
     if kept := keep(run["threads"], state.get("threads")):
         torch.set_num_threads(kept.threads)
     result = _play(config, state, factory or Factory())
@@ -41,14 +41,14 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     return summary
 
 
-def load(logdir: Path) -> dict:
-    """State of the newest readable checkpoint of a run; UserError where there is none."""
+def load(logdir: Path, best: bool = False) -> dict:
+    """State of the newest readable checkpoint of a run, or the best by score; UserError where there is none."""
     checkpoints = Checkpoints(logdir / "checkpoints")
-    state = checkpoints.load()
+    state = checkpoints.load_best() if best else checkpoints.load()
     for message in checkpoints.messages:
         print(message, file=sys.stderr)
-    if state is None:
-        raise UserError(f"{logdir} has no checkpoint yet. Train first, with the same --logdir.")
+    if state is None or not {"agent", "frames"} <= state.keys():
+        raise UserError(f"{logdir} has no checkpoint of a run yet. Train first, with the same --logdir.")
     return state
 
 
@@ -77,18 +77,14 @@ def _play(config: dict, state: dict, factory: Factory) -> Result:
     envs = factory.envs(config, evaluate=True)
     try:
         agent = factory.agent(envs.obs_space, envs.act_space, config)
-        _restore(agent, state, config["logdir"])
+        fit(agent, state["agent"], Path(config["logdir"]))
         evaluator = Evaluator(agent, lambda: envs, config["seed"])
-        return evaluator.run(episodes, state["frames"], film=config["run"]["video_every"] > 0)
+        result = evaluator.run(episodes, state["frames"], film=config["run"]["video_every"] > 0)
+        for message in evaluator.messages():
+            print(message.partition("\n")[0], file=sys.stderr)
+        return result
     finally:
         envs.close()
-
-
-def _restore(agent: torch.nn.Module, state: dict, logdir: str) -> None:
-    try:
-        agent.load_state_dict(state["agent"])
-    except RuntimeError as error:
-        raise UserError(f"The checkpoint in {logdir} does not fit this agent: {error}") from error
 
 
 def _film(logdir: Path, frames: int, pictures: np.ndarray) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from common import rng
-from common.checkpoint import Checkpoints
+from common.checkpoint import Checkpoints, fit
+from common.envs.seat import Broken
 from common.errors import UserError
 from common.fast import Compiler, make_compiler
-from common.logdir import adopt, claim, digest, resolve
+from common.files import sweep
+from common.logdir import adopt, changes, claim, digest, listed, refused, resolve
 from common.logger import Logger, NonFinite
 from common.machine import peak_memory
 from common.progress import Progress
@@ -25,6 +27,8 @@ from common.run.stop import Stop, Stopped
 from common.run.threads import choose
 from common.runinfo import RunInfo, frames_trained, used_up
 
+NEEDED = {"agent", "digest", "frames", "wall", "counters", "replay", "collector"}  # what every full checkpoint holds
+
 
 def train(config: dict, factory: Factory | None = None) -> None:
     """Trains until `config['steps']` frames, or for `run.max_seconds` where that is not 0.
@@ -34,14 +38,15 @@ def train(config: dict, factory: Factory | None = None) -> None:
     """
     config = {**config, "logdir": str(resolve(config))}
     logdir = Path(config["logdir"])
-    with claim(logdir):
-        changes = adopt(logdir, config)
+    with _named_loss(logdir), claim(logdir):
+        sweep(logdir, logdir / "checkpoints", logdir / "replay")
+        changed = adopt(logdir, config)
         checkpoints = Checkpoints(logdir / "checkpoints")
         state = _load(checkpoints, config)
         if state and used_up(config, state["frames"], state["wall"]):
             print(_finished(config, state["frames"], state["wall"]))
             return
-        Session(config, checkpoints, factory or Factory()).run(state, changes)
+        Session(config, checkpoints, factory or Factory()).run(state, changed)
 
 
 class Session:
@@ -55,11 +60,12 @@ class Session:
         self.loop: Loop
         self._saved: tuple[int, int] | None = None
 
-    def run(self, state: dict | None, changes: dict[str, str]) -> None:
+    def run(self, state: dict | None, changed: dict[str, str]) -> None:
         """Trains from `state`, or from scratch, to the end or to a signal."""
         with self.stop.listening(), self._pieces(state) as pieces:
-            self.loop = Loop(self.config, **pieces, stop=self.stop, folder=self.logdir / "replay", save=self.save)
-            self._begin(state, changes)
+            calls = {"save": self.save, "best": self.best}
+            self.loop = Loop(self.config, **pieces, **calls, stop=self.stop, folder=self.logdir / "replay")
+            self._begin(state, changed)
             try:
                 with _named_divergence(self.loop, self.checkpoints):
                     self._train()
@@ -71,12 +77,21 @@ class Session:
         """Writes a checkpoint, unless the numbers have become NaN or infinite since the last one."""
         loop = self.loop
         loop.logger.check()
-        own = {"frames": loop.frames, "digest": digest(self.config), "threads": torch.get_num_threads()}
-        own |= {"compiled": loop.agent.compiler is not None}
-        state = {**loop.state(), **own}
+        own = {"config": self.config, "compiled": loop.agent.compiler is not None}
+        state = {**loop.state(), **self._identity(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
         self._record(state["wall"])
         self._saved = (loop.frames, loop.updates)
+
+    def best(self, kind: str, score: float) -> None:
+        """Keeps the agent of now if no `score` of its kind was higher: what evaluation needs, not what training does."""
+        loop = self.loop
+        state = {"agent": loop.agent.state_dict(), **self._identity()}
+        info = {"frames": loop.frames, "updates": loop.updates, "algo": self.config["algo"]}
+        self.checkpoints.save_best(state, kind, score, **info)
+
+    def _identity(self) -> dict[str, Any]:
+        return {"frames": self.loop.frames, "digest": digest(self.config), "threads": torch.get_num_threads()}
 
     def _train(self) -> None:
         loop = self.loop
@@ -86,17 +101,21 @@ class Session:
             self.save()
             loop.progress.message(f"Saved at frame {loop.frames:,}. Give the same command again to go on.")
             raise SystemExit(self.stop.exit_code) from None
+        except Broken as error:
+            self.save()
+            loop.progress.message(f"Saved at frame {loop.frames:,}.")
+            raise error from error.__cause__
         if loop.late or self._saved != (loop.frames, loop.updates):  # late: the last save may have been in time
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
 
-    def _begin(self, state: dict | None, changes: dict[str, str]) -> None:
+    def _begin(self, state: dict | None, changed: dict[str, str]) -> None:
         loop = self.loop
         if state is None:
             loop.collector.begin()
         else:
             loop.restore(state)
-            text = "".join(f"\n  {key}: {change}" for key, change in changes.items())
+            text = "".join(f"\n  {key}: {change}" for key, change in changed.items())
             loop.progress.message(
                 f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"
             )
@@ -163,12 +182,33 @@ def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
             f"The run in {config['logdir']} has trained for {trained:,} frames, but {checkpoints.folder} holds no "
             "checkpoint. Restore it, or start afresh in another --logdir."
         )
-    if state and state["digest"] != digest(config):
+    if state and not NEEDED <= state.keys():
         raise UserError(
-            f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them. "
+            f"The newest checkpoint in {checkpoints.folder} is not one of a training run. "
             "Put the right files back, or start afresh in another --logdir."
         )
+    if state and state["digest"] != digest(config):
+        differing = refused(changes(state.get("config", {}), config)) if "config" in state else []
+        raise UserError(
+            f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them"
+            f"{listed(differing)}\nPut the right files back, or start afresh in another --logdir."
+        )
     return state
+
+
+@contextlib.contextmanager
+def _named_loss(logdir: Path) -> Iterator[None]:
+    """Says what becomes of a run whose files cannot be written any more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        raise UserError(
+            f"{logdir} cannot be read or written any more: {error.strerror or error}{place}. Its last checkpoint is "
+            f"at frame {frames_trained(logdir):,}. Free the disk or bring it back; the same command goes on from there."
+        ) from error
 
 
 @contextlib.contextmanager

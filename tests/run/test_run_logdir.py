@@ -71,7 +71,7 @@ def test_missing_and_new_keys_count_as_differences():
 
 @pytest.mark.parametrize("key", sorted(MAY_CHANGE))
 def test_allowed_keys_may_change_and_do_not_change_the_digest(tmp_path, key):
-    given = config(tmp_path, env__max_failures=1)
+    given = config(tmp_path, env__max_failures=1, env__timeout=1.0)
     flat = flatten(given)
     assert key in flat
     block, name = [*key.split(".")] if "." in key else ["", key]
