@@ -207,7 +207,7 @@ def from_logdir(algo, blocks, borrowed, flags):
         raise UserError("eval takes version and config from the run: leave --algo, --configs and --features away.")
     folder = pathlib.Path(flags["logdir"]).expanduser()
     stored = stored_config(folder)
-    if stored.get("algo") not in ALGOS or set(load(stored["algo"])) - set(stored):
+    if str(stored.get("algo")) not in ALGOS or set(load(stored["algo"])) - set(stored):
         raise UserError(f"{folder / CONFIG} is not complete. Restore it, or train afresh in another --logdir.")
     return load(stored["algo"], flags=configs.flatten(stored) | flags)
 

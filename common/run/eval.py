@@ -47,8 +47,10 @@ def load(logdir: Path, best: bool = False) -> dict:
     state = checkpoints.load_best() if best else checkpoints.load()
     for message in checkpoints.messages:
         print(message, file=sys.stderr)
-    if state is None or not {"agent", "frames"} <= state.keys():
-        raise UserError(f"{logdir} has no checkpoint of a run yet. Train first, with the same --logdir.")
+    if state is not None and not (isinstance(state.get("agent"), dict) and isinstance(state.get("frames"), int)):
+        raise UserError(f"The checkpoint in {logdir} is not one of a training run. Put the right files back.")
+    if state is None:
+        raise UserError(f"{logdir} has no checkpoint yet. Train first, with the same --logdir.")
     return state
 
 

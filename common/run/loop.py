@@ -22,6 +22,7 @@ from common.run.stop import Stop
 from common.runinfo import used_up
 
 CONTEXT = 5  # steps that the model sees before it predicts open loop
+COUNTERS = ("agent_steps", "updates", "episodes", "pending", "pretrained")
 RECENT = 10  # training episodes by which an agent is rated where there is no evaluation
 REPORT = 2  # separates the random numbers of reports from those of evaluation
 
@@ -91,9 +92,8 @@ class Loop:
     def state(self) -> dict:
         """All that the next process needs, as tensors, arrays and plain Python; the replay's records go to files."""
         self._arrive()
-        names = ("agent_steps", "updates", "episodes", "pending", "pretrained")
         return {
-            "counters": {name: getattr(self, name) for name in names},
+            "counters": {name: getattr(self, name) for name in COUNTERS},
             "wall": self.wall,
             "clocks": {name: clock.last for name, clock in self.clocks.items() if name != "save"},
             "agent": self.agent.state_dict(),
@@ -108,6 +108,8 @@ class Loop:
     def restore(self, state: dict) -> None:
         """Undoes `state`; the logger is restored where it is made."""
         for name, value in state["counters"].items():
+            if not isinstance(value, int) or name not in COUNTERS:
+                raise ValueError(f"the counter {name} is {value!r}")
             setattr(self, name, value)
         self._wall = state["wall"]
         for name, clock in self.clocks.items():

@@ -27,7 +27,8 @@ from common.run.stop import Stop, Stopped
 from common.run.threads import choose
 from common.runinfo import RunInfo, frames_trained, used_up
 
-NEEDED = {"agent", "digest", "frames", "wall", "counters", "replay", "collector"}  # what every full checkpoint holds
+#: What every full checkpoint holds.
+NEEDED = {"agent": dict, "digest": str, "frames": int, "wall": float, "counters": dict, "replay": dict, "logger": dict}
 
 
 def train(config: dict, factory: Factory | None = None) -> None:
@@ -114,7 +115,8 @@ class Session:
         if state is None:
             loop.collector.begin()
         else:
-            loop.restore(state)
+            with _named_mismatch(self.checkpoints.folder):
+                loop.restore(state)
             text = "".join(f"\n  {key}: {change}" for key, change in changed.items())
             loop.progress.message(
                 f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"
@@ -162,7 +164,8 @@ class Session:
 
     def _logger(self, state: dict | None) -> Logger:
         names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}
-        return Logger(self.logdir, **names, state=state and state["logger"])
+        with _named_mismatch(self.checkpoints.folder):
+            return Logger(self.logdir, **names, state=state and state["logger"])
 
 
 def _finished(config: dict, frames: int, wall: float) -> str:
@@ -182,11 +185,8 @@ def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
             f"The run in {config['logdir']} has trained for {trained:,} frames, but {checkpoints.folder} holds no "
             "checkpoint. Restore it, or start afresh in another --logdir."
         )
-    if state and not NEEDED <= state.keys():
-        raise UserError(
-            f"The newest checkpoint in {checkpoints.folder} is not one of a training run. "
-            "Put the right files back, or start afresh in another --logdir."
-        )
+    if state and not all(isinstance(state.get(key), kind) for key, kind in NEEDED.items()):
+        raise UserError(_foreign(checkpoints.folder))
     if state and state["digest"] != digest(config):
         differing = refused(changes(state.get("config", {}), config)) if "config" in state else []
         raise UserError(
@@ -194,6 +194,22 @@ def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
             f"{listed(differing)}\nPut the right files back, or start afresh in another --logdir."
         )
     return state
+
+
+def _foreign(folder: Path, why: str = "") -> str:
+    return (
+        f"The newest checkpoint in {folder} is not one of a training run{why}. Put the right files back, or start "
+        "afresh in another --logdir."
+    )
+
+
+@contextlib.contextmanager
+def _named_mismatch(folder: Path) -> Iterator[None]:
+    """What a state raises that is whole, but of something else."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, OverflowError) as error:
+        raise UserError(_foreign(folder, f" ({type(error).__name__}: {error})")) from error
 
 
 @contextlib.contextmanager
