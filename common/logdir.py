@@ -15,7 +15,7 @@ from typing import TextIO
 
 from common import config as configs
 from common.errors import UserError
-from common.files import write_text
+from common.files import slug, write_text
 from common.runinfo import begun
 
 CONFIG = "config.yaml"
@@ -32,7 +32,8 @@ MAY_CHANGE = frozenset(
 
 def resolve(config: dict) -> Path:
     """Folder of the run: `config['logdir']` with `{timestamp}` filled in, or `logs/<task>/<algo>/<seed>`."""
-    name = config.get("logdir") or f"logs/{config['task'].replace(':', '_')}/{config['algo']}/{config['seed']}"
+    task = "/".join(map(slug, config["task"].split("/")))  # stays below logs/, whatever the task is called
+    name = config.get("logdir") or f"logs/{task}/{config['algo']}/{config['seed']}"
     return Path(name.replace("{timestamp}", time.strftime("%Y%m%dT%H%M%S"))).expanduser()
 
 

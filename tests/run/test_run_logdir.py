@@ -130,7 +130,7 @@ def test_checkpoints_of_another_config_are_refused(tmp_path):
         train(short(tmp_path / f"{seed}", seed=seed), FakeFactory())
     (tmp_path / "0/checkpoints").rename(tmp_path / "gone")
     (tmp_path / "1/checkpoints").rename(tmp_path / "0/checkpoints")
-    with pytest.raises(UserError, match="belong to another config"):
+    with pytest.raises(UserError, match=r"belong to another config(.|\n)*seed: 1 -> 0"):
         train(short(tmp_path / "0"), FakeFactory())
 
 

@@ -44,9 +44,8 @@ class Children:
         command = [sys.executable, str(HERE / "launcher.py"), str(folder)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.folder = folder
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": (folder / "launcher.log").open("w")}
+        self.process = subprocess.Popen(command, **pipes, text=True, env=environment)
 
     def run(self, words, place="", at=0, seconds=120) -> dict:
         """What became of `python dreamer.py WORDS`, killed at call number `at` made from `place`."""
@@ -89,7 +88,8 @@ def killed_and_resumed(children: Children, run: Straight, logdir: Path, kills: l
 
     Returns the losses of the kills that met it: near the end, a run may finish before its kill.
     """
-    losses, words = [], [*run.words, "--logdir", logdir]
+    losses: list[Loss] = []
+    words = [*run.words, "--logdir", logdir]
     for place, fraction in kills:
         done = children.run(words, place, 1 + int(fraction * run.calls[place]))
         if done["status"] == 0:
@@ -97,6 +97,7 @@ def killed_and_resumed(children: Children, run: Straight, logdir: Path, kills: l
         assert done["status"] == signal.SIGKILL, done
         saved = Checkpoints(logdir / "checkpoints").load() or {"counters": {"updates": 0}, "frames": 0}
         losses.append(Loss(place, done["frames"] - saved["frames"], done["updates"] - saved["counters"]["updates"]))
+        assert losses[-1].frames <= EVERY + 2, (kills, losses)  # a round of two environments may overshoot
     done = children.run(words)
     assert done["status"] == 0, (kills, done)
     equal(run.logdir, logdir)
@@ -110,7 +111,9 @@ def equal(one: Path, other: Path) -> None:
     for name in ("metrics.jsonl", "scores.jsonl"):
         assert lines(one / name) == lines(other / name), name
     states = [Checkpoints(path / "checkpoints").load() for path in (one, other)]
-    for key in ("agent", "counters", "collector", "evaluator", "schedule", "clocks", "rng", "best"):
+    best = [Checkpoints(path / "checkpoints").load_best() for path in (one, other)]
+    same(*best, "best")
+    for key in ("agent", "counters", "collector", "evaluator", "schedule", "clocks", "rng"):
         same(*(state.get(key) for state in states), key)
     same(*(records(path / "replay", state["replay"]) for path, state in zip((one, other), states, strict=True)), "replay")
 
