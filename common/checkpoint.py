@@ -164,7 +164,7 @@ def _number(value: Any) -> float:
 
 
 def fit(module: torch.nn.Module, state: dict, place: Path) -> None:
-    """Loads an agent's `state`, found at `place`. Raises UserError, with keys and shapes, where it is another agent's."""
+    """Loads an agent's `state`, found at `place`. Raises UserError, with keys and shapes, if it is another agent's."""
     shape = lambda value: tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
     own, given = ({key: shape(value) for key, value in tree.items()} for tree in (module.state_dict(), state))
     differing = [key for key in {**own, **given} if own.get(key) != given.get(key)]

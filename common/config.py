@@ -47,7 +47,7 @@ def nesting(text: str) -> int:
 
 
 def plain(tree, left: list[int], depth: int = 0):
-    """Raises ValueError unless all is names, numbers, lists and dicts of them; `left` nodes may come, repeated or not."""
+    """Raises ValueError unless all is names, numbers, lists and dicts of them, and no more than `left` of these."""
     left[0] -= 1
     if left[0] < 0 or depth > DEEPEST:
         raise ValueError("it is too large, too deeply nested or holds itself")

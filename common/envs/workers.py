@@ -19,7 +19,6 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 
-
 class Guard(gymnasium.Env):
     """Makes an environment when it is first reset, and reports whatever it raises in `info`.
 

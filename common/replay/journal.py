@@ -5,7 +5,8 @@ before it is overwritten: latents one batch at a time, records a block at a time
 first; doing it twice does no harm. The files of the last two generations are kept, as the last two checkpoints are.
 
 An entry is a line of JSON (keys as `meta.describe` has them, number of rows, whether it is whole records, CRC-32 of
-what follows), then numbers and streams (n,) int64, then the rows of each key. After a power cut the last entries of latents may be missing: those stay newer than the checkpoint.
+what follows), then numbers and streams (n,) int64, then the rows of each key. After a power cut the last entries of
+latents may be missing: those stay newer than the checkpoint.
 """
 
 import json
@@ -124,7 +125,7 @@ def entries(file: BinaryIO) -> Iterator[tuple]:
         shapes += [(tuple(shape), np.dtype(name)) for shape, name in head["keys"].values()]
         sizes = [head["rows"] * int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes]
         stop = place + sum(sizes)
-        if stop > len(data) or zlib.crc32(data[place:stop]) != head["crc"]:
+        if stop > len(data) or zlib.crc32(data[place:stop].tobytes()) != head["crc"]:
             return
         parts = np.split(data[place:stop], np.cumsum(sizes)[:-1])
         views = [part.view(dtype).reshape(-1, *shape) for part, (shape, dtype) in zip(parts, shapes, strict=True)]

@@ -68,7 +68,9 @@ class Mapped:
         arrays, claimed, lost = open_ring(directory, state, spec, streams, "r+")
         arrays |= _new(directory, {key: spec[key] for key in lost}, streams, state["slots"])
         mapped = cls(directory, {key: arrays[key] for key in spec}, claimed, state["generation"])
-        floor = oldest(directory, state, {key: array for key, array in mapped.arrays.items() if key not in lost}, claimed)
+        floor = oldest(
+            directory, state, {key: array for key, array in mapped.arrays.items() if key not in lost}, claimed
+        )
         mapped.describe(state["ident"])
         if floor <= state["oldest"]:
             mapped.sync(state["count"])

@@ -29,7 +29,7 @@ REPORT = 2  # separates the random numbers of reports from those of evaluation
 
 class Loop:
     """Counters and pieces of one run. `folder` keeps the replay; `save` is called when a checkpoint is due, `best` with
-    the kind of a score, 'eval' or 'train', and its value where it tells how good the agent of now is."""
+    a kind of score, 'eval' or 'train', and what the agent of now got."""
 
     def __init__(
         self, config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, evaluator: Evaluator,
@@ -113,7 +113,7 @@ class Loop:
             setattr(self, name, value)
         self._wall = state["wall"]
         for name, clock in self.clocks.items():
-            clock.mark(state["clocks"].get(name, self.frames))
+            clock.mark(int(state["clocks"].get(name, self.frames)))
         fit(self.agent, state["agent"], self.folder.parent)
         self.replay.load(self.folder, state["replay"])
         self.schedule.restore(state["schedule"])

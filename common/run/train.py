@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from common import rng
-from common.checkpoint import Checkpoints, fit
+from common.checkpoint import Checkpoints
 from common.envs.seat import Broken
 from common.errors import UserError
 from common.fast import Compiler, make_compiler
 from common.files import sweep
 from common.logdir import adopt, changes, claim, digest, listed, refused, resolve
-from common.logger import Logger, NonFinite
+from common.logger import Logger
 from common.machine import peak_memory
 from common.progress import Progress
 from common.run.banner import banner, updates_per_step
@@ -25,6 +25,7 @@ from common.run.loop import Loop
 from common.run.rollout import Evaluator
 from common.run.stop import Stop, Stopped
 from common.run.threads import choose
+from common.run.trouble import foreign, named_divergence, named_loss, named_mismatch
 from common.runinfo import RunInfo, frames_trained, used_up
 
 #: What every full checkpoint holds.
@@ -39,7 +40,7 @@ def train(config: dict, factory: Factory | None = None) -> None:
     """
     config = {**config, "logdir": str(resolve(config))}
     logdir = Path(config["logdir"])
-    with _named_loss(logdir), claim(logdir):
+    with named_loss(logdir), claim(logdir):
         sweep(logdir, logdir / "checkpoints", logdir / "replay")
         changed = adopt(logdir, config)
         checkpoints = Checkpoints(logdir / "checkpoints")
@@ -64,11 +65,11 @@ class Session:
     def run(self, state: dict | None, changed: dict[str, str]) -> None:
         """Trains from `state`, or from scratch, to the end or to a signal."""
         with self.stop.listening(), self._pieces(state) as pieces:
-            calls = {"save": self.save, "best": self.best}
-            self.loop = Loop(self.config, **pieces, **calls, stop=self.stop, folder=self.logdir / "replay")
+            pieces |= {"stop": self.stop, "folder": self.logdir / "replay", "save": self.save, "best": self.best}
+            self.loop = Loop(self.config, **pieces)
             self._begin(state, changed)
             try:
-                with _named_divergence(self.loop, self.checkpoints):
+                with named_divergence(self.loop, self.checkpoints):
                     self._train()
             except KeyboardInterrupt:
                 self.loop.progress.message("Interrupted at once: nothing was saved since the last checkpoint.")
@@ -85,7 +86,7 @@ class Session:
         self._saved = (loop.frames, loop.updates)
 
     def best(self, kind: str, score: float) -> None:
-        """Keeps the agent of now if no `score` of its kind was higher: what evaluation needs, not what training does."""
+        """Keeps the agent of now, as far as evaluation needs it, if no `score` of its kind was higher."""
         loop = self.loop
         state = {"agent": loop.agent.state_dict(), **self._identity()}
         info = {"frames": loop.frames, "updates": loop.updates, "algo": self.config["algo"]}
@@ -115,7 +116,7 @@ class Session:
         if state is None:
             loop.collector.begin()
         else:
-            with _named_mismatch(self.checkpoints.folder):
+            with named_mismatch(self.checkpoints.folder):
                 loop.restore(state)
             text = "".join(f"\n  {key}: {change}" for key, change in changed.items())
             loop.progress.message(
@@ -164,7 +165,7 @@ class Session:
 
     def _logger(self, state: dict | None) -> Logger:
         names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}
-        with _named_mismatch(self.checkpoints.folder):
+        with named_mismatch(self.checkpoints.folder):
             return Logger(self.logdir, **names, state=state and state["logger"])
 
 
@@ -186,55 +187,11 @@ def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
             "checkpoint. Restore it, or start afresh in another --logdir."
         )
     if state and not all(isinstance(state.get(key), kind) for key, kind in NEEDED.items()):
-        raise UserError(_foreign(checkpoints.folder))
+        raise UserError(foreign(checkpoints.folder))
     if state and state["digest"] != digest(config):
-        differing = refused(changes(state.get("config", {}), config)) if "config" in state else []
+        differing = refused(changes(state["config"], config)) if isinstance(state.get("config"), dict) else {}
         raise UserError(
             f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them"
             f"{listed(differing)}\nPut the right files back, or start afresh in another --logdir."
         )
     return state
-
-
-def _foreign(folder: Path, why: str = "") -> str:
-    return (
-        f"The newest checkpoint in {folder} is not one of a training run{why}. Put the right files back, or start "
-        "afresh in another --logdir."
-    )
-
-
-@contextlib.contextmanager
-def _named_mismatch(folder: Path) -> Iterator[None]:
-    """What a state raises that is whole, but of something else."""
-    try:
-        yield
-    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, OverflowError) as error:
-        raise UserError(_foreign(folder, f" ({type(error).__name__}: {error})")) from error
-
-
-@contextlib.contextmanager
-def _named_loss(logdir: Path) -> Iterator[None]:
-    """Says what becomes of a run whose files cannot be written any more."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        raise UserError(
-            f"{logdir} cannot be read or written any more: {error.strerror or error}{place}. Its last checkpoint is "
-            f"at frame {frames_trained(logdir):,}. Free the disk or bring it back; the same command goes on from there."
-        ) from error
-
-
-@contextlib.contextmanager
-def _named_divergence(loop: Loop, checkpoints: Checkpoints) -> Iterator[None]:
-    try:
-        yield
-    except NonFinite as error:
-        kept = next(map(str, checkpoints.paths()), "none was written yet")
-        raise UserError(
-            f"Training diverged at frame {loop.frames:,}, update {loop.updates:,}: {error}.\n"
-            f"Last good checkpoint: {kept}.\nThe same command tries again from there and may meet the same. "
-            "Try a lower learning rate (--optim.lr.*) in another --logdir."
-        ) from error

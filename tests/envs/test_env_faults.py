@@ -1,7 +1,7 @@
 """Environments that hang, change, or cannot begin again: contained, or the end of a run that can be saved."""
 
-import pytest
 import numpy as np
+import pytest
 
 from common.envs import make_envs, seat
 from common.envs.seat import Broken

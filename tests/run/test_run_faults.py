@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_locked_is_refused(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", without)
-    with pytest.raises(UserError, match="No locks available. Choose another --logdir"):
+    with pytest.raises(UserError, match=r"No locks available\. Choose another --logdir"):
         train(config(tmp_path / "run"), FakeFactory())
 
 
@@ -103,7 +103,8 @@ def test_without_evaluation_training_episodes_tell_the_best(tmp_path):
 
 def test_only_a_better_score_replaces_the_best(tmp_path):
     store = Checkpoints(tmp_path)
-    for number, (kind, score) in enumerate([("train", 5.0), ("train", 5.0), ("train", 4.0), ("eval", 1.0), ("eval", 2.0)]):
+    given = [("train", 5.0), ("train", 5.0), ("train", 4.0), ("eval", 1.0), ("eval", 2.0)]
+    for number, (kind, score) in enumerate(given):
         store.save_best({"number": number}, kind, score)
         assert store.load_best()["number"] == [0, 0, 0, 3, 4][number]
     (tmp_path / BEST).write_bytes(b"foreign")

@@ -123,9 +123,10 @@ def test_a_run_is_saved_when_an_environment_breaks_for_good_during_the_updates(t
             self.stop.signal = signal.SIGTERM
         update(self)
 
-    with monkeypatch.context() as patch, pytest.raises(ends, match="143" if stopped else "broke 3 times in a row"):
+    with monkeypatch.context() as patch:
         patch.setattr(Loop, "_update", stopping)
-        train(config(tmp_path / "run", **task), FakeFactory())
+        with pytest.raises(ends, match="143" if stopped else "broke 3 times in a row"):
+            train(config(tmp_path / "run", **task), FakeFactory())
     state = newest(tmp_path / "run")
     assert state["frames"] == 3 * BREAKS_AT
     assert state["collector"]["envs"][0]["closed"]

@@ -13,12 +13,14 @@ TOKENS = [
     b"!!python/object/apply:os.system ['touch owned']", b"&a [*a]", b"*a", b"!!float x", b"2001-99-99", b"0x", b"NaN",
     b"Infinity", b"-1e999", b"null", b"~", b"{}", b"[]", b"{", b"]", b": ", b"- ", b"\t", b"\x00", b"\xff\xfe", b"\xc3",
     b"<<: *games", b"? ", b"|\n", b">", b"%YAML 9.9\n", b"---\n", b"...", b"'", b'"', b"\xf0\x9f\x92\xa9", b"../../etc",
-    b"1" * 400, b"<script>", b"__ndarray__", b"true", b"{\"a\": 1}", b"!!binary x", b"!!timestamp y", b"!!set", b"1:2:3",
+    b"1" * 400, b"<script>", b"__ndarray__", b"true", b"{\"a\": 1}", b"!!binary x", b"!!timestamp y",
+    b"!!set", b"1:2:3",
 ]  # fmt: skip
 VALUES = [
     "", " ", "-1", "0", "1", "1e999", "-1e999", "nan", "inf", "1e-400", "0.5", "99999999999999999999", "true", "off",
-    "None", "null", "[]", "{}", "[1,2", "../../x", "/", "a\x01b", "ünïcödé", "💩", "linear(1,2,3)", "linear(1,", "*", "x" * 3000,
-    "%s%s%n", "$(touch owned)", "; touch owned", "<script>alert(1)</script>", "1_000", "0x10", "1,5", "--", "-",
+    "None", "null", "[]", "{}", "[1,2", "../../x", "/", "a\x01b", "ünïcödé", "💩", "linear(1,2,3)", "linear(1,", "*",
+    "x" * 3000, "%s%s%n", "$(touch owned)", "; touch owned", "<script>alert(1)</script>", "1_000", "0x10", "1,5",
+    "--", "-",
 ]  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """Runs command lines in forked children that kill themselves at a chosen call, or only count their calls.
 
-`python launcher.py` reads one JSON object per line: words (after `python dreamer.py`), folder (working directory),
-place (a key of PLACES; empty: only count), at (number of the call there, from 1; 0: nothing is counted) and seconds (after which a child counts as hanging). It answers with one JSON object per line: status (as `os.waitpid` has
-it, None for one that hung), output, calls (place -> number, of a child that ended by itself), and where it stood:
-frames, updates.
+`python launcher.py FOLDER` reads a JSON object per line: words (after `python dreamer.py`), folder (working directory),
+place (a key of PLACES; empty: only count), at (number of the call there, from 1; 0: nothing is counted) and seconds
+(after which a child counts as hanging). It answers with one JSON object per line: status (as `os.waitpid` has it, None
+for one that hung), output, calls (place -> number) and where the run stood: frames, updates.
 """
 
 import contextlib

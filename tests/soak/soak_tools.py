@@ -115,7 +115,9 @@ def equal(one: Path, other: Path) -> None:
     same(*best, "best")
     for key in ("agent", "counters", "collector", "evaluator", "schedule", "clocks", "rng"):
         same(*(state.get(key) for state in states), key)
-    same(*(records(path / "replay", state["replay"]) for path, state in zip((one, other), states, strict=True)), "replay")
+    same(
+        *(records(path / "replay", state["replay"]) for path, state in zip((one, other), states, strict=True)), "replay"
+    )
 
 
 def lines(path: Path) -> list[dict]:
