@@ -26,7 +26,7 @@ $(STAMP): requirements.txt
 	@touch $(STAMP)
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 soak: install
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py $(ARGS)

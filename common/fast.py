@@ -7,9 +7,11 @@ tensors. Acting, evaluation and tests run them eagerly; the update runs them com
 import contextlib
 import functools
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 
@@ -36,6 +38,10 @@ class Compiler:
         try:
             return self.compiled[function](*args)
         except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError, OSError) as error:
+            if (half := half_written(str(error))) is not None:
+                half.unlink()
+                del self.compiled[function]
+                return self.call(function, *args)
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             if not self.fallback:
                 raise UserError(
@@ -45,6 +51,13 @@ class Compiler:
             self.failed[function.__qualname__] = reason
             warnings.warn(f"{function.__qualname__} runs uncompiled: {reason}", RuntimeWarning, stacklevel=3)
             return function(*args)
+
+
+def half_written(error: str) -> Path | None:
+    """The library in torch's cache that an error is about, if a process was killed while it wrote it."""
+    match = re.search(r"(/\S+\.so): (?:file too short|invalid ELF header)", error)
+    path = Path(match[1]) if match else None
+    return path if path is not None and path.exists() else None
 
 
 _now: Compiler | None = None

@@ -21,6 +21,8 @@ from common.runinfo import begun
 CONFIG = "config.yaml"
 LOCK = ".lock"
 HARMLESS = (LOCK, "speed.json")  # may be there before the run
+ALWAYS = ("algo", "steps", "run")  # keys of every config
+ABSENT = "(absent)"  # value of a key that one of two configs does not have
 LISTED = 15  # differing keys shown
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
@@ -46,9 +48,15 @@ def digest(config: dict) -> str:
 def changes(stored: dict, config: dict) -> dict[str, str]:
     """`{key: 'stored -> new'}` for every key with another value."""
     plain = json.loads(json.dumps(config))  # as a file gives it back: lists for tuples
-    text = lambda value: "(absent)" if value is None else value
+    text = lambda value: ABSENT if value is None else value
     pairs = configs.differences(stored, plain).items()
     return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in sorted(pairs)}
+
+
+def fixed(changed: dict[str, str]) -> dict[str, str]:
+    """Those of `changes` that no run allows. A key that the stored config lacks is younger than the run: its value is
+    taken up."""
+    return {key: text for key, text in changed.items() if key not in MAY_CHANGE and not text.startswith(f"{ABSENT} ->")}
 
 
 def stored_config(logdir: Path) -> dict:
@@ -60,8 +68,8 @@ def stored_config(logdir: Path) -> dict:
         config = configs.read(path)
     except UserError as error:
         raise UserError(f"{error}\nRestore that file, or start afresh in another --logdir.") from error
-    if not isinstance(config, dict) or not config:
-        raise UserError(f"{path} holds no config. Restore it, or start afresh in another --logdir.")
+    if missing := [key for key in ALWAYS if not isinstance(config, dict) or key not in config]:
+        raise UserError(f"{path} lacks {', '.join(missing)}. Restore it, or start afresh in another --logdir.")
     return config
 
 
@@ -108,11 +116,11 @@ def in_use(logdir: Path) -> bool:
 def adopt(logdir: Path, config: dict) -> dict[str, str]:
     """Stores `config` in `logdir`; returns how it differs from the one stored there before.
 
-    Raises UserError, and changes nothing, if a key differs that is not in `MAY_CHANGE`; a run that has never got as far
-    as training may change them all.
+    Raises UserError, and changes nothing, if a `fixed` key differs; a run that has never got as far as training may
+    change them all.
     """
     changed = changes(stored_config(logdir), config) if (logdir / CONFIG).exists() else {}
-    if (differing := refused(changed)) and begun(logdir):
+    if (differing := fixed(changed)) and begun(logdir):
         raise UserError(
             f"{logdir} belongs to a run with another config{listed(differing)}\n"
             "Give the stored values to go on with it, or choose another --logdir."
@@ -121,11 +129,6 @@ def adopt(logdir: Path, config: dict) -> dict[str, str]:
         write_text(logdir / CONFIG, configs.dump(config))
     changed.pop("logdir", None)
     return changed
-
-
-def refused(changed: dict[str, str]) -> dict[str, str]:
-    """Those of `changes` that no run may make."""
-    return {key: change for key, change in changed.items() if key not in MAY_CHANGE}
 
 
 def listed(changed: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from common.config import flatten
 from common.errors import UserError
 from common.files import slug, write_text
-from common.logdir import LISTED, MAY_CHANGE, changes, stored_config
+from common.logdir import LISTED, changes, fixed, stored_config
 from common.runinfo import begun
 
 FILE = "grid.json"
@@ -115,4 +115,4 @@ def _refused(logdir: Path, config: dict) -> list[str]:
     stored = stored_config(logdir)
     old, new = flatten(stored), flatten(config)
     shrunk = [f"{key}: {old[key]} -> {new[key]}" for key in BUDGETS if old.get(key, 0) > new[key]]
-    return shrunk + [f"{key}: {text}" for key, text in changes(stored, config).items() if key not in MAY_CHANGE]
+    return shrunk + [f"{key}: {text}" for key, text in fixed(changes(stored, config)).items()]

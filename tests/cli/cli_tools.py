@@ -1,9 +1,13 @@
-"""Runs real command lines in processes of their own."""
+"""Runs real command lines, in processes of their own or in this one."""
 
+import contextlib
+import io
 import os
 import pathlib
 import subprocess
 import sys
+
+import dreamer as program
 
 ROOT = pathlib.Path(__file__).parents[2]
 SHORT = ["--steps", "120", "--run.prefill", "20", "--run.eval_every", "0", "--run.video_every", "0"]
@@ -17,9 +21,17 @@ def dreamer(*words, cwd, timeout=120) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
+def here(*words, cwd) -> subprocess.CompletedProcess:
+    """The same in this process, which saves seconds: for commands that soon come to an end."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        code = program.main([str(word) for word in words])
+    return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
+
+
 def refused(*words, cwd, says=()) -> str:
     """The only error message of a command that must fail without a traceback."""
-    done = dreamer(*words, cwd=cwd)
+    done = here(*words, cwd=cwd)
     assert done.returncode == 2, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     everything = done.stdout + done.stderr
     assert "Traceback" not in everything, everything

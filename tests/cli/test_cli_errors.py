@@ -8,6 +8,8 @@ from cli_tools import ROOT, SHORT, dreamer, refused, snapshot
 
 import dreamer as program
 
+pytestmark = pytest.mark.xdist_group("cli_errors")  # what they share is made once
+
 HERE = ROOT / "tests" / "cli"
 TINY = ["--configs", "debug", *SHORT]
 

@@ -12,6 +12,8 @@ import pytest
 from cli_tools import ROOT
 from PIL import Image, ImageSequence
 
+pytestmark = pytest.mark.xdist_group("cli_grid")  # what they share is made once
+
 HERE = ROOT / "tests" / "cli"
 COMPARE = ["compare", "--algos", "v1,v3", "--configs", "debug", "--seeds", "1", "--logdir", "grid"]
 COMPARE += ["--run.prefill", "60", "--run.eval_every", "0", "--run.video_every", "0", "--replay.capacity", "2000"]

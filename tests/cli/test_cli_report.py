@@ -8,6 +8,8 @@ from cli_tools import SHORT, dreamer, snapshot
 import dreamer as program
 from tests.report.fake_runs import png_size, write_grid, write_run
 
+pytestmark = pytest.mark.xdist_group("cli_report")  # what they share is made once
+
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory):

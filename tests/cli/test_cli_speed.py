@@ -9,6 +9,8 @@ import dreamer as program
 from common import machine
 from common.run import speed_table
 
+pytestmark = pytest.mark.xdist_group("cli_speed")  # what they share is made once
+
 DEBUG = ["speed", "--algo", "v3", "--configs", "debug", "--updates", "3"]
 
 

@@ -9,7 +9,7 @@ import re
 import shlex
 
 import pytest
-from cli_tools import ROOT, SHORT, dreamer
+from cli_tools import ROOT, SHORT, dreamer, here
 
 import dreamer as program
 from common.envs import dmc
@@ -71,20 +71,15 @@ def renderer():
 
 
 @pytest.fixture
-def check(tmp_path, renderer, monkeypatch, capsys):
+def check(tmp_path, renderer):
     """Runs a printed command in `tmp_path`; one that trains nothing in this process, which saves the start of one."""
 
     def run(words):
         if draws(words) and not renderer:
             return
         words = shortened(words)
-        if trains(words):
-            done = dreamer(*words, cwd=tmp_path)
-            code, printed = done.returncode, (done.stdout[-2000:], done.stderr[-2000:])
-        else:
-            monkeypatch.chdir(tmp_path)
-            code, printed = program.main(words), capsys.readouterr()
-        assert code == 0, (words, printed)
+        done = (dreamer if trains(words) else here)(*words, cwd=tmp_path)
+        assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-2000:])
 
     return run
 
@@ -155,24 +150,22 @@ def test_the_glossary_knows_every_metric_and_no_other(tmp_path):
     assert not [name for name in known if name not in exact and "<" not in name]
 
 
-def test_config_prints_what_training_would_use(tmp_path, capsys):
+def test_config_prints_what_training_would_use(tmp_path):
     words = ["--algo", "v2", "--configs", "atari", "paper", "--task", "atari_pong", "--seed", "7", "--envs", "3"]
-    assert program.main(["config", *words]) == 0
-    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+    (tmp_path / "printed.yaml").write_text(here("config", *words, cwd=tmp_path).stdout)
     expected = program.load("v2", ["atari", "paper"], {"task": "atari_pong", "seed": "7", "run.envs": "3"})
     assert program.configs.read(tmp_path / "printed.yaml") == expected
 
 
-def test_the_last_of_a_repeated_flag_counts_and_blocks_add_up(tmp_path, capsys):
+def test_the_last_of_a_repeated_flag_counts_and_blocks_add_up(tmp_path):
     words = ["--algo", "v2", "--configs", "atari", "--seed", "1", "--configs", "paper", "--seed=2", "--algo", "v2"]
-    assert program.main(["config", *words]) == 0
-    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+    (tmp_path / "printed.yaml").write_text(here("config", *words, cwd=tmp_path).stdout)
     expected = program.load("v2", ["atari", "paper"], {"seed": "2"})
     assert program.configs.read(tmp_path / "printed.yaml") == expected
 
 
-def test_help_names_commands_blocks_and_features(capsys):
-    assert program.main(["--help"]) == 0
-    printed = capsys.readouterr().out
+def test_help_names_commands_blocks_and_features(tmp_path):
+    done = here("--help", cwd=tmp_path)
+    assert done.returncode == 0
     named = (*program.COMMANDS, *program.TOOLS, "dmc_vision", "size12m", "retnorm", "--envs")
-    assert all(word in printed for word in named)
+    assert all(word in done.stdout for word in named)

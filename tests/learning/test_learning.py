@@ -3,6 +3,8 @@
 The whole pipeline runs as from the command line: environments, replay, schedule, updates, checkpoint, evaluation.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -90,17 +92,14 @@ def test_learns(algo, task, tmp_path):
     assert learn(algo, task, tmp_path) > SOLVED[task["task"]]
 
 
-#: The others take minutes, most of it compiling: `make test ARGS="-m long"` runs them.
-EVERY_TIME = [("v1", "bf16")]
+def sometimes(*cases, always=()):
+    """Parameters that only long tests have (`make test ARGS="-m long"`), but for those that run every time."""
+    return [pytest.param(*case, marks=[] if case in always else pytest.mark.long) for case in cases]
 
 
-def fast_paths():
-    """Every version on every fast path; most of them only where long tests are asked for."""
-    pairs = [(algo, path) for algo in ("v1", "v2", "v3") for path in FAST_PATHS]
-    return [pytest.param(*pair, marks=[] if pair in EVERY_TIME else pytest.mark.long) for pair in pairs]
-
-
-@pytest.mark.parametrize(("algo", "path"), fast_paths())
+@pytest.mark.long
+@pytest.mark.parametrize("path", FAST_PATHS)
+@pytest.mark.parametrize("algo", ["v1", "v2", "v3"])
 def test_learns_on_the_fast_paths(algo, path, tmp_path):
     assert learn(algo, POINT, tmp_path, **FAST_PATHS[path]) > SOLVED[POINT["task"]]
 
@@ -109,22 +108,23 @@ def test_the_first_v3_learns(tmp_path):
     assert learn("v3-2023", POINT, tmp_path) > SOLVED[POINT["task"]]
 
 
-@pytest.mark.parametrize("algo", ["v1", "v2", "v3"])
+FAULTS = {"cut": (POINT, cut_actor_gradient), "early": (BANDIT, reward_one_early)}
+PICTURE_FAULTS = {"v1": cut_actor_gradient, "v2": reward_one_early, "v3": cut_actor_gradient}
+
+
 @pytest.mark.parametrize(
-    ("task", "fault"),
-    [(POINT, cut_actor_gradient), (BANDIT, reward_one_early)],
-    ids=["point-cut", "bandit-early"],
+    ("algo", "fault"),
+    sometimes(*itertools.product(["v1", "v2", "v3"], FAULTS), always=[("v1", "cut"), ("v3", "early")]),
 )
-def test_does_not_learn_with_a_fault(algo, task, fault, tmp_path, monkeypatch):
-    fault(monkeypatch)
+def test_does_not_learn_with_a_fault(algo, fault, tmp_path, monkeypatch):
+    task, plant = FAULTS[fault]
+    plant(monkeypatch)
     assert learn(algo, task, tmp_path) < SOLVED[task["task"]]
 
 
-@pytest.mark.parametrize(
-    ("algo", "fault"), [("v1", cut_actor_gradient), ("v2", reward_one_early), ("v3", cut_actor_gradient)]
-)
-def test_does_not_learn_from_pictures_with_a_fault(algo, fault, tmp_path, monkeypatch):
-    fault(monkeypatch)
+@pytest.mark.parametrize("algo", sometimes(*[(algo,) for algo in PICTURE_FAULTS], always=[("v2",)]))
+def test_does_not_learn_from_pictures_with_a_fault(algo, tmp_path, monkeypatch):
+    PICTURE_FAULTS[algo](monkeypatch)
     assert learn(algo, PICTURE, tmp_path) < SOLVED[PICTURE["task"]]
 
 

@@ -225,7 +225,7 @@ def folder(tmp_path_factory):
     logdir(folder / "gym", task="gym_CartPole-v1", blocks=["gym"], train={10_000: 1.0})
     logdir(folder / "preprint", algo="v3-2023", blocks=["dmc_vision"], train={1_000_000: 1.0})
     (logdir(folder / "damaged") / "scores.jsonl").write_text('{"task": "dmc_wal')
-    (logdir(folder / "partial") / "config.yaml").write_text("algo: v3\n")
+    (logdir(folder / "partial") / "config.yaml").write_text("algo: v3\nsteps: 1\nrun: {}\n")
     return folder
 
 

@@ -13,6 +13,8 @@ from common.report.runs import load_runs
 from tests.report import fake_runs
 from tests.report.fake_runs import ablation, comparison, ladder, write_grid, write_run
 
+pytestmark = pytest.mark.xdist_group("report_page")  # what they share is made once
+
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> $x_1$ |"
 
 

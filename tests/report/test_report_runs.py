@@ -83,9 +83,9 @@ BROKEN = {
     "binary metrics": (lambda d: (d / "metrics.jsonl").write_bytes(b"\xff\xfe\n"), "cannot be read"),
     "torn run": (lambda d: (d / "run.json").write_text("{"), "cannot be read"),
     "torn evaluation": (lambda d: (d / "eval.json").write_text("{"), "cannot be read"),
-    "foreign config": (lambda d: (d / "config.yaml").write_text("a: 1\n"), "lacks task"),
+    "foreign config": (lambda d: (d / "config.yaml").write_text("a: 1\n"), "lacks algo"),
     "torn config": (lambda d: (d / "config.yaml").write_text("a: [\n"), "not valid YAML"),
-    "empty config": (lambda d: (d / "config.yaml").write_text(""), "holds no config"),
+    "empty config": (lambda d: (d / "config.yaml").write_text(""), "lacks algo"),
 }
 
 

@@ -69,6 +69,16 @@ def test_missing_and_new_keys_count_as_differences():
     assert changes({"a": [1]}, {"a": (1,)}) == {}
 
 
+def test_keys_that_are_younger_than_the_run_are_taken_up(tmp_path):
+    adopt(tmp_path, config(tmp_path))
+    begin(tmp_path)
+    assert adopt(tmp_path, config(tmp_path, young={"key": 1})) == {"young.key": "(absent) -> 1"}
+    with pytest.raises(UserError, match=r"young\.key: 1 -> 2"):
+        adopt(tmp_path, config(tmp_path, young={"key": 2}))
+    with pytest.raises(UserError, match=r"young\.key: 1 -> \(absent\)"):
+        adopt(tmp_path, config(tmp_path))
+
+
 @pytest.mark.parametrize("key", sorted(MAY_CHANGE))
 def test_allowed_keys_may_change_and_do_not_change_the_digest(tmp_path, key):
     given = config(tmp_path, env__max_failures=1, env__timeout=1.0)
@@ -132,6 +142,12 @@ def test_checkpoints_of_another_config_are_refused(tmp_path):
     (tmp_path / "1/checkpoints").rename(tmp_path / "0/checkpoints")
     with pytest.raises(UserError, match=r"belong to another config(.|\n)*seed: 1 -> 0"):
         train(short(tmp_path / "0"), FakeFactory())
+
+
+def test_a_run_with_checkpoints_takes_up_younger_keys(tmp_path):
+    train(short(tmp_path / "run"), FakeFactory())
+    train(short(tmp_path / "run", young={"key": 1}) | {"steps": 44}, FakeFactory())
+    assert stored_config(tmp_path / "run")["young"] == {"key": 1}
 
 
 def test_names_of_logdirs():

@@ -21,6 +21,8 @@ from common.run.eval import evaluate
 from common.run.rollout import Evaluator
 from common.run.train import train
 
+pytestmark = pytest.mark.xdist_group("run_output")  # what they share is made once
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):

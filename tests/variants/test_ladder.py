@@ -16,6 +16,8 @@ from common.ladder import Climb, Step, concept, ladder, steps
 from common.logdir import MAY_CHANGE
 from common.variant import Setting
 
+pytestmark = pytest.mark.xdist_group("ladder")  # what they share is made once
+
 PAIRS = list(itertools.permutations(dreamer.ALGOS, 2))
 PLACES = [(*pair, MIXED) for pair in PAIRS] + [("v1", "v2", "atari_pong"), ("v3", "v2", "dmc_walker_walk")]
 
