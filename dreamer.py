@@ -61,6 +61,7 @@ ALIASES = {
     "threads": "run.threads",
     "precision": "run.precision",
     "compile": "run.compile",
+    "env.render.quality": "env.render",
 }
 
 #: Flags that take several values.

@@ -24,6 +24,8 @@ HARMLESS = (LOCK, "speed.json")  # may be there before the run
 ALWAYS = ("algo", "steps", "run")  # keys of every config
 ABSENT = "(absent)"  # value of a key that one of two configs does not have
 LISTED = 15  # differing keys shown
+#: Keys that older runs do not have, and what those runs did.
+LATER = {"env.render": "full"}
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
@@ -41,7 +43,8 @@ def resolve(config: dict) -> Path:
 
 def digest(config: dict) -> str:
     """Fingerprint of every key that must not change within a run."""
-    fixed = {key: value for key, value in configs.flatten(config).items() if key not in MAY_CHANGE}
+    told = lambda key, value: key not in MAY_CHANGE and value != LATER.get(key, ABSENT)
+    fixed = {key: value for key, value in configs.flatten(config).items() if told(key, value)}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
@@ -60,7 +63,7 @@ def fixed(changed: dict[str, str]) -> dict[str, str]:
 
 
 def stored_config(logdir: Path) -> dict:
-    """Config that the run in `logdir` was started with; UserError where there is none."""
+    """Config that the run in `logdir` was started with, completed by what came later; UserError where there is none."""
     path = logdir / CONFIG
     if not path.is_file():
         raise UserError(f"{logdir} is not the logdir of a run: it has no {CONFIG}. Check --logdir.")
@@ -70,6 +73,15 @@ def stored_config(logdir: Path) -> dict:
         raise UserError(f"{error}\nRestore that file, or start afresh in another --logdir.") from error
     if missing := [key for key in ALWAYS if not isinstance(config, dict) or key not in config]:
         raise UserError(f"{path} lacks {', '.join(missing)}. Restore it, or start afresh in another --logdir.")
+    return _completed(config)
+
+
+def _completed(config: dict) -> dict:
+    """A config with the keys of LATER in those of their blocks that it has."""
+    for key, value in LATER.items():
+        block, _, name = key.partition(".")
+        if isinstance(config.get(block), dict):
+            config[block].setdefault(name, value)
     return config
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from common.drawn import drawn
 from common.files import write_text
 
 PACKAGES = ("torch", "numpy", "gymnasium", "dm_control", "mujoco", "ale-py", "tensorboard", "ruamel.yaml", "pillow")
@@ -24,6 +25,7 @@ class RunInfo:
     def __init__(self, logdir: Path, config: dict):
         self.path = logdir / "run.json"
         self.data = {"task": config["task"], "algo": config["algo"], "seed": config["seed"], "wall": 0.0}
+        self.data |= {"render": how} if (how := drawn(config)) else {}
         self.data |= {"resumes": 0, "sessions": _stored(self.path, "sessions", list) or []}
         self.data |= {"peak_memory": _stored(self.path, "peak_memory", int) or 0}
 

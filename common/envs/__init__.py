@@ -40,6 +40,7 @@ DEFAULTS = {
     "time_limit": 0,  # frames; 0 = the environment's own
     "obs": "vector",  # dmc: image | vector | both
     "camera": -1,  # dmc: -1 = the usual one of the domain
+    "render": "full",  # dmc: full | fast | ray
     "sticky": 0.0,  # atari: probability that a frame repeats the previous action
     "actions": "full",  # atari: full | minimal
     "noops": 0,  # atari: at most this many no-ops after a reset
@@ -52,6 +53,7 @@ DEFAULTS = {
 
 CHOICES = {
     "obs": ("image", "vector", "both"),
+    "render": ("full", "fast", "ray"),
     "actions": ("full", "minimal"),
     "resize": ("area", "bilinear"),
     "life_loss": ("ignore", "end"),

@@ -1,6 +1,7 @@
 """DeepMind Control suite: dmc_<domain>_<task>, from states (`obs: vector`), pixels (`image`) or both.
 
-States never load a renderer. Pixels are drawn once per agent step, after the action repeat, by EGL or else OSMesa.
+States never load a renderer. Pixels are drawn once per agent step, after the action repeat. Who draws them is
+`env.render`: `full` and `fast` are OpenGL, by EGL or else OSMesa; `ray` needs neither.
 """
 
 import contextlib
@@ -34,15 +35,14 @@ def make(name: str, config: dict) -> gymnasium.Env:
         UserError: unknown task, or no renderer where pixels are asked for.
     """
     pixels = config["obs"] != "vector"
-    suite = load_suite(renderer() if pixels else "disable")
+    suite = load_suite(renderer() if pixels and config["render"] != "ray" else "disable")
     domain, task = _split(name, suite.ALL_TASKS)
     limit = config["time_limit"]
     control = Control(suite.load(domain, task, {"time_limit": math.inf} if limit else None))
     env = Adapter(Frames(control, config["repeat"], limit))
     if not pixels:
         return env
-    camera = CAMERAS.get(domain, 0) if config["camera"] == -1 else config["camera"]
-    return Pixels(env, control.env.physics, camera, config)
+    return Pixels(env, control.env.physics, _camera(domain, control.env.physics, config["camera"]), config)
 
 
 class Control(gymnasium.Env):
@@ -74,15 +74,41 @@ class Pixels(gymnasium.ObservationWrapper):
 
     def __init__(self, env, physics, camera, config):
         super().__init__(env)
-        self.physics, self.camera = physics, camera
-        self.size, self.gray = config["size"] or 64, config["gray"]
+        size, self.camera, self.gray = config["size"] or 64, camera, config["gray"]
+        self.draw = DRAW[config["render"]](physics, camera, size)
         self.states = config["obs"] == "both"
-        image = spaces.Box(0, 255, (self.size, self.size, 1 if self.gray else 3), np.uint8)
+        image = spaces.Box(0, 255, (size, size, 1 if self.gray else 3), np.uint8)
         self.observation_space = spaces.Dict({**(env.observation_space if self.states else {}), "image": image})
 
     def observation(self, observation):
-        frame = self.physics.render(self.size, self.size, camera_id=self.camera)
-        return {**(observation if self.states else {}), "image": images.fit(frame, 0, self.gray, "area")}
+        return {**(observation if self.states else {}), "image": images.fit(self.draw(), 0, self.gray, "area")}
+
+
+def full(physics, camera, size):
+    """Draws as the suite does by itself."""
+    return lambda: physics.render(size, size, camera_id=camera)
+
+
+def fast(physics, camera, size):
+    """Draws without shadows, reflections and smooth edges; they take most of the time where there is no GPU."""
+    quality, buffer = physics.model.vis.quality, physics.model.vis.global_
+    quality.shadowsize = quality.offsamples = 0
+    buffer.offwidth = buffer.offheight = size
+    plain = {"shadow": False, "reflection": False}
+    return lambda: physics.render(size, size, camera_id=camera, render_flag_overrides=plain)
+
+
+def ray(physics, camera, size):
+    """Draws without OpenGL. Raises UserError for a body under a skin, which rays do not meet."""
+    if physics.model.nskin:
+        raise UserError("This task has a skin, which env.render ray cannot draw. Use --env.render fast.")
+    from common.envs.ray import RayCamera  # not earlier: MuJoCo would load OpenGL
+
+    return RayCamera(physics, camera, size)
+
+
+#: `env.render` -> function of physics, camera and size: what draws uint8 (size, size, 3) of the present state.
+DRAW = {"full": full, "fast": fast, "ray": ray}
 
 
 def load_suite(backend: str):
@@ -117,7 +143,7 @@ def renderer() -> str:
     reason = (probe.stderr.strip().splitlines() or ["no reason given"])[-1]
     raise UserError(
         f"dm_control cannot draw images with MUJOCO_GL={backend} ({reason}). "
-        f"Install a renderer: {INSTALL}; or train on states: --env.obs vector."
+        f"Install a renderer: {INSTALL}; or draw without one: --env.render ray; or train on states: --env.obs vector."
     )
 
 
@@ -131,6 +157,13 @@ def _environment(name, value):
         os.environ.pop(name)
         if before is not None:
             os.environ[name] = before
+
+
+def _camera(domain, physics, asked):
+    """Number of the camera: the one asked for, or the domain's usual one for -1."""
+    if not -1 <= asked < physics.model.ncam:
+        raise UserError(f"env.camera must be -1 to {physics.model.ncam - 1} for {domain}, not {asked}.")
+    return CAMERAS.get(domain, 0) if asked == -1 else asked
 
 
 def _split(name, tasks):

@@ -52,6 +52,7 @@ def rewards_scaled(config: dict, facts: Facts) -> bool:
 
 CONDITIONS: dict[str, Callable[[dict, Facts], bool]] = {
     "images": images,
+    "images of DeepMind Control": lambda config, facts: suite(config) == "dmc" and images(config, facts),
     "images of another size": lambda config, facts: facts.resized and images(config, facts),
     "vectors": vectors,
     "continuous actions": lambda config, facts: isinstance(facts.act, spaces.Box),

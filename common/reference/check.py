@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.config import differences, flatten
+from common.drawn import beware, drawn
 from common.errors import UserError
 from common.logdir import MAY_CHANGE
 from common.reference.own import RunSet
@@ -28,11 +29,19 @@ class Verdict(NamedTuple):
     band: Band
 
 
+def apart(runs: RunSet) -> str:
+    """Why runs must not stand beside published curves; "" where they may."""
+    how = drawn(runs.config)
+    return f"{runs.name} on {runs.task} is left out. {beware(how)}" if how else ""
+
+
 def published(runs: RunSet, curves: list[Curve]) -> Curve:
     """The curve among `curves` of the same version, task and benchmark, with a band.
 
     Raises UserError if there is none.
     """
+    if why := apart(runs):
+        raise UserError(why)
     for curve in curves:
         if (curve.algo, curve.benchmark) == (runs.algo, runs.benchmark) and curve.seeds > 1:
             return curve

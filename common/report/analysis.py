@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from common import stats
+from common.drawn import drawn
 from common.report import curves, diffs, published, scores
 from common.report.run import Run
 from common.report.runs import Runs
@@ -40,6 +41,7 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "reach": scores.reach(runs, reached, first, levels),
         "curves": {name: lines(runs, name) for name in curves.AXES},
         "published": published.scores(runs),
+        "drawn": sorted({drawn(run.config) for run in runs.runs} - {""}),
         "runs": records(runs, axis),
         "left_out": [missing._asdict() for missing in runs.left_out],
         "config": diffs.differences(runs),

@@ -19,16 +19,17 @@ def scores(runs: Runs) -> dict[str, list[dict]]:
     for task in runs.tasks:
         own = [run for run in runs.runs if run.task == task]
         longest = curves.cut(own, "frames").longest
-        found = [_upto(curve, longest) for curve in reference.curves(task) if _fits(curve, own[0])]
+        found = [_upto(curve, longest) for curve in reference.curves(task) if _fits(curve, own)]
         if any(curve["x"] for curve in found):
             result[task] = [curve for curve in found if curve["x"]]
     return result
 
 
-def _fits(curve: Curve, run: Run) -> bool:
-    """Whether a curve is of this family, and its benchmark has the settings of the run."""
-    config, wanted = flatten(run.config), benchmarks()[curve.benchmark]["config"]
-    return curve.method.startswith(FAMILY) and all(config.get(key) == value for key, value in wanted.items())
+def _fits(curve: Curve, runs: list[Run]) -> bool:
+    """Whether a curve is of this family, and all runs have the settings of its benchmark."""
+    wanted = benchmarks()[curve.benchmark]["config"].items()
+    alike = all(flatten(run.config).get(key) == value for run in runs for key, value in wanted)
+    return curve.method.startswith(FAMILY) and alike
 
 
 def _upto(curve: Curve, frames: float) -> dict:

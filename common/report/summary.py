@@ -1,6 +1,7 @@
 """What a report says in sentences."""
 
 from common import stats
+from common.drawn import beware
 from common.report import words
 
 NAMED = 8  # names that fit into a sentence
@@ -13,13 +14,14 @@ MATCHED = {
 
 
 def compared(report: dict) -> str:
-    """Variants, tasks, seeds and budget in one sentence."""
+    """Variants, tasks, seeds and budget in one sentence; and that images are drawn in another way than usual."""
     few, most = seeds(report)
     several = str(most) if few == most else f"{few} to {most}"
     text = f"{counted('variant', report['variants'])} on {counted('task', report['tasks'])}"
     text += f" with {several} seed{'s' * (most != 1)} each"
     budget = MATCHED.get(report["match"] or "")
-    return f"{text}, at {budget}." if budget else f"{text}."
+    text = f"{text}, at {budget}." if budget else f"{text}."
+    return " ".join([text, *map(beware, report["drawn"])])
 
 
 def counted(kind: str, names: list[str]) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from common import rng, video
 from common.checkpoint import Checkpoints, fit
+from common.drawn import beware, drawn
 from common.errors import UserError
 from common.files import write_text
 from common.logdir import stored_config
@@ -38,6 +39,8 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     if result.pictures is not None:
         _film(logdir, state["frames"], result.pictures)
     print("eval {task} {method} at frame {frames:,}: {mean:.2f} ± {std:.2f} (mean ± std, n = {n})".format(**summary))
+    if "render" in summary:
+        print(beware(summary["render"]))
     return summary
 
 
@@ -68,6 +71,7 @@ def summarize(config: dict, frames: int, result: Result) -> dict:
         "n": len(result.episodes),
         "scores": [episode.score for episode in result.episodes],
         "lengths": [episode.length for episode in result.episodes],
+        **({"render": how} if (how := drawn(config)) else {}),
     }
 
 

@@ -83,7 +83,9 @@ def overlay(ask: dict, extra: list[Curve]) -> None:
     panels: dict[str, tuple[list[Curve], list[RunSet]]] = {}
     for runs in selected(ask["overlay"], ask):
         published = collect(runs.task, runs.benchmark, extra) if runs.benchmark else collect(runs.task, "", extra)
-        if published:
+        if why := check.apart(runs):
+            print(why, file=sys.stderr)
+        elif published:
             panels.setdefault(f"{runs.task} in {published[0].benchmark}", (published, []))[1].append(runs)
         else:
             print(f"No curve is published on {runs.task}: {runs.name} is left out.", file=sys.stderr)

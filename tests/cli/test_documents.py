@@ -59,7 +59,7 @@ def trains(words):
 
 def draws(words):
     """Whether a renderer is needed."""
-    return any("dmc_vision" in word for word in words) and "train" in [*words, "train"] and "table" not in words
+    return any("dmc_vision" in word for word in words) and "ray" not in words and "table" not in words
 
 
 @pytest.fixture(scope="module")

@@ -123,13 +123,16 @@ def test_crafter_says_what_to_install(monkeypatch):
         make_env("crafter_reward")
 
 
-@pytest.mark.parametrize(("task", "obs"), [("cartpole_swingup", "image"), ("quadruped_walk", "both")])
-def test_dmc_pixels(task, obs):
+@pytest.mark.parametrize(
+    ("task", "obs", "render"),
+    [("cartpole_swingup", "image", "full"), ("cartpole_swingup", "image", "fast"), ("quadruped_walk", "both", "ray")],
+)
+def test_dmc_pixels(task, obs, render):
     try:
-        renderer()
+        _ = render == "ray" or renderer()
     except UserError as error:
         pytest.skip(str(error))
-    env = make_env(f"dmc_{task}", {"repeat": 2, "obs": obs, "size": 32})
+    env = make_env(f"dmc_{task}", {"repeat": 2, "obs": obs, "size": 32, "render": render})
     assert env.observation_space["image"].shape == (32, 32, 3)
     assert (len(env.observation_space) == 1) == (obs == "image")
     first, _ = env.reset()
@@ -211,6 +214,8 @@ def test_unknown_names_say_the_nearest(task, says):
         ("atari_pong", {"actions": "some"}, "env.actions must be one of full, minimal"),
         ("atari_pong", {"life_loss": "yes"}, "env.life_loss must be one of ignore, end"),
         ("dummy", {"resize": "nearest"}, "env.resize must be one of area, bilinear, not 'nearest'"),
+        ("dmc_walker_walk", {"render": "half"}, "env.render must be one of full, fast, ray, not 'half'"),
+        ("dmc_walker_walk", {"obs": "image", "render": "ray", "camera": 7}, "env.camera must be -1 to 1 for walker"),
         ("dummy", {"size": -4}, "env.size must be at least 0, not -4"),
         ("dummy", {"repeat": 0}, "env.repeat must be at least 1, not 0"),
         ("dummy", {"time_limit": -1}, "env.time_limit must be at least 0"),

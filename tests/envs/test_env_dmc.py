@@ -1,4 +1,4 @@
-"""dm_control: states never touch a renderer; pixels find one or say what to install."""
+"""dm_control: states and rays never touch a renderer; other pixels find one or say what to install."""
 
 import os
 import subprocess
@@ -29,14 +29,15 @@ def drawing():
 
 
 @pytest.mark.parametrize("environment", [{}, {"MUJOCO_GL": "egl"}])
-def test_states_never_load_a_renderer(environment):
+def test_states_and_rays_never_load_a_renderer(environment):
     code = """
 import os, sys
 from common.envs import make_env
 before = os.environ.get("MUJOCO_GL")
-env = make_env("dmc_walker_walk")
-env.reset()
-env.step(env.action_space.sample())
+for options in ({}, {"obs": "image", "render": "ray"}):
+    env = make_env("dmc_walker_walk", options)
+    env.reset()
+    env.step(env.action_space.sample())
 assert os.environ.get("MUJOCO_GL") == before
 print([name for name in sys.modules if name.split(".")[0] in ("OpenGL", "glfw")])
 """
@@ -64,7 +65,13 @@ except UserError as error:
 """
     message = python(code, MUJOCO_GL=backend)
     assert len(message.splitlines()) == 1
-    for part in (f"MUJOCO_GL={backend}", "apt-get install libegl1 libgl1", "libosmesa6", "--env.obs vector"):
+    for part in (
+        f"MUJOCO_GL={backend}",
+        "apt-get install libegl1 libgl1",
+        "libosmesa6",
+        "--env.render ray",
+        "--env.obs vector",
+    ):
         assert part in message
 
 
@@ -119,11 +126,12 @@ def test_action_repeat_sums_rewards():
     assert (obs["velocity"] == singles[-1][0]["velocity"]).all()
 
 
-def test_names_and_cameras(drawing):
+def test_names_and_cameras():
+    pixels = {"obs": "image", "render": "ray"}
     assert make_env("dmc_cup_catch").observation_space == make_env("dmc_ball_in_cup_catch").observation_space
     assert make_env("dmc_cartpole_swingup_sparse").unwrapped.env.task._sparse
-    assert make_env("dmc_quadruped_walk", {"obs": "image"}).env.camera == 2
-    assert make_env("dmc_walker_walk", {"obs": "image"}).env.camera == 0
-    assert make_env("dmc_walker_walk", {"obs": "image", "camera": 1}).env.camera == 1
-    gray = make_env("dmc_walker_walk", {"obs": "image", "gray": True, "size": 48})
+    assert make_env("dmc_quadruped_walk", pixels).env.camera == 2
+    assert make_env("dmc_walker_walk", pixels).env.camera == 0
+    assert make_env("dmc_walker_walk", {**pixels, "camera": 1}).env.camera == 1
+    gray = make_env("dmc_walker_walk", {**pixels, "gray": True, "size": 48})
     assert gray.reset()[0]["image"].shape == (48, 48, 1)

@@ -90,6 +90,21 @@ def test_the_axes_end_where_the_user_says_or_soon_after_the_runs(run, tmp_path, 
     assert ends == [60_000, 100_000, 0]
 
 
+def test_runs_with_other_pictures_never_stand_beside_published_ones(run, tmp_path):
+    seeds(tmp_path / "ray", [500, 510], blocks=["dmc_vision"], env__render="ray")
+    for words in (["--check", "ray"], ["--overlay", "ray", "--out", "x.png"]):
+        code, out, err = run(*words)
+        assert code == 2
+        assert not out
+        assert "v3 on dmc_walker_walk is left out. Images are drawn with env.render ray" in err
+    seeds(tmp_path / "old", [500, 510], blocks=["dmc_vision"])
+    for config in (tmp_path / "old").rglob("config.yaml"):
+        config.write_text(config.read_text().replace("  render: full\n", ""))
+    assert "v3 on dmc_walker_walk (dmc_vision)" in run("--check", "old")[1]
+    seeds(tmp_path / "states", [500], env__render="ray")  # of no effect there
+    assert "v3 on dmc_walker_walk (dmc_proprio)" in run("--check", "states")[1]
+
+
 LOW, HIGH, RUNS = band(WALKER, LAST)
 
 

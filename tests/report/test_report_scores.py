@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common import reference, stats
-from common.report import normal, scores
+from common.report import normal, scores, summary
 from common.report.analysis import analyse
 from common.report.runs import load_runs
 from tests.report.fake_runs import ablation, comparison, ladder, write_grid, write_run
@@ -63,6 +63,16 @@ def test_scales_are_the_published_ones_or_this_reports_own(compared):
     means = [row["value"] for row in compared["scores"] if row["task"] == "gym_Pendulum-v1"]
     assert own["one"] == max(means)
     assert own["zero"] < min(means)
+
+
+@pytest.mark.parametrize(("renders", "curves"), [(["full"], 1), (["full", "ray"], 0), (["ray"], 0)])
+def test_pictures_that_are_not_the_published_ones(tmp_path, renders, curves):
+    for render in renders:
+        write_run(tmp_path / render, env__obs="image", env__render=render, frames=50_000, length=1000)
+    report = analyse(load_runs([tmp_path]))
+    assert len(report["published"]) == curves
+    warned = "Images are drawn with env.render ray: not to be compared" in summary.compared(report)
+    assert warned == ("ray" in renders)
 
 
 def test_games_are_measured_by_random_players_and_humans():

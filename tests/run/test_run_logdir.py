@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from run_fakes import FakeFactory, config
 
-from common.config import flatten
+from common.config import flatten, write
 from common.errors import UserError
 from common.logdir import MAY_CHANGE, adopt, changes, claim, digest, resolve, stored_config
 from common.run.train import train
@@ -67,6 +67,16 @@ def test_of_many_differences_the_important_ones_are_shown(tmp_path):
 def test_missing_and_new_keys_count_as_differences():
     assert changes({"a": {"b": 1}}, {"a": {"c": 1}}) == {"a.b": "1 -> (absent)", "a.c": "(absent) -> 1"}
     assert changes({"a": [1]}, {"a": (1,)}) == {}
+
+
+def test_a_run_older_than_a_key_goes_on(tmp_path):
+    given = config(tmp_path)
+    old = {**given, "env": {"repeat": 2}}
+    assert digest(old) == digest(given)
+    assert digest({**given, "env": {"repeat": 2, "render": "ray"}}) != digest(given)
+    write(tmp_path / "config.yaml", old)
+    begin(tmp_path)
+    assert adopt(tmp_path, given) == {}
 
 
 def test_keys_that_are_younger_than_the_run_are_taken_up(tmp_path):

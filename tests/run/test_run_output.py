@@ -17,8 +17,9 @@ from common.logdir import adopt
 from common.logger import Logger, Means, NonFinite
 from common.outputs import JsonLines
 from common.progress import Progress
-from common.run.eval import evaluate
-from common.run.rollout import Evaluator
+from common.run.collect import Episode
+from common.run.eval import evaluate, summarize
+from common.run.rollout import Evaluator, Result
 from common.run.train import train
 
 pytestmark = pytest.mark.xdist_group("run_output")  # what they share is made once
@@ -238,6 +239,17 @@ def test_the_block_at_the_start_says_what_will_run(tmp_path, capsys):
         "0.8 replayed steps per frame", "at most 1,000 records", "40 frames = 20 agent steps",
     ):  # fmt: skip
         assert text in block
+
+
+def test_pictures_that_are_not_the_published_ones_are_labelled(tmp_path, capsys):
+    env = {"repeat": 2, "obs": "image", "render": "ray", "size": 16}
+    given = config(tmp_path, task="dmc_cartpole_swingup", env=env, steps=8, run__prefill=1, run__eval_episodes=1)
+    train(given | {"run": given["run"] | {"eval_every": 0, "envs": 1}}, FakeFactory())
+    assert "beware  Images are drawn with env.render ray: not to be compared" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run.json").read_text())["render"] == "ray"
+    played = Result([Episode(1.0, 2, {})], None)
+    assert summarize(given, 8, played)["render"] == "ray"
+    assert "render" not in summarize({**given, "task": "atari_pong"}, 8, played)
 
 
 def test_messages_of_environments_reach_the_person(tmp_path, capsys, monkeypatch):
