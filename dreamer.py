@@ -227,6 +227,14 @@ def usage() -> str:
     return "\n".join(lines)
 
 
+def words(error: UserError | OSError) -> str:
+    """What a person should know of an error."""
+    if isinstance(error, UserError):
+        return str(error)
+    place = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{place}. Check the path, permissions and free space."
+
+
 def main(argv=None) -> int:
     """Runs a command line. Returns the exit code: 0, or 2 after an error that the user can mend."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -237,10 +245,10 @@ def main(argv=None) -> int:
     try:
         command, *said = parse([word for word in argv if word != "--debug"])
         function(command)(configure(command, *said))
-    except UserError as error:
+    except (UserError, OSError) as error:
         if "--debug" in argv:
             raise
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

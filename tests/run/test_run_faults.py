@@ -11,6 +11,7 @@ import pytest
 import torch
 from run_fakes import FakeFactory, config, lines, newest, same_run, scores
 
+import dreamer
 from common import checkpoint, logger, outputs
 from common.checkpoint import BEST, Checkpoints, about, fit
 from common.errors import UserError
@@ -62,6 +63,15 @@ def test_a_run_stops_with_a_message_when_it_cannot_write_and_goes_on_later(
     assert not list(logdir.rglob("*.tmp"))
     train(config(logdir), FakeFactory())
     same_run(straight, logdir)
+
+
+def test_a_lost_disk_is_one_message_for_every_command(tmp_path, monkeypatch, capsys):
+    def lost(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/far/away")
+
+    monkeypatch.setattr(dreamer, "function", lambda command: lost)
+    assert dreamer.main(["config", "--algo", "v1"]) == 2
+    assert "Error: Input/output error (/far/away). Check the path" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_locked_is_refused(tmp_path, monkeypatch):
