@@ -1,7 +1,7 @@
 """`make soak`: kills trainings and tries bad input for as long as asked, and prints what came of it.
 
 `python tests/soak/soak.py [--kills 60] [--inputs 100] [--seed 0]`: at least so many kills, and cases of each kind.
-Prints a line for each failure and a table in the end; exits with 1 if anything failed.
+Prints what it does and a table in the end; exits with 1 if anything failed.
 """
 
 import argparse
@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 
 import torch  # noqa: E402
 from inputs import Inputs  # noqa: E402
-from soak_tools import PLACES, SETUPS, Children, Loss, killed_and_resumed, random_kills, straight  # noqa: E402
+from soak_tools import PLACES, SETUPS, Children, Loss, Straight, killed_and_resumed, random_kills, straight  # noqa: E402
 
 CHEAP = {"flags": 10, "score files": 10, "logdirs": 5, "config files": 2}  # kinds of which there are more cases
 HANGS = 120  # seconds after which a command counts as hanging
@@ -31,13 +31,18 @@ def kill_runs(folder: Path, count: int, seed: int) -> tuple[list[Loss], int]:
     if not count:
         return [], 0
     children, losses, failed = Children(folder), [], 0
-    runs = [straight(children, algo, disk, folder / f"{algo}-{disk}") for algo, disk in SETUPS]
-    for trial, run in enumerate(itertools.cycle(runs)):
+    setups = SETUPS[seed % len(SETUPS) :] + SETUPS[: seed % len(SETUPS)]
+    runs: list[Straight] = []
+    for trial, (algo, disk) in enumerate(itertools.cycle(setups)):
         if len(losses) >= count:
             break
-        logdir = folder / f"killed-{trial}"
+        if trial < len(setups):
+            runs.append(straight(children, algo, disk, folder / f"{algo}-{disk}"))
+        run, logdir = runs[trial % len(setups)], folder / f"killed-{trial}"
         try:
-            losses += killed_and_resumed(children, run, logdir, random_kills(seed + trial))
+            here = killed_and_resumed(children, run, logdir, random_kills(seed + trial))
+            losses += here
+            print(f"{len(losses)} kills survived:", *(f"{place} -{f}/{u}" for place, f, u in here), flush=True)
         except AssertionError as error:
             failed += 1
             print(f"FAILED: trial {trial}, {' '.join(map(str, run.words[:2]))}: {str(error)[:2000]}", flush=True)
@@ -62,6 +67,7 @@ def try_inputs(folder: Path, count: int, seed: int) -> tuple[collections.Counter
                 failed += 1
                 print(f"FAILED: {kind} {number}: {str(error)[-2000:]}", flush=True)
             signal.alarm(0)
+        print(f"{fine[kind]} {kind}", flush=True)
     return fine, failed
 
 
