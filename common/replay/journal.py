@@ -78,8 +78,10 @@ class Journal:
         about = describe({key: (row.shape[1:], row.dtype) for key, row in rows.items()})
         whole = len(keys) == len(self.arrays)
         head = {"keys": about, "rows": len(number), "whole": whole, "crc": zlib.crc32(content)}
+        rest = memoryview(json.dumps(head).encode() + b"\n" + content)
         try:
-            self.file.write(json.dumps(head).encode() + b"\n" + content)
+            while rest:  # a full disk may take a part
+                rest = rest[self.file.write(rest) :]
         except OSError as error:
             raise UserError(
                 f"Cannot write {self.file.name}: {error.strerror}. Free some space, then give the same command again."
@@ -121,8 +123,7 @@ def entries(file: BinaryIO) -> Iterator[tuple]:
     """(whether it is of whole records, number, stream, rows by key) of every complete entry, as maps of the file."""
     data, place = np.memmap(file, np.uint8, "r") if os.fstat(file.fileno()).st_size else np.zeros(0, np.uint8), 0
     while (head := _head(file, place)) is not None:
-        place, shapes = file.tell(), [((), np.dtype(np.int64))] * 2
-        shapes += [(tuple(shape), np.dtype(name)) for shape, name in head["keys"].values()]
+        place, shapes = file.tell(), [((), np.dtype(np.int64))] * 2 + _shapes(head)
         sizes = [head["rows"] * int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes]
         stop = place + sum(sizes)
         if stop > len(data) or zlib.crc32(data[place:stop].tobytes()) != head["crc"]:
@@ -137,6 +138,11 @@ def _head(file: BinaryIO, place: int) -> dict | None:
     file.seek(place)
     try:
         head = json.loads(file.readline())
-        return head if {"keys", "rows", "whole", "crc"} <= head.keys() else None
-    except (ValueError, AttributeError):
+        _shapes(head)
+        return head if isinstance(head["rows"], int) and head["rows"] > 0 and {"whole", "crc"} <= head.keys() else None
+    except (ValueError, AttributeError, TypeError, KeyError):
         return None
+
+
+def _shapes(head: dict) -> list[tuple]:
+    return [(tuple(map(int, shape)), np.dtype(name)) for shape, name in head["keys"].values()]

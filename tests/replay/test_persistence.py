@@ -210,6 +210,9 @@ def test_the_checkpoint_before_the_last_is_exact_too(tmp_path):
         states.append(replay.save(tmp_path))
         held.append({key: replay.ring.block(key, replay.ring.oldest, replay.ring.count) for key in SPEC})
     work(replay, 140, 160)
+    for path in tmp_path.glob("undo-*.log"):
+        with path.open("ab") as file:
+            file.write(b'{"keys": 3, "rows": 1}\nnot an entry')
     again = build(**options)
     again.load(tmp_path, states[-2])
     same({key: again.ring.block(key, again.ring.oldest, again.ring.count) for key in SPEC}, held[-2])
