@@ -9,6 +9,7 @@ what follows), then numbers and streams (n,) int64, then the rows of each key. A
 latents may be missing: those stay newer than the checkpoint.
 """
 
+import functools
 import json
 import os
 import re
@@ -74,11 +75,16 @@ class Journal:
 
     def _append(self, keys: list[str], stream: np.ndarray, number: np.ndarray) -> None:
         rows = {key: self.arrays[key][stream, number % self.slots] for key in keys}
-        content = b"".join(np.ascontiguousarray(row).tobytes() for row in (number, stream, *rows.values()))
+        parts = [
+            np.ascontiguousarray(part).reshape(-1).view(np.uint8).data for part in (number, stream, *rows.values())
+        ]
         about = describe({key: (row.shape[1:], row.dtype) for key, row in rows.items()})
-        whole = len(keys) == len(self.arrays)
-        head = {"keys": about, "rows": len(number), "whole": whole, "crc": zlib.crc32(content)}
-        rest = memoryview(json.dumps(head).encode() + b"\n" + content)
+        crc = functools.reduce(lambda crc, part: zlib.crc32(part, crc), parts, 0)
+        head = {"keys": about, "rows": len(number), "whole": len(keys) == len(self.arrays), "crc": crc}
+        for part in (memoryview(json.dumps(head).encode() + b"\n"), *parts):
+            self._write(part)
+
+    def _write(self, rest: memoryview) -> None:
         try:
             while rest:  # a full disk may take a part
                 rest = rest[self.file.write(rest) :]

@@ -17,8 +17,8 @@ def children(tmp_path_factory):
 @pytest.mark.parametrize(
     ("algo", "disk", "kills"),
     [
-        ("v3", True, [("replay", 0.7), ("checkpoint", 0.8)]),
-        ("v1", False, [("evaluation", 0.6), ("files", 0.9)]),
+        ("v3", True, [("replay", 0.7), ("checkpoint", 0.2)]),
+        ("v1", False, [("evaluation", 0.6), ("files", 0.1)]),
     ],
     ids=["v3-disk", "v1-memory"],
 )
