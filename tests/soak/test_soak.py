@@ -18,7 +18,7 @@ def children(tmp_path_factory):
     ("algo", "disk", "kills"),
     [
         ("v3", True, [("replay", 0.7), ("checkpoint", 0.2)]),
-        ("v1", False, [("evaluation", 0.6), ("files", 0.1)]),
+        pytest.param("v1", False, [("evaluation", 0.6), ("files", 0.1)], marks=pytest.mark.long),
     ],
     ids=["v3-disk", "v1-memory"],
 )
@@ -35,8 +35,8 @@ def inputs(tmp_path_factory):
 @pytest.mark.parametrize(
     ("kind", "cases"),
     [
-        ("flags", 60), ("config files", 8), ("files of a logdir", 4), ("checkpoints", 4), ("replay files", 4),
-        ("records of JSON", 3), ("score files", 60), ("logdirs", 30),
+        ("flags", 60), ("config files", 8), ("files of a logdir", 3), ("checkpoints", 3), ("replay files", 3),
+        ("records of JSON", 2), ("score files", 60), ("logdirs", 30),
     ],
 )  # fmt: skip
 def test_bad_input_ends_in_success_or_one_message_and_changes_nothing(inputs, kind, cases, tmp_path, monkeypatch):
