@@ -57,9 +57,8 @@ def changes(stored: dict, config: dict) -> dict[str, str]:
 
 
 def fixed(changed: dict[str, str]) -> dict[str, str]:
-    """Those of `changes` that no run allows. A key that the stored config lacks is younger than the run: its value is
-    taken up."""
-    return {key: text for key, text in changed.items() if key not in MAY_CHANGE and not text.startswith(f"{ABSENT} ->")}
+    """Those of `changes` that no run allows."""
+    return {key: text for key, text in changed.items() if key not in MAY_CHANGE}
 
 
 def stored_config(logdir: Path) -> dict:

@@ -3,6 +3,7 @@
 A grid has films of all variants on the same clips (common/run/film.py), runs of their own have those of training.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,11 +45,12 @@ def collect(runs: Runs) -> tuple[list[Film], list[str]]:
 
 
 def _shared(runs: Runs) -> Iterator[Film]:
-    for task in runs.tasks if runs.folder else ():
-        for variant in runs.variants:
-            folder = runs.folder / SHARED / slug(task) / slug(variant)
-            for path, match in _matching(folder, SAME):
-                yield Film(variant, task, match[1], int(match["seed"]), int(match["frames"]), path.read_bytes(), True)
+    if runs.folder is None:
+        return
+    for task, variant in itertools.product(runs.tasks, runs.variants):
+        folder = runs.folder / SHARED / slug(task) / slug(variant)
+        for path, match in _matching(folder, SAME):
+            yield Film(variant, task, match[1], int(match["seed"]), int(match["frames"]), path.read_bytes(), True)
 
 
 def _own(runs: Runs) -> Iterator[Film]:

@@ -79,16 +79,6 @@ def test_a_run_older_than_a_key_goes_on(tmp_path):
     assert adopt(tmp_path, given) == {}
 
 
-def test_keys_that_are_younger_than_the_run_are_taken_up(tmp_path):
-    adopt(tmp_path, config(tmp_path))
-    begin(tmp_path)
-    assert adopt(tmp_path, config(tmp_path, young={"key": 1})) == {"young.key": "(absent) -> 1"}
-    with pytest.raises(UserError, match=r"young\.key: 1 -> 2"):
-        adopt(tmp_path, config(tmp_path, young={"key": 2}))
-    with pytest.raises(UserError, match=r"young\.key: 1 -> \(absent\)"):
-        adopt(tmp_path, config(tmp_path))
-
-
 @pytest.mark.parametrize("key", sorted(MAY_CHANGE))
 def test_allowed_keys_may_change_and_do_not_change_the_digest(tmp_path, key):
     given = config(tmp_path, env__max_failures=1, env__timeout=1.0)
