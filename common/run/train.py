@@ -189,11 +189,9 @@ def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
     if state and not all(isinstance(state.get(key), kind) for key, kind in NEEDED.items()):
         raise UserError(foreign(checkpoints.folder))
     if state and state["digest"] != digest(config):
-        known = isinstance(state.get("config"), dict)
-        differing = fixed(changes(state["config"], config)) if known else {}
-        if differing or not known:  # else only keys differ that are younger than the run
-            raise UserError(
-                f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them"
-                f"{listed(differing)}\nPut the right files back, or start afresh in another --logdir."
-            )
+        differing = fixed(changes(state["config"], config)) if isinstance(state.get("config"), dict) else {}
+        raise UserError(
+            f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them"
+            f"{listed(differing)}\nPut the right files back, or start afresh in another --logdir."
+        )
     return state

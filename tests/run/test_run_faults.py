@@ -44,9 +44,7 @@ def failing(function, count, error):
     ("owner", "name", "count", "error", "says"),
     [
         (outputs.JsonLines, "write", 8, FULL, "No space left on device.*frame 100"),
-        pytest.param(
-            outputs.TensorBoard, "scalars", 9, GONE, "Stale file handle.*same command goes on", marks=pytest.mark.long
-        ),
+        pytest.param(outputs.TensorBoard, "scalars", 9, GONE, "Stale file handle.*goes on", marks=pytest.mark.long),
         pytest.param(outputs, "write_text", 7, READ_ONLY, "Read-only file system", marks=pytest.mark.long),
         (checkpoint.torch, "save", 4, FULL, r"Cannot write .*\.pt: No space left"),
         (chunks.np, "savez", 7, READ_ONLY, "Cannot write .*chunk-0.*Read-only"),

@@ -144,12 +144,6 @@ def test_checkpoints_of_another_config_are_refused(tmp_path):
         train(short(tmp_path / "0"), FakeFactory())
 
 
-def test_a_run_with_checkpoints_takes_up_younger_keys(tmp_path):
-    train(short(tmp_path / "run"), FakeFactory())
-    train(short(tmp_path / "run", young={"key": 1}) | {"steps": 44}, FakeFactory())
-    assert stored_config(tmp_path / "run")["young"] == {"key": 1}
-
-
 def test_names_of_logdirs():
     assert resolve(config("", task="my_env:MyEnv")) == Path("logs/my_env_MyEnv/fake/0")
     assert re.fullmatch(r"a/\d{8}T\d{6}/b", str(resolve(config("a/{timestamp}/b"))))
