@@ -15,8 +15,9 @@ from common.checkpoint import Checkpoints
 
 RUN = [
     "--configs", "debug", "--task", "dummy_onehot_7", "--batch_size", "2", "--batch_length", "6", "--run.threads", "1",
-    "--run.device", "cpu", "--run.prefill", "20", "--run.log_every", "10", "--run.save_every", "20",
-    "--run.eval_every", "20", "--run.video_every", "0", "--replay.capacity", "50", "--schedule.ratio", "2",
+    "--run.device", "cpu", "--run.compile", "off", "--run.prefill", "20", "--run.log_every", "10",
+    "--run.save_every", "20", "--run.eval_every", "20", "--run.video_every", "0", "--replay.capacity", "50",
+    "--schedule.ratio", "2",
 ]  # fmt: skip
 
 
