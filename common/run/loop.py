@@ -6,6 +6,7 @@ meanwhile. A run can stop before any update and in any evaluation; what `state` 
 had not stopped. It takes in the step under way first, so that a checkpoint never holds half a step.
 """
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,7 @@ class Loop:
 
     def restore(self, state: dict) -> None:
         """Undoes `state`; the logger is restored where it is made."""
+        json.dumps([state["schedule"], state["clocks"], state["logger"]["scores"]])  # TypeError for what is not plain
         for name, value in state["counters"].items():
             if not isinstance(value, int) or name not in COUNTERS:
                 raise ValueError(f"the counter {name} is {value!r}")
