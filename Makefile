@@ -1,5 +1,6 @@
 # make install   environment in .venv with the exact tested versions (Python 3.11 or newer: make PYTHON=python3.12 install)
 # make test      installs, then runs the tests; one file: make test ARGS=tests/test_config.py; long ones: ARGS="-m long"
+# make soak      installs, then kills runs and tries bad input for half an hour; more: make soak ARGS="--kills 500"
 # make lint      installs, then style and types
 # make demo      installs, then trains three versions side by side for a few minutes
 
@@ -9,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install test lint demo
+.PHONY: install test soak lint demo
 
 install: $(STAMP)
 
@@ -26,6 +27,9 @@ $(STAMP): requirements.txt
 
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+soak: install
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py $(ARGS)
 
 lint: install
 	$(BIN)/python -m ruff check .

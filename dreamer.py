@@ -61,7 +61,7 @@ TOOLS = {
 SINGLE = ("plan",)
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
-OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}, "eval": {"video": 0}}
+OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}, "eval": {"video": 0, "best": False}}
 
 #: Short flag -> config key.
 ALIASES = {
@@ -230,7 +230,7 @@ def from_logdir(algo, blocks, borrowed, flags):
         raise UserError("eval takes version and config from the run: leave --algo, --configs and --features away.")
     folder = pathlib.Path(flags["logdir"]).expanduser()
     stored = stored_config(folder)
-    if stored.get("algo") not in ALGOS or set(resolve(stored["algo"])) - set(stored):
+    if str(stored.get("algo")) not in ALGOS or set(resolve(stored["algo"])) - set(stored):
         raise UserError(f"{folder / CONFIG} is not complete. Restore it, or train afresh in another --logdir.")
     return resolve(stored["algo"], flags=configs.flatten(stored) | flags)
 
@@ -249,6 +249,14 @@ def usage() -> str:
     return "\n".join(lines)
 
 
+def words(error: UserError | OSError) -> str:
+    """What a person should know of an error."""
+    if isinstance(error, UserError):
+        return str(error)
+    place = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{place}. Check the path, permissions and free space."
+
+
 def main(argv=None) -> int:
     """Runs a command line. Returns the exit code: 0, or 2 after an error that the user can mend."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -262,13 +270,13 @@ def execute(argv) -> int:
         return 0
     keep_freed()
     try:
-        words = [word for word in argv if word != "--debug"]
-        command, *said = parse(familiar.translate(words, DEFAULT_ALGO))
+        given = [word for word in argv if word != "--debug"]
+        command, *said = parse(familiar.translate(given, DEFAULT_ALGO))
         function(command)(configure(command, *said))
-    except UserError as error:
-        if "--debug" in argv:
+    except (UserError, OSError) as error:
+        if "--debug" in argv or pipe.unread(error):
             raise
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

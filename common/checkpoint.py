@@ -1,4 +1,4 @@
-"""Checkpoints: one self-checking file each, written atomically, the newest two kept.
+"""Checkpoints: one self-checking file each, written atomically, the newest two kept, and the agent of the best score.
 
 A file is one line of JSON, padded to `HEADER` bytes, that holds format, progress, size and SHA-256 of what follows: a
 `torch.save` of tensors and plain Python, which loads with `weights_only=True` and so can run no foreign code.
@@ -7,6 +7,7 @@ A file is one line of JSON, padded to `HEADER` bytes, that holds format, progres
 import hashlib
 import io
 import json
+import math
 import pickle
 import sys
 from pathlib import Path
@@ -18,9 +19,11 @@ import torch
 from common.errors import UserError
 from common.files import atomic
 
+BEST = "best.pt"
 FORMAT = 1
 HEADER = 1024
 KEPT = 2  # checkpoints of a run
+LISTED = 15  # differing keys shown
 _ARRAY = "__ndarray__"
 
 
@@ -86,6 +89,26 @@ class Checkpoints:
             old.unlink(missing_ok=True)
         return path
 
+    def save_best(self, state: dict, kind: str, score: float, **info: Any) -> None:
+        """Writes `state` as `best.pt` if `score` is above that of the one there, or of another `kind`.
+
+        Raises UserError where the disk is full or not writable.
+        """
+        before = about(self.folder / BEST)
+        if before.get("kind") == kind and not score > _number(before.get("score")):
+            return
+        _make(self.folder)
+        with atomic(self.folder / BEST) as file:
+            _write(file, pack(state), {"kind": kind, "score": score, **info})
+
+    def load_best(self) -> dict | None:
+        """What `save_best` wrote last, or None where there is nothing. Raises UserError if it is damaged."""
+        path = self.folder / BEST
+        try:
+            return read(path) if path.exists() else None
+        except Damaged as error:
+            raise UserError(f"Checkpoint {path} cannot be used ({error}). Use the newest one: leave --best.") from error
+
     def load(self) -> dict | None:
         """Newest state that is whole, or None where there is no checkpoint.
 
@@ -109,12 +132,14 @@ class Checkpoints:
         return None
 
 
-def newest(logdir: Path) -> dict:
-    """State of the newest readable checkpoint of a run; UserError where there is none."""
+def newest(logdir: Path, best: bool = False) -> dict:
+    """State of the newest readable checkpoint of a run, or the best by score; UserError where there is none."""
     checkpoints = Checkpoints(logdir / "checkpoints")
-    state = checkpoints.load()
+    state = checkpoints.load_best() if best else checkpoints.load()
     for message in checkpoints.messages:
         print(message, file=sys.stderr)
+    if state is not None and not (isinstance(state.get("agent"), dict) and isinstance(state.get("frames"), int)):
+        raise UserError(f"The checkpoint in {logdir} is not one of a training run. Put the right files back.")
     if state is None:
         raise UserError(f"{logdir} has no checkpoint yet. Train first, with the same --logdir.")
     return state
@@ -133,11 +158,45 @@ def read(path: Path) -> dict:
             header = _header(file)
             _verify(file, header)
             file.seek(HEADER)
-            return unpack(torch.load(file, map_location="cpu", weights_only=True))
+            state = unpack(torch.load(file, map_location="cpu", weights_only=True))
     except OSError as error:
         raise Damaged(error.strerror or str(error)) from error
     except pickle.UnpicklingError as error:
         raise Damaged("it holds more than tensors and plain values") from error
+    except (RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError) as error:
+        raise Damaged(f"its content cannot be read: {type(error).__name__}") from error
+    if not isinstance(state, dict):
+        raise Damaged("it holds no state of a run")
+    return state
+
+
+def about(path: Path) -> dict:
+    """What a checkpoint says about itself, unverified; {} where there is none or it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return _header(file)
+    except (OSError, Damaged):
+        return {}
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, (int, float)) else -math.inf
+
+
+def fit(module: torch.nn.Module, state: dict, place: Path) -> None:
+    """Loads an agent's `state`, found at `place`. Raises UserError, with keys and shapes, if it is another agent's."""
+    shape = lambda value: tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+    own, given = ({key: shape(value) for key, value in tree.items()} for tree in (module.state_dict(), state))
+    differing = [key for key in {**own, **given} if own.get(key) != given.get(key)]
+    if differing:
+        lines = [f"  {key}: {given.get(key, 'absent')} -> {own.get(key, 'absent')}" for key in differing[:LISTED]]
+        more = [f"  ... and {len(differing) - LISTED} more"] if len(differing) > LISTED else []
+        raise UserError(
+            f"The checkpoint in {place} does not fit this agent (shapes stored -> needed):\n"
+            + "\n".join(lines + more)
+            + "\nHave the observations or actions of the environment changed? Start afresh in another --logdir."
+        )
+    module.load_state_dict(state)
 
 
 def _serial(path: Path) -> int:

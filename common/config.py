@@ -8,7 +8,9 @@ import copy
 import difflib
 import fnmatch
 import io
+import itertools
 import pathlib
+import re
 
 from ruamel.yaml import YAML, YAMLError
 
@@ -16,16 +18,44 @@ from common import limits, parts
 from common.errors import UserError
 from common.schedule import parse
 
+LARGEST = 1_000_000  # characters of a file, and values in it
+DEEPEST = 50  # levels of a file
+
 #: Numbers that may also be schedules of agent steps, such as "linear(0.1, 0, 2.5e6)".
 SCHEDULED = ("actor.entropy", "explore.amount", "grad_cont.mix", "grad_disc.mix")
 
 
 def read(path) -> dict:
-    """Reads a YAML 1.2 file safely. Raises UserError with the place of a syntax error."""
+    """Reads a YAML 1.2 file safely. Raises UserError with the place of a syntax error, and for what no config holds."""
     try:
-        return YAML(typ="safe", pure=True).load(pathlib.Path(path).read_text()) or {}
-    except (YAMLError, UnicodeDecodeError) as error:
+        text = pathlib.Path(path).read_text()
+        if len(text) > LARGEST or nesting(text) > DEEPEST:
+            raise ValueError("it is too large or too deeply nested")
+        tree = YAML(typ="safe", pure=True).load(text) or {}
+        plain(tree, [LARGEST])
+        return tree
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from error
+
+
+def nesting(text: str) -> int:
+    """How deeply brackets are nested."""
+    steps = (1 if letter in "[{" else -1 for letter in re.findall(r"[\[\]{}]", text))
+    return max(itertools.accumulate(steps), default=0)
+
+
+def plain(tree, left: list[int], depth: int = 0):
+    """Raises ValueError unless all is names, numbers, lists and dicts of them, and no more than `left` of these."""
+    left[0] -= 1
+    if left[0] < 0 or depth > DEEPEST:
+        raise ValueError("it is too large, too deeply nested or holds itself")
+    if isinstance(tree, dict | list):
+        for child in [*tree, *tree.values()] if isinstance(tree, dict) else tree:
+            plain(child, left, depth + 1)
+    elif not isinstance(tree, str | int | float | None):
+        raise ValueError(f"{tree!r} is a {type(tree).__name__}, which no setting is")
 
 
 def write(path, config: dict):
@@ -133,7 +163,7 @@ def cast(key, old, new):
         return check_text(key, new)
     try:
         return convert(key, old, new)
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, OverflowError):
         kind = "true or false" if isinstance(old, bool) else type(old).__name__
         raise UserError(f"{key} expects {kind} (now {old!r}), got {new!r}.") from None
 

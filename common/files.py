@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,18 @@ def write_text(path: Path, text: str) -> None:
     """Replaces the content of `path` by `text`, all or nothing."""
     with atomic(path) as file:
         file.write(text.encode())
+
+
+def slug(name: str) -> str:
+    """`name` as that of a folder: only letters, digits, `_`, `.` and `-`, and no dot in front."""
+    return re.sub(r"[^A-Za-z0-9_.-]+|^\.", "_", name)
+
+
+def sweep(*folders: Path) -> None:
+    """Removes what a killed process left half written; only for folders that no other process writes to."""
+    for folder in folders:
+        for path in folder.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ RANGES = {
     "env.noops": (0, math.inf),
     "env.max_failures": (0, math.inf),
     "env.action_scale": (1e-9, math.inf),
+    "env.timeout": (0, math.inf),
     "replay.capacity": (0, math.inf),
     "replay.max_gib": (0, math.inf),
     "replay.context": (0, 1),

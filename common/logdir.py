@@ -11,10 +11,11 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from common import config as configs
 from common.errors import UserError
-from common.files import write_text
+from common.files import slug, write_text
 from common.runinfo import begun
 
 CONFIG = "config.yaml"
@@ -36,13 +37,14 @@ MAY_CHANGE = frozenset(
     ["logdir", "steps"]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
     + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds", "max_skips")]
-    + ["replay.max_gib", "env.max_failures"]
+    + ["replay.max_gib", "env.max_failures", "env.timeout"]
 )
 
 
 def resolve(config: dict) -> Path:
     """Folder of the run: `config['logdir']` with `{timestamp}` filled in, or `logs/<task>/<algo>/<seed>`."""
-    name = config.get("logdir") or f"logs/{config['task'].replace(':', '_')}/{config['algo']}/{config['seed']}"
+    task = "/".join(map(slug, config["task"].split("/")))  # stays below logs/, whatever the task is called
+    name = config.get("logdir") or f"logs/{task}/{config['algo']}/{config['seed']}"
     return Path(name.replace("{timestamp}", time.strftime("%Y%m%dT%H%M%S"))).expanduser()
 
 
@@ -95,22 +97,26 @@ def claim(logdir: Path, mark: str = CONFIG) -> Iterator[None]:
 
     Raises UserError where it cannot be written, holds other things, or is in use.
     """
-    try:
-        logdir.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(logdir, mark)
-        lock = (logdir / LOCK).open("a+")
-    except OSError as error:
-        raise UserError(f"Cannot write to logdir {logdir}: {error.strerror}. Choose another --logdir.") from error
-    with lock:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise UserError(f"{logdir} is in use by process {lock.read() or '?'}. Stop it or choose another.") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+            logdir.mkdir(parents=True, exist_ok=True)
+            _refuse_foreign(logdir, mark)
+            _hold(stack.enter_context((logdir / LOCK).open("a+")), logdir)
+        except OSError as error:
+            raise UserError(f"Cannot write to logdir {logdir}: {error.strerror}. Choose another --logdir.") from error
         yield
+
+
+def _hold(lock: TextIO, logdir: Path) -> None:
+    """Locks the file until it is closed and notes this process in it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise UserError(f"{logdir} is in use by process {lock.read() or '?'}. Stop it or choose another.") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
 
 
 def in_use(logdir: Path) -> bool:
@@ -132,18 +138,24 @@ def adopt(logdir: Path, config: dict) -> dict[str, str]:
     change them all.
     """
     changed = changes(stored_config(logdir), config) if (logdir / CONFIG).exists() else {}
-    refused = list(fixed(changed)) if begun(logdir) else []
-    if refused:
-        listed = "\n".join(f"  {key}: {changed[key]}" for key in sorted(refused, key=_importance)[:LISTED])
-        more = f"\n  ... and {len(refused) - LISTED} more" if len(refused) > LISTED else ""
+    if (differing := fixed(changed)) and begun(logdir):
         raise UserError(
-            f"{logdir} belongs to a run with another config (stored -> given):\n{listed}{more}\n"
+            f"{logdir} belongs to a run with another config{listed(differing)}\n"
             "Give the stored values to go on with it, or choose another --logdir."
         )
     if changed or not (logdir / CONFIG).exists():
         write_text(logdir / CONFIG, configs.dump(config))
     changed.pop("logdir", None)
     return changed
+
+
+def listed(changed: dict[str, str]) -> str:
+    """Changes for people, one a line, the important ones first."""
+    if not changed:
+        return "."
+    lines = [f"\n  {key}: {changed[key]}" for key in sorted(changed, key=_importance)]
+    more = f"\n  ... and {len(lines) - LISTED} more" if len(lines) > LISTED else ""
+    return f" (stored -> given):{''.join(lines[:LISTED])}{more}"
 
 
 def _importance(key: str) -> tuple:

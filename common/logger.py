@@ -91,6 +91,11 @@ class Logger:
         self.scores.write()
         return metrics
 
+    def failure(self, frames: int, message: str) -> None:
+        """Adds a message of several lines, such as a traceback, to `failures.log`."""
+        with (self.logdir / "failures.log").open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}, frame {frames:,}: {message}\n\n")
+
     def film(self, name: str, frames: int, pictures: Any) -> None:
         """Stores uint8 `pictures` (T, H, W, 3) as a GIF in `videos/` and in TensorBoard."""
         data = video.encode(pictures)

@@ -1,8 +1,10 @@
 """Where metrics go: a file of JSON lines, TensorBoard, and score files as the published ones."""
 
+import functools
 import json
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -12,13 +14,22 @@ from common.files import write_text
 
 
 class JsonLines:
-    """One JSON object per line, appended; what an interrupted process wrote beyond `offset` bytes is cut off."""
+    """One JSON object per line, appended; what an interrupted process wrote beyond `offset` bytes is cut off.
+
+    Nothing is touched before the first line: a run may yet be refused.
+    """
 
     def __init__(self, path: Path, offset: int = 0):
-        self.file = path.open("ab")
-        if self.file.tell() > offset:
-            self.file.truncate(offset)
-            self.file.seek(0, os.SEEK_END)
+        self.path, self.offset = path, offset
+
+    @functools.cached_property
+    def file(self) -> BinaryIO:
+        """The file, opened and cut when it is first needed."""
+        file = self.path.open("ab")
+        if file.tell() > self.offset:
+            file.truncate(self.offset)
+            file.seek(0, os.SEEK_END)
+        return file
 
     def write(self, row: dict) -> None:
         """Appends `row` as strict JSON."""
@@ -32,16 +43,23 @@ class JsonLines:
 
     def close(self) -> None:
         """Closes the file."""
-        self.file.close()
+        if "file" in self.__dict__:
+            self.file.close()
 
 
 class TensorBoard:
     """Scalars and GIF videos over environment frames; on resume, points after `frames` are hidden."""
 
     def __init__(self, logdir: Path, frames: int = 0):
-        self.writer = EventFileWriter(str(logdir))
+        self.logdir, self.frames = logdir, frames
+
+    @functools.cached_property
+    def writer(self) -> EventFileWriter:
+        """A new file of events, made when it is first needed."""
+        writer = EventFileWriter(str(self.logdir))
         start = SessionLog(status=SessionLog.START)
-        self.writer.add_event(Event(step=frames + 1 if frames else 0, session_log=start))
+        writer.add_event(Event(step=self.frames + 1 if self.frames else 0, session_log=start))
+        return writer
 
     def scalars(self, values: dict[str, float], frames: int, wall: float) -> None:
         """Adds one point to the curve of each name."""
@@ -54,7 +72,8 @@ class TensorBoard:
 
     def close(self) -> None:
         """Writes what is buffered and stops the writer's thread."""
-        self.writer.close()
+        if "writer" in self.__dict__:
+            self.writer.close()
 
     def _add(self, values: list[Summary.Value], frames: int, wall: float) -> None:
         self.writer.add_event(Event(step=frames, wall_time=wall, summary=Summary(value=values)))

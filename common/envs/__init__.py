@@ -58,6 +58,7 @@ DEFAULTS = {
     "timeout_terminal": False,  # atari: the time limit counts as a terminal state
     "action_scale": 1.0,  # how far actions without bounds go
     "max_failures": 10,  # episodes an environment may break in a row before the run stops
+    "timeout": 300.0,  # seconds that an environment may take for a reset or a step; 0 = no limit
 }
 
 CHOICES = {
@@ -67,7 +68,7 @@ CHOICES = {
     "resize": ("area", "bilinear"),
     "life_loss": ("ignore", "end"),
 }
-LEAST = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "max_failures": 0}
+LEAST = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "max_failures": 0, "timeout": 0}
 
 
 def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) -> gymnasium.Env:
@@ -111,6 +112,7 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
         max_failures=config["max_failures"],
         raw=raw,
         messages=remarks(probe),
+        timeout=config["timeout"],
     )
 
 

@@ -1,6 +1,7 @@
 """One of several environments: asked for a step, answering with a record, replaced when it breaks."""
 
 import hashlib
+import multiprocessing
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from common.errors import UserError
 
 FLAGS = ("is_first", "is_last", "is_terminal")
 HEALTHY = 1000  # steps in one episode after which earlier failures are forgotten
+GRACE = 30  # seconds beyond the limit of an answer after which a worker is killed; it may have to start first
 LONGEST = 100_000  # steps of an episode that `state` can bring back; longer ones start anew
 
 
@@ -18,14 +20,25 @@ class Failure(Exception):
 
     def __init__(self, reason: str, trace: str = ""):
         super().__init__(f"{reason}\n{trace}")
-        self.reason = reason
+        self.reason, self.trace = reason, trace
+
+
+class Broken(UserError):
+    """An environment broke too often in a row. The run can be saved."""
 
 
 class Seat:
-    """One environment: where its episode stands, and what happens when it breaks."""
+    """One environment: where its episode stands, and what happens when it breaks.
 
-    def __init__(self, index: int, start: Callable[[], Local | Worker], max_failures: int, messages: list):
+    Each answer may take `timeout` seconds, 0 for any time. `broken` is set after more than `max_failures` in a row.
+    """
+
+    def __init__(
+        self, index: int, start: Callable[[], Local | Worker], max_failures: int, messages: list, timeout: float = 0
+    ):
         self.index, self.start, self.max_failures, self.messages = index, start, max_failures, messages
+        self.patience = timeout + GRACE if timeout else None
+        self.broken: Broken | None = None
         self.env = start()
         self.episode = -1
         self.actions: list[np.ndarray] = []  # of this episode
@@ -50,15 +63,16 @@ class Seat:
         return self._ask("step", actions=action[None])
 
     def receive(self) -> dict:
-        """The record that was asked for."""
+        """The record that was asked for; where the environment cannot even begin an episode, a blank one."""
         assert self.asked, "nothing was sent"
         begins = not self.record
         answer, failure = self._answer()
-        while failure and begins:
-            self._rebuild(failure)
+        while failure and begins and self._rebuild(failure):
             self.begin()
             answer, failure = self._answer()
-        if failure:
+        if failure and begins:
+            self.record = self._blank()
+        elif failure:
             self._rebuild(failure)
             self.actions.pop()
             self.record = self._closing()
@@ -81,6 +95,8 @@ class Seat:
         self.begin()
         self.receive()
         for action in state["actions"] or []:
+            if self.broken:
+                break
             self.send(np.array(action, self.env.single_action_space.dtype))
             self.receive()
         if state["closed"]:
@@ -107,29 +123,47 @@ class Seat:
         """((obs, reward, terminated, truncated, info), failure): one of them is None."""
         self.asked = False
         try:
-            *answer, info = self.wait()
+            *answer, info = self.wait(self.patience)
+        except multiprocessing.TimeoutError:
+            self._replace()
+            return None, Failure(f"its worker process gave no answer within {self.patience:g} seconds (env.timeout)")
         except (EOFError, OSError):
             process = self.env.processes[0]
             process.join(5)
-            self.env.stop(grace=0)
-            self.env = self.start()
+            self._replace()
             return None, Failure(f"its worker process died (exit code {process.exitcode})")
         if "failure" in info:
             return None, Failure(f"it failed with {info['failure'][0]}", info["traceback"][0])
         return (*answer, info), None
 
-    def _rebuild(self, failure):
-        """Note a failure; the next reset makes a new environment."""
-        self.failures += 1
-        if self.failures > self.max_failures:
-            raise UserError(
-                f"Environment {self.index} broke {self.failures} times in a row. The last time {failure.reason}. "
-                "Mend it and give the same command again; --debug shows where it broke."
-            ) from failure
-        self._say(f"it was made again and its episode closed as truncated, because {failure.reason}")
+    def _replace(self):
+        """Another worker process instead of one that is dead or hangs."""
+        self.env.stop(grace=0)
+        self.env = self.start()
 
-    def _say(self, what):
-        self.messages.append(f"Environment {self.index}: {what}")
+    def _rebuild(self, failure) -> bool:
+        """Note a failure; the next reset makes a new environment. Whether it is worth another try."""
+        self.failures += 1
+        if self.failures <= self.max_failures:
+            self._say(f"it was made again and its episode closed as truncated, because {failure.reason}", failure.trace)
+            return True
+        self.broken = Broken(
+            f"Environment {self.index} broke {self.failures} times in a row. The last time {failure.reason}. "
+            "Mend it and give the same command again; --debug shows where it broke."
+        )
+        self.broken.__cause__ = failure
+        return False
+
+    def _say(self, what, trace=""):
+        """A message for people; lines after its first are a traceback."""
+        self.messages.append(f"Environment {self.index}: {what}\n{trace}".strip())
+
+    def _blank(self):
+        """A first record of nothing, for a run that is about to stop."""
+        space = self.env.single_observation_space
+        blank = {key: np.zeros(child.shape, child.dtype) for key, child in space.items()}
+        flags = {"is_first": True, "is_last": False, "is_terminal": False}
+        return {**blank, "reward": np.float32(0), **flags, "log": {}}
 
     def _closing(self):
         """The last good record once more, as the truncated end of a broken episode."""
@@ -138,7 +172,7 @@ class Seat:
         return {**self.record, "reward": np.float32(0), **flags, "log": {}}
 
 
-def _lost():
+def _lost(timeout):
     raise EOFError
 
 

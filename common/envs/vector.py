@@ -24,32 +24,38 @@ class Envs:
 
     actions: float32 (n, A) for Box, int64 (n,) for Discrete, int64 (n, k) for MultiDiscrete.
 
+    timeout: seconds that an answer may take, 0 for any time.
+
     Raises:
-        UserError: an environment broke `max_failures` + 1 times in a row; its cause has the traceback.
+        Broken: an environment broke `max_failures` + 1 times in a row; its cause has the traceback.
     """
 
     def __init__(
-        self, makers: list[Callable], obs_space, act_space, *, processes, repeat, max_failures, raw=None, messages=()
-    ):
+        self, makers: list[Callable], obs_space, act_space, *, processes, repeat, max_failures, timeout=0.0, raw=None,
+        messages=(),
+    ):  # fmt: skip
         self.obs_space, self.act_space, self.raw = obs_space, act_space, raw
         self.num, self.repeat, self.processes = len(makers), repeat, processes
         self._messages: list[str] = list(messages)
         vector = Worker if processes else Local
+        guards = [partial(Guard, make, obs_space, act_space, timeout) for make in makers]
         self.seats = [
-            Seat(index, partial(vector, partial(Guard, make, obs_space, act_space)), max_failures, self._messages)
-            for index, make in enumerate(makers)
+            Seat(index, partial(vector, guard), max_failures, self._messages, timeout)
+            for index, guard in enumerate(guards)
         ]
 
     def reset(self) -> dict:
         """Start the next episode everywhere: its reset records, arrays of shape (n, ...)."""
         for seat in self.seats:
             seat.begin()
-        return self._stack([seat.receive() for seat in self.seats])
+        return self._checked([seat.receive() for seat in self.seats])
 
     def step(self, actions: np.ndarray) -> dict:
         """One agent step everywhere (a reset where the last record was `is_last`): records of shape (n, ...)."""
         self.send(actions)
-        return self.receive()
+        record = self.receive()
+        self.check()
+        return record
 
     def send(self, actions: np.ndarray) -> None:
         """Begin a step everywhere; what it leads to is there for `receive`.
@@ -63,13 +69,19 @@ class Envs:
             seat.send(action)
 
     def receive(self) -> dict:
-        """The records that the step begun by `send` leads to; waits for them."""
+        """The records that the step begun by `send` leads to; waits for them. See `check`."""
         return self._stack([seat.receive() for seat in self.seats])
 
     def picture(self, index: int) -> np.ndarray | None:
         """What one environment looks like, uint8 (H, W, 3); None where it is in another process or cannot be drawn."""
         env = self.seats[index].env
         return env.picture() if isinstance(env, Local) else None
+
+    def check(self) -> None:
+        """To be called after `receive`, once its records are taken in: raises Broken if there can be no more."""
+        for seat in self.seats:
+            if seat.broken:
+                raise seat.broken
 
     def state(self) -> list[dict]:
         """Where each environment stands, as plain numbers, strings and lists; not between `send` and `receive`."""
@@ -87,10 +99,10 @@ class Envs:
             raise UserError(
                 f"The run was saved with {len(state)} environments, not {self.num}: --run.envs {len(state)}."
             )
-        return self._stack(self._each(Seat.restore, self.seats, state))
+        return self._checked(self._each(Seat.restore, self.seats, state))
 
     def messages(self) -> list[str]:
-        """What went wrong since the last call."""
+        """What went wrong since the last call: a sentence each, and in further lines the environment's traceback."""
         drained = self._messages.copy()
         self._messages.clear()
         return drained
@@ -111,6 +123,10 @@ class Envs:
             return list(map(function, *arguments))
         with ThreadPoolExecutor(self.num) as threads:
             return list(threads.map(function, *arguments))
+
+    def _checked(self, records):
+        self.check()
+        return self._stack(records)
 
     def _stack(self, records):
         logs = [record.pop("log") for record in records]

@@ -9,42 +9,43 @@ import contextlib
 import functools
 import os
 import signal
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
-from common.errors import UserError
-
 
 class Guard(gymnasium.Env):
     """Makes an environment when it is first reset, and reports whatever it raises in `info`.
 
     There `failure` says it in a line and `traceback` in full. The environment is thrown away then, and the next reset
-    makes a new one. Of the environment's own info only the numbers named `log_...` or `log/...` pass.
+    makes a new one. Of the environment's own info only the numbers named `log_...` or `log/...` pass. An answer that
+    takes longer than `timeout` seconds (0: no limit) is a failure too.
     """
 
-    def __init__(self, make: Callable[[], gymnasium.Env], observation_space, action_space):
-        self.make, self.env = make, None
+    def __init__(self, make: Callable[[], gymnasium.Env], observation_space, action_space, timeout: float = 0):
+        self.make, self.env, self.timeout = make, None, timeout
         self.observation_space, self.action_space = observation_space, action_space
 
     def reset(self, *, seed=None, options=None):
         try:
-            self.env = self.env or self.make()
-            obs, info = self.env.reset(seed=seed, options=options)
-            return obs, _numbers(info)
-        except UserError:
-            raise
+            with deadline(self.timeout):
+                if self.env is None:
+                    self._make()
+                obs, info = self.env.reset(seed=seed, options=options)
+                return obs, _numbers(info)
         except (Exception, SystemExit) as error:
             return self._failed(error)
 
     def step(self, action):
         try:
-            obs, reward, terminated, truncated, info = self.env.step(action)
-            return obs, reward, terminated, truncated, _numbers(info)
+            with deadline(self.timeout):
+                obs, reward, terminated, truncated, info = self.env.step(action)
+                return obs, reward, terminated, truncated, _numbers(info)
         except (Exception, SystemExit) as error:
             obs, info = self._failed(error)
             return obs, 0.0, False, True, info
@@ -62,6 +63,13 @@ class Guard(gymnasium.Env):
             self.env.close()
             self.env = None
 
+    def _make(self):
+        self.env = self.make()
+        for name in ("observation_space", "action_space"):
+            was, now = layout(getattr(self, name)), layout(getattr(self.env, name))
+            if was != now:
+                raise ValueError(f"Its {name} changed from {was} to {now}.")
+
     def _failed(self, error):
         info = {"failure": reason(error), "traceback": "".join(traceback.format_exception(error))}
         with contextlib.suppress(Exception, SystemExit):
@@ -69,6 +77,35 @@ class Guard(gymnasium.Env):
         self.env = None
         blank = {key: np.zeros(space.shape, space.dtype) for key, space in self.observation_space.items()}
         return blank, info
+
+
+def layout(space: gymnasium.Space) -> object:
+    """Shapes and types of a space, whatever its bounds."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {key: layout(child) for key, child in space.items()}
+    return (space.shape, str(space.dtype)) if isinstance(space, gymnasium.spaces.Box) else space
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError inside a block that takes longer; 0 for no limit.
+
+    Only what Python itself does can be broken off, and only in the main thread; elsewhere there is no limit.
+    """
+    if not seconds or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(*_):
+        raise TimeoutError(f"no answer within {seconds:g} seconds (env.timeout)")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
 
 
 def reason(error: BaseException) -> str:
@@ -95,15 +132,15 @@ class Local:
 
     def __init__(self, guard: Callable[[], Guard]):
         self.env = guard()
-        self.single_action_space = self.env.action_space
+        self.single_observation_space, self.single_action_space = self.env.observation_space, self.env.action_space
 
     def reset_async(self, options=None):
         answer = _batched(*self.env.reset(options=options))
-        self.reset_wait = lambda: answer
+        self.reset_wait = lambda timeout: answer
 
     def step_async(self, actions):
         answer = _batched(*self.env.step(actions[0]))
-        self.step_wait = lambda: answer
+        self.step_wait = lambda timeout: answer
 
     def picture(self):
         """What it looks like now."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from common.config import flatten
 from common.errors import UserError
-from common.files import write_text
+from common.files import slug, write_text
 from common.logdir import LISTED, changes, fixed, stored_config
 from common.runinfo import begun
 
@@ -55,11 +54,6 @@ class State:
 
     status: str = "waiting"
     error: str | None = None
-
-
-def slug(name: str) -> str:
-    """`name` as that of a folder: only letters, digits, `_`, `.` and `-`, and no dot in front."""
-    return re.sub(r"[^A-Za-z0-9_.-]+|^\.", "_", name)
 
 
 def write(folder: Path, grid: Grid, jobs: list[Job], states: list[State]) -> None:

@@ -1,8 +1,9 @@
 """A ring in memory-mapped files: one `KEY.ring` per key, as large as the capacity but filled only as records come.
 
 The file `claimed` bounds the record numbers whose slots may have been written: it is raised a block at a time, and
-synced, before the first record of that block is stored, and set to the exact count when the replay is saved. After a
-crash the records before `claimed - slots` count as overwritten, so at most one block per stream is lost too early.
+synced, before the first record of that block is stored, and set to the exact count when the replay is saved. What the
+block overwrites is put into a journal first, see `journal`: with it a killed run goes back to its checkpoint. Without
+it the records before `claimed - slots` count as overwritten.
 """
 
 import math
@@ -15,7 +16,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import atomic
-from common.replay import meta
+from common.replay import journal, meta
 from common.replay.ring import Ring
 
 BLOCK = 1024  # records per stream for which disk space is reserved at a time
@@ -24,9 +25,11 @@ BLOCK = 1024  # records per stream for which disk space is reserved at a time
 class Mapped:
     """The files of one ring. `arrays` are the writable maps, (streams, slots, ...) per key."""
 
-    def __init__(self, directory: Path, arrays: dict, claimed: int):
+    def __init__(self, directory: Path, arrays: dict, claimed: int, generation: int = 0):
         self.directory = directory
         self.arrays = arrays
+        self.generation = generation
+        self.journal = journal.Journal(directory, arrays)
         self.slots = next(iter(arrays.values())).shape[1]
         self.block = max(1, min(BLOCK, self.slots // 16))
         self.claimed = claimed
@@ -39,7 +42,7 @@ class Mapped:
           UserError: the directory cannot be written.
         """
         meta.make(directory)
-        for path in directory.glob("*.ring"):
+        for path in [*directory.glob("*.ring"), *journal.files(directory).values()]:
             path.unlink()
         mapped = cls(directory, _new(directory, spec, streams, slots), 0)
         mapped._write_claim(0)
@@ -47,8 +50,10 @@ class Mapped:
         return mapped
 
     @classmethod
-    def adopt(cls, directory: Path, state: dict, spec: dict, streams: int, slots: int) -> tuple["Mapped", list]:
-        """Opens the files of the replay that `state` describes, to go on writing; returns latents that were not there.
+    def adopt(cls, directory: Path, state: dict, spec: dict, streams: int, slots: int) -> tuple["Mapped", int, list]:
+        """Opens the files of the replay that `state` describes, brought back to it, to go on writing.
+
+        Returns the oldest record that is still there, and latents that were not there.
 
         Raises:
           UserError: a file is missing, has another size than it should, or belongs to another replay; or the files
@@ -62,9 +67,15 @@ class Mapped:
             )
         arrays, claimed, lost = open_ring(directory, state, spec, streams, "r+")
         arrays |= _new(directory, {key: spec[key] for key in lost}, streams, state["slots"])
-        mapped = cls(directory, {key: arrays[key] for key in spec}, claimed)
+        mapped = cls(directory, {key: arrays[key] for key in spec}, claimed, state["generation"])
+        floor = oldest(
+            directory, state, {key: array for key, array in mapped.arrays.items() if key not in lost}, claimed
+        )
         mapped.describe(state["ident"])
-        return mapped, lost
+        if floor <= state["oldest"]:
+            mapped.sync(state["count"])
+        mapped.journal.begin(state["generation"], floor, state["count"])
+        return mapped, floor, lost
 
     def describe(self, ident: str) -> None:
         """Writes what the files are, for whoever opens them."""
@@ -82,6 +93,7 @@ class Mapped:
         stop = number + self.block
         if self.claimed < self.slots:
             self._reserve(self.claimed, min(stop, self.slots))
+        self.journal.records(self.claimed - self.slots, stop - self.slots)
         self._write_claim(stop)
 
     def _reserve(self, first: int, stop: int) -> None:
@@ -99,11 +111,26 @@ class Mapped:
             file.write(np.int64(stop).tobytes())
         self.claimed = stop
 
-    def flush(self, count: int) -> None:
+    def flush(self, first: int, count: int) -> None:
+        """Makes the records [first, count) the next generation, on the disk."""
+        self.sync(count)
+        self.generation += 1
+        self.journal.begin(self.generation, first, count)
+
+    def sync(self, count: int) -> None:
         """Writes the records [.., count) to the disk."""
         for array in self.arrays.values():
             array.flush()
         self._write_claim(count)
+
+
+def oldest(directory: Path, state: dict, arrays: dict, claimed: int) -> int:
+    """Brings `arrays` back to what they were in `state`; returns the oldest record that is not lost."""
+    lost = min(claimed - state["slots"], state["count"])
+    if lost <= state["oldest"] and state["generation"] not in journal.files(directory):
+        return state["oldest"]
+    reach = journal.undo(directory, state["generation"], arrays)
+    return state["oldest"] if (reach or 0) >= lost else max(state["oldest"], lost)
 
 
 def file_of(directory: Path, key: str) -> Path:
@@ -131,7 +158,7 @@ def _new(directory: Path, spec: dict, streams: int, slots: int) -> dict:
 
 
 def open_ring(
-    directory: Path, state: dict, spec: dict, streams: int, mode: Literal["r", "r+"]
+    directory: Path, state: dict, spec: dict, streams: int, mode: Literal["c", "r+"]
 ) -> tuple[dict, int, list]:
     """Maps the files of the replay that `state` describes: ({key: array}, claimed, latents not found).
 
@@ -148,7 +175,7 @@ def open_ring(
     return arrays, int(_map(directory / "claimed", np.int64, (1,), "r")[0]), lost
 
 
-def _map(path: Path, dtype, shape: tuple, mode: Literal["r", "r+"]) -> np.memmap:
+def _map(path: Path, dtype, shape: tuple, mode: Literal["r", "c", "r+"]) -> np.memmap:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     found = path.stat().st_size if path.is_file() else "no"
     if found != size:
@@ -161,8 +188,8 @@ def load(directory: Path, state: dict, ring: Ring) -> list:
 
     Records that were overwritten after `state` was taken are left out: `ring.floor` is raised past them.
     """
-    arrays, claimed, lost = open_ring(directory, state, ring.spec, ring.streams, "r")
-    source = Ring(arrays, ring.count, claimed - state["slots"])
+    arrays, claimed, lost = open_ring(directory, state, ring.spec, ring.streams, "c")
+    source = Ring(arrays, ring.count, oldest(directory, state, arrays, claimed))
     ring.floor = max(ring.floor, source.oldest)
     for first in range(ring.oldest, ring.count, BLOCK):
         stop = min(first + BLOCK, ring.count)

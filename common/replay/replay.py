@@ -144,6 +144,8 @@ class Replay:
         number, stream = np.divmod(index, self.streams)
         alive = (number >= self.ring.oldest) & (number < self.ring.count)
         number, stream = number[alive], stream[alive]
+        if self._mapped is not None:
+            self._mapped.journal.latents(stream, number)
         for key in latents.keys() & self.spec.keys():
             self.ring.arrays[key][stream, number % self.ring.slots] = latents[key][alive]
         if self._chunks is not None:
@@ -159,7 +161,7 @@ class Replay:
           UserError: the disk is full or cannot be written; the state saved before can still be loaded.
         """
         if self._mapped is not None:
-            self._mapped.flush(self.ring.count)
+            self._mapped.flush(self.ring.oldest, self.ring.count)
         elif self._chunks is not None:
             self._chunks.save(Path(directory).resolve())
         return self.state()
@@ -170,7 +172,7 @@ class Replay:
         return {
             "ident": self.ident,
             "kind": "chunks" if self.directory is None else "ring",
-            "generation": self._chunks.generation if self._chunks else 0,
+            "generation": files.generation if (files := self._chunks or self._mapped) else 0,
             "streams": self.streams,
             "slots": self._size.slots,
             "count": 0 if ring is None else ring.count,
@@ -229,8 +231,8 @@ class Replay:
             )
 
     def _adopt(self, directory: Path, state: dict) -> tuple[Ring, list]:
-        self._mapped, lost = mapped.Mapped.adopt(directory, state, self.spec, self.streams, self._size.slots)
-        floor = max(state["oldest"], self._mapped.claimed - state["slots"])
+        opened = mapped.Mapped.adopt(directory, state, self.spec, self.streams, self._size.slots)
+        self._mapped, floor, lost = opened
         return Ring(self._mapped.arrays, state["count"], floor), lost
 
     def _allocate(self, count: int, floor: int) -> Ring:

@@ -5,6 +5,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from common import rng, spaces, stats, video
-from common.checkpoint import newest
+from common.checkpoint import fit, newest
 from common.drawn import beware, drawn
 from common.errors import UserError
 from common.files import write_text
@@ -41,7 +42,7 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
         raise UserError("eval needs the folder of a run: give --logdir.")
     logdir, run = Path(config["logdir"]).expanduser(), config["run"]
     stored_config(logdir)
-    state = newest(logdir)
+    state = newest(logdir, best=config.get("eval", {}).get("best", False))
     if kept := keep(run["threads"], state.get("threads")):
         torch.set_num_threads(kept.threads)
     films = config.get("eval", {}).get("video", 0)
@@ -51,7 +52,7 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     print(sentence(summary))
     if "render" in summary:
         print(beware(summary["render"]))
-    if not used_up(config, state["frames"], state["wall"]):
+    if "wall" in state and not used_up(config, state["frames"], state["wall"]):
         print(f"This run is not finished: the checkpoint is of {state['frames']:,} of {config['steps']:,} frames.")
     _film(logdir / "videos", state["frames"], result.pictures, pictures, films)
     return summary
@@ -103,10 +104,12 @@ def _play(config: dict, state: dict, factory: Factory, films: int) -> tuple[Resu
     try:
         spaces.write(Path(config["logdir"]).expanduser(), spaces.of(envs))
         agent = factory.agent(envs.obs_space, envs.act_space, config)
-        _restore(agent, state, config["logdir"])
+        fit(agent, state["agent"], Path(config["logdir"]))
         evaluator, camera = Evaluator(agent, lambda: envs, config["seed"]), video.Films(films, picture(envs))
         film = config["run"]["video_every"] > 0
         result = evaluator.run(episodes, state["frames"], film=film, films=camera if films else None)
+        for message in evaluator.messages():
+            print(message.partition("\n")[0], file=sys.stderr)
         return result, camera.pictures()
     finally:
         envs.close()
@@ -116,13 +119,6 @@ def picture(envs) -> Callable[[dict], np.ndarray | None]:
     """What shows a record: its image, or what the environment draws."""
     key = video.image_key(dict(envs.obs_space.items()))
     return (lambda record: video.colored(record[key][0]).copy()) if key else lambda record: envs.picture(0)
-
-
-def _restore(agent: torch.nn.Module, state: dict, logdir: str) -> None:
-    try:
-        agent.load_state_dict(state["agent"])
-    except RuntimeError as error:
-        raise UserError(f"The checkpoint in {logdir} does not fit this agent: {error}") from error
 
 
 def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.ndarray], films: int) -> None:

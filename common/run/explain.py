@@ -27,12 +27,20 @@ def explain(request: Request) -> None:
     """Prints the explanation. Raises UserError for unknown versions, folders, keys and features."""
     check_choice("--format", request.own["format"], ("text", "md"))
     found = subjects(request)
-    if request.own["table"]:
-        print(table.render(found))
-        return
+    try:
+        print(table.render(found) if request.own["table"] else text(request.own, found))
+    except (TypeError, LookupError, AttributeError, ValueError) as error:
+        if set(found) <= set(request.algos):
+            raise
+        names = ", ".join(name for name in found if name not in request.algos)
+        raise UserError(f"No complete config: {names} ({error!r}). `python dreamer.py config` prints one.") from error
+
+
+def text(own: dict, found: dict[str, dict]) -> str:
+    """What is printed about configs by name."""
     names, some = list(found), list(found.values())
-    keys = chosen(request.own, some)
-    print("\n\n".join([title(names, request.own, keys), body(request.own["format"], names, some, keys)]).rstrip())
+    keys = chosen(own, some)
+    return "\n\n".join([title(names, own, keys), body(own["format"], names, some, keys)]).rstrip()
 
 
 def subjects(request: Request) -> dict[str, dict]:

@@ -57,7 +57,7 @@ def chosen(folder: Path, grid: dict, task: str) -> dict[str, Path]:
     for name in names if len(names) <= video.ROWS else [names[0], names[-1]]:
         jobs = [job for job in grid["jobs"] if (job["variant"], job["task"], job["status"]) == (name, task, "done")]
         places = (folder / job["logdir"] for job in jobs)
-        logdir = next((place for place in places if any((place / "checkpoints").glob("*"))), None)
+        logdir = next((place for place in places if any((place / "checkpoints").glob("checkpoint-*"))), None)
         if logdir:
             found[name] = logdir
     return found

@@ -6,12 +6,14 @@ meanwhile. A run can stop before any update and in any evaluation; what `state` 
 had not stopped. It takes in the step under way first, so that a checkpoint never holds half a step.
 """
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from common import rng, video
+from common.checkpoint import fit
 from common.errors import NonFinite
 from common.health import Watch
 from common.logger import Logger
@@ -24,17 +26,21 @@ from common.run.stop import Stop
 from common.runinfo import used_up
 
 CONTEXT = 5  # steps that the model sees before it predicts open loop
+COUNTERS = ("agent_steps", "updates", "episodes", "pending", "pretrained")
+RECENT = 10  # training episodes by which an agent is rated where there is no evaluation
 REPORT = 2  # separates the random numbers of reports from those of evaluation
 
 
 class Loop:
-    """Counters and pieces of one run. `folder` keeps the replay; `save` is called when a checkpoint is due."""
+    """Counters and pieces of one run. `folder` keeps the replay; `save` is called when a checkpoint is due, `best` with
+    a kind of score, 'eval' or 'train', and what the agent of now got."""
 
     def __init__(
         self, config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, evaluator: Evaluator,
         logger: Logger, progress: Progress, stop: Stop, folder: Path, save: Callable[[], None],
+        best: Callable[[str, float], None] = lambda kind, score: None,
     ):  # fmt: skip
-        self.folder = folder
+        self.folder, self._best = folder, best
         self.config, self.agent, self.replay, self.schedule = config, agent, replay, schedule
         self.evaluator, self.logger, self.progress, self.stop, self._save = evaluator, logger, progress, stop, save
         self.repeat = envs.repeat
@@ -76,6 +82,7 @@ class Loop:
         while True:
             self._train()
             self._arrive()
+            self.collector.envs.check()
             self._publish()
             if used_up(self.config, self.frames, self.wall):
                 return
@@ -95,9 +102,8 @@ class Loop:
     def state(self) -> dict:
         """All that the next process needs, as tensors, arrays and plain Python; the replay's records go to files."""
         self._arrive()
-        names = ("agent_steps", "updates", "episodes", "pending", "pretrained")
         return {
-            "counters": {name: getattr(self, name) for name in names},
+            "counters": {name: getattr(self, name) for name in COUNTERS},
             "skipped": self.skips.total,
             "wall": self.wall,
             "clocks": {name: clock.last for name, clock in self.clocks.items() if name != "save"},
@@ -112,12 +118,15 @@ class Loop:
 
     def restore(self, state: dict) -> None:
         """Undoes `state`; the logger is restored where it is made."""
+        json.dumps([state["schedule"], state["clocks"], state["logger"]["scores"]])  # TypeError for what is not plain
         for name, value in state["counters"].items():
+            if not isinstance(value, int) or name not in COUNTERS:
+                raise ValueError(f"the counter {name} is {value!r}")
             setattr(self, name, value)
         self._wall, self.skips.total = state["wall"], state.get("skipped", 0)
         for name, clock in self.clocks.items():
-            clock.mark(state["clocks"].get(name, self.frames))
-        self.agent.load_state_dict(state["agent"])
+            clock.mark(int(state["clocks"].get(name, self.frames)))
+        fit(self.agent, state["agent"], self.folder.parent)
         self.replay.load(self.folder, state["replay"])
         self.schedule.restore(state["schedule"])
         self.collector.load(state["collector"])
@@ -190,7 +199,12 @@ class Loop:
             self._when("eval", self._evaluate)
         if not self.clocks["eval"].every:
             self._when("film", self._begin_film)
-        self._when("save", self._save)
+        self._when("save", self._keep)
+
+    def _keep(self) -> None:
+        if not self.clocks["eval"].every and (recent := self.logger.scores.points["train"]["ys"][-RECENT:]):
+            self._best("train", sum(recent) / len(recent))
+        self._save()
 
     def _when(self, name: str, action: Callable[[], None]) -> None:
         clock = self.clocks[name]
@@ -230,7 +244,10 @@ class Loop:
     def _evaluate(self) -> None:
         film = self.clocks["film"].due(self.frames)
         episodes = self.config["run"]["eval_episodes"]
-        result = self.evaluator.run(episodes, self.frames, film=film, check=self.stop.check)
+        try:
+            result = self.evaluator.run(episodes, self.frames, film=film, check=self.stop.check)
+        finally:
+            self._tell(self.evaluator.messages())
         metrics = result.metrics()
         self.logger.scores.add("eval", self.frames, metrics["eval/score"])
         self.logger.write(self.counters(), metrics)
@@ -238,7 +255,7 @@ class Loop:
             self.logger.film("eval/episode", self.frames, result.pictures)
         if film:
             self.clocks["film"].mark(self.frames)
-        self._tell(self.evaluator.messages())
+        self._best("eval", metrics["eval/score"])
 
     def _begin_film(self) -> None:
         """Films the next training episode of the first environment, where there are images."""
@@ -257,5 +274,9 @@ class Loop:
         return messages
 
     def _tell(self, messages: list[str]) -> None:
+        """Shows the first line of each message; the rest of it, a traceback, goes to a file."""
         for message in messages:
-            self.progress.message(message)
+            line, _, trace = message.partition("\n")
+            self.progress.message(line + " (traceback: failures.log)" * bool(trace))
+            if trace:
+                self.logger.failure(self.frames, message)

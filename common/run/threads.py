@@ -63,7 +63,7 @@ def keep(asked: int, before: int | None) -> Choice | None:
     if asked:
         return Choice(asked, "")
     most = available()
-    if before:
+    if isinstance(before, int) and before > 0:
         return Choice(min(before, most), "as before" if before <= most else f"of {before} before")
     return None
 

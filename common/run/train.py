@@ -11,9 +11,11 @@ import torch
 
 from common import rng, spaces, transfer
 from common.checkpoint import Checkpoints
-from common.errors import NonFinite, UserError
+from common.envs.seat import Broken
+from common.errors import UserError
 from common.fast import Compiler, make_compiler
-from common.logdir import adopt, claim, digest, resolve
+from common.files import sweep
+from common.logdir import adopt, changes, claim, digest, fixed, listed, resolve
 from common.logger import Logger
 from common.machine import peak_memory
 from common.progress import Progress
@@ -27,7 +29,11 @@ from common.run.rollout import Evaluator
 from common.run.skips import Diverged
 from common.run.stop import Stop, Stopped
 from common.run.threads import choose
+from common.run.trouble import foreign, named_divergence, named_loss, named_mismatch
 from common.runinfo import RunInfo, frames_trained, used_up
+
+#: What every full checkpoint holds.
+NEEDED = {"agent": dict, "digest": str, "frames": int, "wall": float, "counters": dict, "replay": dict, "logger": dict}
 
 
 def train(config: dict, factory: Factory | None = None) -> None:
@@ -40,15 +46,16 @@ def train(config: dict, factory: Factory | None = None) -> None:
     if config["run"]["offline"]:
         config = offline(config)
     logdir = Path(config["logdir"])
-    with claim(logdir):
-        changes = adopt(logdir, config)
+    with named_loss(logdir), claim(logdir):
+        sweep(logdir, logdir / "checkpoints", logdir / "replay")
+        changed = adopt(logdir, config)
         checkpoints = Checkpoints(logdir / "checkpoints")
         state = _load(checkpoints, config)
         if state and used_up(config, state["frames"], state["wall"]):
             print(_finished(config, state["frames"], state["wall"]))
             return
         made = factory or (Offline(config, state) if config["run"]["offline"] else Factory())
-        Session(config, checkpoints, made).run(state, changes)
+        Session(config, checkpoints, made).run(state, changed)
 
 
 class Session:
@@ -62,14 +69,14 @@ class Session:
         self.loop: Loop
         self._saved: tuple[int, int] | None = None
 
-    def run(self, state: dict | None, changes: dict[str, str]) -> None:
+    def run(self, state: dict | None, changed: dict[str, str]) -> None:
         """Trains from `state`, or from scratch, to the end or to a signal."""
         with self.stop.listening(), self._pieces(state) as pieces:
-            own = {"stop": self.stop, "folder": self.logdir / "replay", "save": self.save}
-            self.loop = self.factory.loop(self.config, **pieces, **own)
-            self._begin(state, changes)
+            pieces |= {"stop": self.stop, "folder": self.logdir / "replay", "save": self.save, "best": self.best}
+            self.loop = self.factory.loop(self.config, **pieces)
+            self._begin(state, changed)
             try:
-                with _named_divergence(self.loop, self.checkpoints):
+                with named_divergence(self.loop, self.checkpoints):
                     self._train()
             except KeyboardInterrupt:
                 self.loop.progress.message("Interrupted at once: nothing was saved since the last checkpoint.")
@@ -79,12 +86,21 @@ class Session:
         """Writes a checkpoint, unless the numbers have become NaN or infinite since the last one."""
         loop = self.loop
         loop.logger.check()
-        own = {"frames": loop.frames, "digest": digest(self.config), "threads": torch.get_num_threads()}
-        own |= {"compiled": loop.agent.compiler is not None}
-        state = {**loop.state(), **own}
+        own = {"config": self.config, "compiled": loop.agent.compiler is not None}
+        state = {**loop.state(), **self._identity(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
         self._record(state["wall"])
         self._saved = (loop.frames, loop.updates)
+
+    def best(self, kind: str, score: float) -> None:
+        """Keeps the agent of now, as far as evaluation needs it, if no `score` of its kind was higher."""
+        loop = self.loop
+        state = {"agent": loop.agent.state_dict(), **self._identity()}
+        info = {"frames": loop.frames, "updates": loop.updates, "algo": self.config["algo"]}
+        self.checkpoints.save_best(state, kind, score, **info)
+
+    def _identity(self) -> dict[str, Any]:
+        return {"frames": self.loop.frames, "digest": digest(self.config), "threads": torch.get_num_threads()}
 
     def _train(self) -> None:
         loop = self.loop
@@ -97,19 +113,24 @@ class Session:
         except Diverged:
             self.save()
             raise
+        except Broken as error:
+            self.save()
+            loop.progress.message(f"Saved at frame {loop.frames:,}.")
+            raise error from error.__cause__
         if loop.late or self._saved != (loop.frames, loop.updates):  # late: the last save may have been in time
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
 
-    def _begin(self, state: dict | None, changes: dict[str, str]) -> None:
+    def _begin(self, state: dict | None, changed: dict[str, str]) -> None:
         loop = self.loop
         if state is None:
             loop.begin()
             if self.config["run"]["init"]:
                 loop.progress.message(transfer.take(loop.agent, self.config))
         else:
-            loop.restore(state)
-            text = "".join(f"\n  {key}: {change}" for key, change in changes.items())
+            with named_mismatch(self.checkpoints.folder):
+                loop.restore(state)
+            text = "".join(f"\n  {key}: {change}" for key, change in changed.items())
             loop.progress.message(
                 f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"
             )
@@ -159,7 +180,8 @@ class Session:
 
     def _logger(self, state: dict | None) -> Logger:
         names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}
-        return Logger(self.logdir, **names, state=state and state["logger"])
+        with named_mismatch(self.checkpoints.folder):
+            return Logger(self.logdir, **names, state=state and state["logger"])
 
 
 def _finished(config: dict, frames: int, wall: float) -> str:
@@ -179,22 +201,12 @@ def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
             f"The run in {config['logdir']} has trained for {trained:,} frames, but {checkpoints.folder} holds no "
             "checkpoint. Restore it, or start afresh in another --logdir."
         )
+    if state and not all(isinstance(state.get(key), kind) for key, kind in NEEDED.items()):
+        raise UserError(foreign(checkpoints.folder))
     if state and state["digest"] != digest(config):
+        differing = fixed(changes(state["config"], config)) if isinstance(state.get("config"), dict) else {}
         raise UserError(
-            f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them. "
-            "Put the right files back, or start afresh in another --logdir."
+            f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them"
+            f"{listed(differing)}\nPut the right files back, or start afresh in another --logdir."
         )
     return state
-
-
-@contextlib.contextmanager
-def _named_divergence(loop: Loop, checkpoints: Checkpoints) -> Iterator[None]:
-    try:
-        yield
-    except NonFinite as error:
-        kept = next(map(str, checkpoints.paths()), "none was written yet")
-        raise UserError(
-            f"Training diverged at frame {loop.frames:,}, update {loop.updates:,}: {error}.\n"
-            f"Last good checkpoint: {kept}.\nThe same command tries again from there and may meet the same. "
-            "Try a lower learning rate (--optim.lr.*) in another --logdir."
-        ) from error

@@ -159,3 +159,70 @@ class Truncates(Ends):
 
 class EndsBoth(Ends):
     terminated = truncated = True
+
+
+class Hangs(Faulty):
+    def fault(self, obs, reward):
+        time.sleep(1000)
+
+
+class HangsDeaf(Faulty):
+    """Lets no alarm through, as a program in C would not."""
+
+    def fault(self, obs, reward):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        time.sleep(1000)
+
+
+class Changes(Faulty):
+    """Breaks, and comes back with another observation."""
+
+    def __init__(self):
+        if os.environ.get("FAULT_ONCE") and Path(os.environ["FAULT_ONCE"]).exists():
+            self.observation_space = spaces.Box(-np.inf, np.inf, (4,), np.float32)
+
+    def fault(self, obs, reward):
+        raise RuntimeError("unplugged")
+
+
+class GivesNone(Faulty):
+    def fault(self, obs, reward):
+        return None, reward
+
+
+class GivesObjects(Faulty):
+    def fault(self, obs, reward):
+        return np.array([None, 1, 2]), reward
+
+
+class RewardOfTwo(Faulty):
+    def fault(self, obs, reward):
+        return obs, np.ones(2)
+
+
+class Odd(Faulty):
+    """Answers in another form at the fault."""
+
+    def step(self, action):
+        self.odd = False
+        answer = super().step(action)
+        return self.answer(*answer) if self.odd else answer
+
+    def fault(self, obs, reward):
+        self.odd = True
+        return obs, reward
+
+
+class OldAnswer(Odd):
+    def answer(self, obs, reward, terminated, truncated, info):
+        return obs, reward, terminated, info
+
+
+class EndsMaybe(Odd):
+    def answer(self, obs, reward, terminated, truncated, info):
+        return obs, reward, np.zeros(2, bool), truncated, info
+
+
+class InfoOfNone(Odd):
+    def answer(self, obs, reward, terminated, truncated, info):
+        return obs, reward, terminated, truncated, None

@@ -111,18 +111,27 @@ def stopped_when_broken(monkeypatch, logdir, task):
     assert exit_.value.code == 143
 
 
-def test_an_environment_that_breaks_for_good_during_the_updates_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    """Even if a signal comes at the same time: there is no record to save."""
+@pytest.mark.parametrize(("stopped", "ends"), [(False, UserError), (True, SystemExit)])
+def test_a_run_is_saved_when_an_environment_breaks_for_good_during_the_updates(tmp_path, monkeypatch, stopped, ends):
+    """Also if a signal comes at the same time."""
     monkeypatch.delenv("FAULT_ONCE", raising=False)
-    task = {"task": f"{FAULTY}:Raises", "env__max_failures": 2, "run__save_every": 2, **ALONE}
+    task = {"task": f"{FAULTY}:Raises", "env__max_failures": 2, "run__save_every": 100, **ALONE}
     update = Loop._update
 
     def stopping(self):
-        if self.agent_steps == 3 * BREAKS_AT:
+        if stopped and self.agent_steps == 3 * BREAKS_AT:
             self.stop.signal = signal.SIGTERM
         update(self)
 
-    monkeypatch.setattr(Loop, "_update", stopping)
-    with pytest.raises(UserError, match="broke 3 times in a row"):
-        train(config(tmp_path / "run", **task), FakeFactory())
-    assert newest(tmp_path / "run")["frames"] == 3 * BREAKS_AT - 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_update", stopping)
+        with pytest.raises(ends, match="143" if stopped else "broke 3 times in a row"):
+            train(config(tmp_path / "run", **task), FakeFactory())
+    state = newest(tmp_path / "run")
+    assert state["frames"] == 3 * BREAKS_AT
+    assert state["collector"]["envs"][0]["closed"]
+    assert (tmp_path / "run/failures.log").read_text().count("the motor is on fire") >= 2
+    (tmp_path / "mark").touch()
+    monkeypatch.setenv("FAULT_ONCE", str(tmp_path / "mark"))  # mended
+    train(config(tmp_path / "run", **task | {"steps": 20}), FakeFactory())
+    assert lines(tmp_path / "run")[-1]["frames"] == 20

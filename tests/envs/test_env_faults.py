@@ -1,0 +1,92 @@
+"""Environments that hang, change, or cannot begin again: contained, or the end of a run that can be saved."""
+
+import numpy as np
+import pytest
+
+from common.envs import make_envs, seat
+from common.envs.seat import Broken
+
+FAULTY = "tests.envs.faulty"
+BOTH = pytest.mark.parametrize("parallel", ["none", "process"])
+
+
+def steps(envs, count):
+    """`count` records after a reset."""
+    return [envs.reset(), *(envs.step(np.zeros(envs.num, int)) for _ in range(count))]
+
+
+@pytest.fixture
+def once(tmp_path, monkeypatch):
+    """Faulty environments break once."""
+    monkeypatch.setenv("FAULT_ONCE", str(tmp_path / "mark"))
+
+
+@BOTH
+def test_a_hanging_environment_is_broken_off_where_it_hangs(parallel, once):
+    with make_envs(f"{FAULTY}:Hangs", {"timeout": 1.0}, 1, parallel=parallel) as envs:
+        records = steps(envs, 4)
+        (message,) = envs.messages()
+    assert [bool(record["is_last"][0]) for record in records] == [False, False, False, True, False]
+    assert records[4]["is_first"].all()
+    assert "no answer within 1 seconds (env.timeout) (" in message.splitlines()[0]
+    assert "in fault" in message.splitlines()[0]  # the place
+    assert "time.sleep(1000)" in message  # its traceback
+
+
+def test_a_worker_that_cannot_be_broken_off_is_killed(once, monkeypatch):
+    monkeypatch.setattr(seat, "GRACE", 100)
+    with make_envs(f"{FAULTY}:HangsDeaf", {"timeout": 1.0}, 1, parallel="process") as envs:
+        steps(envs, 2)
+        envs.seats[0].patience = 1.5
+        assert envs.step(np.zeros(1, int))["is_last"].all()
+        envs.seats[0].patience = 100
+        assert envs.step(np.zeros(1, int))["is_first"].all()
+        (message,) = envs.messages()
+    assert "gave no answer within 1.5 seconds" in message
+
+
+@BOTH
+def test_an_environment_that_comes_back_with_other_spaces_is_a_failure(parallel, once):
+    with make_envs(f"{FAULTY}:Changes", {"max_failures": 1}, 1, parallel=parallel) as envs:
+        records = steps(envs, 3)
+        assert records[3]["is_last"].all()
+        with pytest.raises(Broken, match=r"broke 2 times in a row.*observation_space changed from .*\(3,\).*\(4,\)"):
+            envs.step(np.zeros(1, int))
+        assert [seat_.broken is not None for seat_ in envs.seats] == [True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("GivesNone", "has shape (), its space says (3,)"),
+        ("OldAnswer", "not enough values to unpack"),
+        ("RewardOfTwo", "cannot reshape array of size 2"),
+        ("EndsMaybe", "truth value"),
+        ("InfoOfNone", "NoneType"),
+        ("GivesObjects", "has dtype object"),
+    ],
+)
+def test_wrong_answers_close_the_episode(fault, says, once):
+    with make_envs(f"{FAULTY}:{fault}", None, 1) as envs:
+        records = steps(envs, 5)
+        (message,) = envs.messages()
+    assert says in message
+    assert "Traceback" in message
+    assert records[3]["is_last"].all()
+    assert not records[3]["is_terminal"].any()
+    assert records[4]["is_first"].all()
+
+
+def test_what_is_left_of_a_broken_environment_can_be_saved_and_restored(monkeypatch):
+    """The record that a step led to is there before the run ends; so is a blank one where no episode begins."""
+    monkeypatch.delenv("FAULT_ONCE", raising=False)
+    with make_envs(f"{FAULTY}:Raises", {"max_failures": 0}, 1) as envs:
+        steps(envs, 2)
+        envs.send(np.zeros(1, int))
+        assert envs.receive()["is_last"].all()
+        with pytest.raises(Broken):
+            envs.check()
+        state = envs.state()
+    with make_envs(f"{FAULTY}:Raises", None, 1) as envs:
+        assert envs.restore(state)["is_last"].all()
+        assert envs.messages() == []

@@ -1,0 +1,159 @@
+"""Disks that fill up, files that vanish, scores that rise: the run goes on later, the best agent is kept."""
+
+import errno
+import fcntl
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from run_fakes import FakeFactory, config, lines, newest, same_run, scores
+
+import dreamer
+from common import checkpoint, logger, outputs
+from common.checkpoint import BEST, Checkpoints, about, fit
+from common.errors import UserError
+from common.files import sweep
+from common.logdir import resolve
+from common.replay import chunks
+from common.run.eval import evaluate
+from common.run.train import train
+
+FULL, READ_ONLY, GONE = (OSError(number, os.strerror(number)) for number in (errno.ENOSPC, errno.EROFS, errno.ESTALE))
+
+
+def failing(function, count, error):
+    """`function`, whose `count`-th call leaves half of its work undone and raises."""
+    calls = []
+
+    def wrapped(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == count:
+            for each in args:
+                if isinstance(each, io.IOBase | outputs.JsonLines):
+                    getattr(each, "file", each).write(b'{"half": ')
+            raise error
+        return function(*args, **kwargs)
+
+    return wrapped
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "count", "error", "says"),
+    [
+        (outputs.JsonLines, "write", 8, FULL, "No space left on device.*frame 100"),
+        pytest.param(outputs.TensorBoard, "scalars", 9, GONE, "Stale file handle.*goes on", marks=pytest.mark.long),
+        pytest.param(outputs, "write_text", 7, READ_ONLY, "Read-only file system", marks=pytest.mark.long),
+        (checkpoint.torch, "save", 4, FULL, r"Cannot write .*\.pt: No space left"),
+        (chunks.np, "savez", 7, READ_ONLY, "Cannot write .*chunk-0.*Read-only"),
+        pytest.param(logger.Logger, "film", 2, FULL, "No space left", marks=pytest.mark.long),
+    ],
+    ids=["metrics", "events", "scores", "checkpoint", "replay", "video"],
+)
+def test_a_run_stops_with_a_message_when_it_cannot_write_and_goes_on_later(
+    straight, tmp_path, monkeypatch, owner, name, count, error, says
+):
+    logdir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, failing(getattr(owner, name), count, error))
+        with pytest.raises(UserError, match=says):
+            train(config(logdir), FakeFactory())
+    assert not list(logdir.rglob("*.tmp"))
+    train(config(logdir), FakeFactory())
+    same_run(straight, logdir)
+
+
+def test_a_lost_disk_is_one_message_for_every_command(tmp_path, monkeypatch, capsys):
+    def lost(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/far/away")
+
+    monkeypatch.setattr(dreamer, "function", lambda command: lost)
+    assert dreamer.main(["config", "--algo", "v1"]) == 2
+    assert "Error: Input/output error (/far/away). Check the path" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_locked_is_refused(tmp_path, monkeypatch):
+    def without(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    with pytest.raises(UserError, match=r"No locks available\. Choose another --logdir"):
+        train(config(tmp_path / "run"), FakeFactory())
+
+
+def test_what_a_killed_process_left_is_swept_up(straight, tmp_path):
+    for place in (tmp_path / ".config.yaml.x.tmp", tmp_path / "replay/.chunk-1.y.tmp", tmp_path / "kept.tmp"):
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+    sweep(tmp_path, tmp_path / "replay", tmp_path / "none")
+    assert [path.name for path in tmp_path.rglob("*.tmp")] == ["kept.tmp"]
+
+
+def test_the_agent_of_the_best_evaluation_is_kept(straight):
+    evaluations = next(row for row in scores(straight) if row["kind"] == "eval")
+    place = int(np.argmax(evaluations["ys"]))
+    header = about(straight / "checkpoints" / BEST)
+    assert (header["kind"], header["score"], header["frames"]) == (
+        "eval", evaluations["ys"][place], evaluations["xs"][place],
+    )  # fmt: skip
+    assert Checkpoints(straight / "checkpoints").load_best()["frames"] == header["frames"]
+
+
+def test_without_evaluation_training_episodes_tell_the_best(tmp_path):
+    train(config(tmp_path / "run", run__eval_every=0), FakeFactory())
+    ys = next(row for row in scores(tmp_path / "run") if row["kind"] == "train")
+    saves = [100, 152, 200]  # rounds of four frames after multiples of 50
+    means = [np.mean([y for x, y in zip(ys["xs"], ys["ys"], strict=True) if x <= frame][-10:]) for frame in saves]
+    header = about(tmp_path / "run/checkpoints" / BEST)
+    assert header["kind"] == "train"
+    assert header["score"] >= max(means) - 1e-9
+
+
+def test_only_a_better_score_replaces_the_best(tmp_path):
+    store = Checkpoints(tmp_path)
+    given = [("train", 5.0), ("train", 5.0), ("train", 4.0), ("eval", 1.0), ("eval", 2.0)]
+    for number, (kind, score) in enumerate(given):
+        store.save_best({"number": number}, kind, score)
+        assert store.load_best()["number"] == [0, 0, 0, 3, 4][number]
+    (tmp_path / BEST).write_bytes(b"foreign")
+    with pytest.raises(UserError, match=r"best\.pt cannot be used .*leave --best"):
+        store.load_best()
+    store.save_best({"number": 7}, "eval", -1.0)
+    assert store.load_best()["number"] == 7
+    assert store.paths() == []
+
+
+def test_evaluation_of_the_best(straight, capsys):
+    best = {**config(straight), "eval": {"best": True}}
+    evaluate(best, FakeFactory())
+    assert f"at frame {about(straight / 'checkpoints' / BEST)['frames']}:" in capsys.readouterr().out
+    evaluate(config(straight), FakeFactory())
+    assert "at frame 200:" in capsys.readouterr().out
+
+
+def test_an_agent_of_other_shapes_is_refused_by_key_and_shape(tmp_path):
+    one, other = torch.nn.Linear(3, 2), torch.nn.Linear(4, 2, bias=False)
+    with pytest.raises(UserError, match=r"weight: \(2, 3\) -> \(2, 4\)\n  bias: \(2,\) -> absent\n.*another --logdir"):
+        fit(other, one.state_dict(), tmp_path)
+
+
+@pytest.mark.parametrize("task", ["../../x:Y", "gym_../../../etc/x", "/etc/passwd:A", "a/../../b:C"])
+def test_no_name_of_a_task_leads_out_of_the_logs(task):
+    place = resolve({"task": task, "algo": "v1", "seed": 0, "logdir": ""})
+    assert place.parts[0] == "logs"
+    assert ".." not in place.parts
+
+
+@pytest.mark.parametrize("key", ["counters", "logger", "collector", "rng", "replay"])
+def test_a_whole_checkpoint_of_something_else_is_refused(straight, tmp_path, key):
+    train(config(tmp_path / "run", steps=60), FakeFactory())
+    state = newest(tmp_path / "run")
+    state[key] = {"odd": [1]}
+    Checkpoints(tmp_path / "run/checkpoints").save(state)
+    before = lines(tmp_path / "run")
+    with pytest.raises(UserError, match="is not one of a training run"):
+        train(config(tmp_path / "run"), FakeFactory())
+    assert lines(tmp_path / "run") == before
+    assert json.loads((tmp_path / "run/run.json").read_text())["frames"] == 60
