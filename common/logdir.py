@@ -56,8 +56,8 @@ def digest(config: dict) -> str:
 
 
 def changes(stored: dict, config: dict) -> dict[str, str]:
-    """`{key: 'stored -> new'}` for every key with another value."""
-    plain = json.loads(json.dumps(config))  # as a file gives it back: lists for tuples
+    """`{key: 'stored -> new'}` for every key with another value, those of `LATER` completed."""
+    plain = _completed(json.loads(json.dumps(config)))  # as a file gives it back: lists for tuples
     text = lambda value: ABSENT if value is None else value
     pairs = configs.differences(stored, plain).items()
     return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in sorted(pairs)}

@@ -16,7 +16,8 @@ from common import spaces as stored_spaces
 from common.acting import Acting, action_sizes
 from common.behavior import Behavior
 from common.checkpoint import newest
-from common.envs.adapter import action_reader, leaves, reader
+from common.envs.actions import action_reader
+from common.envs.adapter import leaves, loggable, reader, told_apart
 from common.envs.images import fit
 from common.errors import UserError
 from common.fast import is_half
@@ -59,9 +60,10 @@ class Policy:
         self.explore = parts.build("explore", config["explore"])
         self.acting = skeleton(found, config)
         image = lambda picture: fit(picture, *(config["env"][key] for key in ("size", "gray", "resize")))
-        readers = lambda space: {key: (child, reader(child, key, image)[1]) for key, child in leaves(space)}
+        seen = lambda space: [leaf for leaf in told_apart(space)[0] if not loggable(*leaf)]
+        readers = lambda space: {key: (child, reader(child, key, image)[1]) for key, child in seen(space)}
         self._raw, self._plain = readers(found.raw[0]), readers(found.observation)
-        self._decode = action_reader(found.raw[1])[1]
+        self._decode = action_reader(found.raw[1], config["env"]["action_scale"])[1]
 
     def take(self, weights: dict[str, Any], source: Any) -> None:
         """Copies the weights of an agent's state. Raises UserError, naming `source`, if they do not fit."""
@@ -105,7 +107,7 @@ class Policy:
         space, readers = (self.spaces.observation, self._plain) if plain else (space, self._raw)
         if isinstance(space, spaces.Dict):
             obs = {key: entry(obs, key, space) for key in space}
-        values = dict(leaves(space, obs))
+        values = {key: value for key, value in leaves(space, obs) if key in readers}
         batched = {np.ndim(value) - len(readers[key][0].shape or ()) for key, value in values.items()}
         if not batched <= {0} and not batched <= {1}:
             shapes = {key: np.shape(value) for key, value in values.items()}

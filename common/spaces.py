@@ -11,6 +11,7 @@ from common.errors import UserError
 from common.files import write_text
 
 FILE = "spaces.json"
+OTHER = "other"
 
 
 class Spaces(NamedTuple):
@@ -58,7 +59,7 @@ def read(logdir: Path) -> Spaces:
 
 
 def encode(space: spaces.Space) -> dict:
-    """A space as plain JSON values."""
+    """A space as plain JSON values; one that the adapter leaves out, such as text, has no more than a name."""
     match space:
         case spaces.Dict():
             return {"type": "Dict", "spaces": {key: encode(child) for key, child in space.items()}}
@@ -73,7 +74,7 @@ def encode(space: spaces.Space) -> dict:
         case spaces.Box():
             bounds = {"low": bound(space.low), "high": bound(space.high)}
             return {"type": "Box", "shape": list(space.shape), "dtype": space.dtype.name, **bounds}
-    raise TypeError(f"There is no JSON for {space}.")
+    return {"type": OTHER}
 
 
 def bound(values: np.ndarray) -> Any:
@@ -95,6 +96,8 @@ def decode(stored: dict) -> spaces.Space:
         return spaces.MultiDiscrete(np.array(stored["nvec"]), start=np.array(stored["start"]))
     if kind == "MultiBinary":
         return spaces.MultiBinary(stored["shape"][0] if len(stored["shape"]) == 1 else stored["shape"])
+    if kind == OTHER:
+        return spaces.Space()
     if kind != "Box":
         raise ValueError(f"unknown space {kind}")
     shape, dtype = tuple(stored["shape"]), np.dtype(stored["dtype"])

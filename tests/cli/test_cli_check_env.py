@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dreamer
+from tests.envs.awkward import Mixed
 
 AWKWARD = "tests.envs.awkward"
 
@@ -116,6 +117,11 @@ def test_everything_at_once_trains(algo, tmp_path, capsys):
     numbers = dict(mean=3.5, max=7, sum=28)
     assert all(f'"episode/time_{name}": {float(value)}' in lines for name, value in numbers.items()), lines
     assert '"episode/time": 7.0' in lines
+    policy, env, state = dreamer.load(tmp_path / "run"), Mixed(), None
+    obs, _ = env.reset(seed=0)
+    for _ in range(3):
+        action, state = policy(obs, state)
+        obs = env.step(action)[0]  # refuses what is not in its action space
     assert "log_time" not in lines
     assert np.isfinite(float(lines.split('"loss/gear_state_0": ')[1].split(",")[0]))
 

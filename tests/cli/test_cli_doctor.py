@@ -146,6 +146,6 @@ def test_losses_that_are_no_numbers_are_noticed(monkeypatch):
             self.metrics = {"loss/kl": float("nan")}
 
     monkeypatch.setattr(trials, "Update", Diverging)
-    request = types.SimpleNamespace(load=program.load)
+    request = types.SimpleNamespace(resolve=program.resolve)
     with pytest.raises(UserError, match="not finite: loss/kl"):
         trials.update(request, "v1")

@@ -158,7 +158,7 @@ def test_another_broken_pipe_is_an_error(monkeypatch, capsys):
         raise BrokenPipeError("an environment is gone")
 
     monkeypatch.setattr(program, "function", broken)
-    assert program.main(["config"]) == 1
+    assert program.main(["config"]) == 2
     assert "an environment is gone" in capsys.readouterr().err
 
 

@@ -213,9 +213,9 @@ class Odd(Faulty):
         return obs, reward
 
 
-class OldAnswer(Odd):
+class ShortAnswer(Odd):
     def answer(self, obs, reward, terminated, truncated, info):
-        return obs, reward, terminated, info
+        return obs, reward, terminated
 
 
 class EndsMaybe(Odd):

@@ -16,7 +16,7 @@ GRID = Grid("compare", "tasks of a test", "frames", ["a"])
 
 def job(task, seed=0, steps=100, variant="a", **config):
     words = ["--task", task, "--steps", str(steps)]
-    return Job(variant, task, seed, words, {"steps": steps, "run": {"max_seconds": 0}, **config})
+    return Job(variant, task, seed, words, {"algo": "a", "steps": steps, "run": {"max_seconds": 0}, **config})
 
 
 def rows(folder):

@@ -20,8 +20,10 @@ TINY = ["bench", "--suite", "tiny", "--algo", "v2"]
 
 @pytest.fixture(autouse=True)
 def reports(tmp_path, monkeypatch):
-    """Fakes of training and of the report; the calls of the latter, with what grid.json said then."""
-    calls = []
+    """Fakes of training, films and the report; the calls of the latter, with what grid.json said then."""
+    calls, films = [], types.ModuleType("common.run.film")
+    films.film = lambda folder: None
+    monkeypatch.setitem(sys.modules, "common.run.film", films)
     module = types.ModuleType("common.report")
     module.write_report = lambda paths, out: calls.append((paths, out, statuses(out)))
     monkeypatch.setitem(sys.modules, "common.report", module)
@@ -163,8 +165,8 @@ def test_a_report_that_cannot_be_written_hides_no_failure(monkeypatch, capsys, t
         (["compare", "v1", *COMPARE[1:]], "compare takes flags only, got v1"),
         (["bench"], "bench needs --suite, one of dmc20_vision, "),
         (["bench", "--suite", "tini"], "Unknown suite 'tini'. Did you mean tiny?"),
-        (["bench", "--suite", "tiny"], "Name versions with --algos"),
-        (["bench", "tiny"], "bench takes flags, or the word list, got tiny"),
+        (["bench", "--suite", "dmc5"], "Name versions with --algos"),
+        (["bench", "tiny"], "A suite takes flags, got tiny"),
         ([*TINY, "--tasks", "dummy_bandits"], "Unknown task of this suite 'dummy_bandits'. Did you mean dummy_bandit"),
         ([*TINY, "--task", "dummy_bandit"], "--tasks names some of them"),
         (["train", "--dry-run"], "--dry-run takes one value, got none"),

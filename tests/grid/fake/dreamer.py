@@ -33,7 +33,7 @@ if command == "eval":
     sys.exit()
 task, resumed = flags["--task"], (logdir / "run.json").exists()
 logdir.mkdir(parents=True, exist_ok=True)
-(logdir / "config.yaml").write_text(f"steps: {flags['--steps']}\nrun: {{max_seconds: 0}}\n")
+(logdir / "config.yaml").write_text(f"algo: a\nsteps: {flags['--steps']}\nrun: {{max_seconds: 0}}\n")
 if task == "slow" and not resumed:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stopped)
