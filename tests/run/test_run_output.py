@@ -88,6 +88,9 @@ class Uneven:
     def state(self):
         return []
 
+    def messages(self):
+        return []
+
     def _record(self):
         first, last = self.time == 0, self.time >= self.lengths
         zeros = np.zeros(2, np.float32)
@@ -190,7 +193,7 @@ def test_nothing_that_is_not_finite_is_written(tmp_path):
         logger.check()
     with pytest.raises(NonFinite, match="loss/b"):
         logger.write({"frames": 1}, logger.means.take())
-    assert (tmp_path / "metrics.jsonl").read_text() == ""
+    assert not (tmp_path / "metrics.jsonl").exists()
     logger.close()
 
 
