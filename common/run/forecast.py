@@ -94,8 +94,8 @@ def filed(kept: int, replay: Any, on_disk: bool) -> int:
 
 
 def checkpoints(agent: torch.nn.Module) -> int:
-    """Bytes of the checkpoints that are kept."""
-    return KEPT * sum(map(_bytes, agent.state_dict().values()))
+    """Bytes of the checkpoints that are kept: the newest ones and the best agent."""
+    return (KEPT + 1) * sum(map(_bytes, agent.state_dict().values()))
 
 
 def _bytes(tree: Any) -> int:

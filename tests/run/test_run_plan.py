@@ -108,7 +108,7 @@ def one_size(monkeypatch):
 def advised(algo, blocks=(), flags=None, **about):
     """Flags -> saving, for a run on images of which nothing is built. about: what is found, or the agent is like."""
     task = {"task": "dmc_walker_walk", "env.render": "ray"}
-    request = Request([], algo, list(blocks), {}, task | (flags or {}), {}, dreamer.load, ())
+    request = Request([], algo, list(blocks), {}, task | (flags or {}), {}, dreamer.resolve, ())
     config = request.config(algo)
     obs = spaces.Dict({"image": spaces.Box(0, 255, (64, 64, 3), np.uint8)})
     envs = SimpleNamespace(obs_space=obs, act_space=spaces.Box(-1, 1, (6,), np.float32), num=config["run"]["envs"])
