@@ -62,7 +62,7 @@ def test_nothing_to_film_and_no_run(logdir, tmp_path, capsys, monkeypatch):
     assert "--video takes the number of episodes" in capsys.readouterr().err
     (tmp_path / "config.yaml").write_text("defaults: {task: other}\n")
     assert say("eval", "--logdir", tmp_path) == 2
-    assert "is not complete" in capsys.readouterr().err
+    assert "lacks algo, steps, run" in capsys.readouterr().err
     (tmp_path / "config.yaml").write_text((logdir / "config.yaml").read_text())
     assert say("eval", "--logdir", tmp_path) == 2
     assert "has no checkpoint yet" in capsys.readouterr().err

@@ -63,11 +63,12 @@ def test_a_run_from_before_a_key_existed_goes_on(tmp_path):
     old = dreamer.resolve("v1", ["debug"], {"task": TASK})
     old["run"] = {key: value for key, value in old["run"].items() if f"run.{key}" not in LATER}
     assert digest(old) == digest(config)
-    assert changes(old, config) == {}
     adopt(tmp_path, old)
+    assert changes(stored_config(tmp_path), config) == {}
     (tmp_path / "run.json").write_text('{"sessions": [{}]}')
     assert adopt(tmp_path, config) == {}
-    assert stored_config(tmp_path) == old
+    with pytest.raises(UserError, match=r"run\.init:"):
+        adopt(tmp_path, {**config, "run": {**config["run"], "init": "elsewhere"}})
     changed = dreamer.resolve("v1", ["debug"], {"task": TASK, "run.offline": "elsewhere"})
     assert digest(changed) != digest(config)
     with pytest.raises(UserError, match=r"run\.offline: \(absent\) -> elsewhere"):
