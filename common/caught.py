@@ -6,10 +6,8 @@ foreign code.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 
 from common import checkpoint
 from common.errors import UserError
@@ -20,8 +18,9 @@ FILES = ("first.pt", "last.pt")
 def save(folder: Path, state: dict) -> Path:
     """Writes `state` as the first or, if there is one, the last file; returns its path.
 
-    state: config, spaces (see `describe`), agent (its state), updates, step, names (of what was not finite); for an
-    update batch and rng, for an action record and acting (the agent's state in the environments).
+    state: config, spaces (of observations and actions, as common/spaces.py encodes them), agent (its state), updates,
+    step, names (of what was not finite); for an update batch and rng, for an action record and acting (the agent's
+    state in the environments).
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILES[(folder / FILES[0]).exists()]
@@ -39,27 +38,6 @@ def load(path: Path) -> dict:
     if not {"config", "spaces", "agent", "names"} <= set(state):
         raise UserError(f"{path} is a checkpoint, not a file of a run's nonfinite folder.")
     return state
-
-
-def describe(obs_space: Any, act_space: Any) -> dict:
-    """What an agent needs of its spaces, as plain values."""
-    obs = {key: [list(box.shape), str(box.dtype)] for key, box in obs_space.items()}
-    sizes = {"Discrete": lambda: int(act_space.n), "MultiDiscrete": lambda: [int(n) for n in act_space.nvec]}
-    kind = type(act_space).__name__
-    return {"obs": obs, "act": [kind, sizes.get(kind, lambda: list(act_space.shape))()]}
-
-
-def restore(described: dict) -> tuple[spaces.Dict, spaces.Space]:
-    """Undoes `describe`."""
-    obs, (kind, size) = described["obs"], described["act"]
-    boxes: dict[str, spaces.Space] = {key: _box(tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in obs.items()}
-    made = {"Discrete": spaces.Discrete, "MultiDiscrete": spaces.MultiDiscrete}
-    return spaces.Dict(boxes), made[kind](size) if kind in made else spaces.Box(-1, 1, tuple(size), np.float32)
-
-
-def _box(shape: tuple, dtype: np.dtype) -> spaces.Box:
-    low, high = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
-    return spaces.Box(low, high, shape, dtype.type)
 
 
 def broken(arrays: dict) -> list[str]:

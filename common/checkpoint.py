@@ -98,8 +98,7 @@ class Checkpoints:
         if before.get("kind") == kind and not score > _number(before.get("score")):
             return
         _make(self.folder)
-        with atomic(self.folder / BEST) as file:
-            _write(file, pack(state), {"kind": kind, "score": score, **info})
+        write(self.folder / BEST, state, kind=kind, score=score, **info)
 
     def load_best(self) -> dict | None:
         """What `save_best` wrote last, or None where there is nothing. Raises UserError if it is damaged."""
@@ -185,18 +184,27 @@ def _number(value: Any) -> float:
 
 def fit(module: torch.nn.Module, state: dict, place: Path) -> None:
     """Loads an agent's `state`, found at `place`. Raises UserError, with keys and shapes, if it is another agent's."""
-    shape = lambda value: tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-    own, given = ({key: shape(value) for key, value in tree.items()} for tree in (module.state_dict(), state))
-    differing = [key for key in {**own, **given} if own.get(key) != given.get(key)]
-    if differing:
-        lines = [f"  {key}: {given.get(key, 'absent')} -> {own.get(key, 'absent')}" for key in differing[:LISTED]]
-        more = [f"  ... and {len(differing) - LISTED} more"] if len(differing) > LISTED else []
+    if differing := mismatch(state, module.state_dict()):
         raise UserError(
-            f"The checkpoint in {place} does not fit this agent (shapes stored -> needed):\n"
-            + "\n".join(lines + more)
-            + "\nHave the observations or actions of the environment changed? Start afresh in another --logdir."
+            f"The checkpoint in {place} does not fit this agent (shapes stored -> needed):\n  {differing}\n"
+            "Have the observations or actions of the environment changed? Start afresh in another --logdir."
         )
     module.load_state_dict(state)
+
+
+def mismatch(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """Lines about entries that only one of two states has, or that have another shape; "" where they fit."""
+    shapes = [{key: _shape(value) for key, value in state.items()} for state in (there, here)]
+    keys = [key for key in {**shapes[0], **shapes[1]} if shapes[0].get(key) != shapes[1].get(key)]
+    lines = [f"{key}: {shapes[0].get(key, 'absent')} -> {shapes[1].get(key, 'absent')}" for key in keys[:LISTED]]
+    return "\n  ".join(lines + [f"... and {len(keys) - LISTED} more"] * (len(keys) > LISTED))
+
+
+def _shape(value: Any) -> str:
+    """Shape of a tensor in words; the kind of anything else."""
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    return " x ".join(map(str, value.shape)) or "a number"
 
 
 def _serial(path: Path) -> int:

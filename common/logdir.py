@@ -28,6 +28,7 @@ LISTED = 15  # differing keys shown
 LATER = {
     "env.render": "full",
     "env.action_scale": 1.0,
+    "env.timeout": 0.0,
     "run.init": "",
     "run.init_parts": "world_model",
     "run.offline": "",

@@ -100,7 +100,7 @@ class Episodes:
         return {}
 
     def restore(self, state: dict) -> None:
-        pass
+        """All that is needed follows from the records, see `rebuild`."""
 
 
 class Finished:

@@ -23,7 +23,7 @@ class Windows:
             self.size, self.served = 1, ring.streams * (ring.count - 1)
 
     def observe(self, ring: Ring) -> None:
-        pass
+        """New records are looked at when windows are drawn."""
 
     def waiting(self, ring: Ring, batch: int, length: int, context: int) -> str:
         """Training starts at B x T windows, or at all that fit into a smaller replay."""

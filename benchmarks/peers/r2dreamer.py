@@ -77,7 +77,7 @@ class FixedBatch:
         return self.data.clone(recurse=False), None, self.initial
 
     def update(self, index, stoch, deter):
-        pass
+        """The batch is the same at every update: nothing goes back into it."""
 
 
 def policy_ms(agent, data, calls=50):

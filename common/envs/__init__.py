@@ -22,7 +22,7 @@ from functools import partial
 
 import gymnasium
 
-from common.envs.adapter import Adapter
+from common.envs.adapter import find
 from common.envs.vector import Envs
 from common.envs.wrappers import Seeded
 from common.errors import UserError
@@ -118,12 +118,8 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
 
 def raw_spaces(env: gymnasium.Env) -> tuple[gymnasium.Space, gymnasium.Space] | None:
     """Observation and action space before the adapter; None where more than the adapter lies between."""
-    layer = env
-    while isinstance(layer, gymnasium.Wrapper) and not isinstance(layer, Adapter):
-        layer = layer.env
-    if not isinstance(layer, Adapter) or layer.observation_space != env.observation_space:
-        return None
-    return layer.env.observation_space, layer.env.action_space
+    inner = find(env)
+    return (inner.env.observation_space, inner.env.action_space) if inner else None
 
 
 def remarks(env: gymnasium.Env) -> list[str]:

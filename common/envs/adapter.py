@@ -71,6 +71,14 @@ class Adapter(gymnasium.Wrapper):
         return {key: convert(values[key]) for key, convert in self.convert.items()}, logs
 
 
+def find(env: gymnasium.Env) -> Adapter | None:
+    """The adapter that an environment's observations come from; None where they are made elsewhere."""
+    space = env.observation_space
+    while isinstance(env, gymnasium.Wrapper) and not isinstance(env, Adapter):
+        env = env.env
+    return env if isinstance(env, Adapter) and env.observation_space == space else None
+
+
 def number(reward) -> float:
     """A reward that came as a number or an array of one."""
     value = np.asarray(reward, np.float32)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from common.envs.adapter import Adapter, leaves
+from common.envs.adapter import find, leaves
 from common.envs.workers import reason
 from common.errors import UserError
 
@@ -118,17 +118,9 @@ class Trial:
         self.clean = not self.seeded or traces[0] == traces[2]
 
 
-def adapter(env: gymnasium.Env) -> Adapter | None:
-    """The adapter that an environment's observations come from; None where they are made elsewhere."""
-    space = env.observation_space
-    while isinstance(env, gymnasium.Wrapper) and not isinstance(env, Adapter):
-        env = env.env
-    return env if isinstance(env, Adapter) and env.observation_space == space else None
-
-
 def raw_values(env: gymnasium.Env, obs: dict) -> dict[str, np.ndarray]:
     """The numbers of the last observation by key, as they came: before the adapter, if there is one."""
-    inner = adapter(env)
+    inner = find(env)
     values = dict(leaves(inner.env.observation_space, inner.raw)) if inner else obs
     arrays = {key: np.asarray(value) for key, value in values.items()}
     return {key: value for key, value in arrays.items() if value.dtype.kind in "biuf" and value.size}
@@ -136,7 +128,7 @@ def raw_values(env: gymnasium.Env, obs: dict) -> dict[str, np.ndarray]:
 
 def raw_spaces(env: gymnasium.Env) -> tuple[dict[str, gymnasium.Space], gymnasium.Space]:
     """Observation spaces by key and action space as the environment itself has them."""
-    inner = adapter(env)
+    inner = find(env)
     own = inner.env if inner else env
     return dict(leaves(own.observation_space)), own.action_space
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from common.grid.file import slug
+from common.files import slug
 from common.report.runs import Runs
 
 LARGEST = 2 * 2**20  # bytes of one film

@@ -15,6 +15,7 @@ from common.errors import UserError
 from common.probe import Probe
 from common.request import Request
 from common.run.speed_table import listing, table
+from common.spaces import decode
 
 OPTIONS: dict = {}
 SHOWN = 3  # parameters named for each gradient
@@ -52,9 +53,9 @@ def page(state: dict) -> Iterator[str]:
 
 def agent_of(state: dict) -> Agent:
     """The agent as it was, on the GPU if it was there and there is one, uncompiled."""
-    spaces = caught.restore(state["spaces"])
+    obs_space, act_space = map(decode, state["spaces"])
     device = "cuda" if state["config"]["run"]["device"] != "cpu" and torch.cuda.is_available() else "cpu"
-    agent = Agent(*spaces, state["config"], device)
+    agent = Agent(obs_space, act_space, state["config"], device)
     agent.load_state_dict(state["agent"])
     return agent
 

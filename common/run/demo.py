@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from common.envs import make_envs
+from common.errors import UserError
 from common.files import write_text
 from common.grid.plan import carry_out
 from common.request import Request
@@ -25,6 +26,8 @@ def demo(request: Request) -> None:
     Takes the flags of `bench`. A demo that was broken off goes on. Raises UserError as `bench` does.
     """
     own, folder = request.own, Path(request.own["logdir"])
+    if own["episodes"] < 1:
+        raise UserError(f"demo plays --episodes with every version, at least 1, got {own['episodes']}.")
     variants, tasks = bench.plan(request)
     side_by_side = {"jobs": own["jobs"] or len(variants) * len(tasks) * own["seeds"]}
     variants = {name: one._replace(own=own | side_by_side) for name, one in variants.items()}

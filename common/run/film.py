@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import rng, video
-from common.checkpoint import newest
-from common.files import atomic
-from common.grid.file import read, slug
+from common.checkpoint import fit, newest
+from common.files import atomic, slug
+from common.grid.file import read
 from common.logdir import stored_config
 from common.replay.ring import previous
 from common.report.films import SHARED
 from common.run.build import Factory
 from common.run.collect import finite, plain
+from common.runinfo import frames_trained
 
 CONTEXT = 5  # records that a model sees
 LENGTH = 45  # records of a clip
@@ -36,7 +37,8 @@ class Player(NamedTuple):
 
 
 def film(folder: Path) -> None:
-    """Writes `films/<task>/<variant>/<key>_<seed>_<frames>.gif` for a grid, where they are not there yet.
+    """Writes `films/<task>/<variant>/<key>_<seed>_<frames>.gif` for a grid, where they are not there for its runs as
+    they stand.
 
     A variant takes part in the films of a task with its first run that has a checkpoint.
     """
@@ -45,7 +47,7 @@ def film(folder: Path) -> None:
     for task in dict.fromkeys(job["task"] for job in grid["jobs"]):
         place = folder / SHARED / slug(task)
         runs = chosen(folder, grid, task)
-        if not all(any((place / slug(name)).glob("*.gif")) for name in runs):
+        if not all(any((place / slug(name)).glob(f"*_{frames_trained(run)}.gif")) for name, run in runs.items()):
             write(place, list(players(runs)))
 
 
@@ -69,7 +71,7 @@ def players(runs: dict[str, Path]) -> Iterator[Player]:
         config, state = stored_config(logdir), newest(logdir)
         with one_env(config) as envs:
             agent = Factory().agent(envs.obs_space, envs.act_space, config)
-        agent.load_state_dict(state["agent"])
+        fit(agent, state["agent"], logdir)
         yield Player(name, agent, config, config["seed"], state["frames"])
 
 
@@ -85,6 +87,8 @@ def write(place: Path, cast: list[Player]) -> None:
     for player in cast:
         own = place / slug(player.variant)
         own.mkdir(parents=True, exist_ok=True)
+        for old in own.glob("*.gif"):
+            old.unlink()
         with rng.isolated(SEED, player.seed):
             predictions = player.agent.report(batch, CONTEXT)
         for key, (truth, model) in predictions.items():

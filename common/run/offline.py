@@ -121,7 +121,7 @@ class Absent:
         """Nothing here can break."""
 
     def close(self) -> None:
-        pass
+        """Nothing here is open."""
 
 
 class OfflineLoop(Loop):

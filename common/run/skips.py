@@ -6,6 +6,7 @@ from typing import Any
 
 from common import caught
 from common.errors import NonFinite, UserError
+from common.spaces import encode
 
 FOLDER = "nonfinite"
 
@@ -56,8 +57,8 @@ class Skips:
 
     def _keep(self, error: NonFinite, facts: dict) -> Path:
         """Writes the file; a full disk is told and not what stops the run."""
-        spaces = caught.describe(self.envs.obs_space, self.envs.act_space)
-        state = {"config": self.config, "spaces": spaces, "agent": self.agent.state_dict(), "names": error.names}
+        seen = [encode(self.envs.obs_space), encode(self.envs.act_space)]
+        state = {"config": self.config, "spaces": seen, "agent": self.agent.state_dict(), "names": error.names}
         try:
             return caught.save(self.folder / FOLDER, state | facts)
         except (OSError, UserError) as failure:
