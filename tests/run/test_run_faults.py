@@ -135,7 +135,7 @@ def test_evaluation_of_the_best(straight, capsys):
 
 def test_an_agent_of_other_shapes_is_refused_by_key_and_shape(tmp_path):
     one, other = torch.nn.Linear(3, 2), torch.nn.Linear(4, 2, bias=False)
-    with pytest.raises(UserError, match=r"weight: \(2, 3\) -> \(2, 4\)\n  bias: \(2,\) -> absent\n.*another --logdir"):
+    with pytest.raises(UserError, match=r"weight: 2 x 3 -> 2 x 4\n  bias: 2 -> absent\n.*another --logdir"):
         fit(other, one.state_dict(), tmp_path)
 
 
