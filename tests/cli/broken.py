@@ -48,7 +48,7 @@ class WrongShape(Fine):
 
 
 class OddActions(Fine):
-    action_space = spaces.Dict({"left": spaces.Discrete(2)})
+    action_space = spaces.Text(5)
 
 
 class OddObservations(Fine):

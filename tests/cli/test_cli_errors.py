@@ -46,7 +46,7 @@ TINY = ["--configs", "debug", *SHORT]
         (["--algo", "v3", "--configs", "debug", "--task", "broken:Fin"], "Did you mean broken:Fine"),
         (["--algo", "v3", "--configs", "debug", "--task", "brokn:Fine"], "could not be imported from"),
         (["--algo", "v3", "--configs", "debug", "--task", "broken:RaisesWhenMade"], "no licence"),
-        (["--algo", "v3", "--configs", "debug", "--task", "broken:OddActions"], "action space Dict is not supported"),
+        (["--algo", "v3", "--configs", "debug", "--task", "broken:OddActions"], "action space Text is not supported"),
         (["--algo", "v3", "--configs", "debug", "--task", "broken:OddObservations"], "Text space"),
         (["eval"], "eval needs --logdir"),
         (["eval", "--logdir", "nowhere"], "is not the logdir of a run"),

@@ -220,6 +220,6 @@ def test_mistakes_are_named(words, says, capsys):
 
 
 def test_without_a_version_it_says_which_one_it_takes(capsys, monkeypatch):
-    monkeypatch.setattr(dreamer, "load", lambda algo, *_: dreamer.read(f"no config of {algo}"))
-    assert dreamer.main(["plan"]) == 1
+    monkeypatch.setattr(dreamer, "resolve", lambda algo, *_: dreamer.read(f"no config of {algo}"))
+    assert dreamer.main(["plan"]) == 2
     assert "No --algo given: this is v3." in capsys.readouterr().err
