@@ -5,9 +5,15 @@ Here the steps are differentiated with respect to the states only; from the grad
 batched step over all B T rows then gives those of the parameters: the same sums, in one product for each matrix.
 """
 
+import contextlib
+
 import torch
 
 from common.frozen import frozen
+
+#: Multiply-adds of the largest product of one step from which bfloat16 is the faster one on a CPU: below, preparing a
+#: product takes longer than computing it in float32.
+WORTH_HALF = 20_000_000
 
 
 def unroll(rssm, state, action, embed, first, noise):
@@ -20,11 +26,20 @@ def unroll(rssm, state, action, embed, first, noise):
 def run(rssm, state, action, embed, first, noise):
     """The steps in turn -> list of T tuples deter, stoch, post (B, ...)."""
     outs = []
-    for now in zip(action.unbind(1), embed.unbind(1), first.unbind(1), noise.unbind(0), strict=True):
-        state, post = rssm.filter(state, *now)
-        state = state.apply(alias)
-        outs.append((*state, alias(post)))
+    with step_precision(rssm, len(first), first.device.type):
+        for now in zip(action.unbind(1), embed.unbind(1), first.unbind(1), noise.unbind(0), strict=True):
+            state, post = rssm.filter(state, *now)
+            state = state.apply(alias)
+            outs.append((*state, alias(post)))
     return outs
+
+
+def step_precision(rssm, rows, device):
+    """Float32 for steps of few rows and small matrices on a CPU, else what holds outside."""
+    largest = rows * max(p.numel() for p in rssm.parameters())
+    if device == "cpu" and largest < WORTH_HALF:
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()
 
 
 def alias(x):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 import dreamer
-from common import encoder, fast
+from common import encoder, fast, unroll
 from common.errors import UserError
 from common.frozen import frozen
 from common.upconv import SeedConv, UpConv, UpsampleConv
@@ -71,12 +71,27 @@ def test_compiled_updates_equal_eager_ones(name):
         assert fast_metrics[key].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-5), key
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["small steps in float32", "all in bfloat16"])
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
-def test_bfloat16_gradients_point_the_same_way(algo):
+def test_bfloat16_gradients_point_the_same_way(algo, large, monkeypatch):
+    monkeypatch.setattr(unroll, "WORTH_HALF", 0 if large else math.inf)
     grads, _ = learned(agent_of(algo))
     half, _ = learned(agent_of(algo, **{"run.precision": "bf16"}))
     for name, grad in grads.items():
         assert F.cosine_similarity(half[name], grad, 0) > math.cos(math.radians(30)), name
+
+
+@pytest.mark.parametrize(("worth", "dtype"), [(0, torch.bfloat16), (math.inf, torch.float32)])
+def test_small_steps_of_the_posterior_are_in_float32(worth, dtype, monkeypatch):
+    """In bfloat16 on a CPU: by the size of their products, which the parameters' gradients do not follow."""
+    monkeypatch.setattr(unroll, "WORTH_HALF", worth)
+    agent = agent_of("v3", image=False, **{"run.precision": "bf16"})
+    seen = []
+    agent.world.rssm.post.register_forward_hook(lambda module, inputs, out: seen.append((len(out), out.dtype)))
+    batch = random_batch(agent)
+    agent.update(batch)
+    rows, length = batch["reward"].shape
+    assert seen == [(rows, dtype)] * length + [(rows * length, torch.bfloat16)]
 
 
 def test_pieces_of_images_give_the_gradients_of_the_whole(monkeypatch):
