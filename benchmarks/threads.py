@@ -3,7 +3,8 @@
     python benchmarks/threads.py
     python benchmarks/threads.py --only v1-vision --precision fp32 --compile on
 
-The choice is made on short sequences without compiling; the whole updates have the batch that training has. Prints a
+The choice is made without compiling, on sequences that are the longer the longer the run; the whole updates have the
+batch that training has. Prints a
 table, and JSON with --json.
 """
 
@@ -48,6 +49,7 @@ def arguments(argv=None):
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--compile", default="off", choices=("on", "off"), help="for the whole updates")
     parser.add_argument("--updates", type=int, default=3, help="whole updates for each number of threads")
+    parser.add_argument("--run", type=int, default=100_000, help="updates of the run that the choice is for")
     parser.add_argument("--json", default="", help="file to write")
     return parser.parse_args(argv)
 
@@ -76,7 +78,7 @@ def compare(name, most, options):
     envs = SimpleNamespace(obs_space=obs_space, act_space=spaces.Box(-1, 1, (6,), np.float32))
     torch.set_num_threads(most)
     begin = time.perf_counter()
-    choice = choose(config, None, Factory(), envs)
+    choice = choose(config, None, Factory(), envs, options.run)
     spent = time.perf_counter() - begin
     seconds = whole(config, envs, most, options)
     return {"threads": choice.threads, "why": choice.why, "seconds_to_choose": spent, "whole": seconds}

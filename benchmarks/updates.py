@@ -44,6 +44,7 @@ def main():
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=CHECKOUT,PYTHON")
     parser.add_argument("--updates", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=1, help="turns of each contestant in a row")
     parser.add_argument("--patience", type=float, default=30.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
@@ -61,14 +62,29 @@ def main():
 
 
 def measure(row, peers, options):
-    """All contestants of a row -> their figures."""
+    """All contestants of a row, in turns -> their figures."""
+    turns = list(contestants(row, peers, options))
+    rounds = [[run(row, *turn) for turn in turns] for _ in range(options.rounds)]
+    return [joined(figures) for figures in zip(*rounds, strict=True)]
+
+
+def contestants(row, peers, options):
+    """Arguments of `run` for each contestant of a row."""
     workload, algo, names = ROWS[row]
     for precision in options.precisions:
-        yield run(row, [sys.executable], "ours", workload, algo, options, precision, "auto")
+        yield [sys.executable], "ours", workload, algo, options, precision, "auto"
     for name in names:
         if name in peers:
             checkout, python = peers[name].split(",")
-            yield run(row, [python], name, workload, algo, options, "fp32", "off", checkout)
+            yield [python], name, workload, algo, options, "fp32", "off", checkout
+
+
+def joined(figures):
+    """Figures of one contestant in several rounds -> one, with all seconds and the best rate of matrix products."""
+    if any(figure.get("failed") for figure in figures):
+        return next(figure for figure in figures if figure.get("failed"))
+    best = {key: max(f[key] for f in figures) for key in ("matmul_flops_per_second", "peak_gib") if key in figures[0]}
+    return figures[0] | best | {"seconds": [second for figure in figures for second in figure["seconds"]]}
 
 
 def run(row, python, who, workload, algo, options, precision, compile_, checkout=""):

@@ -49,6 +49,12 @@ def updates_per_step(schedule: Any, *, repeat: int, batch: int) -> float:
     return sum(probe.due(step, **options) for step in steps) / (len(steps) * STRIDE)
 
 
+def expected_updates(config: dict, repeat: int, schedule: Any) -> float:
+    """Updates that a training run of these steps makes."""
+    rate = updates_per_step(schedule, repeat=repeat, batch=config["batch_size"] * config["batch_length"])
+    return rate * config["steps"] / repeat
+
+
 def _words(schedule: dict) -> str:
     options = ", ".join(f"{key} {value}" for key, value in schedule.items() if key != "use")
     return f"{schedule['use']} ({options})"

@@ -145,7 +145,9 @@ class Cheaper:
         """The number of threads that is best here, where another one was asked for."""
         run = self.config["run"]
         if run["threads"]:
-            best = choose(self.config | {"run": run | {"threads": 0}}, None, Factory(), self.envs)
+            best = choose(
+                self.config | {"run": run | {"threads": 0}}, None, Factory(), self.envs, self.found["counts"]["updates"]
+            )
             if best.threads != run["threads"]:
                 yield Saving(f"--threads {best.threads}", None, f"threads measured: {best.why}")
 

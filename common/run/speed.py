@@ -19,7 +19,7 @@ from common.errors import UserError
 from common.fast import make_compiler
 from common.files import write_text
 from common.run import measure
-from common.run.banner import updates_per_step
+from common.run.banner import expected_updates, updates_per_step
 from common.run.build import Factory, record_spec
 from common.run.speed_table import render
 from common.run.threads import Choice, choose
@@ -73,19 +73,14 @@ def pieces(config: dict, factory: Factory) -> Iterator[tuple]:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         envs = factory.envs(config)
         stack.callback(envs.close)
-        threads = choose(config, None, factory, envs)
+        schedule = factory.schedule(config)
+        updates = expected_updates(config, envs.repeat, schedule)
+        threads = choose(config, None, factory, envs, updates)
         torch.set_num_threads(threads.threads)
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, Path(folder))
-        schedule = factory.schedule(config)
-        agent.compiler = make_compiler(config["run"]["compile"], agent.device, budget(config, envs.repeat, schedule))
+        agent.compiler = make_compiler(config["run"]["compile"], agent.device, updates)
         yield envs, agent, replay, schedule, threads
-
-
-def budget(config: dict, repeat: int, schedule: Any) -> float:
-    """Updates that a training run of these steps would make."""
-    rate = updates_per_step(schedule, repeat=repeat, batch=config["batch_size"] * config["batch_length"])
-    return rate * config["steps"] / repeat
 
 
 def result(

@@ -22,7 +22,8 @@ from common.run.build import record_spec
 
 MARGIN = 1.15  # more threads must be faster by this factor
 SHORT = 4  # steps of the sequences in the first update, from which the length of the timed ones follows
-UPDATE = 0.1  # seconds that a timed update should take
+UPDATE = 0.1  # seconds that a timed update may take in any run
+SHARE, LONGEST = 0.01, 20.0  # of the time of all updates, and in seconds: what timing may take
 HOPELESS = 2  # times as long
 ROUNDS = 3  # timed updates of each number of threads
 PATIENCE = 1.5  # seconds after which no further round begins
@@ -42,10 +43,11 @@ class Choice(NamedTuple):
         return f"{self.threads} CPU thread(s)" + (f" ({self.why})" if self.why else "")
 
 
-def choose(config: dict, before: int | None, factory: Any, envs: Any) -> Choice:
+def choose(config: dict, before: int | None, factory: Any, envs: Any, updates: float = 0) -> Choice:
     """The number of threads for training with `config`.
 
-    before: what the run used until now, None for a new one. Random generators and number of threads are left alone.
+    before: what the run used until now, None for a new one. updates: how many it will make; the more, the longer are
+    the sequences that are timed. Random generators and number of threads are left alone.
     """
     kept, most = keep(config["run"]["threads"], before), available()
     if kept:
@@ -53,7 +55,7 @@ def choose(config: dict, before: int | None, factory: Any, envs: Any) -> Choice:
     if most == 1 or device_of(config["run"]["device"]) != "cpu":
         return Choice(most, "")
     with rng.isolated(config["seed"], STREAM):
-        choice = _measured(config, most, factory, envs)
+        choice = _measured(config, most, factory, envs, updates)
     gc.collect()  # the agent that was timed, now that nobody holds it
     return choice
 
@@ -77,12 +79,12 @@ def available() -> int:
     return max(1, most)
 
 
-def _measured(config: dict, most: int, factory: Any, envs: Any) -> Choice:
+def _measured(config: dict, most: int, factory: Any, envs: Any, updates: float) -> Choice:
     """Times updates of an agent that is thrown away afterwards."""
     threads = torch.get_num_threads()
     try:
-        update, length = _short_update(config, factory, envs)
-        best, seconds = fastest(update, most)
+        update, length, patience = _short_update(config, factory, envs, updates)
+        best, seconds = fastest(update, most, patience)
     except UNTIMED as error:
         return Choice(threads, f"updates could not be timed: {type(error).__name__}")
     finally:
@@ -91,10 +93,11 @@ def _measured(config: dict, most: int, factory: Any, envs: Any) -> Choice:
     return Choice(best, f"{figures} for an update on {config['batch_size']} x {length} steps")
 
 
-def _short_update(config: dict, factory: Any, envs: Any) -> tuple[Callable[[], Any], int]:
-    """An update on sequences so short that it takes about UPDATE seconds with one thread, and their length.
+def _short_update(config: dict, factory: Any, envs: Any, updates: float) -> tuple[Callable[[], Any], int, float]:
+    """An update on sequences that are as long as there is time for, their length, and the time to spend on it.
 
-    Only the number of steps is cut: each of them then is the same work as in training.
+    Only the number of steps is cut: each of them then is the same work as in training. But imagination, heads and
+    convolutions take all steps at once and gain more from threads the longer the sequences are.
     """
     agent = factory.agent(envs.obs_space, envs.act_space, config)
     spec, size, full = record_spec(envs.obs_space, agent), config["batch_size"], config["batch_length"]
@@ -104,9 +107,11 @@ def _short_update(config: dict, factory: Any, envs: Any) -> tuple[Callable[[], A
     seconds = _timed(lambda: update(batch), 1)
     if seconds < PATIENCE:  # the first one is slower than the others
         seconds = _timed(lambda: update(batch), 1)
-    length = int(np.clip(short * UPDATE / seconds, short, full))
+    patience = max(PATIENCE, min(SHARE * updates * seconds * full / short, LONGEST))
+    target = patience / (2 + 2 * ROUNDS) if patience > PATIENCE else UPDATE
+    length = int(np.clip(short * target / seconds, short, full))
     timed = random_batch(spec, size, length)
-    return lambda: update(timed), length
+    return lambda: update(timed), length, patience
 
 
 def random_batch(spec: dict, size: int, length: int) -> dict[str, np.ndarray]:
@@ -123,11 +128,11 @@ def random_batch(spec: dict, size: int, length: int) -> dict[str, np.ndarray]:
     return batch | {"prev_action": batch["action"], "index": np.zeros((size, length), np.int64)}
 
 
-def fastest(update: Callable[[], Any], most: int) -> tuple[int, dict[int, float]]:
+def fastest(update: Callable[[], Any], most: int, patience: float = PATIENCE) -> tuple[int, dict[int, float]]:
     """The number of threads up to `most` that `update` is clearly fastest with; number -> seconds of those tried."""
     best, seconds = 1, dict[int, float]()
     for count in counts(most):
-        seconds |= _duel(update, best, count)
+        seconds |= _duel(update, best, count, patience)
         if seconds[count] * MARGIN > seconds[best]:
             break
         best = count
@@ -144,7 +149,7 @@ def counts(most: int) -> Iterator[int]:
         yield most
 
 
-def _duel(update: Callable[[], Any], one: int, other: int) -> dict[int, float]:
+def _duel(update: Callable[[], Any], one: int, other: int, patience: float) -> dict[int, float]:
     """Median seconds of an update with each of two numbers of threads, timed in turns after one to get warm.
 
     Where the other is hopeless in that one, twice, that is all it gets: the cores are busy with something else.
@@ -154,7 +159,7 @@ def _duel(update: Callable[[], Any], one: int, other: int) -> dict[int, float]:
     warm = {count: _timed(update, count) for count in times}
     if warm[other] > HOPELESS * warm[one]:
         warm[other] = _timed(update, other)
-    while warm[other] < HOPELESS * warm[one] and len(times[one]) < ROUNDS and time.perf_counter() - begin < PATIENCE:
+    while warm[other] < HOPELESS * warm[one] and len(times[one]) < ROUNDS and time.perf_counter() - begin < patience:
         for count, spent in times.items():
             spent.append(_timed(update, count))
     return {count: statistics.median(spent or [warm[count]]) for count, spent in times.items()}

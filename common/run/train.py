@@ -21,7 +21,7 @@ from common.machine import peak_memory
 from common.progress import Progress
 from common.replay.capacity import free_memory
 from common.run import memory
-from common.run.banner import banner, updates_per_step
+from common.run.banner import banner, expected_updates
 from common.run.build import Factory, record_spec
 from common.run.loop import Loop
 from common.run.offline import Offline, offline
@@ -151,12 +151,13 @@ class Session:
             envs = factory.envs(config)
             stack.callback(envs.close)
             spaces.write(self.logdir, spaces.of(envs))
-            threads = choose(config, (state or {}).get("threads"), factory, envs)
+            schedule = factory.schedule(config)
+            updates = expected_updates(config, envs.repeat, schedule)
+            threads = choose(config, (state or {}).get("threads"), factory, envs, updates)
             torch.set_num_threads(threads.threads)
             agent = factory.agent(envs.obs_space, envs.act_space, config)
             replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, self.logdir / "replay")
-            schedule = factory.schedule(config)
-            agent.compiler = self._compiler(agent.device, schedule, envs.repeat, state)
+            agent.compiler = self._compiler(agent.device, updates, state)
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
             pieces = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
@@ -169,14 +170,11 @@ class Session:
             stack.callback(logger.close)
             yield {**pieces, "evaluator": evaluator, "logger": logger, "progress": progress}
 
-    def _compiler(self, device: Any, schedule: Any, repeat: int, state: dict | None) -> Compiler | None:
+    def _compiler(self, device: Any, updates: float, state: dict | None) -> Compiler | None:
         """What compiles the update. A run that goes on keeps to what it did, whatever its new length."""
-        config = self.config
-        batch = config["batch_size"] * config["batch_length"]
-        updates = updates_per_step(schedule, repeat=repeat, batch=batch) * config["steps"] / repeat
         if state and "compiled" in state:
             updates = math.inf if state["compiled"] else 0
-        return make_compiler(config["run"]["compile"], torch.device(device), updates)
+        return make_compiler(self.config["run"]["compile"], torch.device(device), updates)
 
     def _logger(self, state: dict | None) -> Logger:
         names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}

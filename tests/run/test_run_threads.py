@@ -28,7 +28,7 @@ def one_thread():
 def two_cores(monkeypatch):
     """Of which both are chosen, whatever the time."""
     monkeypatch.setattr(threads, "available", lambda: 2)
-    monkeypatch.setattr(threads, "fastest", lambda update, most: update() and (most, {1: 0.2, 2: 0.1}))
+    monkeypatch.setattr(threads, "fastest", lambda update, most, patience: update() and (most, {1: 0.2, 2: 0.1}))
 
 
 def pretend(monkeypatch, seconds):
@@ -79,7 +79,7 @@ def test_the_choice_leaves_no_trace(tmp_path, monkeypatch):
     """Same run as with that number set, generators and all."""
     train(config(tmp_path / "set", run__threads=1), FakeFactory())
     monkeypatch.setattr(threads, "available", lambda: 2)
-    monkeypatch.setattr(threads, "fastest", lambda update, most: update() and (1, {1: 0.1, 2: 0.2}))
+    monkeypatch.setattr(threads, "fastest", lambda update, most, patience: update() and (1, {1: 0.1, 2: 0.2}))
     factory = FakeFactory()
     train(config(tmp_path / "chosen", run__threads=0), factory)
     timed, trained = factory.made
@@ -123,6 +123,17 @@ def test_where_nothing_is_to_choose_nothing_is_timed(monkeypatch):
     assert str(choice(before=8)) == "4 CPU thread(s) (of 8 before)"
     monkeypatch.setattr(threads, "available", lambda: 1)
     assert str(choice()) == "1 CPU thread(s)"
+
+
+@pytest.mark.parametrize(
+    ("updates", "patience", "length"), [(0, 1.5, 4), (10, 1.5, 4), (100, 8.0, 4), (200, 16.0, 8), (10_000, 20.0, 10)]
+)
+def test_long_runs_time_longer_sequences(monkeypatch, updates, patience, length):
+    """Four steps take a second and the whole batch eight; a hundredth of the run is spent on eight timed updates."""
+    monkeypatch.setattr(threads, "_timed", lambda update, count: 1.0)
+    envs = SimpleNamespace(obs_space=obs_space(image=False), act_space=action_space("discrete"))
+    given = config("") | {"batch_length": 32}
+    assert threads._short_update(given, FakeFactory(), envs, updates)[1:] == (length, patience)
 
 
 class Untimed(FakeAgent):
