@@ -18,14 +18,19 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.figures import write
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("train", "policy", "env", "replay", "log", "save", "video", "eval")
 QUICK = ["--run.prefill", "500", "--run.eval_every", "0"]  # less waiting for the first update
+OFTEN = ["--run.log_every", "250"]  # at V3's rate of updates a line of metrics comes late
 PRESETS = {
     "v1-cpu": ["--algo", "v1", "--configs", "dmc_proprio", "cpu"],
     "v2-cpu": ["--algo", "v2", "--configs", "dmc_proprio", "cpu"],
-    "v3-cpu": ["--algo", "v3", "--configs", "dmc_proprio", "cpu"],
-    "v3-size1m": ["--algo", "v3", "--configs", "dmc_proprio", "size1m"],
+    "v3-cpu": ["--algo", "v3", "--configs", "dmc_proprio", "cpu", *OFTEN],
+    "v3-size1m": ["--algo", "v3", "--configs", "dmc_proprio", "size1m", *OFTEN],
 }
 
 
@@ -96,9 +101,8 @@ def main(argv=None):
         with tempfile.TemporaryDirectory() as folder:
             flags = [*PRESETS[name], "--task", options.task, *QUICK, *options.flags.split()]
             results[name] = summary(trained(Path(folder) / "run", flags, options.seconds))
-        print(table(results), flush=True)
-    if options.json:
-        Path(options.json).write_text(json.dumps(vars(options) | {"results": results}, indent=2) + "\n")
+        write(options, results)
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from benchmarks.figures import write
 from common import config as configs
 from common.checkpoint import Checkpoints
 from common.run.build import Factory, record_spec
@@ -161,8 +162,7 @@ def main(argv=None):
                 results["open"][key] = found = opened(algo, options.records, disk, folder)
                 print(f"{key}: {options.records:,} records, {found['gib']:.2f} GiB: ", end="")
                 print("{resumed:.1f} s (a new run {new:.1f} s, saving all {save:.1f} s)".format(**found), flush=True)
-    if options.json:
-        Path(options.json).write_text(json.dumps(vars(options) | {"results": results}, indent=2) + "\n")
+    write(options, results)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ that of one thread copying 256 MiB that no cache holds; the sampler has one thre
 """
 
 import argparse
-import json
 import shutil
 import statistics
 import sys
@@ -23,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from common.machine import describe
+from benchmarks.figures import write
 from common.replay import Replay
 from common.replay.capacity import GIB, free_memory, record_bytes
 from dreamer_v1.sampler import Episodes
@@ -147,11 +146,7 @@ def main(argv=None):
         for size in options.sizes:
             results.append(measure(size, name, options))
             print(row(results[-1]), flush=True)
-    if options.json:
-        import torch
-
-        found = vars(options) | {"machine": describe(torch.device("cpu")), "results": results}
-        Path(options.json).write_text(json.dumps(found, indent=2) + "\n")
+    write(options, results)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ table, and JSON with --json.
 """
 
 import argparse
-import json
 import math
 import statistics
 import sys
@@ -24,6 +23,7 @@ import torch
 from gymnasium import spaces
 
 import dreamer
+from benchmarks.figures import write
 from common.fast import make_compiler
 from common.run.build import Factory, record_spec
 from common.run.threads import available, choose, counts, random_batch
@@ -100,8 +100,7 @@ def main(argv=None):
     for name in options.only:
         results[name] = compare(name, most, options)
         print(row(name, results[name]), flush=True)
-    if options.json:
-        Path(options.json).write_text(json.dumps(vars(options) | {"results": results}, indent=2) + "\n")
+    write(options, results)
 
 
 if __name__ == "__main__":
