@@ -4,8 +4,7 @@
     python benchmarks/threads.py --only v1-vision --precision fp32 --compile on
 
 The choice is made without compiling, on sequences that are the longer the longer the run; the whole updates have the
-batch that training has. Prints a
-table, and JSON with --json.
+batch that training has. Prints a table, and JSON with --json.
 """
 
 import argparse

@@ -156,6 +156,7 @@ def _read(path: Path, keys: list, first: int, stop: int):
             f"{path} is missing from the replay. Restore it from a copy, or start in a new --logdir."
         ) from None
     except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        # all that NumPy and zipfile raise for a damaged file
         raise UserError(
             f"{path} is damaged ({error!r}). Restore it from a copy, or start in a new --logdir."
         ) from error

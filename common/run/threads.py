@@ -23,12 +23,13 @@ from common.run.build import record_spec
 MARGIN = 1.15  # more threads must be faster by this factor
 SHORT = 4  # steps of the sequences in the first update, from which the length of the timed ones follows
 UPDATE = 0.1  # seconds that a timed update may take in any run
-SHARE, LONGEST = 0.01, 20.0  # of the time of all updates, and in seconds: what timing may take
+SHARE, LONGEST = 0.01, 20.0  # of the time of all updates, and in seconds: what comparing two numbers may take
 HOPELESS = 2  # times as long
 ROUNDS = 3  # timed updates of each number of threads
 PATIENCE = 1.5  # seconds after which no further round begins
 STREAM = 3  # separates the random numbers drawn here from those of evaluation and reports
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor in so many microseconds, for a container
+# What an agent may raise: the timing must not end a run, whose own first update says it in full.
 FAILURES = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
 UNTIMED = (NonFinite, *FAILURES)
 
