@@ -1,35 +1,52 @@
 # make install   environment in .venv with the exact tested versions (Python 3.11 or newer: make PYTHON=python3.12 install)
+#                with the SHA-256 of every file checked: make HASHES=cpu install, or HASHES=cuda
 # make test      installs, then runs the tests; one file: make test ARGS=tests/test_config.py; long ones: ARGS="-m long"
 # make soak      installs, then kills runs and tries bad input for half an hour; more: make soak ARGS="--kills 500"
+# make newest    runs the tests with the newest versions of all packages, in an environment of their own
 # make lint      installs, then style and types
 # make demo      installs, then trains three versions side by side for a few minutes
 
 PYTHON ?= python3
 JOBS ?= 2
 ARGS ?=
+HASHES ?=
 BIN := .venv/bin
-STAMP := .venv/.installed
+STAMP := .venv/.installed$(HASHES:%=-%)
 
-.PHONY: install test soak lint demo
+ifneq ($(filter-out cpu cuda,$(HASHES)),)
+  $(error HASHES is cpu, cuda or nothing, not $(HASHES))
+endif
+
+.PHONY: install test soak newest lint demo
 
 install: $(STAMP)
 
-$(STAMP): requirements.txt
+$(STAMP): $(wildcard requirements*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1 || true)." >&2; \
 	  echo "Name another one: make PYTHON=python3.11 install" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
+ifeq ($(HASHES),)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@# Above 3.12 dm_control is installed alone: it asks for labmaze, which has no build there and is not used here.
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
 	  $(BIN)/python -m pip install --quiet --no-deps dm_control==1.0.50
-	@touch $(STAMP)
+else
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-hashes.txt -r requirements-$(HASHES).txt
+endif
+	@touch .venv/.installed $@
 
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 soak: install
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py $(ARGS)
+
+newest:
+	$(PYTHON) -m venv --clear .venv-newest
+	sed 's/==[^ ;]*//' requirements.txt | .venv-newest/bin/python -m pip install --quiet --upgrade -r /dev/stdin
+	.venv-newest/bin/python -m pip list
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: install
 	$(BIN)/python -m ruff check .
