@@ -10,6 +10,7 @@ import functools
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,7 +91,8 @@ def layout(space: gymnasium.Space) -> object:
 def deadline(seconds: float) -> Iterator[None]:
     """Raises TimeoutError inside a block that takes longer; 0 for no limit.
 
-    Only what Python itself does can be broken off, and only in the main thread; elsewhere there is no limit.
+    Only what Python itself does can be broken off, and only in the main thread; elsewhere there is no limit. An alarm
+    of the caller waits until the block is over.
     """
     if not seconds or threading.current_thread() is not threading.main_thread():
         yield
@@ -99,13 +101,15 @@ def deadline(seconds: float) -> Iterator[None]:
     def late(*_):
         raise TimeoutError(f"no answer within {seconds:g} seconds (env.timeout)")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    before, begin = signal.signal(signal.SIGALRM, late), time.monotonic()
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - begin), 1e-3), interval)
 
 
 def reason(error: BaseException) -> str:

@@ -79,9 +79,7 @@ def _read(logdir: Path) -> Run:
     config = stored_config(logdir)
     if missing := {"algo", "task", "seed", "env"} - set(config):
         raise UserError(f"{logdir / CONFIG} is not complete: it has no {', '.join(sorted(missing))}.")
-    raws = {raw.kind: (raw.xs, raw.ys) for raw in scorefile.read(logdir / SCORES)}
-    none = np.zeros(0), np.zeros(0)
-    return Run(logdir, config, {kind: raws.get(kind, none) for kind in ("train", "eval")})
+    return Run(logdir, config, scorefile.episodes(logdir / SCORES))
 
 
 def _set(runs: list[Run]) -> RunSet:

@@ -19,6 +19,7 @@ from common.reference.binning import bin_means, final, grid, pool
 from common.reference.names import find
 from common.reference.tables import EPISODES, Curve, describe
 
+KINDS = ("train", "eval")
 EXPECTED = "Expected a JSON list or JSON lines of {task, method, seed, xs, ys}, with or without gzip."
 
 
@@ -42,6 +43,15 @@ def read(path: Path) -> list[Raw]:
         raise UserError(f"{path} is not a score file: {error}. {EXPECTED}") from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}. Check the path.") from error
+
+
+def episodes(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Frames and scores, each (points,), of the "train" and "eval" episodes in the score file of one run of ours.
+
+    Raises UserError for a file that is none, or is damaged.
+    """
+    points = {raw.kind: (raw.xs, raw.ys) for raw in read(path)}
+    return {kind: points.get(kind, (np.zeros(0), np.zeros(0))) for kind in KINDS}
 
 
 def curves(path: Path, benchmark: str = "") -> list[Curve]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from common.errors import UserError
 from common.logdir import CONFIG, stored_config
+from common.reference import scorefile
 
-KINDS = ("train", "eval")
 NEEDED = ("task", "seed", "algo", "batch_size", "batch_length")  # keys without which a config is not one of a run
 
 
@@ -43,7 +43,7 @@ def read_run(logdir: Path, variant: str | None = None) -> Run:
     missing = [key for key in NEEDED if key not in config]
     if missing:
         raise UserError(f"{logdir / CONFIG} lacks {', '.join(missing)}: it is not the config of a run here.")
-    scores, metrics = _scores(logdir / "scores.jsonl"), _metrics(logdir / "metrics.jsonl")
+    metrics, scores = _metrics(logdir / "metrics.jsonl"), scorefile.episodes(logdir / "scores.jsonl")
     if not len(scores["train"][0]):
         raise UserError(f"{logdir} has no finished training episode yet.")
     info = read_json(logdir / "run.json") if (logdir / "run.json").exists() else {}
@@ -73,17 +73,6 @@ def _lines(path: Path) -> list[dict]:
     if not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} has lines that are not JSON objects.")
     return rows
-
-
-def _scores(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    try:
-        points = {row["kind"]: (np.array(row["xs"], float), np.array(row["ys"], float)) for row in _lines(path)}
-        pairs = {kind: points.get(kind, (np.zeros(0), np.zeros(0))) for kind in KINDS}
-        if all(xs.ndim == 1 and xs.shape == ys.shape and np.isfinite([xs, ys]).all() for xs, ys in pairs.values()):
-            return pairs
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise UserError(f"{path} does not hold pairs of frames and returns.")
 
 
 def _metrics(path: Path) -> list[dict]:

@@ -1,10 +1,14 @@
 """Environments that hang, change, or cannot begin again: contained, or the end of a run that can be saved."""
 
+import signal
+import time
+
 import numpy as np
 import pytest
 
 from common.envs import make_envs, seat
 from common.envs.seat import Broken
+from common.envs.workers import deadline
 
 FAULTY = "tests.envs.faulty"
 BOTH = pytest.mark.parametrize("parallel", ["none", "process"])
@@ -31,6 +35,26 @@ def test_a_hanging_environment_is_broken_off_where_it_hangs(parallel, once):
     assert "no answer within 1 seconds (env.timeout) (" in message.splitlines()[0]
     assert "in fault" in message.splitlines()[0]  # the place
     assert "time.sleep(1000)" in message  # its traceback
+
+
+def test_an_alarm_of_the_caller_waits_for_the_block_and_then_comes():
+    heard = []
+    before = signal.signal(signal.SIGALRM, lambda *_: heard.append("alarm"))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with deadline(60):
+            time.sleep(0.1)
+            assert not heard
+        time.sleep(0.05)
+        assert heard == ["alarm"]
+        signal.setitimer(signal.ITIMER_REAL, 60)
+        with deadline(30):
+            pass
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+        assert 50 < left <= 60
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_worker_that_cannot_be_broken_off_is_killed(once, monkeypatch):

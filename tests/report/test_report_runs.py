@@ -1,6 +1,7 @@
 """Which runs a report finds, what it calls them, and what it says of those that it cannot read."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -64,19 +65,19 @@ def test_jobs_that_are_not_done_are_left_out_with_their_reason(tmp_path):
     assert len(load_runs([tmp_path], unfinished=True).runs) == 8
 
 
+def write_scores(logdir, xs, ys):
+    row = {"task": "dummy_point", "method": "v3", "seed": 0, "kind": "train", "xs": xs, "ys": ys}
+    (logdir / "scores.jsonl").write_text(json.dumps(row) + "\n")
+
+
 BROKEN = {
-    "no scores": (lambda d: (d / "scores.jsonl").unlink(), "has no scores.jsonl"),
-    "torn scores": (lambda d: (d / "scores.jsonl").write_text('{"kind": "train", "xs"\n'), "cannot be read"),
-    "other scores": (lambda d: (d / "scores.jsonl").write_text('{"a": 1}\n'), "pairs of frames and returns"),
-    "uneven scores": (
-        lambda d: (d / "scores.jsonl").write_text('{"kind": "train", "xs": [1, 2], "ys": [1]}\n'),
-        "pairs of frames and returns",
-    ),
-    "infinite scores": (
-        lambda d: (d / "scores.jsonl").write_text('{"kind": "train", "xs": [1], "ys": [NaN]}\n'),
-        "pairs of frames and returns",
-    ),
-    "no episode": (lambda d: (d / "scores.jsonl").write_text(""), "no finished training episode"),
+    "no scores": (lambda d: (d / "scores.jsonl").unlink(), "scores.jsonl: No such file"),
+    "torn scores": (lambda d: (d / "scores.jsonl").write_text('{"kind": "train", "xs"\n'), "is not a score file"),
+    "other scores": (lambda d: (d / "scores.jsonl").write_text('{"a": 1}\n'), "lacks task, method, xs or ys"),
+    "uneven scores": (lambda d: write_scores(d, [1, 2], [1]), "not lists of the same length"),
+    "odd scores": (lambda d: write_scores(d, [1], ["x"]), "not all numbers"),
+    "infinite scores": (lambda d: write_scores(d, [1], [math.nan]), "no finished training episode"),
+    "no episode": (lambda d: write_scores(d, [], []), "no finished training episode"),
     "no metrics": (lambda d: (d / "metrics.jsonl").unlink(), "has no metrics.jsonl"),
     "list of metrics": (lambda d: (d / "metrics.jsonl").write_text("[1]\n"), "not JSON objects"),
     "other metrics": (lambda d: (d / "metrics.jsonl").write_text('{"frames": 1}\n'), "without frames, updates or wall"),
