@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.logdir import CONFIG, stored_config
 from common.memory import keep_freed
 from common.policy import load
-from common.request import Request
+from common.request import Request, single
 
 __all__ = ["load", "main", "resolve"]
 
@@ -56,9 +56,6 @@ TOOLS = {
     "check-env": "common.run.check_env:check_env",
     "debug-batch": "common.run.debug_batch:debug",
 }
-
-#: Tools that are about one run, of the default version unless one is named.
-SINGLE = ("plan",)
 
 #: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
 OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}, "eval": {"video": 0, "best": False}}
@@ -178,23 +175,12 @@ def pair(text):
 
 def configure(command, words, algo, blocks, borrowed, flags):
     """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, else one."""
+    own, flags = take_own(command, flags)
     if command in TOOLS:
-        own, flags = take_own(command, flags)
-        algo = named(algo) if command in SINGLE else algo
         return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS), DEFAULT_ALGO)
     if command == "eval":
-        own, flags = take_own(command, flags)
         return from_logdir(algo, blocks, borrowed, flags) | {command: own}
-    own, flags = take_own(command, flags)
-    return resolve(named(algo), blocks, flags, borrowed) | ({command: own} if own else {})
-
-
-def named(algo) -> str:
-    """A version, or the default one where none is named, which is said aloud."""
-    if algo is None:
-        others = ", ".join(name for name in ALGOS if name != DEFAULT_ALGO)
-        print(f"No --algo given: this is {DEFAULT_ALGO}. Others: {others}.", file=sys.stderr)
-    return algo or DEFAULT_ALGO
+    return resolve(single(algo, tuple(ALGOS), DEFAULT_ALGO), blocks, flags, borrowed) | ({command: own} if own else {})
 
 
 def options(command) -> dict:

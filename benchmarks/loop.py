@@ -39,7 +39,7 @@ def arguments(argv=None):
     parser.add_argument("--only", nargs="+", default=list(PRESETS), choices=PRESETS, help="presets to run")
     parser.add_argument("--task", default="dmc_walker_walk")
     parser.add_argument("--seconds", type=float, default=60.0, help="of training after the first updates, each preset")
-    parser.add_argument("--flags", default="", help='more flags for all, such as "--precision bfloat16 --threads 1"')
+    parser.add_argument("--flags", default="", help='more flags for all, such as "--precision bf16 --threads 1"')
     parser.add_argument("--json", default="", help="file to write")
     return parser.parse_args(argv)
 

@@ -24,9 +24,6 @@ FLAGS = ("is_first", "is_last", "is_terminal")
 class Agent(nn.Module):
     """World model and behaviour, built from spaces and a resolved config."""
 
-    #: Loss -> groups of parameters it trains; every other loss trains the world model.
-    trains = {"actor": ("actor",), "critic": ("critic",)}  # noqa: RUF012
-
     def __init__(self, obs_space, act_space, config, device="cpu"):
         super().__init__()
         self.config, self.device = config, torch.device(device)
@@ -44,6 +41,8 @@ class Agent(nn.Module):
         self.optim = parts.build("optim", config["optim"])
         self.optim.setup(self.groups(), parts.build("clip", config["clip"]))
         self.scales = self.loss_scales()
+        # Every other loss trains the world model.
+        self.trains = {"actor": ("actor",), "critic": ("critic",)} | self.behavior.replay_value.trains
         self.guard = Guard()
 
     def check(self):
@@ -226,8 +225,7 @@ class Agent(nn.Module):
         return metrics, grads
 
     def groups_of(self, loss):
-        if loss == "repval":
-            return ("critic", "model") if self.behavior.replay_value.through_model else ("critic",)
+        """Groups of parameters that a loss trains."""
         return self.trains.get(loss, ("model",))
 
     def report(self, batch, context=5):

@@ -1,7 +1,8 @@
 """Configs: nested dicts resolved from layers, later ones winning.
 
 Layers: part defaults, the version's file, the environment's block, the version's block of that name, `--configs`
-blocks, flags. Values are typed by the default they replace; unknown keys stop with the nearest valid name.
+blocks, `--features`, flags. Values are typed by the default they replace; unknown keys stop with the nearest valid
+name.
 """
 
 import copy

@@ -90,6 +90,8 @@ class LayerNorm(nn.Module):
 
 
 no_norm = lambda size, eps: nn.Identity()
+CUT = 0.87962566  # standard deviation of a standard normal cut off at -2 and 2
+UNCUT = 1.1368  # its inverse, as V3's code rounds it
 NORMS: dict[str, Callable[..., nn.Module]] = {"none": no_norm, "layer": LayerNorm, "rms": RMSNorm}
 
 
@@ -100,9 +102,9 @@ def init_weight(weight, fan_in, fan_out, init="glorot", outscale=1.0):
         bound = outscale * math.sqrt(6 / (fan_in + fan_out))
         return weight.uniform_(-bound, bound)
     if init == "fan_in":
-        std = 1.1368 * math.sqrt(1 / fan_in)
+        std = UNCUT * math.sqrt(1 / fan_in)
         return nn.init.trunc_normal_(weight, 0.0, std, -2 * std, 2 * std).mul_(outscale)
-    std = math.sqrt(max(outscale, 1e-30) / ((fan_in + fan_out) / 2)) / 0.87962566
+    std = math.sqrt(max(outscale, 1e-30) / ((fan_in + fan_out) / 2)) / CUT
     return nn.init.trunc_normal_(weight, 0.0, std, -2 * std, 2 * std).mul_(float(outscale > 0))
 
 

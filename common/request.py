@@ -1,5 +1,6 @@
 """What a command line asks of a tool: a command about several runs, or about none."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,6 +25,15 @@ class Request(NamedTuple):
     algos: tuple[str, ...]
     default: str = ""
 
+    def single(self) -> str:
+        """The one version that a command is about."""
+        return single(self.algo, self.algos, self.default)
+
+    def given(self) -> list[str]:
+        """Flags that were given, but for the tool's own."""
+        asked = {"algo": self.algo, "configs": self.blocks, "features": self.borrowed}
+        return [f"--{key}" for key in (*(key for key, value in asked.items() if value), *self.flags)]
+
     def config(self, algo: str, **flags: Any) -> dict:
         """Resolved config of a version as this request has it, with further flags (dots as `__`) on top."""
         extra = {key.replace("__", "."): value for key, value in flags.items()}
@@ -36,3 +46,11 @@ class Request(NamedTuple):
         words += ["--configs", *self.blocks] if self.blocks else []
         words += ["--features", *(f"{name}={algo}" for name, algo in self.borrowed.items())] if self.borrowed else []
         return [*words, *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
+
+
+def single(algo: str | None, algos: tuple[str, ...], default: str) -> str:
+    """A version, or the default one where none is named, which is said aloud."""
+    if algo is None:
+        others = ", ".join(name for name in algos if name != default)
+        print(f"No --algo given: this is {default}. Others: {others}.", file=sys.stderr)
+    return algo or default

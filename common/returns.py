@@ -30,6 +30,14 @@ def backward_scan(inputs, factors, last):
     return torch.stack(outs[::-1], 1)
 
 
+def lambda_returns(reward, con, boot, last, lam):
+    """x[t] = reward[t] + con[t] ((1 - lam) boot[t] + lam x[t+1]) with x[L] = last.
+
+    Rewards, discounts and values one step later (N, L), last (N,) -> (N, L).
+    """
+    return backward_scan(reward + (1 - lam) * con * boot, lam * con, last)
+
+
 def discount_weights(con):
     """Cumulative discounts before each state: (N, L) -> (N, L+1) that begin with 1."""
     return torch.cat([torch.ones_like(con[:, :1]), con], 1).cumprod(1)

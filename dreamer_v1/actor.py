@@ -60,7 +60,7 @@ class TanhNormal:
         return sample.gather(0, best).squeeze(0)
 
     def entropy_range(self, actions):
-        """Entropies of the uniform and of a nearly certain policy are not closed forms here: 0 to uniform."""
+        """Entropy of the uniform policy, A ln 2, and 0 where there is no smallest one."""
         return 0.0, actions * math.log(2)
 
 

@@ -3,11 +3,19 @@
 from common.nets import check_choice
 
 
-def free_nats(kl, free, where):
-    """KL (B, T) that gives no gradient below `free` nats, judged on the mean or on each element."""
+def free_nats(free, where):
+    """Function of a KL (B, T) that gives no gradient below `free` nats, judged on the mean or on each element."""
+    check_choice("kl.where", where, ("mean", "element"))
     if where == "mean":
-        return kl.mean().clamp(min=free).expand(kl.shape)
-    return kl.clamp(min=free)
+        return lambda kl: kl.mean().clamp(min=free).expand(kl.shape)
+    return lambda kl: kl.clamp(min=free)
+
+
+def divergence(forward):
+    """Function of a latent and two parameters: KL(post || prior); `forward` (an option of V2) turns it around."""
+    if forward:
+        return lambda latent, post, prior: latent.kl(prior, post)
+    return lambda latent, post, prior: latent.kl(post, prior)
 
 
 class PlainKL:
@@ -17,11 +25,9 @@ class PlainKL:
     """
 
     def __init__(self, *, scale: float = 1.0, free: float = 3.0, where: str = "mean", forward: bool = False):
-        check_choice("kl.where", where, ("mean", "element"))
         self.scales = {"kl": scale}
-        self.free, self.where, self.forward = free, where, forward
+        self.kl, self.floor = divergence(forward), free_nats(free, where)
 
     def __call__(self, latent, post, prior):
         """Parameters (B, T, P) each -> {"kl": (B, T)}, unscaled."""
-        kl = latent.kl(prior, post) if self.forward else latent.kl(post, prior)
-        return {"kl": free_nats(kl, self.free, self.where)}
+        return {"kl": self.floor(self.kl(latent, post, prior))}

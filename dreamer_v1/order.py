@@ -4,7 +4,7 @@
 class Joint:
     """World model, actor and critic losses are computed with the same parameters, then every group takes its step.
 
-    Without a gradient through imagination this is one backward pass for everything.
+    It is one backward pass for everything.
     """
 
     keeps_graph = True

@@ -3,7 +3,7 @@
 import torch
 
 from common.nets import check_choice
-from common.returns import Targets, backward_scan, discount_weights
+from common.returns import Targets, backward_scan, discount_weights, lambda_returns
 
 
 class ArrivalReturns:
@@ -29,13 +29,9 @@ class ArrivalReturns:
             return pred
         return con.start(is_terminal) if self.first == "true" else torch.full_like(pred, discount)
 
-    def recursion(self, reward, con, boot, last):
-        """reward, con (N, L), boot (N, L) the values one step later, last (N,) -> (N, L)."""
-        return backward_scan(reward + (1 - self.lam) * con * boot, self.lam * con, last)
-
     def __call__(self, reward, value, con, outside) -> Targets:
         """Predictions (N, H+1) at the imagined states, the start included."""
-        ret = self.recursion(reward[:, :-1], con[:, :-1], value[:, 1:], value[:, -1])
+        ret = lambda_returns(reward[:, :-1], con[:, :-1], value[:, 1:], value[:, -1], self.lam)
         horizon, skip = ret.shape[1], 0 if self.start else 1
         weight = discount_weights(con[:, skip:-1]).detach()
         return Targets(

@@ -1,14 +1,10 @@
 """When to update: in bursts."""
 
-from common.errors import UserError
-
 
 class Bursts:
     """`updates` updates at the first call, and again for every `every` environment frames after it."""
 
     def __init__(self, *, every: int = 1000, updates: int = 100):
-        if every < 1 or updates < 0:
-            raise UserError(f"schedule.every must be >= 1 and schedule.updates >= 0, got {every} and {updates}.")
         self.every, self.updates = every, updates
         self.last: int | None = None
 

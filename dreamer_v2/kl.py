@@ -1,7 +1,6 @@
 """KL balancing: posterior and prior are pulled towards each other at different rates (V2, V3)."""
 
-from common.nets import check_choice
-from dreamer_v1.kl import free_nats
+from dreamer_v1.kl import divergence, free_nats
 
 
 class SplitKL:
@@ -14,14 +13,12 @@ class SplitKL:
     def __init__(
         self, *, dyn: float = 1.0, rep: float = 0.1, free: float = 1.0, where: str = "element", forward: bool = False
     ):
-        check_choice("kl.where", where, ("mean", "element"))
         self.scales = {"dyn": dyn, "rep": rep}
-        self.free, self.where, self.forward = free, where, forward
+        self.kl, self.floor = divergence(forward), free_nats(free, where)
 
     def __call__(self, latent, post, prior):
         """Parameters (B, T, P) each -> {"dyn": (B, T), "rep": (B, T)}, unscaled."""
-        kl = (lambda post, prior: latent.kl(prior, post)) if self.forward else latent.kl
         return {
-            "dyn": free_nats(kl(post.detach(), prior), self.free, self.where),
-            "rep": free_nats(kl(post, prior.detach()), self.free, self.where),
+            "dyn": self.floor(self.kl(latent, post.detach(), prior)),
+            "rep": self.floor(self.kl(latent, post, prior.detach())),
         }

@@ -1,14 +1,10 @@
 """When to update: every few steps."""
 
-from common.errors import UserError
-
 
 class Every:
     """`updates` updates at the first call, and again for every `steps` agent steps after it."""
 
     def __init__(self, *, steps: int = 5, updates: int = 1):
-        if steps < 1 or updates < 0:
-            raise UserError(f"schedule.steps must be >= 1 and schedule.updates >= 0, got {steps} and {updates}.")
         self.steps, self.updates = steps, updates
         self.last: int | None = None
 

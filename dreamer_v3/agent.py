@@ -54,5 +54,5 @@ recipe = Recipe(
     optim=LaProp,
     clip=AGC,
     schedule=Ratio,
-    sampler=Windows,  # across episodes, newest first
+    sampler=Windows,  # across episodes, each new one once, soon
 )

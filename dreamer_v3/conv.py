@@ -47,9 +47,11 @@ def same_pad(x):
 class PoolEncoder(nn.Module):
     def __init__(self, channels, size, widths, resample, style):
         super().__init__()
-        self.pool = resample == "pool"
+        pool = resample == "pool"
         inputs = [channels, *widths[:-1]]
-        strides = [1 if self.pool or i == 0 else 2 for i in range(len(widths))]
+        strides = [1 if pool or i == 0 else 2 for i in range(len(widths))]
+        self.pads = [nn.Identity() if stride == 1 else same_pad for stride in strides]
+        self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
         self.convs = nn.ModuleList(
             conv(i, o, KERNEL, s, KERNEL // 2 if s == 1 else 0, style=style, bias=style.inner_bias)
             for i, o, s in zip(inputs, widths, strides, strict=True)
@@ -59,9 +61,8 @@ class PoolEncoder(nn.Module):
 
     def forward(self, image):
         x = image
-        for layer, norm in zip(self.convs, self.norms, strict=True):
-            x = layer(x if layer.stride == (1, 1) else same_pad(x))
-            x = norm(F.max_pool2d(x, 2) if self.pool else x)
+        for pad, layer, norm in zip(self.pads, self.convs, self.norms, strict=True):
+            x = norm(self.pool(layer(pad(x))))
         return x.permute(0, 2, 3, 1).flatten(1)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from common.errors import UserError
 from common.heads import SoftContinue, SquaredError
-from common.nets import symexp, symlog
+from common.nets import check_choice, symexp, symlog
 
 
 class SymexpTwohot(nn.Module):
@@ -85,6 +85,10 @@ class Huber(SquaredError):
         return ((out.float() - target.detach()).square() + 1).sqrt() - 1
 
 
+#: `con.predict`: what the logit of an episode going on counts as.
+FLAGS = {"mode": lambda logit: (logit > 0).float(), "mean": torch.sigmoid}
+
+
 class BinaryContinue(SoftContinue):
     """Continue head with the target 1 - is_terminal and the discount outside of it (V3-2023).
 
@@ -92,8 +96,9 @@ class BinaryContinue(SoftContinue):
     """
 
     def __init__(self, feat, style, discount, *, layers, units, predict: str = "mode"):
+        check_choice("con.predict", predict, FLAGS)
         super().__init__(feat, style, discount, layers=layers, units=units)
-        self.outside, self.predict = discount, predict
+        self.outside, self.flag = discount, FLAGS[predict]
 
     def losses(self, feat, is_terminal):
         target = (~is_terminal).float()
@@ -101,5 +106,4 @@ class BinaryContinue(SoftContinue):
 
     def pred(self, feat):
         """(..., F) -> (...), gamma times the predicted flag."""
-        logit = self.logit(feat)
-        return self.discount * ((logit > 0).float() if self.predict == "mode" else logit.sigmoid())
+        return self.discount * self.flag(self.logit(feat))

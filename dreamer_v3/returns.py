@@ -5,7 +5,7 @@ from torch import nn
 
 from common.errors import UserError
 from common.nets import check_choice
-from common.returns import Targets, backward_scan
+from common.returns import Targets, backward_scan, lambda_returns
 
 
 class DepartureReturns:
@@ -30,13 +30,9 @@ class DepartureReturns:
         alive = (~is_terminal).float() if self.first == "true" else torch.ones_like(pred)
         return alive * con.outside
 
-    def recursion(self, reward, con, boot, last):
-        """Rewards, continuations and values one step later (N, L), last (N,) -> (N, L)."""
-        return backward_scan(reward + (1 - self.lam) * con * boot, self.lam * con, last)
-
     def __call__(self, reward, value, con, outside) -> Targets:
         """Predictions (N, H+1) at the imagined states, the start included."""
-        ret = self.recursion(reward[:, 1:], con[:, 1:], value[:, 1:], value[:, -1])
+        ret = lambda_returns(reward[:, 1:], con[:, 1:], value[:, 1:], value[:, -1], self.lam)
         weight, states = (con.cumprod(1) / outside).detach()[:, :-1], slice(0, ret.shape[1])
         return Targets(ret, states, ret, weight, states, ret, weight)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from common.envs import raw_spaces
 from common.envs.adapter import find, leaves
 from common.envs.workers import reason
 from common.errors import UserError
@@ -126,11 +127,10 @@ def raw_values(env: gymnasium.Env, obs: dict) -> dict[str, np.ndarray]:
     return {key: value for key, value in arrays.items() if value.dtype.kind in "biuf" and value.size}
 
 
-def raw_spaces(env: gymnasium.Env) -> tuple[dict[str, gymnasium.Space], gymnasium.Space]:
+def own_spaces(env: gymnasium.Env) -> tuple[dict[str, gymnasium.Space], gymnasium.Space]:
     """Observation spaces by key and action space as the environment itself has them."""
-    inner = find(env)
-    own = inner.env if inner else env
-    return dict(leaves(own.observation_space)), own.action_space
+    observed, acted = raw_spaces(env) or (env.observation_space, env.action_space)
+    return dict(leaves(observed)), acted
 
 
 def trace(env: gymnasium.Env, steps: int) -> list:

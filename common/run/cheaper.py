@@ -22,7 +22,7 @@ from common.run.forecast import Pace
 from common.run.threads import choose
 
 SMALLER = ("size200m", "size100m", "size50m", "size25m", "size12m", "size1m", "cpu")  # blocks, where a version has them
-HALVES = {"ratio": lambda x: x / 2, "steps": lambda x: x * 2, "updates": lambda x: x // 2}  # option of the schedule
+HALVES = {"ratio": lambda x: x / 2, "every": lambda x: x * 2, "steps": lambda x: x * 2}  # option of the schedule
 WORTH = 0.05  # share of the time, or of the memory, that a change should save
 MUCH = 0.7  # share of the multiply-adds that a smaller network may have at most
 COMPILED = 3000  # updates from which compiling them pays

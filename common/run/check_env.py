@@ -14,7 +14,7 @@ from gymnasium import spaces
 from common.agent import Agent
 from common.encoder import split_keys
 from common.envs import advice, make_env, remarks
-from common.envs.trial import Trial, raw_spaces
+from common.envs.trial import Trial, own_spaces
 from common.errors import UserError
 from common.replay.capacity import GIB, free_memory, record_bytes
 from common.request import Request
@@ -37,7 +37,7 @@ def check_env(request: Request) -> None:
     played = configs.get(request.default, configs[algos[0]])
     make = lambda: make_env(task, played["env"], played["seed"])
     trial = Trial(make, own["episodes"], own["limit"])
-    raw, acted = raw_spaces(trial.env)
+    raw, acted = own_spaces(trial.env)
     versions = [Version(config, *made(task, config)) for config in configs.values()]
     rows = [("task", task), *observed(trial, raw, acted), *played_out(trial, played["env"]["repeat"])]
     rows += [row for version in versions for row in version.rows()]

@@ -23,7 +23,7 @@ SHOWN = 3  # parameters named for each gradient
 
 def debug(request: Request) -> None:
     """Prints the page. Raises UserError where the file cannot be used."""
-    if len(request.words) != 1 or request.flags or request.blocks or request.borrowed:
+    if len(request.words) != 1 or request.given():
         raise UserError("debug-batch takes one file and nothing else: debug-batch LOGDIR/nonfinite/first.pt")
     state = caught.load(Path(request.words[0]).expanduser())
     print("\n\n".join(filter(None, page(state))))

@@ -50,7 +50,7 @@ def export(request: Request) -> None:
 
 def refuse(request: Request) -> None:
     """Raises UserError for what has no place here."""
-    if request.algo or request.blocks or request.borrowed or request.flags or request.words:
+    if request.given() or request.words:
         raise UserError(f"export takes everything from the run: give {', '.join(f'--{key}' for key in OPTIONS)} alone.")
     missing = [f"--{key}" for key in ("logdir", "out") if not request.own[key]]
     if missing:

@@ -29,7 +29,7 @@ PATIENCE = 60.0  # seconds after which no further update is timed
 def plan(request: Request, factory: Factory | None = None) -> dict:
     """Measures, prints and returns the forecast; writes it where --json says. Times in seconds, sizes in bytes.
 
-    `request.algo` is the version. Raises UserError for words that mean nothing here, and where the run cannot start.
+    Raises UserError for words that mean nothing here, and where the run cannot start.
     """
     own = request.own
     if request.words:
@@ -37,6 +37,7 @@ def plan(request: Request, factory: Factory | None = None) -> dict:
     if own["updates"] < 1:
         raise UserError(f"--updates must be at least 1, got {own['updates']}.")
     path = target("json", own["json"]) if own["json"] else None
+    request = request._replace(algo=request.single())
     config = request.config(str(request.algo))
     print(f"Timing {own['updates']} updates, or as many as fit in a minute ...", file=sys.stderr, flush=True)
     rng.seed_all(config["seed"])

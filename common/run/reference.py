@@ -43,9 +43,8 @@ def reference(request: Request) -> None:
 
 def refuse(request: Request) -> None:
     """UserError for what this command does not take."""
-    ask, other = request.own, [*request.flags, *(["features"] if request.borrowed else [])]
-    other += [*(["algo"] if request.algo else []), *(["configs"] if request.blocks else []), *request.words]
-    if other:
+    ask = request.own
+    if other := [*request.given(), *request.words]:
         raise UserError(f"reference takes {', '.join(f'--{key}' for key in OPTIONS)}; not {', '.join(other)}.")
     if ask["benchmark"] and ask["benchmark"] not in data.benchmarks():
         raise UserError(unknown("benchmark", ask["benchmark"], data.benchmarks()))

@@ -31,11 +31,9 @@ def logdirs(request: Request, tool: str) -> list[str]:
 
     Raises UserError without any, and for flags that a tool about finished runs cannot use.
     """
-    if request.algo or request.blocks or request.borrowed or request.flags:
-        given = [*["algo"] * bool(request.algo), *["configs"] * bool(request.blocks)]
-        given += [*["features"] * bool(request.borrowed), *request.flags]
-        hint = " Did you mean --logdirs?" if "logdir" in given else ""
-        raise UserError(f"{tool} takes what it says from the runs, not from --{given[0]}.{hint}")
+    if given := request.given():
+        hint = " Did you mean --logdirs?" if "--logdir" in given else ""
+        raise UserError(f"{tool} takes what it says from the runs, not from {given[0]}.{hint}")
     paths = [*request.words, *request.own["logdirs"]]
     if not paths:
         raise UserError(f"{tool} needs runs: --logdirs DIR ..., folders of comparisons or of training runs.")

@@ -140,7 +140,7 @@ def test_smaller_networks_cost_what_their_multiply_adds_say():
 
 
 @pytest.mark.parametrize(
-    ("algo", "flags"), [("v1", "--schedule.updates 50"), ("v2", "--schedule.steps 10"), ("v3", "--schedule.ratio 256")]
+    ("algo", "flags"), [("v1", "--schedule.every 2000"), ("v2", "--schedule.steps 10"), ("v3", "--schedule.ratio 256")]
 )
 def test_half_the_updates_take_half_their_time(algo, flags, one_size):
     found, savings, _ = advised(algo, ["dmc_vision"])

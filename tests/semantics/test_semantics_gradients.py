@@ -146,7 +146,7 @@ def test_kl_loss_of_known_divergences(algo, free, want):
     assert total.item() == pytest.approx(want, abs=2e-3)
     for name, loss in losses.items():
         to_post, to_prior = torch.autograd.grad(loss.mean(), [post, prior], retain_graph=True, materialize_grads=True)
-        live = [free < 1.6] * 2 if kl.where == "mean" else [False, True]
+        live = [free < 1.6] * 2 if config["kl"]["where"] == "mean" else [False, True]
         assert to_post[0].any(-1).tolist() == [x and name != "dyn" for x in live], name
         assert to_prior[0].any(-1).tolist() == [x and name != "rep" for x in live], name
 
