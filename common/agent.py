@@ -229,14 +229,18 @@ class Agent(nn.Module):
         return self.trains.get(loss, ("model",))
 
     def report(self, batch, context=5):
-        """Open-loop predictions after `context` steps: key -> (truth, model), images in [0, 1] (B, T, H, W, C)."""
+        """Open-loop predictions after `context` steps: key -> (truth, model).
+
+        Images are in [0, 1] (B, T, H, W, C), everything else is as it is observed: (B, T, ...), numbers (B, T).
+        """
         batch = self.tensors(batch)
         size, length = batch["reward"].shape
         noise = self.latent.noise(length, size, device=self.device)
         models = self.world.open_loop(batch, noise[:context], noise[context:], context)
         decoder = self.world.decoder
-        truth = lambda key: batch[key].float() / 255 if key in decoder.images else batch[key].float()
-        return {key: (truth(key).cpu().numpy(), model.cpu().numpy()) for key, model in models.items()}
+        truth = {key: batch[key].float() / (255 if key in decoder.images else 1) for key in models}
+        pair = lambda key: (truth[key].cpu().numpy(), models[key].reshape(truth[key].shape).cpu().numpy())
+        return {key: pair(key) for key in models}
 
     def tensors(self, arrays):
         """Arrays -> tensors on the device; flags become bool, rewards float."""

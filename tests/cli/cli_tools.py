@@ -10,7 +10,7 @@ import sys
 import dreamer as program
 
 ROOT = pathlib.Path(__file__).parents[2]
-SHORT = ["--steps", "120", "--run.prefill", "20", "--run.eval_every", "0", "--run.video_every", "0"]
+SHORT = ["--steps", "120", "--run.prefill", "20", "--run.eval_every", "0", "--run.video_every", "60"]
 SHORT += ["--run.save_every", "60", "--replay.capacity", "2000"]
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import dreamer
+from common import video
 from common.agent import Agent
 from tests.semantics.tools import Pipeline, copied, load, still
 
@@ -128,3 +129,13 @@ def test_restored_agents_act_like_the_saved_one_and_updates_reach_acting():
     assert not torch.equal(out(pipe.agent), before)
     other.load_state_dict(pipe.agent.state_dict())
     assert torch.equal(out(other), out(pipe.agent))
+
+
+@pytest.mark.parametrize("algo", dreamer.ALGOS)
+def test_predictions_look_like_what_they_predict_single_numbers_included(algo):
+    pipe = Pipeline(load(algo, task="dmc_walker_walk", env__time_limit=40)).collect(60)
+    predictions = pipe.agent.report(pipe.sample(), 3)
+    assert {truth.ndim for truth, _ in predictions.values()} == {2, 3}
+    for key, (truth, model) in predictions.items():
+        assert truth.shape == model.shape, key
+        assert video.open_loop(truth, model, 3).shape[-1] == 3
