@@ -9,13 +9,25 @@ import importlib
 import pathlib
 import sys
 
-from common import config as configs
-from common import familiar, features, pipe
-from common.errors import UserError
-from common.logdir import CONFIG, stored_config
-from common.memory import keep_freed
-from common.policy import load
-from common.request import Request, single
+INSTALL = """Type `make install` (without make: `python3 -m venv .venv` and
+`.venv/bin/python -m pip install -r requirements.txt`), then `.venv/bin/python dreamer.py ...`."""
+
+if sys.version_info < (3, 11):  # noqa: UP036 (whoever has an older one is to read this, not a traceback)
+    print(f"Error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
+    sys.exit(2)
+try:
+    from common import config as configs
+    from common import familiar, features, pipe
+    from common.errors import UserError
+    from common.logdir import CONFIG, stored_config
+    from common.memory import keep_freed
+    from common.policy import load
+    from common.request import Request, single
+except ModuleNotFoundError as missing:
+    if __name__ != "__main__":
+        raise
+    print(f"Error: {sys.executable} has no package {missing.name}. {INSTALL}", file=sys.stderr)
+    sys.exit(2)
 
 __all__ = ["load", "main", "resolve"]
 

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from cli_tools import ROOT, SHORT, dreamer, refused, snapshot
@@ -218,3 +220,12 @@ def test_every_short_flag_names_a_key_and_hides_none():
     flat = program.configs.flatten(program.resolve("v3"))
     assert set(program.ALIASES.values()) <= set(flat)
     assert not set(program.ALIASES) & set(flat)
+
+
+def test_a_python_without_the_packages_says_how_to_install_them(tmp_path):
+    command = [sys.executable, "-I", "-S", str(ROOT / "dreamer.py"), "doctor"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {sys.executable} has no package ")
+    assert "make install" in done.stderr
+    assert "Traceback" not in done.stderr
