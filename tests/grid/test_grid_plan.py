@@ -192,7 +192,9 @@ def test_suites_are_listed_with_their_budgets(capsys, words):
     ("suite", "tasks", "block"),
     [
         ("dmc20_vision", 20, "dmc_vision"), ("dmc18_proprio", 18, "dmc_proprio"), ("dmc5", 5, "dmc_vision"),
-        ("atari26_100k", 26, "atari100k"), ("atari57", 57, "atari"),
+        ("atari26_100k", 26, "atari100k"), ("atari57", 57, "atari"), ("crafter", 1, "crafter"),
+        ("bsuite20", 20, "bsuite"), ("minigrid4", 4, "minigrid"), ("metaworld10", 10, "metaworld"),
+        ("memorymaze", 4, "memorymaze"),
     ],
 )  # fmt: skip
 def test_published_suites_are_their_blocks_on_all_tasks(monkeypatch, suite, tasks, block):
