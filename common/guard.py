@@ -4,12 +4,15 @@ An update computes all its losses and gradients first. Their few numbers are loo
 taken. Where something has to change earlier, such as running statistics, the guard knows how to put it back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.errors import NonFinite
+
+EXTRA = "_extra_state"  # where a state has what is neither parameter nor buffer, such as the moments of an optimiser
 
 
 class Guard:
@@ -50,3 +53,26 @@ def restorer(tensors: Sequence[Tensor]) -> Callable[[], object]:
     live = [x.detach() for x in tensors]
     before = [x.clone() for x in live]
     return lambda: [x.copy_(old) for x, old in zip(live, before, strict=True)]
+
+
+def unsound(module: nn.Module) -> list[str]:
+    """Names of what no update can go on from in the state of a module: NaN and infinity, also in nested extra state.
+
+    So are parameters and buffers whose square is infinite, as norms and products of them are. Reads from the device
+    once.
+    """
+    named = dict(floats(module.state_dict()))
+    if not named:
+        return []
+    judge = lambda name, x: (x if EXTRA in name else x.square()).isfinite().all()
+    sound = torch.stack([judge(*item) for item in named.items()]).tolist()
+    return [name for name, fine in zip(named, sound, strict=True) if not fine]
+
+
+def floats(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Dotted names and tensors of floating point in nested dicts and lists."""
+    if isinstance(tree, Tensor) and tree.is_floating_point():
+        yield name, tree
+    elif isinstance(tree, dict | list):
+        for key, branch in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from floats(branch, f"{name}.{key}".lstrip("."))

@@ -105,6 +105,7 @@ class Loop:
         return {
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "skipped": self.skips.total,
+            "doubt": self.skips.doubt,
             "wall": self.wall,
             "clocks": {name: clock.last for name, clock in self.clocks.items() if name != "save"},
             "agent": self.agent.state_dict(),
@@ -124,6 +125,7 @@ class Loop:
                 raise ValueError(f"the counter {name} is {value!r}")
             setattr(self, name, value)
         self._wall, self.skips.total = state["wall"], state.get("skipped", 0)
+        self.skips.doubt = state.get("doubt", False)
         for name, clock in self.clocks.items():
             clock.mark(int(state["clocks"].get(name, self.frames)))
         fit(self.agent, state["agent"], self.folder.parent)
@@ -185,7 +187,7 @@ class Loop:
             with self.watch("replay"):
                 self.replay.write_back(batch["index"], latents)
         self.updates += 1
-        self.skips.row = 0
+        self.skips.end()
 
     def _place(self) -> dict[str, int]:
         return {"step": self.agent_steps, "updates": self.updates, "frames": self.frames}
@@ -199,7 +201,8 @@ class Loop:
             self._when("eval", self._evaluate)
         if not self.clocks["eval"].every:
             self._when("film", self._begin_film)
-        self._when("save", self._keep)
+        if not self.skips.doubt:
+            self._when("save", self._keep)
 
     def _keep(self) -> None:
         if not self.clocks["eval"].every and (recent := self.logger.scores.points["train"]["ys"][-RECENT:]):

@@ -18,6 +18,7 @@ class Diverged(UserError):
 class Skips:
     """Counts skipped updates of a run: `total` over all, `row` since the last sound one; at most `limit` in a row.
 
+    doubt: whether no update has been sound with the weights of now, which may be why; over all sessions of the run.
     tell: shows a person a line.
     """
 
@@ -25,6 +26,11 @@ class Skips:
         self.config, self.agent, self.envs, self.folder, self.tell = config, agent, envs, folder, tell
         self.limit = config["run"]["max_skips"]
         self.total = self.row = 0
+        self.doubt = False
+
+    def end(self) -> None:
+        """Notes an update that was sound."""
+        self.row, self.doubt = 0, False
 
     def update(self, error: NonFinite, **facts: Any) -> None:
         """Notes an update that was undone. facts: batch, rng before it, step, updates, frames.
@@ -33,6 +39,7 @@ class Skips:
         """
         self.total += 1
         self.row += 1
+        self.doubt = True
         path = self._keep(error, facts)
         self.tell(f"Skipped an update after {facts['updates']:,}: {error}. See: python dreamer.py debug-batch {path}")
         if self.row > self.limit:

@@ -29,7 +29,7 @@ from common.run.rollout import Evaluator
 from common.run.skips import Diverged
 from common.run.stop import Stop, Stopped
 from common.run.threads import choose
-from common.run.trouble import foreign, named_divergence, named_loss, named_mismatch
+from common.run.trouble import foreign, named_divergence, named_loss, named_mismatch, require_sound
 from common.runinfo import RunInfo, frames_trained, used_up
 
 #: What every full checkpoint holds.
@@ -67,7 +67,8 @@ class Session:
         self.info = RunInfo(self.logdir, config)
         self.stop = Stop()
         self.loop: Loop
-        self._saved: tuple[int, int] | None = None
+        self._saved: tuple[int, int] | None = None  # frames and updates of the last checkpoint of this process
+        self._learned: int | None = None  # updates of the newest checkpoint
 
     def run(self, state: dict | None, changed: dict[str, str]) -> None:
         """Trains from `state`, or from scratch, to the end or to a signal."""
@@ -83,18 +84,23 @@ class Session:
                 raise SystemExit(130) from None
 
     def save(self) -> None:
-        """Writes a checkpoint, unless the numbers have become NaN or infinite since the last one."""
+        """Writes a checkpoint. Raises Unsound, and leaves all files alone, if the agent has become NaN or infinite."""
         loop = self.loop
+        require_sound(loop, self.checkpoints)
         loop.logger.check()
         own = {"config": self.config, "compiled": loop.agent.compiler is not None}
         state = {**loop.state(), **self._identity(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
         self._record(state["wall"])
-        self._saved = (loop.frames, loop.updates)
+        self._saved, self._learned = (loop.frames, loop.updates), loop.updates
 
     def best(self, kind: str, score: float) -> None:
-        """Keeps the agent of now, as far as evaluation needs it, if no `score` of its kind was higher."""
+        """Keeps the agent of now, as far as evaluation needs it, if no `score` of its kind was higher.
+
+        Raises as `save` does.
+        """
         loop = self.loop
+        require_sound(loop, self.checkpoints)
         state = {"agent": loop.agent.state_dict(), **self._identity()}
         info = {"frames": loop.frames, "updates": loop.updates, "algo": self.config["algo"]}
         self.checkpoints.save_best(state, kind, score, **info)
@@ -111,7 +117,8 @@ class Session:
             loop.progress.message(f"Saved at frame {loop.frames:,}. Give the same command again to go on.")
             raise SystemExit(self.stop.exit_code) from None
         except Diverged:
-            self.save()
+            if self._learned != loop.updates:  # else the last checkpoint has these weights, and the one before is kept
+                self.save()
             raise
         except Broken as error:
             self.save()
@@ -130,6 +137,7 @@ class Session:
         else:
             with named_mismatch(self.checkpoints.folder):
                 loop.restore(state)
+            self._learned = loop.updates
             text = "".join(f"\n  {key}: {change}" for key, change in changed.items())
             loop.progress.message(
                 f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"

@@ -3,11 +3,56 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from common.checkpoint import Checkpoints
 from common.errors import NonFinite, UserError
+from common.guard import EXTRA, unsound
 from common.run.loop import Loop
 from common.runinfo import frames_trained
+
+MOMENTS = f"optim.{EXTRA}."  # where a state has the moments of each group
+
+
+class Unsound(UserError):
+    """The agent holds numbers that are not finite, which no checkpoint shall hold."""
+
+
+def require_sound(loop: Loop, checkpoints: Checkpoints) -> None:
+    """Raises Unsound if the agent is not fit to be saved: a step made weights or moments of its optimiser infinite.
+
+    Losses and gradients before such a step are finite; after it every update is skipped.
+    """
+    if bad := unsound(loop.agent):
+        what = "; ".join(f"{group} ({names(keys)})" for group, keys in by_group(loop.agent, bad).items())
+        why = f"weights or moments have become infinite in {what}, so nothing is saved"
+        raise Unsound(diverged(loop, checkpoints, why))
+
+
+def by_group(agent: Any, bad: list[str]) -> dict[str, list[str]]:
+    """Group of parameters -> those names in an agent's state that belong to it; for others the module."""
+    groups = agent.groups() if hasattr(agent, "groups") else {}
+    owners = {id(p): group for group, params in groups.items() for p in params}
+    own = {name: owners[id(p)] for name, p in agent.named_parameters() if id(p) in owners}
+    found: dict[str, list[str]] = {}
+    for name in bad:
+        found.setdefault(own.get(name) or name.removeprefix(MOMENTS).split(".")[0], []).append(name)
+    return found
+
+
+def names(keys: list[str]) -> str:
+    """The first of some names, and how many more there are."""
+    return keys[0] + f" and {len(keys) - 1:,} more" * (len(keys) > 1)
+
+
+def diverged(loop: Loop, checkpoints: Checkpoints, why: object) -> str:
+    """Where numbers became NaN or infinite, what is left, and what to do."""
+    kept = next(map(str, checkpoints.paths()), "none was written yet")
+    return (
+        f"Training diverged at frame {loop.frames:,}, update {loop.updates:,}: {why}.\n"
+        f"Last good checkpoint: {kept}.\nThe same command tries again from there and may meet the same. "
+        "Try a lower learning rate (--optim.lr.*) in another --logdir."
+    )
 
 
 def foreign(folder: Path, why: str = "") -> str:
@@ -48,9 +93,4 @@ def named_divergence(loop: Loop, checkpoints: Checkpoints) -> Iterator[None]:
     try:
         yield
     except NonFinite as error:
-        kept = next(map(str, checkpoints.paths()), "none was written yet")
-        raise UserError(
-            f"Training diverged at frame {loop.frames:,}, update {loop.updates:,}: {error}.\n"
-            f"Last good checkpoint: {kept}.\nThe same command tries again from there and may meet the same. "
-            "Try a lower learning rate (--optim.lr.*) in another --logdir."
-        ) from error
+        raise UserError(diverged(loop, checkpoints, error)) from error

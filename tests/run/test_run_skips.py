@@ -8,9 +8,10 @@ import torch
 from run_fakes import FakeAgent, FakeFactory, config, lines, newest
 
 import dreamer
-from common import caught
+from common import caught, checkpoint
 from common.agent import Agent
 from common.errors import NonFinite, UserError
+from common.guard import floats
 from common.run.train import train
 
 TINY = {
@@ -161,3 +162,64 @@ def test_what_is_no_such_file_is_refused(poisoned, tmp_path, capsys):
         assert dreamer.main(["debug-batch", str(path)]) == 2
         assert text in capsys.readouterr().err
     assert dreamer.main(["debug-batch"]) == 2
+
+
+@pytest.fixture(scope="module")
+def overflown(tmp_path_factory):
+    """Logdir, its checkpoints after each of two runs whose critic's steps overflow, and what was said."""
+    logdir, seen, said = tmp_path_factory.mktemp("overflown") / "run", [], []
+    given = flags("v3") | {"run.prefill": 30, "run.save_every": 10, "optim.lr.critic": 1e30, "logdir": str(logdir)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("common.fast.has_bfloat16", lambda device: False)
+        for _ in range(2):
+            with pytest.raises(UserError) as error:
+                train(dreamer.resolve("v3", ["debug"], given))
+            said.append(str(error.value))
+            seen.append({path.name: path.read_bytes() for path in (logdir / "checkpoints").glob("checkpoint-*")})
+    return logdir, seen, said
+
+
+def test_weights_that_are_not_finite_never_replace_a_checkpoint(overflown):
+    logdir, seen, _ = overflown
+    assert seen[0] == seen[1] != {}
+    state = newest(logdir)
+    assert all(x.abs().max() < 1e6 for _, x in floats(state["agent"]))
+
+
+def test_a_refused_save_names_group_checkpoint_and_remedy(overflown):
+    logdir, seen, said = overflown
+    for text in said:
+        assert "weights or moments have become infinite in critic (behavior.critic." in text
+        assert f"Last good checkpoint: {logdir}/checkpoints/{max(seen[0])}." in text
+        assert "--optim.lr.*" in text
+    assert "model (" not in said[0]
+
+
+def test_moments_count_as_well(tmp_path, monkeypatch):
+    """An infinite moment stops a run at its next save, whatever the losses say."""
+    update = Agent.update
+
+    def spoilt(self, *args, **kwargs):
+        found = update(self, *args, **kwargs)
+        self.optim.slots["model"]["nu"][0].view(-1)[0] = torch.inf
+        return found
+
+    monkeypatch.setattr(Agent, "update", spoilt)
+    given = flags("v3") | {"run.save_every": 10, "logdir": str(tmp_path / "run")}
+    with pytest.raises(UserError, match=r"infinite in model \(optim\._extra_state\.model\.nu\.0\), so nothing"):
+        train(dreamer.resolve("v3", ["debug"], given))
+
+
+def test_nothing_is_saved_between_skips_and_only_once_after_them(tmp_path):
+    """Weights that no sound update has proven do not push out the checkpoint before them, however often one tries."""
+    quiet = {"run__save_every": 4, "run__max_skips": 30, "schedule": {"use": "Every", "steps": 2, "updates": 1}}
+    kept = lambda: {path.name for path in (tmp_path / "run/checkpoints").glob("checkpoint-*")}
+    seen = []
+    for bad in (range(10, 100), range(100), range(100)):
+        with pytest.raises(UserError, match="31 updates in a row"):
+            train(config(tmp_path / "run", steps=400, run__eval_every=0, **quiet), sick(*bad))
+        seen.append(kept())
+    assert seen[0] == seen[1] == seen[2]
+    stored = [checkpoint.read(tmp_path / "run/checkpoints" / name) for name in sorted(seen[0])]
+    assert [state["counters"]["updates"] for state in stored] == [8, 9]
+    assert [state["skipped"] for state in stored] == [0, 0]
