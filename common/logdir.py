@@ -132,11 +132,10 @@ def in_use(logdir: Path) -> bool:
     return False
 
 
-def adopt(logdir: Path, config: dict) -> dict[str, str]:
-    """Stores `config` in `logdir`; returns how it differs from the one stored there before.
+def compare(logdir: Path, config: dict) -> dict[str, str]:
+    """How `config` differs from the one that is stored in `logdir`, if there is one.
 
-    Raises UserError, and changes nothing, if a `fixed` key differs; a run that has never got as far as training may
-    change them all.
+    Raises UserError if a `fixed` key differs; a run that has never got as far as training may change them all.
     """
     changed = changes(stored_config(logdir), config) if (logdir / CONFIG).exists() else {}
     if (differing := fixed(changed)) and begun(logdir):
@@ -144,6 +143,15 @@ def adopt(logdir: Path, config: dict) -> dict[str, str]:
             f"{logdir} belongs to a run with another config{listed(differing)}\n"
             "Give the stored values to go on with it, or choose another --logdir."
         )
+    return changed
+
+
+def adopt(logdir: Path, config: dict) -> dict[str, str]:
+    """Stores `config` in `logdir`; returns how it differs from the one stored there before.
+
+    Raises as `compare` does, and changes nothing then.
+    """
+    changed = compare(logdir, config)
     if changed or not (logdir / CONFIG).exists():
         write_text(logdir / CONFIG, configs.dump(config))
     changed.pop("logdir", None)

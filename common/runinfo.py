@@ -92,8 +92,8 @@ def _cpu() -> str:
 
 
 def begun(logdir: Path) -> bool:
-    """Whether a run has ever got as far as training in `logdir`."""
-    return bool(_stored(logdir / "run.json", "sessions", list))
+    """Whether a run has ever got as far as training in `logdir`: run.json or a checkpoint says so."""
+    return bool(_stored(logdir / "run.json", "sessions", list)) or any(logdir.glob("checkpoints/checkpoint-*.pt"))
 
 
 def frames_trained(logdir: Path) -> int:
