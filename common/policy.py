@@ -15,7 +15,6 @@ from common import parts
 from common import spaces as stored_spaces
 from common.acting import Acting, action_sizes
 from common.behavior import Behavior
-from common.checkpoint import newest
 from common.envs.actions import action_reader
 from common.envs.adapter import leaves, loggable, reader, told_apart
 from common.envs.images import fit
@@ -25,6 +24,7 @@ from common.limits import CHOICES
 from common.logdir import stored_config
 from common.nets import check_choice
 from common.run.build import device as device_of
+from common.run.stored import trained
 from common.world_model import WorldModel
 
 
@@ -36,7 +36,7 @@ def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
     """
     folder = Path(logdir).expanduser()
     config = stored_config(folder)
-    state = newest(folder)
+    state = trained(folder)
     policy = Policy(stored_spaces.read(folder), config, device_of(device), mode)
     policy.take(state["agent"], folder)
     policy.frames = state["frames"]

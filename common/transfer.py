@@ -4,9 +4,10 @@ from pathlib import Path
 
 from torch import nn
 
-from common.checkpoint import mismatch, newest
+from common.checkpoint import mismatch
 from common.errors import UserError
 from common.logdir import stored_config
+from common.run.stored import trained
 
 #: run.init_parts -> beginnings of the names of what is taken; never the optimiser's state.
 PARTS = {"world_model": ("world.",), "all": ("world.", "behavior.")}
@@ -18,7 +19,7 @@ def take(agent: nn.Module, config: dict) -> str:
     Raises UserError where there is no such run, or its networks have other shapes.
     """
     folder, parts = Path(config["run"]["init"]).expanduser(), config["run"]["init_parts"]
-    source, state = stored_config(folder), newest(folder)
+    source, state = stored_config(folder), trained(folder)
     chosen = lambda weights: {key: value for key, value in weights.items() if key.startswith(PARTS[parts])}
     given = chosen(state["agent"])
     wrong = mismatch(given, chosen(agent.state_dict()))

@@ -131,6 +131,13 @@ class Collector:
             "numbers": self.tally.numbers,
         }
 
+    def check(self, state: dict) -> None:
+        """Raises ValueError for a saved state of other environments or another agent."""
+        form = lambda arrays: {key: (tuple(x.shape), x.dtype) for key, x in arrays.items()}
+        rows = (len(state["scores"]), len(state["lengths"]), len(state.get("numbers", self.tally.numbers)))
+        if form(state["state"]) != form(self.state) or set(rows) != {self.envs.num}:
+            raise ValueError(f"collector has {form(state['state'])}, not {form(self.state)}")
+
     def load(self, state: dict) -> None:
         """Undoes `save`: environments stand in the same episodes at the same steps."""
         self.record = plain(self.envs.restore(state["envs"]))

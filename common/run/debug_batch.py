@@ -14,7 +14,10 @@ from common.agent import Agent
 from common.errors import UserError
 from common.probe import Probe
 from common.request import Request
+from common.run.schema import block
 from common.run.speed_table import listing, table
+from common.run.stored import fill
+from common.run.trouble import MISMATCH
 from common.spaces import decode
 
 OPTIONS: dict = {}
@@ -25,8 +28,16 @@ def debug(request: Request) -> None:
     """Prints the page. Raises UserError where the file cannot be used."""
     if len(request.words) != 1 or request.given():
         raise UserError("debug-batch takes one file and nothing else: debug-batch LOGDIR/nonfinite/first.pt")
-    state = caught.load(Path(request.words[0]).expanduser())
-    print("\n\n".join(filter(None, page(state))))
+    path = Path(request.words[0]).expanduser()
+    state = caught.load(path)
+    try:
+        text = "\n\n".join(filter(None, page(state)))
+    except (UserError, *MISMATCH) as error:
+        raise UserError(
+            f"{path} is whole, but not what a run of this version keeps there ({type(error).__name__}: {error}). Take "
+            "the other file of that folder."
+        ) from error
+    print(text)
 
 
 def page(state: dict) -> Iterator[str]:
@@ -56,7 +67,9 @@ def agent_of(state: dict) -> Agent:
     obs_space, act_space = map(decode, state["spaces"])
     device = "cuda" if state["config"]["run"]["device"] != "cpu" and torch.cuda.is_available() else "cpu"
     agent = Agent(obs_space, act_space, state["config"], device)
-    agent.load_state_dict(state["agent"])
+    if not block(state["agent"]):
+        raise TypeError("its agent is none")
+    fill(agent, state["agent"], Path("the file"))
     return agent
 
 

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 
 from common import rng, spaces, stats, video
-from common.checkpoint import fit, newest
 from common.drawn import beware, drawn
 from common.errors import UserError
 from common.files import write_text
 from common.logdir import stored_config
 from common.run.build import Factory
 from common.run.rollout import Evaluator, Result
+from common.run.stored import fill, trained
 from common.run.threads import keep
+from common.run.trouble import named_mismatch
 from common.runinfo import used_up
 
 FPS = 30  # of films
@@ -42,7 +43,7 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
         raise UserError("eval needs the folder of a run: give --logdir.")
     logdir, run = Path(config["logdir"]).expanduser(), config["run"]
     stored_config(logdir)
-    state = newest(logdir, best=config.get("eval", {}).get("best", False))
+    state = trained(logdir, best=config.get("eval", {}).get("best", False))
     if kept := keep(run["threads"], state.get("threads")):
         torch.set_num_threads(kept.threads)
     films = config.get("eval", {}).get("video", 0)
@@ -102,9 +103,11 @@ def _play(config: dict, state: dict, factory: Factory, films: int) -> tuple[Resu
     rng.seed_all(config["seed"])
     envs = factory.envs(config, evaluate=True)
     try:
-        spaces.write(Path(config["logdir"]).expanduser(), spaces.of(envs))
+        logdir, best = Path(config["logdir"]).expanduser(), config.get("eval", {}).get("best", False)
         agent = factory.agent(envs.obs_space, envs.act_space, config)
-        fit(agent, state["agent"], Path(config["logdir"]))
+        with named_mismatch(logdir / "checkpoints", best):
+            fill(agent, state["agent"], logdir)
+        spaces.write(logdir, spaces.of(envs))
         evaluator, camera = Evaluator(agent, lambda: envs, config["seed"]), video.Films(films, picture(envs))
         film = config["run"]["video_every"] > 0
         result = evaluator.run(episodes, state["frames"], film=film, films=camera if films else None)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import rng, video
-from common.checkpoint import fit, newest
 from common.files import atomic, slug
 from common.grid.file import read
 from common.logdir import stored_config
@@ -19,6 +18,8 @@ from common.replay.ring import previous
 from common.report.films import SHARED
 from common.run.build import Factory
 from common.run.collect import finite, plain
+from common.run.stored import fill, trained
+from common.run.trouble import named_mismatch
 from common.runinfo import frames_trained
 
 CONTEXT = 5  # records that a model sees
@@ -68,10 +69,11 @@ def chosen(folder: Path, grid: dict, task: str) -> dict[str, Path]:
 def players(runs: dict[str, Path]) -> Iterator[Player]:
     """The agents of logdirs by variant."""
     for name, logdir in runs.items():
-        config, state = stored_config(logdir), newest(logdir)
+        config, state = stored_config(logdir), trained(logdir)
         with one_env(config) as envs:
             agent = Factory().agent(envs.obs_space, envs.act_space, config)
-        fit(agent, state["agent"], logdir)
+        with named_mismatch(logdir / "checkpoints"):
+            fill(agent, state["agent"], logdir)
         yield Player(name, agent, config, config["seed"], state["frames"])
 
 

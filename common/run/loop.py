@@ -6,14 +6,12 @@ meanwhile. A run can stop before any update and in any evaluation; what `state` 
 had not stopped. It takes in the step under way first, so that a checkpoint never holds half a step.
 """
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from common import rng, video
-from common.checkpoint import fit
 from common.errors import NonFinite
 from common.health import Watch
 from common.logger import Logger
@@ -23,6 +21,7 @@ from common.run.collect import Collector
 from common.run.rollout import Evaluator
 from common.run.skips import Skips
 from common.run.stop import Stop
+from common.run.stored import fill
 from common.runinfo import used_up
 
 CONTEXT = 5  # steps that the model sees before it predicts open loop
@@ -118,17 +117,15 @@ class Loop:
         }
 
     def restore(self, state: dict) -> None:
-        """Undoes `state`; the logger is restored where it is made."""
-        json.dumps([state["schedule"], state["clocks"], state["logger"]["scores"]])  # TypeError for what is not plain
-        for name, value in state["counters"].items():
-            if not isinstance(value, int) or name not in COUNTERS:
-                raise ValueError(f"the counter {name} is {value!r}")
-            setattr(self, name, value)
+        """Undoes `state`, which common/run/stored.py has accepted; the logger is restored where it is made."""
+        self.collector.check(state["collector"])
+        fill(self.agent, state["agent"], self.folder.parent)
+        for name in COUNTERS:
+            setattr(self, name, state["counters"][name])
         self._wall, self.skips.total = state["wall"], state.get("skipped", 0)
         self.skips.doubt = state.get("doubt", False)
         for name, clock in self.clocks.items():
-            clock.mark(int(state["clocks"].get(name, self.frames)))
-        fit(self.agent, state["agent"], self.folder.parent)
+            clock.mark(state["clocks"].get(name, self.frames))
         self.replay.load(self.folder, state["replay"])
         self.schedule.restore(state["schedule"])
         self.collector.load(state["collector"])

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from common import spaces
-from common.checkpoint import newest
 from common.errors import UserError
 from common.logdir import stored_config
 from common.replay import episodes
 from common.run.build import Factory
 from common.run.loop import Loop
+from common.run.stored import stored_replay
 
 
 def offline(config: dict) -> dict:
@@ -61,7 +61,7 @@ def source(config: dict) -> StoredRun | EpisodeFiles:
     task = stored_config(folder).get("task")
     if task != config["task"]:
         raise UserError(f"The records in {folder} are of the task {task}: give --task {task}.")
-    return StoredRun(folder, newest(folder)["replay"])
+    return StoredRun(folder, stored_replay(folder))
 
 
 class Offline(Factory):

@@ -15,7 +15,7 @@ from common.envs.seat import Broken
 from common.errors import UserError
 from common.fast import Compiler, make_compiler
 from common.files import sweep
-from common.logdir import adopt, changes, claim, digest, fixed, listed, resolve
+from common.logdir import adopt, changes, claim, compare, digest, fixed, listed, resolve
 from common.logger import Logger
 from common.machine import peak_memory
 from common.progress import Progress
@@ -28,12 +28,10 @@ from common.run.offline import Offline, offline
 from common.run.rollout import Evaluator
 from common.run.skips import Diverged
 from common.run.stop import Stop, Stopped
+from common.run.stored import check_run
 from common.run.threads import choose
-from common.run.trouble import foreign, named_divergence, named_loss, named_mismatch, require_sound
+from common.run.trouble import named_divergence, named_loss, named_mismatch, require_sound
 from common.runinfo import RunInfo, frames_trained, used_up
-
-#: What every full checkpoint holds.
-NEEDED = {"agent": dict, "digest": str, "frames": int, "wall": float, "counters": dict, "replay": dict, "logger": dict}
 
 
 def train(config: dict, factory: Factory | None = None) -> None:
@@ -48,14 +46,17 @@ def train(config: dict, factory: Factory | None = None) -> None:
     logdir = Path(config["logdir"])
     with named_loss(logdir), claim(logdir):
         sweep(logdir, logdir / "checkpoints", logdir / "replay")
-        changed = adopt(logdir, config)
+        compare(logdir, config)
         checkpoints = Checkpoints(logdir / "checkpoints")
         state = _load(checkpoints, config)
         if state and used_up(config, state["frames"], state["wall"]):
+            adopt(logdir, config)
             print(_finished(config, state["frames"], state["wall"]))
             return
+        if not state:  # else when it has been taken in
+            adopt(logdir, config)
         made = factory or (Offline(config, state) if config["run"]["offline"] else Factory())
-        Session(config, checkpoints, made).run(state, changed)
+        Session(config, checkpoints, made).run(state)
 
 
 class Session:
@@ -70,12 +71,12 @@ class Session:
         self._saved: tuple[int, int] | None = None  # frames and updates of the last checkpoint of this process
         self._learned: int | None = None  # updates of the newest checkpoint
 
-    def run(self, state: dict | None, changed: dict[str, str]) -> None:
+    def run(self, state: dict | None) -> None:
         """Trains from `state`, or from scratch, to the end or to a signal."""
         with self.stop.listening(), self._pieces(state) as pieces:
             pieces |= {"stop": self.stop, "folder": self.logdir / "replay", "save": self.save, "best": self.best}
             self.loop = self.factory.loop(self.config, **pieces)
-            self._begin(state, changed)
+            self._begin(state)
             try:
                 with named_divergence(self.loop, self.checkpoints):
                     self._train()
@@ -128,7 +129,8 @@ class Session:
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
 
-    def _begin(self, state: dict | None, changed: dict[str, str]) -> None:
+    def _begin(self, state: dict | None) -> None:
+        """Takes in the state, then stores config and spaces: what is refused changes nothing."""
         loop = self.loop
         if state is None:
             loop.begin()
@@ -138,10 +140,11 @@ class Session:
             with named_mismatch(self.checkpoints.folder):
                 loop.restore(state)
             self._learned = loop.updates
-            text = "".join(f"\n  {key}: {change}" for key, change in changed.items())
+            text = "".join(f"\n  {key}: {change}" for key, change in adopt(self.logdir, self.config).items())
             loop.progress.message(
                 f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"
             )
+        spaces.write(self.logdir, spaces.of(loop.collector.envs))
         loop.progress.jump(loop.frames, loop.updates)
         self.info.begin(loop.frames, sum(loop.agent.parameter_table().values()))
         self._record(loop.wall)
@@ -158,7 +161,6 @@ class Session:
         with contextlib.ExitStack() as stack:
             envs = factory.envs(config)
             stack.callback(envs.close)
-            spaces.write(self.logdir, spaces.of(envs))
             schedule = factory.schedule(config)
             updates = expected_updates(config, envs.repeat, schedule)
             threads = choose(config, (state or {}).get("threads"), factory, envs, updates)
@@ -207,12 +209,18 @@ def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
             f"The run in {config['logdir']} has trained for {trained:,} frames, but {checkpoints.folder} holds no "
             "checkpoint. Restore it, or start afresh in another --logdir."
         )
-    if state and not all(isinstance(state.get(key), kind) for key, kind in NEEDED.items()):
-        raise UserError(foreign(checkpoints.folder))
-    if state and state["digest"] != digest(config):
+    if state:
+        with named_mismatch(checkpoints.folder):
+            _refuse_other(state, config, checkpoints.folder)
+            check_run(state, config, Path(config["logdir"]))
+    return state
+
+
+def _refuse_other(state: dict, config: dict, folder: Path) -> None:
+    """Raises UserError for a checkpoint of another config."""
+    if isinstance(state.get("digest"), str) and state["digest"] != digest(config):
         differing = fixed(changes(state["config"], config)) if isinstance(state.get("config"), dict) else {}
         raise UserError(
-            f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them"
+            f"The checkpoints in {folder} belong to another config than config.yaml beside them"
             f"{listed(differing)}\nPut the right files back, or start afresh in another --logdir."
         )
-    return state

@@ -9,8 +9,11 @@ from common.checkpoint import Checkpoints
 from common.errors import NonFinite, UserError
 from common.guard import EXTRA, unsound
 from common.run.loop import Loop
+from common.run.stored import Odd, foreign
 from common.runinfo import frames_trained
 
+#: What code raises that is given another thing than it was written for.
+MISMATCH = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
 MOMENTS = f"optim.{EXTRA}."  # where a state has the moments of each group
 
 
@@ -55,21 +58,15 @@ def diverged(loop: Loop, checkpoints: Checkpoints, why: object) -> str:
     )
 
 
-def foreign(folder: Path, why: str = "") -> str:
-    """About a checkpoint that is whole, but not of a run."""
-    return (
-        f"The newest checkpoint in {folder} is not one of a training run{why}. Put the right files back, or start "
-        "afresh in another --logdir."
-    )
-
-
 @contextlib.contextmanager
-def named_mismatch(folder: Path) -> Iterator[None]:
-    """What a state raises that is whole, but of something else."""
+def named_mismatch(folder: Path, best: bool = False) -> Iterator[None]:
+    """What a state in a folder of checkpoints raises that is whole, but of something else."""
     try:
         yield
-    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, OverflowError) as error:
-        raise UserError(foreign(folder, f" ({type(error).__name__}: {error})")) from error
+    except Odd as error:
+        raise UserError(foreign(folder, str(error), best)) from error
+    except MISMATCH as error:
+        raise UserError(foreign(folder, f"{type(error).__name__}: {error}", best)) from error
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from run_fakes import FakeFactory, config
 from common.config import flatten, write
 from common.errors import UserError
 from common.logdir import MAY_CHANGE, adopt, changes, claim, digest, resolve, stored_config
+from common.run.eval import evaluate
 from common.run.train import train
 
 
@@ -170,3 +171,30 @@ def test_run_json_tells_what_ran(tmp_path):
     assert session["packages"]["torch"].startswith("2.")
     assert {"git", "python", "hardware", "command", "started"} <= set(session)
     assert session["hardware"]["cores"] >= 1
+
+
+def test_checkpoints_hold_their_config_whatever_becomes_of_run_json(tmp_path):
+    logdir = tmp_path / "run"
+    train(short(logdir), FakeFactory())
+    (logdir / "run.json").write_text("{")
+    before = (logdir / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match="algo: fake -> other"):
+        train(short(logdir, algo="other"), FakeFactory())
+    assert (logdir / "config.yaml").read_bytes() == before
+
+
+class Other(FakeFactory):
+    """Environments that have other spaces than before."""
+
+    def envs(self, config, **kwargs):
+        return super().envs({**config, "task": "dummy_point_12"}, **kwargs)
+
+
+@pytest.mark.parametrize("command", [train, evaluate])
+def test_an_environment_that_has_changed_changes_no_file(tmp_path, command):
+    logdir = tmp_path / "run"
+    train(short(logdir), FakeFactory())
+    before = snapshot(logdir)
+    with pytest.raises(UserError):
+        command(config(logdir, steps=60, run__eval_every=0, run__video_every=0), Other())
+    assert snapshot(logdir) == before | {logdir / ".lock": (logdir / ".lock").read_bytes()}

@@ -1,0 +1,151 @@
+"""Whether a checkpoint is one that the run could have written: a checksum says only that a file is whole.
+
+All of it is looked at before anything is changed.
+"""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common import rng
+from common.checkpoint import BEST, Checkpoints, Damaged, fit, mismatch, newest, read
+from common.errors import UserError
+from common.run.build import Factory
+from common.run.schema import AGENT, LATER, REPLAY, RUN, count, first, holds, logged, odd, shown
+
+
+class Odd(ValueError):
+    """A value that no run would have written; the text says where it is."""
+
+
+def check_run(state: dict, config: dict, logdir: Path) -> None:
+    """Raises Odd for a full checkpoint that no run with this config, in this folder, would have written."""
+    found = odd(RUN, state) or odd(later(state), state)
+    if found := found or first(contradictions(state, config, logdir)):
+        raise Odd(found)
+    with rng.isolated(0):
+        rng.set_state(state["rng"])
+
+
+def later(state: dict) -> dict:
+    """Patterns of what a state need not have, and has."""
+    return {key: test for key, test in LATER.items() if key in state}
+
+
+def contradictions(state: dict, config: dict, logdir: Path) -> Iterator[str]:
+    """Values that do not fit each other."""
+    counters, replay, frames = state["counters"], state["replay"], state["frames"]
+    repeat = 1 if config["run"]["offline"] else config["env"]["repeat"]
+    if frames != counters["agent_steps"] * repeat or state["logger"]["frames"] != frames:
+        yield f"frames is {frames} after {counters['agent_steps']} steps"
+    late = [name for name, last in state["clocks"].items() if not (count(last) and last <= frames)]
+    if late:
+        yield f"clocks.{late[0]} is {shown(state['clocks'][late[0]])} at frame {frames}"
+    if not replay["oldest"] <= replay["count"]:
+        yield f"replay.oldest is {replay['oldest']} of {replay['count']}"
+    made = [counters["updates"], state.get("skipped", 0), counters["pending"]]
+    if sum(made) > (most := due(state["schedule"], config, counters["agent_steps"], repeat)):
+        yield f"{sum(made)} updates were due, where the schedule allows {most}"
+    rows = {len(state["collector"][key]) for key in ("scores", "lengths")}
+    if rows != {replay["streams"]} or not holds(lambda x: all(map(logged, x)), state["collector"].get("numbers", [])):
+        yield f"collector is not that of {replay['streams']} environments"
+    if not begins(logdir / "metrics.jsonl", state["logger"]["offset"], frames):
+        yield f"logger.offset is {state['logger']['offset']}, where metrics.jsonl has an earlier line"
+
+
+def due(schedule: dict, config: dict, steps: int, repeat: int) -> int:
+    """The most updates that can have come due after `steps` agent steps, less those that a saved schedule still owes.
+
+    Raises Odd for a schedule that is none.
+    """
+    options = {"repeat": repeat, "replayed_per_update": config["batch_size"] * config["batch_length"]}
+    fresh, saved, prefill = Factory().schedule(config), Factory().schedule(config), config["run"]["prefill"]
+    try:
+        saved.restore(copy.deepcopy(schedule))
+        plain = json.loads(json.dumps(saved.state())) == json.loads(json.dumps(schedule))
+        last = schedule["last"]
+        if not plain or not (last is None or (count(last) and last <= steps * repeat)):
+            raise ValueError(schedule)
+        if steps < prefill:
+            return 0
+        owed = saved.due(steps, **options)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise Odd(f"schedule is {str(schedule)[:80]}") from error
+    return config["run"]["pretrain"] + fresh.due(prefill, **options) + fresh.due(steps, **options) - owed
+
+
+def begins(path: Path, offset: int, frames: int) -> bool:
+    """Whether lines of a checkpoint at `frames` can end at `offset`: nothing earlier would be cut off with the rest."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, offset - 1))
+            whole = not offset or file.read(1) in (b"", b"\n")
+            line = file.readline()
+    except FileNotFoundError:
+        return True
+    try:
+        return whole and json.loads(line)["frames"] >= frames
+    except (ValueError, LookupError, TypeError):
+        return whole  # nothing, or half a line
+
+
+def trained(logdir: Path, best: bool = False) -> dict:
+    """State of the newest readable checkpoint of a run, or the best by score: an agent, and the frames it has seen.
+
+    Raises UserError where there is none, or one that no run would have written.
+    """
+    state = newest(logdir, best)
+    if found := odd({**AGENT, **later(state)}, state):
+        raise UserError(foreign(logdir / "checkpoints", found, best))
+    return state
+
+
+def stored_replay(logdir: Path) -> dict:
+    """What the newest readable checkpoint of a run says of its replay; raises as `trained` does."""
+    state = trained(logdir)
+    if found := odd({"replay": REPLAY}, state):
+        raise UserError(foreign(logdir / "checkpoints", found))
+    return state["replay"]
+
+
+def fill(agent: torch.nn.Module, weights: dict, place: Path) -> None:
+    """Loads an agent's state, found at `place`. Raises UserError if it is another agent's, Odd if it is nobody's."""
+    if not mismatch(weights, here := agent.state_dict()):
+        given, own = dict(leaves(weights)), dict(leaves(here))
+        if wrong := [name for name in {**own, **given} if given.get(name) != own.get(name)]:
+            raise Odd(f"agent.{wrong[0]} is {given.get(wrong[0], 'absent')}, not {own.get(wrong[0], 'absent')}")
+    fit(agent, weights, place)
+
+
+def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names of all values in nested dicts and lists, and what each of them is."""
+    if isinstance(tree, dict | list):
+        for key, branch in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from leaves(branch, f"{name}.{key}".lstrip("."))
+    elif isinstance(tree, torch.Tensor):
+        yield name, f"{tree.dtype} {tuple(tree.shape)}"
+    else:
+        yield name, "a count" if count(tree) else shown(tree)
+
+
+def origin(folder: Path, best: bool = False) -> Path:
+    """The file that a state was read from: the newest that is whole."""
+    for path in [folder / BEST] if best else Checkpoints(folder).paths():
+        try:
+            read(path)
+        except Damaged:
+            continue
+        return path
+    return folder
+
+
+def foreign(folder: Path, why: str, best: bool = False) -> str:
+    """About a checkpoint that is whole, but not of a run."""
+    return (
+        f"{origin(folder, best)} is not one of a training run ({why}). Put the right file back, move this one away to "
+        "take the one before it, or start afresh in another --logdir."
+    )
