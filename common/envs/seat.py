@@ -147,6 +147,7 @@ class Seat:
         if self.failures <= self.max_failures:
             self._say(f"it was made again and its episode closed as truncated, because {failure.reason}", failure.trace)
             return True
+        self._say(f"it broke {self.failures} times in a row and is given up, because {failure.reason}", failure.trace)
         self.broken = Broken(
             f"Environment {self.index} broke {self.failures} times in a row. The last time {failure.reason}. "
             "Mend it and give the same command again; --debug shows where it broke."

@@ -6,8 +6,9 @@ meanwhile. A run can stop before any update and in any evaluation; what `state` 
 had not stopped. It takes in the step under way first, so that a checkpoint never holds half a step.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ class Loop:
 
     def begin(self) -> None:
         """Starts a new run."""
-        self.collector.begin()
+        with self._told():
+            self.collector.begin()
 
     def run(self) -> None:
         """Trains until `steps` frames or for `run.max_seconds`; raises Stopped after a signal."""
@@ -128,7 +130,8 @@ class Loop:
             clock.mark(state["clocks"].get(name, self.frames))
         self.replay.load(self.folder, state["replay"])
         self.schedule.restore(state["schedule"])
-        self.collector.load(state["collector"])
+        with self._told():
+            self.collector.load(state["collector"])
         self.evaluator.state = state["evaluator"]
         rng.set_state(state["rng"])
 
@@ -272,6 +275,14 @@ class Loop:
     def _replay_messages(self) -> list[str]:
         messages, self.replay.messages = self.replay.messages, []
         return messages
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tells in the end what the environments have to say, also where they broke for good."""
+        try:
+            yield
+        finally:
+            self._tell(self.collector.envs.messages())
 
     def _tell(self, messages: list[str]) -> None:
         """Shows the first line of each message; the rest of it, a traceback, goes to a file."""

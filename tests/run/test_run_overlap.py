@@ -130,8 +130,24 @@ def test_a_run_is_saved_when_an_environment_breaks_for_good_during_the_updates(t
     state = newest(tmp_path / "run")
     assert state["frames"] == 3 * BREAKS_AT
     assert state["collector"]["envs"][0]["closed"]
-    assert (tmp_path / "run/failures.log").read_text().count("the motor is on fire") >= 2
+    log = (tmp_path / "run/failures.log").read_text()
+    assert log.count("Traceback") == 3
+    assert log.count("it was made again") == 2
+    assert log.count("it broke 3 times in a row and is given up, because") == 1
     (tmp_path / "mark").touch()
     monkeypatch.setenv("FAULT_ONCE", str(tmp_path / "mark"))  # mended
     train(config(tmp_path / "run", **task | {"steps": 20}), FakeFactory())
     assert lines(tmp_path / "run")[-1]["frames"] == 20
+
+
+@pytest.mark.parametrize("parallel", ["none", "process"])
+@pytest.mark.parametrize(("task", "says"), [("Raises", "the motor is on fire"), ("NeverResets", "no such simulator")])
+def test_the_only_failure_is_on_file_where_none_is_allowed(tmp_path, monkeypatch, parallel, task, says):
+    """Also where no episode begins at all."""
+    monkeypatch.delenv("FAULT_ONCE", raising=False)
+    changes = ALONE | {"task": f"{FAULTY}:{task}", "env__max_failures": 0, "run__parallel": parallel}
+    with pytest.raises(UserError, match="broke 1 times in a row"):
+        train(config(tmp_path / "run", **changes), FakeFactory())
+    log = (tmp_path / "run/failures.log").read_text()
+    assert log.count("Traceback") == log.count("it broke 1 times in a row") == 1
+    assert says in log.strip().splitlines()[-1]
