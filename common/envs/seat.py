@@ -1,12 +1,13 @@
 """One of several environments: asked for a step, answering with a record, replaced when it breaks."""
 
+import contextlib
 import hashlib
 import multiprocessing
 from collections.abc import Callable
 
 import numpy as np
 
-from common.envs.workers import Local, Worker
+from common.envs.workers import Local, Worker, deadline
 from common.errors import UserError
 
 FLAGS = ("is_first", "is_last", "is_terminal")
@@ -37,7 +38,7 @@ class Seat:
         self, index: int, start: Callable[[], Local | Worker], max_failures: int, messages: list, timeout: float = 0
     ):
         self.index, self.start, self.max_failures, self.messages = index, start, max_failures, messages
-        self.patience = timeout + GRACE if timeout else None
+        self.timeout, self.patience = timeout, timeout + GRACE if timeout else None
         self.broken: Broken | None = None
         self.env = start()
         self.episode = -1
@@ -108,8 +109,9 @@ class Seat:
         return dict(self.record)
 
     def close(self):
-        """Close the environment; its worker process ends."""
-        self.env.stop(grace=5)
+        """Close the environment, in the time of an answer; its worker process ends."""
+        with contextlib.suppress(TimeoutError), deadline(self.timeout):
+            self.env.stop(grace=5)
 
     def _ask(self, what, **arguments):
         self.asked = True

@@ -17,12 +17,20 @@ class Factory:
     def envs(self, config: dict, *, evaluate: bool = False) -> Any:
         """Training environments, or those for evaluation."""
         from common.envs import make_envs
+        from common.envs.workers import deadline
 
         run = config["run"]
         count = max(1, min(run["eval_envs"], run["eval_episodes"])) if evaluate else run["envs"]
         seed = config["seed"] + (EVAL_SEED if evaluate else 0)
         env = config["env"] | ({"life_loss": "ignore"} if evaluate else {})  # evaluation plays whole games
-        return make_envs(config["task"], env, count, seed, run["parallel"])
+        try:
+            with deadline(env.get("timeout", 0)):
+                return make_envs(config["task"], env, count, seed, run["parallel"])
+        except TimeoutError as error:
+            raise UserError(
+                f"{config['task']} could not be made: {error}. Raise --env.timeout, or see where it waits with "
+                f"`python dreamer.py check-env {config['task']}`."
+            ) from error
 
     def agent(self, obs_space: Any, act_space: Any, config: dict) -> Any:
         """The agent."""

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -166,6 +167,28 @@ class SlowAgent(FakeAgent):
     def update(self, batch, step=0):
         time.sleep(0.01)
         return super().update(batch, step)
+
+
+class Slow(gymnasium.Env):
+    """Does nothing, and that for ever when it is closed."""
+
+    observation_space, action_space = spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.0, False, False, {}
+
+    def close(self):
+        time.sleep(1000)
+
+
+class SlowToMake(Slow):
+    """Is never made."""
+
+    def __init__(self):
+        time.sleep(1000)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 from run_fakes import FakeAgent, FakeFactory, config, interrupted, lines, newest, same_run
@@ -151,3 +152,19 @@ def test_the_only_failure_is_on_file_where_none_is_allowed(tmp_path, monkeypatch
     log = (tmp_path / "run/failures.log").read_text()
     assert log.count("Traceback") == log.count("it broke 1 times in a row") == 1
     assert says in log.strip().splitlines()[-1]
+
+
+def test_an_environment_that_is_never_made_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"SlowToMake could not be made: .*no answer within 0\.2 seconds"):
+        train(config(tmp_path / "run", task="tests.run.run_fakes:SlowToMake", env__timeout=0.2), FakeFactory())
+
+
+def test_an_environment_that_never_closes_is_left(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.run.run_fakes.Slow.close", lambda self: None)  # of the one that is only looked at
+        given = config("", task="tests.run.run_fakes:Slow", env__timeout=0.2)
+        envs = FakeFactory().envs(given)
+        envs.reset()
+    begin = time.monotonic()
+    envs.close()
+    assert time.monotonic() - begin < 100
