@@ -64,6 +64,14 @@ class Watch:
         self.rows: list[Row] = []
         self.told: set[str] = set()
 
+    def state(self) -> dict[str, list]:
+        """The lines kept and the flags told, for a checkpoint."""
+        return {"rows": self.rows, "told": sorted(self.told)}
+
+    def restore(self, state: dict[str, list]) -> None:
+        """Undoes `state`."""
+        self.rows, self.told = list(state["rows"]), set(state["told"])
+
     def see(self, row: Row) -> list[Finding]:
         """Takes in a line of metrics; returns the flags that are new."""
         self.rows.append({key: value for key, value in row.items() if key.startswith(("train/", "episode", "updates"))})

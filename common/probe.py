@@ -61,10 +61,10 @@ class Probe:
             return error.names
         return []
 
-    def act(self, record: dict, acting: dict, step: int) -> list[str]:
-        """Acts on `record` from the state `acting`; returns as `update` does."""
+    def act(self, record: dict, acting: dict, step: int, mode: str = "train") -> list[str]:
+        """Acts on `record` from the state `acting`, in training or evaluation; returns as `update` does."""
         acting = {key: value.to(self.agent.device) for key, value in acting.items()}
-        _, extras, _ = self.agent.act(record, acting, "train", step)
+        _, extras, _ = self.agent.act(record, acting, mode, step)
         return [] if torch.as_tensor(extras["action"]).isfinite().all() else ["the actions of the policy"]
 
     def weights(self) -> list[str]:

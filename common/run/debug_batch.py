@@ -43,15 +43,16 @@ def debug(request: Request) -> None:
 def page(state: dict) -> Iterator[str]:
     """What happened, inputs, losses, gradients, and what to look at first."""
     probe, where = Probe(agent_of(state)), state["config"]["run"]["device"]
-    acted = "record" in state
+    acted, mode = "record" in state, state.get("mode", "train")
+    doing = ("evaluating" if mode == "eval" else "acting") if acted else "updating"
     if acted:
-        again = probe.act(state["record"], state["acting"], state["step"])
+        again = probe.act(state["record"], state["acting"], state["step"], mode)
     else:
         rng.set_state(state["rng"])
         again = probe.update(state["batch"], state["step"])
     yield listing([
         ("run", f"{state['config']['algo']}, task {state['config']['task']}, seed {state['config']['seed']}"),
-        ("when", f"frame {state['frames']:,}, after {state['updates']:,} updates, {'acting' if acted else 'updating'}"),
+        ("when", f"frame {state['frames']:,}, after {state['updates']:,} updates, {doing}"),
         ("not finite then", ", ".join(state["names"])),
         ("not finite now", (", ".join(again) or "nothing") + f" (on {probe.agent.device}; run.device was {where})"),
         ("begins in", beginning(probe)),

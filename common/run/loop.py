@@ -20,6 +20,7 @@ from common.progress import Progress
 from common.run.clock import Clock, Stopwatch
 from common.run.collect import Collector
 from common.run.rollout import Evaluator
+from common.run.sieve import Sieve
 from common.run.skips import Skips
 from common.run.stop import Stop
 from common.run.stored import fill
@@ -47,6 +48,7 @@ class Loop:
         self.watch = Stopwatch()
         self.collector = Collector(envs, agent, replay, self.watch)
         self.health = Watch(config)
+        self.sieve = Sieve(progress.message)
         self.skips = Skips(config, agent, envs, folder.parent, progress.message)
         self.agent_steps = self.updates = self.episodes = self.pending = 0
         self.pretrained = False
@@ -107,6 +109,7 @@ class Loop:
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "skipped": self.skips.total,
             "doubt": self.skips.doubt,
+            "health": self.health.state(),
             "wall": self.wall,
             "clocks": {name: clock.last for name, clock in self.clocks.items() if name != "save"},
             "agent": self.agent.state_dict(),
@@ -126,6 +129,7 @@ class Loop:
             setattr(self, name, state["counters"][name])
         self._wall, self.skips.total = state["wall"], state.get("skipped", 0)
         self.skips.doubt = state.get("doubt", False)
+        self.health.restore(state.get("health", self.health.state()))
         for name, clock in self.clocks.items():
             clock.mark(state["clocks"].get(name, self.frames))
         self.replay.load(self.folder, state["replay"])
@@ -140,7 +144,7 @@ class Loop:
         try:
             self.agent_steps += self.collector.send(random=random, step=self.agent_steps)
         except NonFinite as error:
-            seen = {"record": self.collector.record, "acting": self.collector.state}
+            seen = {"record": self.collector.record, "acting": self.collector.state, "mode": "train"}
             raise self.skips.action(error, **seen, **self._place()) from error
         self.pending += self._due()
         self.progress.update(self.frames, self.updates)
@@ -219,10 +223,10 @@ class Loop:
     def _log(self) -> None:
         scores = self.logger.scores
         rates = self.progress.line(score=scores.last("train"), eval=scores.last("eval"))
-        metrics = dict(sorted(self.logger.means.take().items()))  # whichever came first, episodes or updates
-        counters = self.counters()
-        self.logger.write(counters, {**metrics, **self._sizes(), **rates, **self.watch.take()})
-        self._tell([str(finding) for finding in self.health.see({**counters, **metrics})])
+        metrics = self.sieve(dict(sorted(self.logger.means.take().items())))  # whichever came first
+        counters, sizes = self.counters(), self._sizes()
+        self.logger.write(counters, {**metrics, **sizes, **rates, **self.watch.take()})
+        self._tell([str(finding) for finding in self.health.see({**counters, **metrics, **sizes})])
         if not self.pretrained and self.agent_steps >= self.config["run"]["prefill"]:
             why = self.replay.waiting(self.config["batch_size"], self.config["batch_length"])
             self.progress.message(f"No updates yet: {why}.")
@@ -242,13 +246,15 @@ class Loop:
         for key, (truth, model) in predictions.items():
             metrics[f"openloop/{key}"] = float(video.error_curve(truth, model)[context:].mean())
             self.logger.film(f"openloop/{key}", self.frames, video.open_loop(truth, model, context))
-        self.logger.write(self.counters(), metrics)
+        self.logger.write(self.counters(), self.sieve(metrics))
 
     def _evaluate(self) -> None:
         film = self.clocks["film"].due(self.frames)
         episodes = self.config["run"]["eval_episodes"]
         try:
             result = self.evaluator.run(episodes, self.frames, film=film, check=self.stop.check)
+        except NonFinite as error:
+            raise self.skips.action(error, **self.evaluator.seen, **self._place()) from error
         finally:
             self._tell(self.evaluator.messages())
         metrics = result.metrics()

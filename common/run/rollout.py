@@ -32,13 +32,15 @@ class Result(NamedTuple):
 class Evaluator:
     """Runs evaluation episodes on environments that `make_envs` builds when they are first needed.
 
-    `state` tells the next process which episodes come next; it changes only when an evaluation is complete.
+    `state` tells the next process which episodes come next; it changes only when an evaluation is complete. `seen` is
+    what the agent acted on last: record, acting state and mode.
     """
 
     def __init__(self, agent: Any, make_envs: Callable[[], Any], seed: int, state: list | None = None):
         self.agent, self.seed, self.state = agent, seed, state
         self._make_envs = make_envs
         self._envs: Any = None
+        self.seen: dict[str, Any] = {}
 
     def run(
         self,
@@ -82,6 +84,7 @@ class Evaluator:
             if all(len(finished) >= count for finished, count in zip(done, quota, strict=True)):
                 return [episode for finished, count in zip(done, quota, strict=True) for episode in finished[:count]]
             check()
+            self.seen = {"record": plain(record), "acting": state, "mode": "eval"}
             action, _, state = self.agent.act(plain(record), state, mode="eval")
             record = envs.step(finite(action))
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from common.envs.seat import LONGEST
+from common.health import CHECKS
 
 MOST = 2**53  # counts beyond it are none
 
@@ -71,6 +72,15 @@ def means(x: Any) -> bool:
     return all(len(group["names"]) == len(group["sum"]) and count(group["count"]) for group in x)
 
 
+def told(x: Any) -> bool:
+    """What `Watch` of common/health.py keeps: lines that every check can look at, and names of flags."""
+    learning = [row for row in x["rows"] if "train/return" in row]
+    for check in CHECKS.values() if learning else ():
+        check.see(learning, {})
+    lines = all(block(row) and "updates" in row and all(map(number, row.values())) for row in x["rows"])
+    return lines and all(map(text, x["told"]))
+
+
 SEATS = [{"episode": count, "actions": actions, "closed": flag, "digest": text}]
 AGENT = {"agent": block, "frames": count}
 REPLAY = {
@@ -95,6 +105,7 @@ LATER = {
     "skipped": count,
     "doubt": flag,
     "compiled": flag,
+    "health": told,
     "config": block,
     "evaluator": lambda x: x is None or not odd(SEATS, x),
 }

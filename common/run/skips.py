@@ -53,7 +53,7 @@ class Skips:
     def action(self, error: NonFinite, **facts: Any) -> NonFinite:
         """Puts actions that are not finite on file; returns the error that says where they may come from.
 
-        facts: record, acting (the state before), step, updates, frames.
+        facts: record, acting (the state before), mode (train or eval), step, updates, frames.
         """
         sources = [f"observation {key}" for key in caught.broken(facts["record"])]
         weights = {name: value.detach().cpu() for name, value in self.agent.named_parameters()}

@@ -11,8 +11,7 @@ import torch
 
 from common import rng, spaces, transfer
 from common.checkpoint import Checkpoints
-from common.envs.seat import Broken
-from common.errors import UserError
+from common.errors import NonFinite, UserError
 from common.fast import Compiler, make_compiler
 from common.files import sweep
 from common.logdir import adopt, changes, claim, compare, digest, fixed, listed, resolve
@@ -70,6 +69,7 @@ class Session:
         self.loop: Loop
         self._saved: tuple[int, int] | None = None  # frames and updates of the last checkpoint of this process
         self._learned: int | None = None  # updates of the newest checkpoint
+        self._saving = False  # whether a checkpoint has been begun and not completed
 
     def run(self, state: dict | None) -> None:
         """Trains from `state`, or from scratch, to the end or to a signal."""
@@ -87,13 +87,13 @@ class Session:
     def save(self) -> None:
         """Writes a checkpoint. Raises Unsound, and leaves all files alone, if the agent has become NaN or infinite."""
         loop = self.loop
+        self._saving = True
         require_sound(loop, self.checkpoints)
-        loop.logger.check()
         own = {"config": self.config, "compiled": loop.agent.compiler is not None}
         state = {**loop.state(), **self._identity(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
         self._record(state["wall"])
-        self._saved, self._learned = (loop.frames, loop.updates), loop.updates
+        self._saved, self._learned, self._saving = (loop.frames, loop.updates), loop.updates, False
 
     def best(self, kind: str, score: float) -> None:
         """Keeps the agent of now, as far as evaluation needs it, if no `score` of its kind was higher.
@@ -117,17 +117,23 @@ class Session:
             self.save()
             loop.progress.message(f"Saved at frame {loop.frames:,}. Give the same command again to go on.")
             raise SystemExit(self.stop.exit_code) from None
-        except Diverged:
-            if self._learned != loop.updates:  # else the last checkpoint has these weights, and the one before is kept
-                self.save()
+        except UserError as error:
+            self._rescue(error)
             raise
-        except Broken as error:
-            self.save()
-            loop.progress.message(f"Saved at frame {loop.frames:,}.")
-            raise error from error.__cause__
         if loop.late or self._saved != (loop.frames, loop.updates):  # late: the last save may have been in time
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
+
+    def _rescue(self, error: UserError) -> None:
+        """Saves a run that an error ends, but for one of saving, or of what the agent has become.
+
+        After skipped updates alone the last checkpoint has the weights of now already, and the one before is kept.
+        """
+        stale = isinstance(error, Diverged) and self._learned == self.loop.updates
+        if self._saving or stale or isinstance(error, NonFinite):
+            return
+        self.save()
+        self.loop.progress.message(f"Saved at frame {self.loop.frames:,}.")
 
     def _begin(self, state: dict | None) -> None:
         """Takes in the state, then stores config and spaces: what is refused changes nothing."""

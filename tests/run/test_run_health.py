@@ -6,6 +6,7 @@ import pytest
 
 import dreamer
 from common import health
+from common.health import Watch
 from common.report import write_report
 from common.run.train import train
 
@@ -71,3 +72,22 @@ def test_the_report_has_a_section_with_the_flags(runs, tmp_path):
         text = (tmp_path / file).read_text()
         assert "KL at the floor" in text
         assert "are free: it gives the model no gradient." in text
+
+
+def test_what_was_told_and_seen_survives_a_stop(tmp_path, monkeypatch):
+    """A run that had reward once is not told that it has none, and no flag is told again."""
+    monkeypatch.setattr("common.health.SETTLED", 6)
+    said, loops, give = [], [], [1.0, 0.0]
+    monkeypatch.setattr("common.run.loop.Progress.message", lambda self, text: said.append(text))
+    monkeypatch.setattr("common.envs.dummy.Point.step", lambda self, *_: (self.state, give[0], False))
+    begin = Watch.__init__
+    monkeypatch.setattr(Watch, "__init__", lambda self, config: loops.append(self) or begin(self, config))
+    given = config("latent") | {"logdir": str(tmp_path / "run")}
+    train(given)
+    first = [line for line in said if line.startswith("Health")]
+    assert len(first) == 2
+    give.pop(0)
+    train(given | {"steps": 120})
+    assert [line for line in said if line.startswith("Health")] == first
+    assert "no reward" in loops[1].told
+    assert loops[1].rows[: len(loops[0].rows)] == loops[0].rows

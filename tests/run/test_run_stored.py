@@ -69,6 +69,7 @@ ODD = {
     "agent.weight": torch.zeros(7),
     "agent": {1: torch.zeros(4)},
     "compiled": "x",
+    "health": {"rows": [{"updates": 1, "train/return": 1.0}], "told": []},
     "config": [],
 }
 

@@ -6,10 +6,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from run_fakes import FakeAgent, FakeFactory, config, interrupted, lines, newest, scores
+from run_fakes import FakeAgent, FakeFactory, config, interrupted, lines, newest, same_run, scores
 
-from common.errors import UserError
-from common.logger import NonFinite
+from common import caught
+from common.errors import NonFinite, UserError
 from common.run.banner import updates_per_step
 from common.run.clock import Clock
 from common.run.loop import Loop
@@ -151,14 +151,52 @@ def test_a_run_that_lost_its_checkpoints_is_not_started_over(tmp_path):
     assert (tmp_path / "run/metrics.jsonl").read_text() == before
 
 
-def test_divergence_names_the_term_and_keeps_the_last_good_checkpoint(tmp_path):
-    with pytest.raises(
-        UserError, match=r"diverged at frame \d+.*not finite: loss/weight\.\nLast good.*000002\.pt"
-    ) as e:
-        train(config(tmp_path / "run"), FakeFactory(DivergingAgent))
-    assert isinstance(e.value.__cause__, NonFinite)
-    assert newest(tmp_path / "run")["frames"] == 100
-    assert all(np.isfinite(v) for row in lines(tmp_path / "run") for v in row.values())
+def test_a_metric_that_is_not_finite_is_left_out_and_named_once(tmp_path, capsys):
+    train(config(tmp_path / "run"), FakeFactory(DivergingAgent))
+    assert newest(tmp_path / "run")["frames"] == 200
+    rows = lines(tmp_path / "run")
+    assert all(np.isfinite(v) for row in rows for v in row.values())
+    learned = [row for row in rows if "loss/data" in row]
+    assert ["loss/weight" in row for row in (learned[0], learned[-1])] == [True, False]
+    assert capsys.readouterr().err.count("left out of the logs where it is not: loss/weight.") == 1
+
+
+class Sick(FakeAgent):
+    """Its actions in evaluation are not finite."""
+
+    def act(self, record, state, mode="train", step=0):
+        action, *rest = super().act(record, state, mode, step)
+        return (action * np.nan if mode == "eval" else action), *rest
+
+
+def test_actions_that_are_not_finite_in_an_evaluation_are_put_on_file(tmp_path, capsys):
+    with pytest.raises(UserError, match=r"diverged at frame 60, .*not finite: the actions of the policy") as error:
+        train(config(tmp_path / "run", run__save_every=20), FakeFactory(Sick))
+    assert isinstance(error.value.__cause__, NonFinite)
+    state = caught.load(tmp_path / "run/nonfinite/first.pt")
+    assert (state["mode"], state["frames"]) == ("eval", 60)
+    assert set(state["record"]) >= {"vector", "is_first"}
+    assert set(state["acting"]) == {"deter", "action"}
+    assert "debug-batch" in capsys.readouterr().err
+    assert newest(tmp_path / "run")["frames"] == 40
+
+
+class Alone(FakeFactory):
+    """Has no environments for evaluation."""
+
+    def envs(self, config, *, evaluate=False):
+        if evaluate:
+            raise UserError("The evaluation environment cannot be made.")
+        return super().envs(config)
+
+
+def test_a_run_that_cannot_be_evaluated_is_saved_and_goes_on_when_it_can(straight, tmp_path, capsys):
+    with pytest.raises(UserError, match="The evaluation environment cannot be made"):
+        train(config(tmp_path / "run", run__save_every=0), Alone())
+    assert newest(tmp_path / "run")["frames"] == 60
+    assert "Saved at frame 60." in capsys.readouterr().err
+    train(config(tmp_path / "run"), FakeFactory())
+    same_run(straight, tmp_path / "run")
 
 
 def test_stop_at_once_saves_nothing(tmp_path, monkeypatch):
