@@ -10,7 +10,7 @@ from common.errors import UserError
 from common.replay.capacity import GIB
 
 WEIGHT = 4 * 4  # bytes of a trained parameter: itself, two moments, its gradient
-KEPT = 4  # bytes that an update holds for each byte that its layers put out; measured: 2 (V1, V2) to 5 (V3)
+KEPT = 5  # bytes that an update holds for each byte that its layers put out; measured: 2 (V1, V2) to 5 (V3)
 
 
 class Need(NamedTuple):
