@@ -42,13 +42,13 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     if not config.get("logdir"):
         raise UserError("eval needs the folder of a run: give --logdir.")
     logdir, run = Path(config["logdir"]).expanduser(), config["run"]
-    stored_config(logdir)
+    trained_on = stored_config(logdir)
     state = trained(logdir, best=config.get("eval", {}).get("best", False))
     if kept := keep(run["threads"], state.get("threads")):
         torch.set_num_threads(kept.threads)
     films = config.get("eval", {}).get("video", 0)
     result, pictures = _play(filmed(config, films) if films else config, state, factory or Factory(), films)
-    summary = summarize(config, state["frames"], result)
+    summary = summarize(config, state["frames"], result, drawn(trained_on))
     write_text(logdir / "eval.json", json.dumps(summary, indent=2) + "\n")
     print(sentence(summary))
     if "render" in summary:
@@ -68,8 +68,11 @@ def filmed(config: dict, films: int) -> dict:
     return config | {"run": run | {"eval_episodes": max(films, run["eval_episodes"])}, "env": env}
 
 
-def summarize(config: dict, frames: int, result: Result) -> dict:
-    """What `eval.json` holds; `std` is over episodes, `interval` the 95 % bootstrap interval of their mean."""
+def summarize(config: dict, frames: int, result: Result, trained_on: str = "") -> dict:
+    """What `eval.json` holds; `std` is over episodes, `interval` the 95 % bootstrap interval of their mean.
+
+    trained_on: how the images were drawn that the agent learned from, if not in full.
+    """
     metrics, scores = result.metrics(), [episode.score for episode in result.episodes]
     _, low, high = stats.bootstrap(stats.mean, [np.array(scores)])
     return {
@@ -84,7 +87,7 @@ def summarize(config: dict, frames: int, result: Result) -> dict:
         "n": len(result.episodes),
         "scores": scores,
         "lengths": [episode.length for episode in result.episodes],
-        **({"render": how} if (how := drawn(config)) else {}),
+        **({"render": how} if (how := trained_on or drawn(config)) else {}),
     }
 
 

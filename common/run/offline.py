@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from common import spaces
+from common.drawn import drawn
 from common.errors import UserError
 from common.logdir import stored_config
 from common.replay import episodes
@@ -54,13 +55,16 @@ class EpisodeFiles:
 
 
 def source(config: dict) -> StoredRun | EpisodeFiles:
-    """Where the records of a new run are. Raises UserError if there are none, or of another task."""
+    """Where the records of a new run are. Raises UserError if there are none, of another task, or drawn otherwise."""
     folder = Path(config["run"]["offline"]).expanduser()
     if episodes.files(folder):
         return EpisodeFiles(folder)
-    task = stored_config(folder).get("task")
+    stored = stored_config(folder)
+    task, how = stored.get("task"), drawn(stored) or "full"
     if task != config["task"]:
         raise UserError(f"The records in {folder} are of the task {task}: give --task {task}.")
+    if how != (drawn(config) or "full"):
+        raise UserError(f"The images in {folder} were drawn with env.render {how}: give --env.render {how}.")
     return StoredRun(folder, stored_replay(folder))
 
 

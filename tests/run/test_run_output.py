@@ -19,6 +19,7 @@ from common.outputs import JsonLines
 from common.progress import Progress
 from common.run.collect import Episode
 from common.run.eval import evaluate, summarize
+from common.run.offline import source
 from common.run.rollout import Evaluator, Result
 from common.run.train import train
 
@@ -253,6 +254,26 @@ def test_pictures_that_are_not_the_published_ones_are_labelled(tmp_path, capsys)
     played = Result([Episode(1.0, 2, {})], None)
     assert summarize(given, 8, played)["render"] == "ray"
     assert "render" not in summarize({**given, "task": "atari_pong"}, 8, played)
+
+
+class Drawn(FakeFactory):
+    """Draws as it can here, whatever is asked for."""
+
+    def envs(self, config, **kwargs):
+        return super().envs({**config, "env": config["env"] | {"render": "ray"}}, **kwargs)
+
+
+def test_how_a_run_was_drawn_labels_its_evaluation_however_that_is_drawn(tmp_path, capsys):
+    env = {"repeat": 2, "obs": "image", "render": "ray", "size": 16}
+    given = config(tmp_path, task="dmc_cartpole_swingup", env=env, steps=8, run__prefill=1, run__eval_episodes=1)
+    given["run"] |= {"eval_every": 0, "envs": 1, "video_every": 0}
+    train(given, FakeFactory())
+    given["env"] = env | {"time_limit": 8}
+    assert evaluate(given | {"env": given["env"] | {"render": "full"}}, Drawn())["render"] == "ray"
+    assert json.loads((tmp_path / "eval.json").read_text())["render"] == "ray"
+    with pytest.raises(UserError, match=r"were drawn with env\.render ray: give --env\.render ray"):
+        source({**given, "env": env | {"render": "full"}, "run": given["run"] | {"offline": str(tmp_path)}})
+    assert source(given | {"run": given["run"] | {"offline": str(tmp_path)}}).streams == 1
 
 
 def test_messages_of_environments_reach_the_person(tmp_path, capsys, monkeypatch):
