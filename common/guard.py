@@ -4,6 +4,7 @@ An update computes all its losses and gradients first. Their few numbers are loo
 taken. Where something has to change earlier, such as running statistics, the guard knows how to put it back.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from common.errors import NonFinite
 
+LARGEST = math.sqrt(torch.finfo(torch.float32).max)  # whose square is finite
 EXTRA = "_extra_state"  # where a state has what is neither parameter nor buffer, such as the moments of an optimiser
 
 
@@ -61,12 +63,13 @@ def unsound(module: nn.Module) -> list[str]:
     So are parameters and buffers whose square is infinite, as norms and products of them are. Reads from the device
     once.
     """
-    named = dict(floats(module.state_dict()))
+    named = {name: x for name, x in floats(module.state_dict()) if x.numel()}
     if not named:
         return []
-    judge = lambda name, x: (x if EXTRA in name else x.square()).isfinite().all()
-    sound = torch.stack([judge(*item) for item in named.items()]).tolist()
-    return [name for name, fine in zip(named, sound, strict=True) if not fine]
+    extremes = torch.stack([torch.stack(x.aminmax()) for x in named.values()]).tolist()
+    limits = (math.inf if EXTRA in name else LARGEST for name in named)
+    judged = zip(named, extremes, limits, strict=True)
+    return [name for name, (low, high), limit in judged if not -limit < low <= high < limit]
 
 
 def floats(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

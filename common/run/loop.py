@@ -14,6 +14,7 @@ from typing import Any
 
 from common import rng, video
 from common.errors import NonFinite
+from common.guard import unsound
 from common.health import Watch
 from common.logger import Logger
 from common.progress import Progress
@@ -23,7 +24,7 @@ from common.run.rollout import Evaluator
 from common.run.sieve import Sieve
 from common.run.skips import Skips
 from common.run.stop import Stop
-from common.run.stored import fill
+from common.run.stored import Odd, fill
 from common.runinfo import used_up
 
 CONTEXT = 5  # steps that the model sees before it predicts open loop
@@ -125,6 +126,8 @@ class Loop:
         """Undoes `state`, which common/run/stored.py has accepted; the logger is restored where it is made."""
         self.collector.check(state["collector"])
         fill(self.agent, state["agent"], self.folder.parent)
+        if bad := unsound(self.agent):
+            raise Odd(f"agent.{bad[0]} is not finite")
         for name in COUNTERS:
             setattr(self, name, state["counters"][name])
         self._wall, self.skips.total = state["wall"], state.get("skipped", 0)
@@ -257,6 +260,7 @@ class Loop:
             raise self.skips.action(error, **self.evaluator.seen, **self._place()) from error
         finally:
             self._tell(self.evaluator.messages())
+        self.clocks["eval"].mark(self.frames)  # here: what follows may fail, and the run be saved all the same
         metrics = result.metrics()
         self.logger.scores.add("eval", self.frames, metrics["eval/score"])
         self.logger.write(self.counters(), metrics)

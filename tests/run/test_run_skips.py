@@ -11,7 +11,7 @@ import dreamer
 from common import caught, checkpoint
 from common.agent import Agent
 from common.errors import NonFinite, UserError
-from common.guard import floats
+from common.guard import floats, unsound
 from common.run.train import train
 
 TINY = {
@@ -223,3 +223,23 @@ def test_nothing_is_saved_between_skips_and_only_once_after_them(tmp_path):
     stored = [checkpoint.read(tmp_path / "run/checkpoints" / name) for name in sorted(seen[0])]
     assert [state["counters"]["updates"] for state in stored] == [8, 9]
     assert [state["skipped"] for state in stored] == [0, 0]
+
+
+class Extra(torch.nn.Linear):
+    extra: object = None
+
+    def get_extra_state(self):
+        return self.extra
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, 2e19, -2e19])
+def test_one_number_is_enough(bad):
+    """Whatever stands beside it; a moment may be large."""
+    module = Extra(30, 50)
+    assert unsound(module) == []
+    with torch.no_grad():
+        module.weight[20, 7] = bad
+    assert unsound(module) == ["weight"]
+    module.extra = {"model": {"t": 1, "nu": [torch.full((3,), bad), torch.zeros(0)]}}
+    finite = np.isfinite(bad)
+    assert unsound(module) == ["weight"] + ["_extra_state.model.nu.0"] * (not finite)

@@ -67,6 +67,7 @@ ODD = {
     "replay.sampler": {"size": "x", "served": 0},
     "rng": {"python": 1},
     "agent.weight": torch.zeros(7),
+    "agent.momentum": torch.tensor([0.0, torch.nan, 0.0, 0.0]),
     "agent": {1: torch.zeros(4)},
     "compiled": "x",
     "health": {"rows": [{"updates": 1, "train/return": 1.0}], "told": []},
