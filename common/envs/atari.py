@@ -1,7 +1,8 @@
 """Atari through ale-py: atari_<game> and atari100k_<game> (the same games; the protocol is in the config).
 
 One agent step is `repeat` frames with one action; the picture is the maximum of the last two, so that
-sprites drawn every other frame are seen.
+sprites drawn every other frame are seen. With `gray` and `area` the emulator itself makes them gray before that, as
+V2's code has it (Gym's AtariPreprocessing); with `gray` and `bilinear` the small picture is made gray, as in V3's.
 """
 
 import difflib
@@ -47,7 +48,7 @@ class Atari(gymnasium.Env):
         self.screens: deque[np.ndarray] = deque(maxlen=2)
         self.frame = self.lives = 0
         self.action_space = spaces.Discrete(len(self.actions))
-        self.screens.append(self.ale.getScreenRGB())
+        self.screens.append(self._screen())
         self.observation_space = spaces.Dict({"image": spaces.Box(0, 255, self._observe()["image"].shape, np.uint8)})
 
     def reset(self, *, seed=None, options=None):
@@ -57,14 +58,14 @@ class Atari(gymnasium.Env):
         self._no_ops()
         self.frame, self.lives = 0, self.ale.lives()
         self.screens.clear()
-        self.screens.append(self.ale.getScreenRGB())
+        self.screens.append(self._screen())
         return self._observe(), {}
 
     def step(self, action):
         total, lost, late = 0.0, False, False
         for _ in range(self.config["repeat"]):
             total += self.ale.act(self.actions[int(action)])  # ints: some releases confuse enums
-            self.screens.append(self.ale.getScreenRGB())
+            self.screens.append(self._screen())
             self.frame += 1
             lost = self.ale.game_over(with_truncation=False) or self._life_lost()
             late = 0 < self.config["time_limit"] <= self.frame
@@ -83,6 +84,11 @@ class Atari(gymnasium.Env):
     def _life_lost(self):
         before, self.lives = self.lives, self.ale.lives()
         return self.config["life_loss"] == "end" and self.lives < before
+
+    def _screen(self):
+        if self.config["gray"] and self.config["resize"] == "area":
+            return self.ale.getScreenGrayscale()[..., None]
+        return self.ale.getScreenRGB()
 
     def _observe(self):
         screen = np.maximum(self.screens[0], self.screens[-1])
