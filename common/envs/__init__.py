@@ -9,7 +9,7 @@
     metaworld_<task>      Meta-World from states                       metaworld_reach-v3
     memorymaze_<size>     Memory Maze                                  memorymaze_9x9
     gym_<id>              any registered Gymnasium environment         gym_CartPole-v1, gym_ALE/Pong-v5
-    <module>:<Class>      your own environment or factory              my_env:MyEnv, my.package:make
+    <module>:<Class>      your own environment or factory              my_env:MyEnv, my.package:make, ./my_env.py:MyEnv
     dummy[_<kind>]        built in, see dummy.py
 
 An observation is a dict: images are uint8 (H, W, C), everything else is float32 (n,) or ().
@@ -136,9 +136,14 @@ def _check(config):
             raise UserError(f"env.{key} must be at least {least}, not {config[key]}.")
 
 
+def _is_module(task):
+    """Whether gym_maze:MazeEnv names a module gym_maze; gym_maze:Maze-v0 is an id, registered by the module maze."""
+    return importlib.import_module("common.envs.custom").names_module(task)
+
+
 def _suite(task):
     """(module of a task's suite, package it needs, the task's name inside the suite)."""
-    if ":" in task and not task.startswith("gym_"):
+    if ":" in task and (not task.startswith("gym_") or _is_module(task)):
         return "common.envs.custom", "gymnasium", task
     prefix, _, name = task.partition("_")
     if prefix not in SUITES:

@@ -1,12 +1,18 @@
 """Your own environment: <module>:<Class>, a class or a function without arguments that makes an environment.
 
 It has Gymnasium's interface, that of the old gym, or dm_env's. The module may be installed, or lie in the current
-directory: my_env:MyEnv, my/env.py:MyEnv, my.package.env:make.
+directory: my_env:MyEnv, my/env.py:MyEnv, my.package.env:make. What begins with a dot, a slash or ~ is a file:
+./my_env.py:MyEnv, ../other/my_env.py:MyEnv, /home/me/my_env.py:MyEnv.
 """
 
 import difflib
+import functools
 import importlib
+import importlib.util
 import os
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import gymnasium
 
@@ -23,12 +29,22 @@ def make(name: str, config: dict) -> gymnasium.Env:
         UserError: no such module or class, it fails when made, or it is no environment.
     """
     path, _, attribute = name.partition(":")
-    factory = _find(path.removesuffix(".py").replace("/", "."), attribute)
+    factory = _find(path, attribute)
     try:
         env = factory()
     except (Exception, SystemExit) as error:
         raise UserError(f"{name} could not be made: {type(error).__name__}: {error}") from error
     return normalised(as_gymnasium(env, name), config)
+
+
+def names_module(name: str) -> bool:
+    """Whether the part before the colon is a module that is there, and the part after it could be a class of it."""
+    path, _, attribute = name.partition(":")
+    allow_current_folder()
+    try:
+        return attribute.isidentifier() and importlib.util.find_spec(_dotted(path)) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def as_gymnasium(env, name: str) -> gymnasium.Env:
@@ -46,15 +62,48 @@ def as_gymnasium(env, name: str) -> gymnasium.Env:
     return Answers(env if isinstance(env, gymnasium.Env) else Foreign(env))
 
 
-def _find(module, attribute):
-    allow_current_folder()
+def _find(path, attribute):
     try:
-        found = importlib.import_module(module)
+        found = _module(path)
+    except UserError:
+        raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"The module {module!r} could not be imported from {os.getcwd()}: {reason}") from error
+        raise UserError(f"The module {path!r} could not be imported from {os.getcwd()}: {reason}") from error
     if not callable(getattr(found, attribute, None)):
         near = difflib.get_close_matches(attribute, [key for key in vars(found) if not key.startswith("_")], n=1)
-        hint = f" Did you mean {module}:{near[0]}?" if near else f" Give it as {module}:Class."
-        raise UserError(f"The module {module!r} has no class or function {attribute!r}.{hint}")
+        hint = f" Did you mean {path}:{near[0]}?" if near else f" Give it as {path}:Class."
+        raise UserError(f"The module {path!r} has no class or function {attribute!r}.{hint}")
     return getattr(found, attribute)
+
+
+def _module(path):
+    if path.startswith((".", "/", "~")):
+        return _loaded(Path(path).expanduser().resolve())
+    allow_current_folder()
+    return importlib.import_module(_dotted(path))
+
+
+def _dotted(path):
+    return path.removesuffix(".py").replace("/", ".")
+
+
+@functools.cache
+def _loaded(path: Path) -> ModuleType:
+    """The module in a file. It may import its neighbours, as when Python runs it."""
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.py")], n=1)
+        hint = f"Did you mean {path.with_name(near[0])}?" if near else "Give it as ./my_env.py:MyEnv."
+        raise UserError(f"There is no file {path}. {hint}")
+    spec = importlib.util.spec_from_file_location(str(path), path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} is no Python file: its name must end in .py.")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    module = sys.modules[str(path)] = importlib.util.module_from_spec(spec)  # dataclasses look there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[str(path)]
+        raise
+    return module
