@@ -19,7 +19,7 @@ def problems(trial: Trial, raw: dict[str, spaces.Space]) -> list[str]:
 
 def remarks(trial: Trial, raw: dict[str, spaces.Space]) -> list[str]:
     """What may be meant so, and should be known."""
-    return [*ends(trial), *rewards(trial), *odd_values(trial, raw)]
+    return [*ends(trial), *rewards(trial), *odd_values(trial, raw), *trial.unlogged.values()]
 
 
 def broken(trial: Trial) -> Iterator[str]:

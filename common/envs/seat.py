@@ -136,6 +136,8 @@ class Seat:
             return None, Failure(f"its worker process died (exit code {process.exitcode})")
         if "failure" in info:
             return None, Failure(f"it failed with {info['failure'][0]}", info["traceback"][0])
+        if "remark" in info:
+            self.messages.append(info["remark"][0])
         return (*answer, info), None
 
     def _replace(self):

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.envs import raw_spaces
 from common.envs.adapter import find, leaves
-from common.envs.workers import reason
+from common.envs.workers import logs, reason
 from common.errors import UserError
 
 TRACED = 100  # at most so many steps are compared when an episode is played again
@@ -39,9 +39,9 @@ class Span:
 class Trial:
     """Plays `episodes` episodes of at most `limit` agent steps and about `patience` seconds each.
 
-    flags: (is_first, is_last, is_terminal) -> records. spans: raw observations by key. failure: why it broke, or
-    nothing. seeded: whether a new environment plays the first episode again in the same way; clean: whether the same
-    environment does, after the others.
+    flags: (is_first, is_last, is_terminal) -> records. spans: raw observations by key. unlogged: key -> what is named
+    log_... and is no number. failure: why it broke, or nothing. seeded: whether a new environment plays the first
+    episode again in the same way; clean: whether the same environment does, after the others.
     """
 
     def __init__(self, make: Callable[[], gymnasium.Env], episodes: int, limit: int, patience: float = 20.0):
@@ -51,6 +51,7 @@ class Trial:
         self.flags: Counter[tuple[bool, bool, bool]] = Counter()
         self.spans: dict[str, Span] = {}
         self.logged: set[str] = set()
+        self.unlogged: dict[str, str] = {}
         self.failure, self.seconds, self.seeded, self.clean = "", 0.0, True, True
         self.env: Any = make()
         try:
@@ -98,7 +99,9 @@ class Trial:
     def see(self, obs: dict, info: dict, flags: tuple[bool, bool, bool]) -> None:
         """Takes in a record; observations as they came, before the adapter."""
         self.flags[flags] += 1
-        self.logged |= {key for key in info if str(key).startswith(("log_", "log/"))}
+        numbers, others = logs(info)
+        self.logged |= set(numbers)
+        self.unlogged = others | self.unlogged
         for key, value in raw_values(self.env, obs).items():
             if key in self.spans:
                 self.spans[key].add(value)

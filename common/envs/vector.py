@@ -102,8 +102,11 @@ class Envs:
         return self._checked(self._each(Seat.restore, self.seats, state))
 
     def messages(self) -> list[str]:
-        """What went wrong since the last call: a sentence each, and in further lines the environment's traceback."""
-        drained = self._messages.copy()
+        """What went wrong since the last call: a sentence each, and in further lines the environment's traceback.
+
+        What several environments say in the same words is said once.
+        """
+        drained = list(dict.fromkeys(self._messages))
         self._messages.clear()
         return drained
 

@@ -24,13 +24,15 @@ class Guard(gymnasium.Env):
     """Makes an environment when it is first reset, and reports whatever it raises in `info`.
 
     There `failure` says it in a line and `traceback` in full. The environment is thrown away then, and the next reset
-    makes a new one. Of the environment's own info only the numbers named `log_...` or `log/...` pass. An answer that
-    takes longer than `timeout` seconds (0: no limit) is a failure too.
+    makes a new one. Of the environment's own info only the numbers named `log_...` or `log/...` pass; `remark` says
+    once what is named so and is no number. An answer that takes longer than `timeout` seconds (0: no limit) is a
+    failure too.
     """
 
     def __init__(self, make: Callable[[], gymnasium.Env], observation_space, action_space, timeout: float = 0):
         self.make, self.env, self.timeout = make, None, timeout
         self.observation_space, self.action_space = observation_space, action_space
+        self.told: set[str] = set()
 
     def reset(self, *, seed=None, options=None):
         try:
@@ -38,7 +40,7 @@ class Guard(gymnasium.Env):
                 if self.env is None:
                     self._make()
                 obs, info = self.env.reset(seed=seed, options=options)
-                return obs, _numbers(info)
+                return obs, self._logs(info)
         except (Exception, SystemExit) as error:
             return self._failed(error)
 
@@ -46,7 +48,7 @@ class Guard(gymnasium.Env):
         try:
             with deadline(self.timeout):
                 obs, reward, terminated, truncated, info = self.env.step(action)
-                return obs, reward, terminated, truncated, _numbers(info)
+                return obs, reward, terminated, truncated, self._logs(info)
         except (Exception, SystemExit) as error:
             obs, info = self._failed(error)
             return obs, 0.0, False, True, info
@@ -70,6 +72,12 @@ class Guard(gymnasium.Env):
             was, now = layout(getattr(self, name)), layout(getattr(self.env, name))
             if was != now:
                 raise ValueError(f"Its {name} changed from {was} to {now}.")
+
+    def _logs(self, info):
+        numbers, others = logs(info)
+        new = [sentence for key, sentence in others.items() if key not in self.told]
+        self.told |= set(others)
+        return numbers | ({"remark": " ".join(new)} if new else {})
 
     def _failed(self, error):
         info = {"failure": reason(error), "traceback": "".join(traceback.format_exception(error))}
@@ -120,15 +128,16 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(".") + "".join(places[-1:])
 
 
-def _numbers(info):
-    return {key: _number(key, value) for key, value in info.items() if str(key).startswith(("log_", "log/"))}
-
-
-def _number(key, value):
-    try:
-        return float(np.asarray(value).item())
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"info[{key!r}] must be a number, got {value!r}") from error
+def logs(info: dict) -> tuple[dict[str, float], dict[str, str]]:
+    """What an environment's info names `log_...` or `log/...`: the numbers, and a sentence on each that is none."""
+    numbers, others = {}, {}
+    for key, value in info.items():
+        if str(key).startswith(("log_", "log/")):
+            try:
+                numbers[key] = float(np.asarray(value).item())
+            except (TypeError, ValueError):
+                others[key] = f"info[{key!r}] is left out of the logs: {str(value)[:40]!r} is no number."
+    return numbers, others
 
 
 class Local:

@@ -57,6 +57,12 @@ def test_remarks_are_no_problems(task, says, capsys):
     assert all(text in out for text in says)
 
 
+def test_what_is_no_number_is_not_logged(capsys):
+    code, out = check(capsys, "tests.envs.faulty:LogsWords", "--limit", "20")
+    assert code == 0
+    assert out.count("info['log_msg'] is left out of the logs: 'hello' is no number.") == 1
+
+
 def test_what_is_printed(capsys):
     code, out = check(capsys, f"{AWKWARD}:Mixed", "--enc.spaces", "camera|joint", "--dec.spaces", "camera")
     assert code == 0

@@ -58,18 +58,12 @@ class Exits(Faulty):
         raise SystemExit(0)
 
 
-class LogsArray(Faulty):
+class LogsWords(Steady):
+    """Logs what is no number, beside a number."""
+
     def step(self, action):
         *answer, info = super().step(action)
-        return *answer, info | self.extra
-
-    def reset(self, **options):
-        self.extra = {}
-        return super().reset(**options)
-
-    def fault(self, obs, reward):
-        self.extra = {"log_map": np.zeros(2)}
-        return obs, reward
+        return *answer, info | {"log_msg": "hello", "log_map": np.zeros(2)}
 
 
 class GivesNaN(Faulty):
