@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from common.envs.foreign import drawn
 from common.errors import UserError
 
 
@@ -31,7 +32,7 @@ class Control(gymnasium.Env):
         return step.observation, step.reward, terminated, step.last() and not terminated, {}
 
     def render(self):
-        return self.env.physics.render(240, 320, camera_id=0) if hasattr(self.env, "physics") else None
+        return self.env.physics.render(240, 320, camera_id=0) if hasattr(self.env, "physics") else drawn(self.env)
 
     def close(self):
         if hasattr(self.env, "close"):

@@ -5,10 +5,12 @@ directory: my_env:MyEnv, my/env.py:MyEnv, my.package.env:make. What begins with 
 ./my_env.py:MyEnv, ../other/my_env.py:MyEnv, /home/me/my_env.py:MyEnv.
 """
 
+import contextlib
 import difflib
 import functools
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -31,7 +33,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
     path, _, attribute = name.partition(":")
     factory = _find(path, attribute)
     try:
-        env = factory()
+        env = factory(**_filmed(factory, config))
     except (Exception, SystemExit) as error:
         raise UserError(f"{name} could not be made: {type(error).__name__}: {error}") from error
     return normalised(as_gymnasium(env, name), config)
@@ -60,6 +62,14 @@ def as_gymnasium(env, name: str) -> gymnasium.Env:
             "the old gym's, or dm_env's: docs/custom_env.md has an example."
         )
     return Answers(env if isinstance(env, gymnasium.Env) else Foreign(env))
+
+
+def _filmed(factory, config):
+    """Of one that is to be filmed, Gymnasium's option to be drawn, if it takes that."""
+    with contextlib.suppress(TypeError, ValueError):  # no signature
+        if config.get("film") and "render_mode" in inspect.signature(factory).parameters:
+            return {"render_mode": "rgb_array"}
+    return {}
 
 
 def _find(path, attribute):

@@ -41,6 +41,9 @@ class Answers(gymnasium.Wrapper):
         truncated = bool(done and info.get("TimeLimit.truncated", False))
         return obs, reward, bool(done) and not truncated, truncated, info
 
+    def render(self):
+        return drawn(self.env)
+
 
 class Foreign(gymnasium.Env):
     """An environment of another class with spaces, reset and step. Its answers are for `Answers`."""
@@ -55,9 +58,19 @@ class Foreign(gymnasium.Env):
     def step(self, action):
         return self.env.step(action)
 
+    def render(self):
+        return drawn(self.env)
+
     def close(self):
         if hasattr(self.env, "close"):
             self.env.close()
+
+
+def drawn(env):
+    """What an environment's `render` returns, asked for numbers where it takes a mode; None where it has none."""
+    if not callable(getattr(env, "render", None)):
+        return None
+    return env.render(mode="rgb_array") if "mode" in inspect.signature(env.render).parameters else env.render()
 
 
 def begin(env, options: dict):

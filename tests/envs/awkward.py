@@ -85,6 +85,13 @@ class Old:
         return self.rng.uniform(-1, 1, 3), 500.0, self.time >= 5, self.info
 
 
+class OldDrawn(Old):
+    """Draws as the old gym did: numbers only when asked for."""
+
+    def render(self, mode="human"):
+        return np.full((8, 9, 3), 7, np.uint8) if mode == "rgb_array" else None
+
+
 class OldInTime(Old):
     info = {"TimeLimit.truncated": True}  # noqa: RUF012
 
@@ -125,6 +132,34 @@ class Desk(dm_env.Environment):
         assert set(action) == {"arm", "leg"}
         self.time += 1
         return (dm_env.termination if self.time >= 6 else dm_env.transition)(1.0, self.observe())
+
+
+class Camera:
+    """Draws as dm_control's physics does."""
+
+    def render(self, height, width, camera_id):
+        return np.full((height, width, 3), camera_id, np.uint8)
+
+
+class DeskDrawn(Desk):
+    physics = Camera()
+
+
+class PlainDrawn(Plain):
+    """Draws as Gymnasium's do: if it was made for that."""
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def render(self):
+        return np.zeros((8, 9, 3), np.uint8) if self.render_mode == "rgb_array" else None
+
+
+class UnpreparedDrawn(Plain):
+    """Gymnasium's class with the old render."""
+
+    def render(self, mode="human"):
+        return np.zeros((8, 9, 3), np.uint8) if mode == "rgb_array" else None
 
 
 class Choice(Desk):

@@ -54,6 +54,18 @@ def test_dm_env_s_specs_become_spaces():
     assert str(make_env(f"{AWKWARD}:Choice").action_space) == "Discrete(3)"
 
 
+@pytest.mark.parametrize(
+    ("task", "shape"),
+    [("OldDrawn", (8, 9, 3)), ("DeskDrawn", (240, 320, 3)), ("PlainDrawn", (8, 9, 3)), ("UnpreparedDrawn", (8, 9, 3)),
+     ("Old", None), ("Desk", None)],
+)  # fmt: skip
+def test_every_interface_can_be_filmed(task, shape):
+    with make_envs(f"{AWKWARD}:{task}", {"film": True, "size": 0}, 1, parallel="none") as envs:
+        envs.reset()
+        picture = envs.picture(0)
+    assert (picture is None) if shape is None else (picture.shape == shape)
+
+
 def test_what_a_step_returns_is_told_from_what_it_should(monkeypatch):
     monkeypatch.setattr(awkward.Old, "step", lambda self, action: (np.zeros(3), 1.0, False))
     env = make_env(f"{AWKWARD}:Old")
