@@ -27,4 +27,4 @@ class Balance(gymnasium.Env):
 if __name__ == "__main__":
     import dreamer
 
-    sys.exit(dreamer.main(["--configs", "cpu", "--task", "custom_env:Balance", *sys.argv[1:]]))
+    sys.exit(dreamer.main(["--configs", "cpu", "--task", "examples.custom_env:Balance", *sys.argv[1:]]))

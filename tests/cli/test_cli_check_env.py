@@ -132,13 +132,19 @@ def test_everything_at_once_trains(algo, tmp_path, capsys):
     assert np.isfinite(float(lines.split('"loss/gear_state_0": ')[1].split(",")[0]))
 
 
-def test_the_example_trains(tmp_path, monkeypatch, capsys):
+def test_the_example_trains_and_is_evaluated_from_the_root(tmp_path, monkeypatch, capsys):
     example = dreamer.FOLDER.parent / "examples" / "custom_env.py"
     assert len(example.read_text().splitlines()) <= 30
     words = ["--configs", "debug", "--logdir", str(tmp_path / "run"), "--steps", "130", "--run.log_every", "50"]
-    monkeypatch.setattr(sys, "argv", [str(example), *words, "--run.prefill", "20", "--threads", "1"])
-    monkeypatch.syspath_prepend(example.parent)
-    with pytest.raises(SystemExit) as exit_:
-        runpy.run_path(str(example), run_name="__main__")
+    with monkeypatch.context() as script:
+        script.setattr(sys, "argv", [str(example), *words, "--run.prefill", "20", "--threads", "1"])
+        script.syspath_prepend(example.parent)  # as Python does for a script
+        with pytest.raises(SystemExit) as exit_:
+            runpy.run_path(str(example), run_name="__main__")
     assert exit_.value.code == 0, capsys.readouterr().err
     assert "episode/distance_max" in (tmp_path / "run" / "metrics.jsonl").read_text()
+    for name in ("custom_env", "examples.custom_env", "examples"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.chdir(example.parents[1])
+    code = dreamer.main(["eval", "--logdir", str(tmp_path / "run"), "--episodes", "1"])
+    assert code == 0, capsys.readouterr().err
