@@ -32,8 +32,8 @@ def action_reader(space: spaces.Space, scale: float = 1.0) -> tuple[spaces.Space
     a form, by name.
     """
     parts = [part(leaf, scale) for leaf in leaves(space)]
-    if not parts:
-        raise UserError("The action space is empty: there is nothing to choose.")
+    if not sum(p.size for p in parts):
+        raise UserError(f"The action space {space} is empty: there is nothing to choose. Give it at least one number.")
     if any(p.values.size for p in parts):
         parts = [p if p.values.size else stepped(p) for p in parts]
     values = np.concatenate([p.values for p in parts])

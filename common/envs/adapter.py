@@ -105,11 +105,18 @@ def leaves(space: spaces.Space, obs=None, name: str = "") -> Iterator[tuple]:
         if obs is not None and (len(obs) != len(children) or (isinstance(obs, dict) and set(obs) != set(children))):
             raise ValueError(f"The observation has {list(obs)}, its space has {list(children)}.")
         for key, child in children.items():
-            path = f"{name}_{key}" if name else str(key)
-            yield from leaves(child, None if obs is None else obs[key], path.replace("/", "_"))
+            yield from leaves(child, None if obs is None else obs[key], joined(name, str(key)))
     elif space.shape is None or 0 not in space.shape:
         picture = isinstance(space, spaces.Box) and images.is_picture(space)
         yield name or ("image" if picture else "vector"), space if obs is None else obs
+
+
+def joined(name: str, key: str) -> str:
+    """The key of a part: arm and left become arm_left, stats and log_x become log_stats_x."""
+    path = f"{name}_{key}" if name else key
+    if name and key.startswith("log_"):
+        path = f"log_{name.removeprefix('log_')}_{key.removeprefix('log_')}"
+    return path.replace("/", "_")
 
 
 def told_apart(space: spaces.Space) -> tuple[list[tuple[str, spaces.Space]], dict[str, str]]:
@@ -165,7 +172,10 @@ def _checked(value, space, key):
     value = np.asarray(value)
     if value.shape != space.shape:
         raise ValueError(f"Observation {key!r} has shape {value.shape}, its space says {space.shape}.")
-    if value.dtype.kind not in "biuf" or (value.dtype != space.dtype and space.dtype == np.uint8):
+    wrong = space.dtype == np.uint8 and value.dtype != np.uint8
+    if wrong and value.dtype.kind in "iu" and value.size and value.min() >= 0 and value.max() <= 255:
+        return value.astype(np.uint8)  # came as a list, or as the whole numbers of another library
+    if wrong or value.dtype.kind not in "biuf":
         raise TypeError(f"Observation {key!r} has dtype {value.dtype}, its space says {space.dtype}.")
     return value
 

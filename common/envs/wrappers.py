@@ -1,5 +1,7 @@
 """What every suite shares: action repeat, time limit, one seed per episode."""
 
+import copy
+
 import gymnasium
 import numpy as np
 
@@ -7,7 +9,8 @@ import numpy as np
 class Frames(gymnasium.Wrapper):
     """Counts frames: each action lasts `repeat` of them, an episode at most `limit` (0 = no limit of ours).
 
-    Rewards of the repeated frames are summed; the repeat stops early when the episode ends.
+    Rewards of the repeated frames are summed; the repeat stops early when the episode ends. Each frame gets an action
+    of its own, which the environment may change.
     """
 
     def __init__(self, env: gymnasium.Env, repeat: int = 1, limit: int = 0):
@@ -21,7 +24,9 @@ class Frames(gymnasium.Wrapper):
     def step(self, action):
         total = 0.0
         for _ in range(self.repeat):
-            obs, reward, terminated, truncated, info = self.env.step(action)
+            obs, reward, terminated, truncated, info = self.env.step(copy.deepcopy(action))
+            if reward is None:
+                raise TypeError("The reward is None, not a number: return 0.0 where there is none.")
             total += reward
             self.frame += 1
             truncated = truncated or 0 < self.limit <= self.frame

@@ -7,7 +7,6 @@ from gymnasium import spaces
 
 from common.envs.actions import action_reader, remarks
 from common.envs.adapter import Adapter
-from common.envs.wrappers import Frames
 from common.errors import UserError
 
 
@@ -135,6 +134,22 @@ def test_what_is_named_log_is_neither_shown_nor_lost():
         Adapter(Shows(spaces.Dict({"a": spaces.Discrete(2), "log_map": spaces.Box(0, 9, (2,))}), None))
 
 
+def test_what_is_named_log_further_in_is_for_the_logs_too():
+    space = spaces.Dict(a=spaces.Discrete(2), stats=spaces.Dict(log_x=spaces.Box(0, 9, ()), y=spaces.Discrete(2)))
+    env = Adapter(Shows(space, {"a": 1, "stats": {"log_x": 4.0, "y": 0}}))
+    obs, info = env.reset()
+    assert list(obs) == ["a", "stats_y"]
+    assert info["log_stats_x"] == 4
+
+
+def test_whole_numbers_are_taken_for_bytes_where_they_are_in_range():
+    space = spaces.Box(0, 255, (20, 24, 3), np.uint8)
+    for value in (PICTURE.tolist(), PICTURE.astype(np.int64)):
+        assert (seen(space, value)["image"] == PICTURE).all()
+    with pytest.raises(TypeError, match="dtype int64"):
+        seen(space, PICTURE.astype(np.int64) - 1 - PICTURE.max())
+
+
 @pytest.mark.parametrize("shape", [(4, 20, 24, 3), (4, 20, 24), (20, 24, 12)])
 def test_a_stack_of_pictures_is_a_picture_with_the_channels_of_all(shape):
     stack = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
@@ -215,37 +230,7 @@ def test_discrete_actions_with_a_start():
     assert decode(np.array([1, 2])).tolist() == [2, 4]
 
 
-class Counts(Shows):
-    def __init__(self):
-        super().__init__(spaces.Discrete(2), 0)
-        self.inner = self.time = 0
-
-    def reset(self, *, seed=None, options=None):
-        self.time = 0
-        return 0, {}
-
-    def step(self, action):
-        self.inner, self.time = self.inner + 1, self.time + 1
-        return 0, 1.0, self.time == 10, False, {}
-
-
-def test_action_repeat_counts_frames_over_episodes_and_stops_early():
-    env = Frames(Counts(), repeat=4)
-    for episode in range(1, 4):
-        env.reset()
-        rewards, over = [], False
-        while not over:
-            _, reward, over, truncated, _ = env.step(0)
-            rewards.append(reward)
-        assert rewards == [4, 4, 2]
-        assert not truncated
-        assert env.unwrapped.inner == 10 * episode
-
-
-def test_time_limit_counts_frames_and_is_not_terminal():
-    env = Frames(Counts(), repeat=4, limit=6)
-    env.reset()
-    assert env.step(0)[1:4] == (4, False, False)
-    assert env.step(0)[1:4] == (2, False, True)
-    env.reset()
-    assert env.step(0)[1:4] == (4, False, False)
+@pytest.mark.parametrize("space", [spaces.Box(-1, 1, (0,)), spaces.Tuple([spaces.Box(-1, 1, (2, 0))])])
+def test_actions_of_no_number_are_refused(space):
+    with pytest.raises(UserError, match=r"The action space .* is empty: there is nothing to choose"):
+        action_reader(space)
