@@ -46,7 +46,10 @@ def reseeder(env):
 
 
 def space_of(spec, name: str) -> spaces.Space:
-    """dm_env's specs, however nested -> space; arrays without bounds are unbounded. Raises UserError for text."""
+    """dm_env's specs, however nested -> space; arrays without bounds are unbounded, strings are Text.
+
+    Raises UserError for other things that are no numbers.
+    """
     if isinstance(spec, Mapping):
         return spaces.Dict({str(key): space_of(child, f"{name} {key!r}") for key, child in spec.items()})
     if isinstance(spec, list | tuple):
@@ -54,6 +57,8 @@ def space_of(spec, name: str) -> spaces.Space:
     if hasattr(spec, "num_values"):
         return spaces.Discrete(int(spec.num_values))
     dtype = np.dtype(spec.dtype)
+    if hasattr(spec, "string_type") or dtype.kind in "SU":
+        return spaces.Text(1)  # no encoder reads it, whatever its length
     if dtype.kind not in "biuf":
         raise UserError(f"{name} of the environment is {spec!r}, which is not made of numbers.")
     limits = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)

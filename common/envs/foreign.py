@@ -1,6 +1,7 @@
 """Environments that answer as the old gym did, or look like it, as Gymnasium's."""
 
 import inspect
+from collections.abc import Mapping
 
 import gymnasium
 from gymnasium import spaces
@@ -24,8 +25,9 @@ class Answers(gymnasium.Wrapper):
 
     def reset(self, *, seed=None, options=None):
         answer = begin(self.env, {"seed": seed, "options": options})
-        paired = isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict)
-        return answer if paired else (answer, {})
+        if not paired(answer, self.observation_space):
+            return answer, {}
+        return answer[0], checked(answer[1], "reset")
 
     def step(self, action):
         answer = self.env.step(action)
@@ -34,6 +36,7 @@ class Answers(gymnasium.Wrapper):
                 f"step returned {_count(answer)}, not (observation, reward, terminated, truncated, info) "
                 "or the old (observation, reward, done, info)."
             )
+        checked(answer[-1], "step")
         if len(answer) == 5:
             return answer
         self.old = True
@@ -64,6 +67,23 @@ class Foreign(gymnasium.Env):
     def close(self):
         if hasattr(self.env, "close"):
             self.env.close()
+
+
+def paired(answer, space: spaces.Space) -> bool:
+    """Whether a reset returned (observation, info), not an observation alone, which may be a pair too."""
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return False
+    parts, info = (space.spaces if isinstance(space, spaces.Tuple) else ()), answer[1]
+    if len(parts) == 2 and isinstance(parts[1], spaces.Dict):
+        return isinstance(info, Mapping) and set(info) != set(parts[1])
+    return isinstance(info, Mapping) or (info is None and not parts)
+
+
+def checked(info, call: str) -> Mapping:
+    """The info of a reset or step. Raises TypeError if it is none."""
+    if not isinstance(info, Mapping):
+        raise TypeError(f"The info that {call} returned is {info!r}, not a dict: return {{}} where there is none.")
+    return info
 
 
 def drawn(env):

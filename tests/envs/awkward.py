@@ -85,11 +85,17 @@ class Old:
         return self.rng.uniform(-1, 1, 3), 500.0, self.time >= 5, self.info
 
 
-class OldDrawn(Old):
-    """Draws as the old gym did: numbers only when asked for."""
+class OldPair(Old):
+    """Its observation is a pair of which the second is a dict, as an info would be."""
 
-    def render(self, mode="human"):
-        return np.full((8, 9, 3), 7, np.uint8) if mode == "rgb_array" else None
+    observation_space = spaces.Tuple([spaces.Box(-1, 1, (3,), np.float32), spaces.Dict(light=spaces.Discrete(2))])
+
+    def reset(self):
+        return super().reset(), {"light": 1}
+
+    def step(self, action):
+        obs, *rest = super().step(action)
+        return (obs, {"light": 1}), *rest
 
 
 class OldInTime(Old):
@@ -134,34 +140,6 @@ class Desk(dm_env.Environment):
         return (dm_env.termination if self.time >= 6 else dm_env.transition)(1.0, self.observe())
 
 
-class Camera:
-    """Draws as dm_control's physics does."""
-
-    def render(self, height, width, camera_id):
-        return np.full((height, width, 3), camera_id, np.uint8)
-
-
-class DeskDrawn(Desk):
-    physics = Camera()
-
-
-class PlainDrawn(Plain):
-    """Draws as Gymnasium's do: if it was made for that."""
-
-    def __init__(self, render_mode=None):
-        self.render_mode = render_mode
-
-    def render(self):
-        return np.zeros((8, 9, 3), np.uint8) if self.render_mode == "rgb_array" else None
-
-
-class UnpreparedDrawn(Plain):
-    """Gymnasium's class with the old render."""
-
-    def render(self, mode="human"):
-        return np.zeros((8, 9, 3), np.uint8) if mode == "rgb_array" else None
-
-
 class Choice(Desk):
     """dm_env with one discrete action and one array; time is up after 6 steps."""
 
@@ -177,6 +155,16 @@ class Choice(Desk):
     def step(self, action):
         self.time += 1
         return (dm_env.truncation if self.time >= 6 else dm_env.transition)(1.0, self.observe())
+
+
+class Words(Choice):
+    """dm_env with a text among its observations."""
+
+    def observation_spec(self):
+        return {"place": super().observation_spec(), "mission": specs.StringArray(())}
+
+    def observe(self):
+        return {"place": super().observe(), "mission": "go"}
 
 
 class Leaks(Plain):

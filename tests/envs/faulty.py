@@ -76,6 +76,11 @@ class GivesNaNReward(Faulty):
         return obs, float("nan")
 
 
+class RewardOfNone(Faulty):
+    def fault(self, obs, reward):
+        return obs, None
+
+
 class WrongShape(Faulty):
     def fault(self, obs, reward):
         return obs[:2], reward

@@ -3,8 +3,10 @@
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from common.envs import make_env, make_envs
+from common.envs.foreign import paired
 from common.errors import UserError
 from tests.envs import awkward
 
@@ -29,7 +31,9 @@ def flags(records):
         ("OldInTime", "F....LF....L"),
         ("Unprepared", "F......LF..."),
         ("Desk", "F.....TF...."),
+        ("OldPair", "F....TF....T"),
         ("Choice", "F.....LF...."),
+        ("Words", "F.....LF...."),
         ("Mixed", "F......LF..."),
     ],
 )
@@ -54,13 +58,34 @@ def test_dm_env_s_specs_become_spaces():
     assert str(make_env(f"{AWKWARD}:Choice").action_space) == "Discrete(3)"
 
 
+def test_a_reset_s_pair_is_told_from_an_observation_that_is_one():
+    assert list(make_env(f"{AWKWARD}:OldPair").reset()[0]) == ["0", "1_light"]
+    space = awkward.OldPair.observation_space
+    for answer, pair in [((0, {"light": 1}), False), (((0, {"light": 1}), {}), True), ((0, {}), True)]:
+        assert paired(answer, space) == pair
+    assert paired((0, None), spaces.Discrete(2))  # an info that `checked` refuses
+    assert not paired((0, None), spaces.Tuple([spaces.Discrete(2)] * 2))
+
+
+def test_text_of_dm_env_is_left_out_aloud():
+    env = make_env(f"{AWKWARD}:Words")
+    assert list(env.reset()[0]) == ["place"]
+    assert env.get_wrapper_attr("remarks") == ["Observation 'mission' is left out: no encoder reads a Text space."]
+
+
 @pytest.mark.parametrize(
     ("task", "shape"),
-    [("OldDrawn", (8, 9, 3)), ("DeskDrawn", (240, 320, 3)), ("PlainDrawn", (8, 9, 3)), ("UnpreparedDrawn", (8, 9, 3)),
-     ("Old", None), ("Desk", None)],
-)  # fmt: skip
+    [
+        ("drawn:OldDrawn", (8, 9, 3)),
+        ("drawn:DeskDrawn", (240, 320, 3)),
+        ("drawn:PlainDrawn", (8, 9, 3)),
+        ("drawn:UnpreparedDrawn", (8, 9, 3)),
+        ("awkward:Old", None),
+        ("awkward:Desk", None),
+    ],
+)
 def test_every_interface_can_be_filmed(task, shape):
-    with make_envs(f"{AWKWARD}:{task}", {"film": True, "size": 0}, 1, parallel="none") as envs:
+    with make_envs(f"tests.envs.{task}", {"film": True, "size": 0}, 1, parallel="none") as envs:
         envs.reset()
         picture = envs.picture(0)
     assert (picture is None) if shape is None else (picture.shape == shape)
