@@ -10,16 +10,20 @@ from common.envs.trial import Trial
 
 LARGE_REWARD, SMALL_REWARD = 100, 1e-3
 LARGE_VECTOR = 1000
+DARK = 16  # of 255; bytes that stay below are symbols, or a picture that nobody sees
+MANY = 1000  # values of a one-hot vector
 
 
 def problems(trial: Trial, raw: dict[str, spaces.Space]) -> list[str]:
     """What has to be mended before training. raw: the environment's own observation spaces by key."""
-    return [*broken(trial), *memory(trial), *wrong_images(trial, raw), *lost_images(raw)]
+    return [*broken(trial), *memory(trial), *wrong_images(trial, raw), *lost_images(raw, 3)]
 
 
 def remarks(trial: Trial, raw: dict[str, spaces.Space]) -> list[str]:
     """What may be meant so, and should be known."""
-    return [*ends(trial), *rewards(trial), *odd_values(trial, raw), *trial.unlogged.values()]
+    images_of_a_kind = [*dark_images(trial, raw), *(text for axes in (2, 4) for text in lost_images(raw, axes))]
+    sizes = [*odd_values(trial, raw), *many_values(trial, raw)]
+    return [*ends(trial), *rewards(trial), *images_of_a_kind, *sizes, *trial.unlogged.values()]
 
 
 def broken(trial: Trial) -> Iterator[str]:
@@ -51,18 +55,44 @@ def wrong_images(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
         said = f"Image {key!r} has values from {span.low:g} to {span.high:g}, its space says {low:g} to {high:g}"
         if span.low < low or span.high > high:
             yield f"{said}: what lies outside is cut off. Give the space the true bounds."
-        elif high == 255 and 0 < span.high <= 1:
+        elif in_bytes(space) and 0 < span.high <= 1:
             yield f"{said}: the agent sees black. Multiply it by 255, or declare floats from 0 to 1."
 
 
-def lost_images(raw: dict[str, spaces.Space]) -> Iterator[str]:
-    """Arrays that look like images, but are read as vectors."""
+def dark_images(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
+    """Pictures of bytes that use a small part of their range."""
+    for key, span in trial.spans.items():
+        space = raw[key]
+        if isinstance(space, spaces.Box) and images.is_picture(space) and in_bytes(space) and 1 < span.high < DARK:
+            yield (
+                f"Image {key!r} has values from {span.low:g} to {span.high:g} of 255: the agent sees nearly black. If "
+                "they are symbols, declare a MultiDiscrete; else scale them up to 255."
+            )
+
+
+def in_bytes(space: spaces.Box) -> bool:
+    """Whether a picture's numbers are taken as they are, whatever bounds its space has."""
+    return space.dtype == np.uint8 or float(space.high.max()) == 255
+
+
+def lost_images(raw: dict[str, spaces.Space], axes: int) -> Iterator[str]:
+    """Arrays with so many axes that look like images, but are read as vectors."""
     for key, space in raw.items():
-        if not isinstance(space, spaces.Box) or images.is_picture(space) or not _looks_like_image(space.shape):
+        if not isinstance(space, spaces.Box) or images.is_picture(space) or len(space.shape) != axes:
             continue
-        kind = f"{space.dtype} {space.shape} from {space.low.min():g} to {space.high.max():g}"
-        order = "Put the channels first or last" if _channels_between(space.shape) else "Use uint8, or the bounds 0, 1"
-        yield f"Observation {key!r}, {kind}, is read as {int(np.prod(space.shape)):,} numbers. An image? {order}."
+        if sorted(space.shape)[-2] >= images.SMALLEST:
+            kind = f"{space.dtype} {space.shape} from {space.low.min():g} to {space.high.max():g}"
+            size = f"{int(np.prod(space.shape)):,} numbers"
+            yield f"Observation {key!r}, {kind}, is read as {size}. An image? {_mended(space)}."
+
+
+def _mended(space):
+    """What would make an image of an array."""
+    if images.is_picture(spaces.Box(0, 255, space.shape, np.uint8)):
+        return "Use uint8, or the bounds 0, 1"
+    if len(space.shape) == 4:
+        return "A stack is (n, H, W, C) or (n, C, H, W), with n and C up to 15"
+    return "Put the channels first or last" if space.shape[1] < images.SMALLEST else "It has at most 15 channels"
 
 
 def ends(trial: Trial) -> Iterator[str]:
@@ -111,9 +141,11 @@ def odd_values(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
             yield f"{seen}: scale them to about 1, or take --encoder.symlog true --vector.use SymlogMSE."
 
 
-def _looks_like_image(shape):
-    return len(shape) == 3 and sorted(shape)[1] >= images.SMALLEST
-
-
-def _channels_between(shape):
-    return shape[1] < images.SMALLEST
+def many_values(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
+    """Actions and observations whose one-hot vectors are very long."""
+    sized = {f"Observation {key!r} has": space for key, space in raw.items()}
+    for what, space in {**sized, "The actions have": trial.env.action_space}.items():
+        counts = {spaces.Discrete: "n", spaces.MultiDiscrete: "nvec"}.get(type(space), "")
+        count = int(np.sum(getattr(space, counts))) if counts else 0
+        if count > MANY:
+            yield f"{what} {count:,} values: a one-hot vector of that length. A MultiDiscrete of several is shorter."

@@ -57,6 +57,24 @@ def test_remarks_are_no_problems(task, says, capsys):
     assert all(text in out for text in says)
 
 
+def test_arrays_that_are_or_look_like_images_and_long_one_hot_vectors(capsys):
+    code, out = check(capsys, "tests.envs.drawn:ManyChannels", "--limit", "20")
+    assert code == 2
+    assert "uint8 (32, 32, 20) from 0 to 255, is read as 20,480 numbers. An image? It has at most 15 channels." in out
+    code, out = check(capsys, "tests.envs.drawn:Shown", "--limit", "20")
+    assert code == 0
+    for text in (
+        "Image 'dim' has values from 0 to 10 of 255: the agent sees nearly black",
+        "Image 'few' has values from 0 to 5 of 255",
+        "'deep', uint8 (20, 32, 32, 3) from 0 to 255, is read as 61,440 numbers. An image? A stack is (n, H, W, C)",
+        "'flat', float32 (32, 40) from -inf to inf, is read as 1,280 numbers. An image? Use uint8, or the bounds 0, 1.",
+        "Observation 'word' has 5,000 values: a one-hot vector",
+        "The actions have 2,000 values: a one-hot vector",
+    ):
+        assert out.count(text) == 1, (text, out)
+    assert out.count("\n  - ") == 6, out
+
+
 def test_what_is_no_number_is_not_logged(capsys):
     code, out = check(capsys, "tests.envs.faulty:LogsWords", "--limit", "20")
     assert code == 0
