@@ -1,14 +1,31 @@
 """Files that are either whole or absent, whatever happens while they are written."""
 
 import contextlib
+import io
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from common.errors import UserError
+
+#: Folders inside a logdir that a run, an evaluation or a report writes files to.
+INNER = ("checkpoints", "replay", "nonfinite", "videos", "report_figures")
+
+
+class _Noted(io.FileIO):
+    """A file that keeps the error that ended its writing: what writes through it may raise something else."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
 
 
 @contextlib.contextmanager
@@ -17,18 +34,21 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
     Raises UserError where the folder cannot be written or the disk is full; `path` is then as it was before.
     """
-    temp = None
+    temp, raw = None, None
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temp = Path(name)
-        with os.fdopen(descriptor, "w+b") as file:
+        temp, raw = Path(name), _Noted(descriptor, "w+b")
+        with io.BufferedRandom(raw) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temp.chmod(0o666 & ~_umask())
         temp.replace(path)
         sync_folder(path.parent)
-    except OSError as error:
+    except Exception as failure:
+        error = failure if isinstance(failure, OSError) else raw.error if raw else None
+        if error is None:
+            raise
         raise UserError(f"Cannot write {path}: {error.strerror or error}. Free the disk or fix permissions.") from error
     finally:
         if temp is not None:
@@ -37,8 +57,13 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces the content of `path` by `text`, all or nothing."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replaces the content of `path` by `data`, all or nothing."""
     with atomic(path) as file:
-        file.write(text.encode())
+        file.write(data)
 
 
 def slug(name: str) -> str:
@@ -47,9 +72,12 @@ def slug(name: str) -> str:
 
 
 def sweep(*folders: Path) -> None:
-    """Removes what a killed process left half written; only for folders that no other process writes to."""
-    for folder in folders:
-        for path in folder.glob(".*.tmp"):
+    """Removes what a killed process left half written in folders and their `INNER` ones.
+
+    Only for folders that no other process writes to.
+    """
+    for place in [place for folder in folders for place in (folder, *(folder / name for name in INNER))]:
+        for path in place.glob(".*.tmp"):
             path.unlink(missing_ok=True)
 
 

@@ -1,5 +1,6 @@
 """Metrics of a run: averaged between two lines without waiting for the device, checked, and written everywhere."""
 
+import contextlib
 import math
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 from common import video
 from common.errors import NonFinite
+from common.files import write_bytes
 from common.outputs import JsonLines, Scores, TensorBoard
 
 
@@ -101,7 +103,7 @@ class Logger:
         data = video.encode(pictures)
         folder = self.logdir / "videos"
         folder.mkdir(exist_ok=True)
-        (folder / f"{name.replace('/', '_')}_{frames:09d}.gif").write_bytes(data)
+        write_bytes(folder / f"{name.replace('/', '_')}_{frames:09d}.gif", data)
         self.board.image(name, data, pictures.shape[1:3], frames, time.time())
 
     def state(self, frames: int) -> dict:
@@ -112,8 +114,8 @@ class Logger:
 
     def close(self) -> None:
         """Closes all files."""
-        self.lines.close()
-        self.board.close()
+        with contextlib.closing(self.board):
+            self.lines.close()
 
 
 def _require_finite(metrics: dict[str, float]) -> None:

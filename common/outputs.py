@@ -1,16 +1,21 @@
 """Where metrics go: a file of JSON lines, TensorBoard, and score files as the published ones."""
 
 import functools
+import itertools
 import json
 import os
+import socket
+import time
 from pathlib import Path
 from typing import BinaryIO
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from common.files import write_text
+
+NUMBERS = itertools.count()  # of files of events that one process writes
 
 
 class JsonLines:
@@ -48,17 +53,25 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Scalars and GIF videos over environment frames; on resume, points after `frames` are hidden."""
+    """Scalars and GIF videos over environment frames; on resume, points after `frames` are hidden.
+
+    Written at once, without TensorBoard's own thread: that one would end with a traceback where the disk is full.
+    """
 
     def __init__(self, logdir: Path, frames: int = 0):
         self.logdir, self.frames = logdir, frames
 
     @functools.cached_property
-    def writer(self) -> EventFileWriter:
+    def writer(self) -> RecordWriter:
         """A new file of events, made when it is first needed."""
-        writer = EventFileWriter(str(self.logdir))
-        start = SessionLog(status=SessionLog.START)
-        writer.add_event(Event(step=self.frames + 1 if self.frames else 0, session_log=start))
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(NUMBERS)}"
+        writer, start = RecordWriter((self.logdir / name).open("wb")), SessionLog(status=SessionLog.START)
+        hidden = self.frames + 1 if self.frames else 0
+        for event in (
+            Event(wall_time=time.time(), file_version="brain.Event:2"),
+            Event(step=hidden, session_log=start),
+        ):
+            writer.write(event.SerializeToString())
         return writer
 
     def scalars(self, values: dict[str, float], frames: int, wall: float) -> None:
@@ -71,12 +84,14 @@ class TensorBoard:
         self._add([Summary.Value(tag=name, image=image)], frames, wall)
 
     def close(self) -> None:
-        """Writes what is buffered and stops the writer's thread."""
+        """Closes the file."""
         if "writer" in self.__dict__:
             self.writer.close()
 
     def _add(self, values: list[Summary.Value], frames: int, wall: float) -> None:
-        self.writer.add_event(Event(step=frames, wall_time=wall, summary=Summary(value=values)))
+        event = Event(step=frames, wall_time=wall, summary=Summary(value=values))
+        self.writer.write(event.SerializeToString())
+        self.writer.flush()
 
 
 class Scores:

@@ -4,6 +4,7 @@ Legend: `B` batch, `T` time, `H` `W` height and width, `C` channels, `n` size of
 """
 
 import io
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from common.errors import UserError
+from common.files import write_bytes
 
 ROWS = 6  # sequences shown side by side, or numbers of a vector shown below each other
 LIMIT = 1000  # pictures of an episode
@@ -148,17 +150,20 @@ def scaled(frames: np.ndarray, side: int = 256) -> np.ndarray:
 
 
 def write_mp4(path: Path, frames: np.ndarray, fps: int = 15) -> None:
-    """Writes frames (T, H, W, 3) of even sides. Raises UserError where the package for it is missing."""
+    """Writes frames (T, H, W, 3) of even sides, all or nothing. Raises UserError where its package is missing."""
     try:
         import imageio_ffmpeg
     except ImportError as error:
         raise UserError(f"mp4 needs another package: pip install imageio-ffmpeg ({error}).") from error
     high, wide = frames.shape[1:3]
-    writer = imageio_ffmpeg.write_frames(str(path), (wide, high), fps=fps, macro_block_size=2)
-    writer.send(None)  # start it
-    for frame in frames:
-        writer.send(np.ascontiguousarray(frame))
-    writer.close()
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / path.name
+        writer = imageio_ffmpeg.write_frames(str(part), (wide, high), fps=fps, macro_block_size=2)
+        writer.send(None)  # start it
+        for frame in frames:
+            writer.send(np.ascontiguousarray(frame))
+        writer.close()
+        write_bytes(path, part.read_bytes())
 
 
 def image_key(space: dict) -> str | None:

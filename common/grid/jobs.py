@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from common.errors import UserError
+from common.files import sweep
 from common.grid.file import FILE, Grid, Job, State, refuse_another, write
 from common.grid.process import Process
 from common.grid.standing import Standing, evaluated, standing, trained
@@ -31,6 +32,7 @@ def run_grid(folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes:
         raise UserError(f"Several runs would share the folder {alike[0]}. Name each version, task and seed once.")
     stop = Stop()
     with claim(folder, FILE), stop.listening():
+        sweep(folder)
         refuse_another(folder, grid, jobs)
         Runner(folder, grid, [Entry(job, folder / job.logdir, episodes) for job in jobs], parallel, stop).run()
 

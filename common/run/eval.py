@@ -15,7 +15,7 @@ import torch
 from common import rng, spaces, stats, video
 from common.drawn import beware, drawn
 from common.errors import UserError
-from common.files import write_text
+from common.files import write_bytes, write_text
 from common.logdir import stored_config
 from common.run.build import Factory
 from common.run.rollout import Evaluator, Result
@@ -132,12 +132,12 @@ def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.nd
     if first is not None or asked:
         folder.mkdir(exist_ok=True)
     if first is not None:
-        (folder / f"eval_{frames:09d}.gif").write_bytes(video.encode(first))
+        write_bytes(folder / f"eval_{frames:09d}.gif", video.encode(first))
     if films and not asked:
         print(NOTHING)
     shown = {folder / f"eval_{frames:09d}_{k}": video.scaled(pictures) for k, pictures in enumerate(asked)}
     for path, pictures in shown.items():
-        path.with_suffix(".gif").write_bytes(video.encode(pictures, FPS))
+        write_bytes(path.with_suffix(".gif"), video.encode(pictures, FPS))
     try:
         for path, pictures in shown.items():
             video.write_mp4(path.with_suffix(".mp4"), pictures, FPS)

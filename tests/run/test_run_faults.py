@@ -84,10 +84,11 @@ def test_a_folder_that_cannot_be_locked_is_refused(tmp_path, monkeypatch):
 
 
 def test_what_a_killed_process_left_is_swept_up(straight, tmp_path):
-    for place in (tmp_path / ".config.yaml.x.tmp", tmp_path / "replay/.chunk-1.y.tmp", tmp_path / "kept.tmp"):
-        place.parent.mkdir(exist_ok=True)
-        place.touch()
-    sweep(tmp_path, tmp_path / "replay", tmp_path / "none")
+    inner = ("replay/.chunk-1.y.tmp", "nonfinite/.last.pt.z.tmp", "videos/.a.gif.z.tmp", "report_figures/.b.svg.z.tmp")
+    for name in (".config.yaml.x.tmp", *inner, "kept.tmp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    sweep(tmp_path, tmp_path / "none")
     assert [path.name for path in tmp_path.rglob("*.tmp")] == ["kept.tmp"]
 
 
