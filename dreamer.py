@@ -19,6 +19,7 @@ try:
     from common import config as configs
     from common import familiar, features, pipe
     from common.errors import UserError
+    from common.inputs import path_of
     from common.logdir import CONFIG, stored_config
     from common.memory import keep_freed
     from common.policy import load
@@ -226,7 +227,7 @@ def from_logdir(algo, blocks, borrowed, flags):
         raise UserError("eval needs --logdir DIR, the folder of a training run.")
     if algo or blocks or borrowed:
         raise UserError("eval takes version and config from the run: leave --algo, --configs and --features away.")
-    folder = pathlib.Path(flags["logdir"]).expanduser()
+    folder = path_of(flags["logdir"])
     stored = stored_config(folder)
     if str(stored.get("algo")) not in ALGOS or set(resolve(stored["algo"])) - set(stored):
         raise UserError(f"{folder / CONFIG} is not complete. Restore it, or train afresh in another --logdir.")

@@ -14,13 +14,17 @@ import pathlib
 import re
 
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.events import AliasEvent
 
 from common import limits, parts
 from common.errors import UserError
+from common.inputs import read_bytes
 from common.schedule import parse
 
-LARGEST = 1_000_000  # characters of a file, and values in it
+LARGEST = 100_000  # bytes of a file, and values in it
 DEEPEST = 50  # levels of a file
+BITS = 1000  # of a whole number
+ALIASES = 10  # uses of anchors in a file: some dozens, merged into each other, would become millions of values
 
 #: Numbers that may also be schedules of agent steps, such as "linear(0.1, 0, 2.5e6)".
 SCHEDULED = ("actor.entropy", "explore.amount", "grad_cont.mix", "grad_disc.mix")
@@ -29,9 +33,11 @@ SCHEDULED = ("actor.entropy", "explore.amount", "grad_cont.mix", "grad_disc.mix"
 def read(path) -> dict:
     """Reads a YAML 1.2 file safely. Raises UserError with the place of a syntax error, and for what no config holds."""
     try:
-        text = pathlib.Path(path).read_text()
-        if len(text) > LARGEST or nesting(text) > DEEPEST:
-            raise ValueError("it is too large or too deeply nested")
+        text = read_bytes(pathlib.Path(path), LARGEST).decode()
+        if nesting(text) > DEEPEST:
+            raise ValueError("it is too deeply nested")
+        if text.count("*") > ALIASES and aliases(text) > ALIASES:
+            raise ValueError(f"it uses more than {ALIASES} aliases; write the values out")
         tree = YAML(typ="safe", pure=True).load(text) or {}
         plain(tree, [LARGEST])
         return tree
@@ -47,6 +53,11 @@ def nesting(text: str) -> int:
     return max(itertools.accumulate(steps), default=0)
 
 
+def aliases(text: str) -> int:
+    """How often a file refers to an anchor, counted without building anything."""
+    return sum(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text))
+
+
 def plain(tree, left: list[int], depth: int = 0):
     """Raises ValueError unless all is names, numbers, lists and dicts of them, and no more than `left` of these."""
     left[0] -= 1
@@ -55,6 +66,8 @@ def plain(tree, left: list[int], depth: int = 0):
     if isinstance(tree, dict | list):
         for child in [*tree, *tree.values()] if isinstance(tree, dict) else tree:
             plain(child, left, depth + 1)
+    elif isinstance(tree, int) and tree.bit_length() > BITS:
+        raise ValueError(f"it holds a number of more than {BITS} bits")
     elif not isinstance(tree, str | int | float | None):
         raise ValueError(f"{tree!r} is a {type(tree).__name__}, which no setting is")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from common.checkpoint import Checkpoints
 from common.errors import UserError
+from common.inputs import path_of
 from common.logdir import CONFIG, stored_config
 
 ALGO = re.compile(r"dreamer[-_ ]?(v\d[\w.-]*)", re.IGNORECASE)
@@ -124,7 +125,7 @@ def run_of(old: Flags, algo: str, task: str) -> Path:
     Raises UserError where there is none, it is another one than the rest of the line says, or the checkpoint is not the
     one that would be taken.
     """
-    path = Path(one(old, "checkpoint_path")).expanduser()
+    path = path_of(one(old, "checkpoint_path"))
     folder = next((place for place in (path, *path.parents[:2]) if (place / CONFIG).is_file()), None)
     if folder is None or not path.exists():
         raise UserError(f"{path} is neither the logdir of a run nor a checkpoint in one. Check --checkpoint_path.")

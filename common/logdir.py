@@ -16,6 +16,7 @@ from typing import TextIO
 from common import config as configs
 from common.errors import UserError
 from common.files import slug, write_text
+from common.inputs import path_of
 from common.runinfo import begun
 
 CONFIG = "config.yaml"
@@ -46,7 +47,7 @@ def resolve(config: dict) -> Path:
     """Folder of the run: `config['logdir']` with `{timestamp}` filled in, or `logs/<task>/<algo>/<seed>`."""
     task = "/".join(map(slug, config["task"].split("/")))  # stays below logs/, whatever the task is called
     name = config.get("logdir") or f"logs/{task}/{config['algo']}/{config['seed']}"
-    return Path(name.replace("{timestamp}", time.strftime("%Y%m%dT%H%M%S"))).expanduser()
+    return path_of(name.replace("{timestamp}", time.strftime("%Y%m%dT%H%M%S")))
 
 
 def digest(config: dict) -> str:

@@ -20,6 +20,7 @@ from common.envs.adapter import leaves, loggable, reader, told_apart
 from common.envs.images import fit
 from common.errors import UserError
 from common.fast import is_half
+from common.inputs import path_of
 from common.limits import CHOICES
 from common.logdir import stored_config
 from common.nets import check_choice
@@ -34,7 +35,7 @@ def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
     device: auto, cpu, cuda or cuda:N. mode: how actions are chosen, mode or sample; empty for what the run's
     evaluation does. Raises UserError where there is no run, no checkpoint, or one that does not fit the config.
     """
-    folder = Path(logdir).expanduser()
+    folder = path_of(logdir)
     config = stored_config(folder)
     state = trained(folder)
     policy = Policy(stored_spaces.read(folder), config, device_of(device), mode)

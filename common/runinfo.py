@@ -15,6 +15,7 @@ import torch
 
 from common.drawn import drawn
 from common.files import write_text
+from common.inputs import read_json
 
 PACKAGES = ("torch", "numpy", "gymnasium", "dm_control", "mujoco", "ale-py", "tensorboard", "ruamel.yaml", "pillow")
 
@@ -114,7 +115,7 @@ def used_up(config: dict, frames: int, wall: float) -> bool:
 def _stored(path: Path, key: str, kind: type) -> Any:
     """Value of `key` in a JSON file; None if it is not there or not of that kind."""
     try:
-        value = json.loads(path.read_text())[key]
+        value = read_json(path)[key]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return value if isinstance(value, kind) else None

@@ -1,6 +1,7 @@
 """`spaces.json` of a logdir: what a run sees and does, so that its agent can be rebuilt without environments."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,9 +10,13 @@ from gymnasium import spaces
 
 from common.errors import UserError
 from common.files import write_text
+from common.inputs import MIB, read_json
 
 FILE = "spaces.json"
 OTHER = "other"
+LARGEST = 64 * MIB  # bytes of the file
+VALUES = 2**26  # numbers of one observation or action
+_FOREIGN = (LookupError, TypeError, AttributeError, OverflowError, AssertionError, RecursionError, MemoryError)
 
 
 class Spaces(NamedTuple):
@@ -45,15 +50,18 @@ def read(logdir: Path) -> Spaces:
     """Spaces stored in a logdir. Raises UserError where there are none."""
     path = logdir / FILE
     try:
-        stored = json.loads(path.read_text())
+        stored = read_json(path, LARGEST)
         observation, action, raw = decode(stored["observation"]), decode(stored["action"]), map(decode, stored["raw"])
-        return Spaces(observation, action, tuple(raw))  # type: ignore[arg-type]
+        seen, done = raw
+        if not isinstance(observation, spaces.Dict) or not all(isinstance(x, spaces.Box) for x in observation.values()):
+            raise ValueError("the observations are no Dict of Boxes")
+        return Spaces(observation, action, (seen, done))
     except FileNotFoundError:
         raise UserError(
             f"{logdir} has no {FILE}: it is from before runs stored their spaces. "
             f"`python dreamer.py eval --logdir {logdir}` writes it."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         mend = f"`python dreamer.py eval --logdir {logdir}` mends it."
         raise UserError(f"{path} is damaged ({error!r}). {mend}") from error
 
@@ -84,22 +92,39 @@ def bound(values: np.ndarray) -> Any:
 
 
 def decode(stored: dict) -> spaces.Space:
-    """Undoes `encode`."""
+    """Undoes `encode`. Raises ValueError for what is no space, or one that no memory holds."""
+    try:
+        return _space(stored)
+    except _FOREIGN as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _space(stored: dict) -> spaces.Space:
     kind = stored["type"]
     if kind == "Dict":
-        return spaces.Dict({key: decode(child) for key, child in stored["spaces"].items()})
+        return spaces.Dict({key: _space(child) for key, child in stored["spaces"].items()})
     if kind == "Tuple":
-        return spaces.Tuple(map(decode, stored["spaces"]))
+        return spaces.Tuple(map(_space, stored["spaces"]))
     if kind == "Discrete":
-        return spaces.Discrete(stored["n"], start=stored["start"])
+        return spaces.Discrete(_few(stored["n"]), start=stored["start"])
     if kind == "MultiDiscrete":
+        _few(sum(_few(int(n)) for n in np.ravel(stored["nvec"])))
         return spaces.MultiDiscrete(np.array(stored["nvec"]), start=np.array(stored["start"]))
     if kind == "MultiBinary":
+        _few(math.prod(stored["shape"]))
         return spaces.MultiBinary(stored["shape"][0] if len(stored["shape"]) == 1 else stored["shape"])
     if kind == OTHER:
         return spaces.Space()
     if kind != "Box":
         raise ValueError(f"unknown space {kind}")
     shape, dtype = tuple(stored["shape"]), np.dtype(stored["dtype"])
+    _few(math.prod(shape))
     low, high = (np.broadcast_to(np.array(stored[key], float), shape).astype(dtype) for key in ("low", "high"))
     return spaces.Box(low, high, shape, dtype.type)
+
+
+def _few(count: int) -> int:
+    """`count`, unless it is negative or no memory holds so many numbers."""
+    if not 0 <= count <= VALUES:
+        raise ValueError(f"{count} numbers")
+    return count

@@ -1,11 +1,10 @@
 """Starting a run with weights of another one: `--run.init LOGDIR` takes its world model, or all of its networks."""
 
-from pathlib import Path
-
 from torch import nn
 
 from common.checkpoint import mismatch
 from common.errors import UserError
+from common.inputs import path_of
 from common.logdir import stored_config
 from common.run.stored import trained
 
@@ -18,7 +17,7 @@ def take(agent: nn.Module, config: dict) -> str:
 
     Raises UserError where there is no such run, or its networks have other shapes.
     """
-    folder, parts = Path(config["run"]["init"]).expanduser(), config["run"]["init_parts"]
+    folder, parts = path_of(config["run"]["init"]), config["run"]["init_parts"]
     source, state = stored_config(folder), trained(folder)
     chosen = lambda weights: {key: value for key, value in weights.items() if key.startswith(PARTS[parts])}
     given = chosen(state["agent"])

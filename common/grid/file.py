@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from common.config import flatten
 from common.errors import UserError
 from common.files import slug, write_text
+from common.inputs import read_json
 from common.logdir import LISTED, changes, fixed, stored_config
 from common.runinfo import begun
 
@@ -72,12 +73,18 @@ def read(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        stored = json.loads(path.read_text())
-        if stored.keys() >= {*Grid._fields, "jobs"}:
+        stored = read_json(path)
+        if stored.keys() >= {*Grid._fields, "jobs"} and all(map(is_job, stored["jobs"])):
             return stored
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError):
         pass
     raise UserError(f"{path} cannot be read as a grid. Restore it, or choose another --logdir.")
+
+
+def is_job(row: Any) -> bool:
+    """Whether a row of `jobs` has what is needed to find its run, as `write` writes it."""
+    texts = ("variant", "task", "logdir", "status")
+    return isinstance(row, dict) and all(isinstance(row.get(key), str) for key in texts) and "seed" in row
 
 
 def refuse_another(folder: Path, grid: Grid, jobs: list[Job]) -> None:

@@ -1,10 +1,10 @@
 """How far a run has come, from the files in its logdir."""
 
-import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from common.inputs import finite, parse_json, read_json
 from common.runinfo import frames_trained, seconds_trained, used_up
 
 TAIL = 1 << 16  # bytes read from the end of a metrics file: some dozens of lines
@@ -48,10 +48,15 @@ def newest(path: Path) -> dict[str, float]:
     values: dict[str, float] = {}
     for line in lines:
         try:
-            values |= json.loads(line)
+            values |= numbers(parse_json(line))
         except ValueError:  # the first line may be cut off, the last one half written
             continue
     return values
+
+
+def numbers(row: Any) -> dict[str, float]:
+    """Those values of a line that are numbers."""
+    return {key: value for key, value in row.items() if finite(value)} if isinstance(row, dict) else {}
 
 
 def trained(logdir: Path, config: dict) -> bool:
@@ -62,7 +67,7 @@ def trained(logdir: Path, config: dict) -> bool:
 def evaluated(logdir: Path, episodes: int) -> bool:
     """Whether the newest evaluation is of the run as it stands, over so many episodes."""
     try:
-        found = json.loads((logdir / "eval.json").read_text())
-    except (OSError, ValueError):
+        found = read_json(logdir / "eval.json")
+        return (found["frames"], found["n"]) == (frames_trained(logdir), episodes)
+    except (OSError, ValueError, TypeError, LookupError):
         return False
-    return (found.get("frames"), found.get("n")) == (frames_trained(logdir), episodes)

@@ -6,6 +6,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import atomic
+from common.inputs import path_of
 from common.reference.binning import grid
 from common.reference.own import RunSet
 from common.reference.tables import Curve
@@ -17,7 +18,7 @@ OWN = ("black", "crimson", "navy", "darkgreen", "purple")
 
 def target(out: str) -> Path:
     """Path of a figure. Raises UserError for an ending that is no format of it."""
-    path = Path(out).expanduser()
+    path = path_of(out)
     if path.suffix not in FORMATS:
         raise UserError(f"--out must end in {', '.join(FORMATS)}, got {out!r}.")
     return path

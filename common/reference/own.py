@@ -8,6 +8,7 @@ import numpy as np
 
 from common.config import flatten
 from common.errors import UserError
+from common.inputs import path_of
 from common.logdir import CONFIG, digest, stored_config
 from common.reference import data, scorefile
 from common.reference.binning import bin_means, pool
@@ -59,7 +60,7 @@ class RunSet(NamedTuple):
 def load(paths: list[str]) -> list[RunSet]:
     """Runs of the logdirs `paths` and of those inside them, in sets. Raises UserError for a path without a run."""
     sets: dict[str, list[Run]] = {}
-    for logdir in dict.fromkeys(folder for path in paths for folder in _logdirs(Path(path).expanduser())):
+    for logdir in dict.fromkeys(folder for path in paths for folder in _logdirs(path_of(path))):
         run = _read(logdir)
         sets.setdefault(digest({**run.config, "seed": 0}), []).append(run)
     return _named([_set(runs) for runs in sets.values()])

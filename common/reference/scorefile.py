@@ -4,16 +4,15 @@ A JSON list, or one JSON object a line, of {task, method, seed, xs, ys}: frames 
 gzip. Ours have a `kind` too: scores of training or of evaluation episodes.
 """
 
-import gzip
 import json
 import math
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from common.errors import UserError
+from common.inputs import parse_json, read_bytes, unzipped
 from common.reference import data
 from common.reference.binning import bin_means, final, grid, pool
 from common.reference.names import find
@@ -37,9 +36,9 @@ class Raw(NamedTuple):
 def read(path: Path) -> list[Raw]:
     """Runs of a score file. Raises UserError for a file that is none, or is damaged."""
     try:
-        rows = _decode(path.read_bytes())
+        rows = _decode(unzipped(read_bytes(path)))
         return [_raw(row) for row in rows]
-    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not a score file: {error}. {EXPECTED}") from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}. Check the path.") from error
@@ -73,13 +72,11 @@ def curves(path: Path, benchmark: str = "") -> list[Curve]:
 
 
 def _decode(content: bytes) -> list:
-    if content[:2] == b"\x1f\x8b":
-        content = gzip.decompress(content)
     text = content.decode()
     try:
-        rows = json.loads(text)
+        rows = parse_json(text)
     except json.JSONDecodeError:
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        rows = [parse_json(line) for line in text.splitlines() if line.strip()]
     rows = [rows] if isinstance(rows, dict) else rows
     if not isinstance(rows, list) or not rows:
         raise ValueError("it holds no list of runs")

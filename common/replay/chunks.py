@@ -6,9 +6,8 @@ generation; a state of generation g reads the newest files with GENERATION <= g.
 the last but one generation needs them, so a checkpoint that was written before an interrupted save stays exact.
 """
 
+import operator
 import re
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import atomic
+from common.inputs import read_arrays
 from common.replay import meta
 from common.replay.ring import LATENTS, Ring
 
@@ -128,39 +128,47 @@ def load(directory: Path, state: dict, ring: Ring) -> list:
     """
     path = directory / "chunks.json"
     about = meta.read(path, ident=state["ident"], streams=ring.streams)
-    lost = meta.missing(path, about["keys"], ring.spec)
+    length, lost = about.get("length"), meta.missing(path, about.get("keys"), ring.spec)
+    if not isinstance(length, int) or length < 1:
+        raise UserError(f"{path} is damaged (length {length!r}). Restore it from a copy, or start in a new --logdir.")
     parts = split([key for key in ring.arrays if key not in lost])
     newest = {}
     for path, number, part, made in sorted(listing(directory), key=lambda x: x[3]):
         if made <= state["generation"]:
             newest[number, part] = path
-    length = about["length"]
     for number in range(ring.oldest // length, -(-ring.count // length)):
         first, stop = max(number * length, ring.oldest), min((number + 1) * length, ring.count)
         for part, keys in parts.items():
             name = directory / f"chunk-{number:08d}-{part}-*.npz"
-            for key, block in _read(newest.get((number, part), name), keys, first, stop):
+            for key, block in _read(newest.get((number, part), name), keys, ring, range(first, stop)):
                 ring.put(key, first, block)
     return lost
 
 
-def _read(path: Path, keys: list, first: int, stop: int):
+def _read(path: Path, keys: list, ring: Ring, numbers: range):
     if not keys:
         return
     try:
-        with np.load(path, allow_pickle=False) as file:
-            begin = int(file["first"])
-            blocks = {key: file[f"data/{key}"] for key in keys}
+        found = read_arrays(path, ["first", *(f"data/{key}" for key in keys)])
+        begin = operator.index(found["first"][()])
+        blocks = {key: _fitting(key, found[f"data/{key}"], ring) for key in keys}
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing from the replay. Restore it from a copy, or start in a new --logdir."
         ) from None
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        # all that NumPy and zipfile raise for a damaged file
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is damaged ({error!r}). Restore it from a copy, or start in a new --logdir."
         ) from error
     for key, block in blocks.items():
-        if begin > first or begin + block.shape[1] < stop:
+        if begin > numbers.start or begin + block.shape[1] < numbers.stop:
             raise UserError(f"{path} is incomplete. Restore it from a copy, or start in a new --logdir.")
-        yield key, block[:, first - begin : stop - begin]
+        yield key, block[:, numbers.start - begin : numbers.stop - begin]
+
+
+def _fitting(key: str, block: np.ndarray, ring: Ring) -> np.ndarray:
+    """`block`, if it is one of (streams, n, ...) of the ring's kind."""
+    array = ring.arrays[key]
+    if block.ndim < 2 or block.dtype != array.dtype or (len(block), *block.shape[2:]) != (len(array), *array.shape[2:]):
+        raise ValueError(f"{key} is {block.dtype} {block.shape}")
+    return block

@@ -4,7 +4,6 @@ Such files hold (T, ...) arrays: `action` (one-hot or continuous) that led to th
 observations, and `is_terminal` or a `discount` that is 0 at a terminal end.
 """
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from common.errors import UserError
+from common.inputs import read_arrays
 
 APART = ("action", "reward", "discount", "reset", "logprob", "is_first", "is_last", "is_terminal")
 
@@ -27,10 +27,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
     Raises UserError where the file is no episode.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = read_arrays(path)
         length, action = len(arrays["reward"]), np.asarray(arrays["action"], np.float32)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no episode: {error!r}. It needs the arrays action and reward.") from error
     wrong = {key: value.shape for key, value in arrays.items() if value.shape[:1] != (length,)}
     if wrong or action.ndim != 2:

@@ -21,10 +21,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from common.errors import UserError
+from common.inputs import parse_json
 from common.replay.meta import describe
 from common.replay.ring import LATENTS
 
 ROWS = 256  # records of an entry
+LINE = 2**20  # bytes of its line of JSON
 NAME = re.compile(r"undo-(\d+)\.log")
 
 
@@ -143,7 +145,7 @@ def entries(file: BinaryIO) -> Iterator[tuple]:
 def _head(file: BinaryIO, place: int) -> dict | None:
     file.seek(place)
     try:
-        head = json.loads(file.readline())
+        head = parse_json(file.readline(LINE))
         _shapes(head)
         return head if isinstance(head["rows"], int) and head["rows"] > 0 and {"whole", "crc"} <= head.keys() else None
     except (ValueError, AttributeError, TypeError, KeyError):

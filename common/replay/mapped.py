@@ -167,7 +167,7 @@ def open_ring(
     """
     path = directory / "ring.json"
     about = meta.read(path, ident=state["ident"], streams=streams, slots=state["slots"])
-    lost = meta.missing(path, about["keys"], spec)
+    lost = meta.missing(path, about.get("keys"), spec)
     arrays = {}
     for key, (shape, dtype) in spec.items():
         if key not in lost:

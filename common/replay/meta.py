@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
 from common.files import write_text
+from common.inputs import read_json
 from common.replay.ring import LATENTS
 
 FORMAT = 1
@@ -41,7 +43,7 @@ def read(path: Path, **expected) -> dict:
     """
     expected = {"format": FORMAT, **expected}
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         found = {key: content[key] for key in expected}
     except FileNotFoundError:
         raise UserError(
@@ -60,13 +62,15 @@ def read(path: Path, **expected) -> dict:
     return content
 
 
-def missing(path: Path, stored: dict, spec: dict) -> list:
+def missing(path: Path, stored: Any, spec: dict) -> list:
     """Compares a stored description with the spec wanted; returns the latents that cannot be read.
 
     Raises:
-      UserError: another key is not stored, or with another shape or dtype.
+      UserError: another key is not stored, or with another shape or dtype; it is no description.
     """
     wanted = describe(spec)
+    if not isinstance(stored, dict):
+        raise UserError(f"{path} is damaged (keys {stored!r}). Restore it from a copy, or start in a new --logdir.")
     differ = [key for key in wanted if stored.get(key) != wanted[key]]
     for key in differ:
         if key not in LATENTS:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import write_text
+from common.inputs import path_of
 from common.report import films, gallery, html, markdown, style
 from common.report.analysis import analyse
 from common.report.runs import Runs, load_runs
@@ -29,7 +30,7 @@ def write_report(
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES)
     files["report.html"] = html.render(report, pictures, *films.collect(runs))
-    _write(Path(out).expanduser(), files)
+    _write(path_of(out), files)
     return runs
 
 

@@ -1,16 +1,19 @@
 """One run, read from its logdir."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from common import inputs
 from common.errors import UserError
+from common.inputs import finite, parse_json
 from common.logdir import CONFIG, stored_config
 from common.reference import scorefile
 
-NEEDED = ("task", "seed", "algo", "batch_size", "batch_length")  # keys without which a config is not one of a run
+#: Keys without which a config is not one of a run.
+NEEDED = {"task": str, "seed": int, "algo": str, "batch_size": int, "batch_length": int}
+COUNTED = ("frames", "updates", "wall")
 
 
 class Run(NamedTuple):
@@ -40,14 +43,13 @@ class Run(NamedTuple):
 def read_run(logdir: Path, variant: str | None = None) -> Run:
     """Reads a logdir. Raises UserError, saying what is wrong, where it is not one or a file in it is broken."""
     config = stored_config(logdir)
-    missing = [key for key in NEEDED if key not in config]
-    if missing:
-        raise UserError(f"{logdir / CONFIG} lacks {', '.join(missing)}: it is not the config of a run here.")
+    wrong = [key for key, kind in NEEDED.items() if not isinstance(config.get(key), kind)]
+    if wrong:
+        raise UserError(f"{logdir / CONFIG} lacks {', '.join(wrong)}: it is not the config of a run here.")
     metrics, scores = _metrics(logdir / "metrics.jsonl"), scorefile.episodes(logdir / "scores.jsonl")
     if not len(scores["train"][0]):
         raise UserError(f"{logdir} has no finished training episode yet.")
-    info = read_json(logdir / "run.json") if (logdir / "run.json").exists() else {}
-    evaluation = read_json(logdir / "eval.json") if (logdir / "eval.json").exists() else None
+    info, evaluation = _known(_object(logdir / "run.json") or {}), _object(logdir / "eval.json")
     counts = _counts(metrics, info, config["batch_size"] * config["batch_length"])
     name = variant or config["algo"]
     return Run(name, config["task"], config["seed"], logdir, config, scores, metrics, counts, info, evaluation)
@@ -56,16 +58,31 @@ def read_run(logdir: Path, variant: str | None = None) -> Run:
 def read_json(path: Path) -> Any:
     """Content of a JSON file. Raises UserError if it has none."""
     try:
-        return json.loads(path.read_text())
+        return inputs.read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def _object(path: Path) -> dict | None:
+    """Content of a JSON file, None where there is none. Raises UserError if it is no object."""
+    found = read_json(path) if path.exists() else None
+    if found is not None and not isinstance(found, dict):
+        raise UserError(f"{path} holds no JSON object. Restore it, or remove it.")
+    return found
+
+
+def _known(info: dict) -> dict:
+    """What run.json tells, without values of kinds that it never has: odd ones are as good as none."""
+    sessions = info.get("sessions")
+    rows = [row for row in sessions if isinstance(row, dict)] if isinstance(sessions, list) else []
+    return {key: value for key, value in info.items() if finite(value)} | {"sessions": rows}
 
 
 def _lines(path: Path) -> list[dict]:
     """JSON objects of a file of lines; what a running process has half written at the end does not count."""
     try:
         lines = path.read_text().split("\n")
-        rows = [json.loads(line) for line in lines[:-1]]
+        rows = [parse_json(line) for line in lines[:-1]]
     except FileNotFoundError:
         raise UserError(f"{path.parent} has no {path.name}: its training has not begun.") from None
     except (OSError, ValueError) as error:
@@ -77,17 +94,16 @@ def _lines(path: Path) -> list[dict]:
 
 def _metrics(path: Path) -> list[dict]:
     rows = _lines(path)
-    if all(isinstance(row.get(key), int | float) for row in rows for key in ("frames", "updates", "wall")):
+    if all(finite(row.get(key)) for row in rows for key in COUNTED):
         return rows
     raise UserError(f"{path} has lines without frames, updates or wall.")
 
 
 def _counts(metrics: list[dict], info: dict, batch: int) -> dict[str, np.ndarray]:
     """Counters along a run; its last save counts where it is beyond the last line of metrics."""
-    keys = ("frames", "updates", "wall")
-    rows = [[row[key] for key in keys] for row in metrics]
-    end = [info.get(key) for key in keys]
-    if all(isinstance(value, int | float) for value in end) and (not rows or end[0] > rows[-1][0]):
+    rows = [[row[key] for key in COUNTED] for row in metrics]
+    end = [info.get(key) for key in COUNTED]
+    if all(map(finite, end)) and (not rows or end[0] > rows[-1][0]):
         rows.append(end)
     table = np.array([[0, 0, 0], *rows], float)
     frames, updates, wall = np.maximum.accumulate(table, 0).T

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import UserError
+from common.grid.file import is_job
+from common.inputs import path_of
 from common.logdir import CONFIG
 from common.report.run import Run, read_json, read_run
 from common.report.variants import distinguish
@@ -61,7 +63,7 @@ def load_runs(paths: Sequence[str | Path], unfinished: bool = False) -> Runs:
     places: list[Place] = []
     left_out: list[LeftOut] = []
     grids = []
-    for path in map(lambda path: Path(path).expanduser(), paths):
+    for path in map(path_of, paths):
         for folder in _folders(path, left_out):
             try:
                 grid = read_grid(folder)
@@ -99,9 +101,8 @@ def read_grid(folder: Path) -> dict:
     if not (folder / GRID).is_file():
         return {}
     grid = read_json(folder / GRID)
-    keys = {"variant", "task", "seed", "logdir", "status"}
     jobs = grid.get("jobs") if isinstance(grid, dict) else None
-    if not isinstance(jobs, list) or not all(isinstance(job, dict) and keys <= set(job) for job in jobs):
+    if not isinstance(jobs, list) or not all(map(is_job, jobs)):
         raise UserError(f"{folder / GRID} is not a list of jobs. Restore it, or name the logdirs inside.")
     return grid
 

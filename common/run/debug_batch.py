@@ -12,6 +12,7 @@ import torch
 from common import caught, rng
 from common.agent import Agent
 from common.errors import UserError
+from common.inputs import path_of
 from common.probe import Probe
 from common.request import Request
 from common.run.schema import block
@@ -28,7 +29,7 @@ def debug(request: Request) -> None:
     """Prints the page. Raises UserError where the file cannot be used."""
     if len(request.words) != 1 or request.given():
         raise UserError("debug-batch takes one file and nothing else: debug-batch LOGDIR/nonfinite/first.pt")
-    path = Path(request.words[0]).expanduser()
+    path = path_of(request.words[0])
     state = caught.load(path)
     try:
         text = "\n\n".join(filter(None, page(state)))

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 
 from common.doctor.check import OK, Check
 from common.doctor.hardware import hardware, renderers
 from common.doctor.packages import packages
 from common.doctor.trials import trials
 from common.errors import UserError
+from common.inputs import path_of
 from common.request import Request
 
 OPTIONS: dict = {"logdir": "logs"}
@@ -32,4 +32,4 @@ def doctor(request: Request) -> None:
 
 def checks(request: Request) -> Iterator[Check]:
     """All checks, each made when it is asked for."""
-    return chain(packages(), hardware(), renderers(), trials(request, Path(request.own["logdir"]).expanduser()))
+    return chain(packages(), hardware(), renderers(), trials(request, path_of(request.own["logdir"])))

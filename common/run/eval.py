@@ -16,6 +16,7 @@ from common import rng, spaces, stats, video
 from common.drawn import beware, drawn
 from common.errors import UserError
 from common.files import write_bytes, write_text
+from common.inputs import path_of
 from common.logdir import stored_config
 from common.run.build import Factory
 from common.run.rollout import Evaluator, Result
@@ -41,7 +42,7 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     """
     if not config.get("logdir"):
         raise UserError("eval needs the folder of a run: give --logdir.")
-    logdir, run = Path(config["logdir"]).expanduser(), config["run"]
+    logdir, run = path_of(config["logdir"]), config["run"]
     trained_on = stored_config(logdir)
     state = trained(logdir, best=config.get("eval", {}).get("best", False))
     if kept := keep(run["threads"], state.get("threads")):
@@ -106,7 +107,7 @@ def _play(config: dict, state: dict, factory: Factory, films: int) -> tuple[Resu
     rng.seed_all(config["seed"])
     envs = factory.envs(config, evaluate=True)
     try:
-        logdir, best = Path(config["logdir"]).expanduser(), config.get("eval", {}).get("best", False)
+        logdir, best = path_of(config["logdir"]), config.get("eval", {}).get("best", False)
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         with named_mismatch(logdir / "checkpoints", best):
             fill(agent, state["agent"], logdir)

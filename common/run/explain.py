@@ -7,7 +7,6 @@ words, those of all versions. --key and --feature choose what is explained; --ta
 """
 
 import fnmatch
-from pathlib import Path
 
 from common import config as configs
 from common import features
@@ -15,6 +14,7 @@ from common.errors import UserError
 from common.explain.entries import every_key
 from common.explain.rows import differing, rows
 from common.explain.text import markdown, terminal
+from common.inputs import path_of
 from common.logdir import CONFIG, stored_config
 from common.nets import check_choice
 from common.request import Request
@@ -54,7 +54,7 @@ def subjects(request: Request) -> dict[str, dict]:
 
 def stored(word: str, algos) -> dict:
     """Config of a run, or of a file as `python dreamer.py config` prints it."""
-    path = Path(word).expanduser()
+    path = path_of(word)
     if path.is_dir():
         return stored_config(path)
     if not path.is_file():

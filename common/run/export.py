@@ -12,6 +12,7 @@ import numpy as np
 from common import rng
 from common.errors import UserError
 from common.export import Example, Step, check, description, program, to_torch
+from common.inputs import path_of
 from common.nets import check_choice
 from common.onnx import require, to_onnx
 from common.policy import load
@@ -59,7 +60,7 @@ def refuse(request: Request) -> None:
 
 def target(out: str, style: str) -> Path:
     """Path of the file, in a folder that can be written. Raises UserError for another one."""
-    path = Path(out).expanduser()
+    path = path_of(out)
     suffix = FORMATS[style][1]
     if path.suffix != suffix:
         raise UserError(f"A file of --format {style} ends with {suffix}, got --out {out}.")

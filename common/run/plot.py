@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from common.config import unknown
 from common.errors import UserError
 from common.files import atomic
+from common.inputs import path_of
 from common.report import curves, figures, style
 from common.report.run import Run
 from common.report.runs import Runs, load_runs
@@ -25,7 +26,7 @@ def plot(request: Request) -> None:
     Raises UserError, with nothing written, for a quantity, an axis or a kind of file that does not exist.
     """
     paths, own = logdirs(request, "plot"), request.own
-    out = Path(own["out"]).expanduser()
+    out = path_of(own["out"])
     if own["x"] not in curves.AXES:
         raise UserError(unknown("--x", own["x"], curves.AXES))
     if out.suffix not in FORMATS:

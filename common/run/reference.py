@@ -1,10 +1,10 @@
 """`reference`: published scores beside each other, and own runs beside them."""
 
 import sys
-from pathlib import Path
 
 from common.config import unknown
 from common.errors import UserError
+from common.inputs import path_of
 from common.reference import check, data, figure, names, own, scorefile
 from common.reference.own import RunSet
 from common.reference.tables import Curve, curves, finals
@@ -29,7 +29,7 @@ def reference(request: Request) -> None:
     """
     ask = request.own
     refuse(request)
-    extra = scorefile.curves(Path(ask["file"]).expanduser(), ask["benchmark"]) if ask["file"] else []
+    extra = scorefile.curves(path_of(ask["file"]), ask["benchmark"]) if ask["file"] else []
     if ask["overlay"] or ask["check"]:
         if ask["overlay"]:
             overlay(ask, extra)

@@ -1,9 +1,9 @@
 """`report`: one page, one Markdown file and one JSON file about any set of runs."""
 
 import sys
-from pathlib import Path
 
 from common.errors import UserError
+from common.inputs import path_of
 from common.report import write_report
 from common.request import Request
 
@@ -23,7 +23,7 @@ def report(request: Request) -> None:
     runs = write_report(paths, out, unfinished=request.own["unfinished"], levels=levels)
     for name, status, reason in runs.left_out:
         print(f"Left out: {name} ({status}): {reason}", file=sys.stderr)
-    print(f"{len(runs.runs)} runs, {len(runs.left_out)} left out: {Path(out).expanduser() / 'report.html'}")
+    print(f"{len(runs.runs)} runs, {len(runs.left_out)} left out: {path_of(out) / 'report.html'}")
 
 
 def logdirs(request: Request, tool: str) -> list[str]:

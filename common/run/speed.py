@@ -18,6 +18,7 @@ from common import cost, machine, rng
 from common.errors import UserError
 from common.fast import make_compiler
 from common.files import write_text
+from common.inputs import path_of
 from common.run import measure
 from common.run.banner import expected_updates, updates_per_step
 from common.run.build import Factory, record_spec
@@ -55,7 +56,7 @@ def speed(config: dict, factory: Factory | None = None) -> dict:
 
 def target(name: str, file: str) -> Path:
     """Path of a file to be written, in a folder that exists. Raises UserError where there cannot be one."""
-    path = Path(file).expanduser()
+    path = path_of(file)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()
