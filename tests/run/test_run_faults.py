@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -121,9 +122,32 @@ def test_only_a_better_score_replaces_the_best(tmp_path):
     (tmp_path / BEST).write_bytes(b"foreign")
     with pytest.raises(UserError, match=r"best\.pt cannot be used .*leave --best"):
         store.load_best()
+    store = Checkpoints(tmp_path)
     store.save_best({"number": 7}, "eval", -1.0)
     assert store.load_best()["number"] == 7
     assert store.paths() == []
+
+
+def test_a_best_agent_that_is_damaged_is_replaced_by_the_next_run(tmp_path):
+    Checkpoints(tmp_path).save_best({"number": 0}, "eval", 9.0)
+    content = bytearray((tmp_path / BEST).read_bytes())
+    content[-1] ^= 1  # its header still says 9
+    (tmp_path / BEST).write_bytes(content)
+    store = Checkpoints(tmp_path)
+    store.save_best({"number": 1}, "eval", 5.0)
+    store.save_best({"number": 2}, "eval", 4.0)
+    assert store.load_best()["number"] == 1
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_checkpoints_of_another_run_are_refused_by_whoever_reads_them(straight, tmp_path, best):
+    one, other = tmp_path / "one", tmp_path / "other"
+    shutil.copytree(straight, one)
+    train(config(other, seed=1), FakeFactory())
+    shutil.rmtree(other / "checkpoints")
+    shutil.copytree(one / "checkpoints", other / "checkpoints")
+    with pytest.raises(UserError, match="belong to another config"):
+        evaluate({**config(other, seed=1), "eval": {"best": best}}, FakeFactory())
 
 
 def test_evaluation_of_the_best(straight, capsys):

@@ -11,7 +11,7 @@ import torch
 from run_fakes import FakeAgent, FakeFactory, config, same_run
 
 import dreamer
-from common import checkpoint, outputs
+from common import checkpoint, checkpoint_file, outputs
 from common import logdir as folders
 from common.errors import UserError
 from common.files import atomic, write_bytes
@@ -67,7 +67,7 @@ def from_call(number, function, stack):
 @pytest.mark.parametrize(
     ("owner", "name", "number"),
     [
-        (checkpoint, "_write", 5),
+        (checkpoint_file, "_write", 5),
         (checkpoint.Checkpoints, "save_best", 2),
         (chunks.Chunks, "_write", 4),
         (journal.Journal, "_write", 9),

@@ -27,7 +27,7 @@ from common.run import loop  # noqa: E402
 #: What may be killed in: name -> part of the path of its source files.
 PLACES = {
     "files": "common/files.py",
-    "checkpoint": "common/checkpoint.py",
+    "checkpoint": "common/checkpoint",
     "replay": "common/replay/",
     "evaluation": "common/run/rollout.py",
     "logs": "common/outputs.py",

@@ -137,7 +137,7 @@ def test_what_cannot_be_loaded_is_said(made, tmp_path):
         load(logdir, mode="best")
     text = (logdir / "config.yaml").read_text()
     (logdir / "config.yaml").write_text(text.replace("deter: 16", "deter: 24"))
-    with pytest.raises(UserError, match="does not fit its config"):
+    with pytest.raises(UserError, match="belong to another config"):
         load(logdir)
 
 

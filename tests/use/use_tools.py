@@ -10,6 +10,7 @@ from common import spaces
 from common.agent import Agent
 from common.checkpoint import Checkpoints
 from common.envs import make_envs
+from common.logdir import digest
 
 
 def untrained(logdir: Path, algo: str, task: str, **flags) -> dict:
@@ -24,7 +25,9 @@ def untrained(logdir: Path, algo: str, task: str, **flags) -> dict:
         agent = Agent(envs.obs_space, envs.act_space, config)
     for weight in agent.behavior.actor.parameters():  # V3's begin near zero
         torch.nn.init.normal_(weight, std=0.3)
-    Checkpoints(logdir / "checkpoints").save({"agent": agent.state_dict(), "frames": 70, "wall": 1.0})
+    Checkpoints(logdir / "checkpoints").save(
+        {"agent": agent.state_dict(), "frames": 70, "wall": 1.0, "digest": digest(config)}
+    )
     return config
 
 
