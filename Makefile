@@ -2,6 +2,7 @@
 #                with the SHA-256 of every file checked: make HASHES=cpu install, or HASHES=cuda
 # make test      installs, then runs the tests; one file: make test ARGS=tests/test_config.py; long ones: ARGS="-m long"
 # make soak      installs, then kills runs and tries bad input for half an hour; more: make soak ARGS="--kills 500"
+# make extras    tests what needs the optional packages, in an environment of their own; a test that is skipped fails
 # make newest    runs the tests with the newest versions of all packages, in an environment of their own
 # make lint      installs, then style and types
 # make demo      installs, then trains three versions side by side for a few minutes
@@ -17,7 +18,7 @@ ifneq ($(filter-out cpu cuda,$(HASHES)),)
   $(error HASHES is cpu, cuda or nothing, not $(HASHES))
 endif
 
-.PHONY: install test soak newest lint demo
+.PHONY: install test soak extras newest lint demo
 
 install: $(STAMP)
 
@@ -41,6 +42,12 @@ test: install
 
 soak: install
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py $(ARGS)
+
+extras:
+	$(PYTHON) -m venv --clear .venv-extras
+	.venv-extras/bin/python -m pip install --quiet -r requirements.txt '.[bsuite,crafter,export,memory-maze,minigrid,video]'
+	OMP_NUM_THREADS=1 .venv-extras/bin/python -m pytest -n $(JOBS) --no-skips -m "long or not long" -k "not metaworld" \
+	  tests/envs/test_env_suites.py tests/envs/test_env_contract.py tests/use $(ARGS)
 
 newest:
 	$(PYTHON) -m venv --clear .venv-newest

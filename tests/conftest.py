@@ -1,6 +1,6 @@
 """One thread for torch, and float32 where the precision is left open: tests run side by side on different machines.
 
-Option --golden: golden numbers for test_parity.
+Option --golden: golden numbers for test_parity. Option --no-skips: a test that is skipped fails.
 """
 
 import pathlib
@@ -23,3 +23,12 @@ else:
 def pytest_addoption(parser):
     default = pathlib.Path(__file__).parent / "golden"
     parser.addoption("--golden", default=str(default), help="directory with v1_v2/*.npz and v3/*.npz")
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.skipped and item.config.getoption("no_skips"):
+        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr}"
+    return report
