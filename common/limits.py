@@ -27,7 +27,7 @@ RANGES = {
     "env.size": (0, 4096),
     "env.sticky": (0, 1),
     "env.time_limit": (0, COUNT),
-    "env.noops": (0, COUNT),
+    "env.*noops": (0, COUNT),
     "env.max_failures": (0, COUNT),
     "env.action_scale": (1e-9, 1e9),
     "env.timeout": (0, 10**8),

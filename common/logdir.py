@@ -30,6 +30,7 @@ LATER = {
     "env.render": "full",
     "env.action_scale": 1.0,
     "env.timeout": 0.0,
+    "env.least_noops": 0,
     "run.init": "",
     "run.init_parts": "world_model",
     "run.offline": "",

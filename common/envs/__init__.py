@@ -53,6 +53,7 @@ DEFAULTS = {
     "sticky": 0.0,  # atari: probability that a frame repeats the previous action
     "actions": "full",  # atari: full | minimal
     "noops": 0,  # atari: at most this many no-ops after a reset
+    "least_noops": 0,  # atari: and at least so many
     "resize": "area",  # area | bilinear
     "life_loss": "ignore",  # atari: ignore | end
     "timeout_terminal": False,  # atari: the time limit counts as a terminal state
@@ -68,7 +69,7 @@ CHOICES = {
     "resize": ("area", "bilinear"),
     "life_loss": ("ignore", "end"),
 }
-LEAST = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "max_failures": 0, "timeout": 0}
+LEAST = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "least_noops": 0, "max_failures": 0, "timeout": 0}
 
 
 def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) -> gymnasium.Env:

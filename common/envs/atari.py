@@ -76,7 +76,8 @@ class Atari(gymnasium.Env):
 
     def _no_ops(self):
         self.ale.reset_game()
-        for _ in range(self.np_random.integers(self.config["noops"] + 1)):
+        least, most = self.config["least_noops"], self.config["noops"]
+        for _ in range(self.np_random.integers(min(least, most), most + 1)):
             self.ale.act(0)
             if self.ale.game_over(with_truncation=False):
                 self.ale.reset_game()

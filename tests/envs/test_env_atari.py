@@ -73,6 +73,13 @@ def test_no_ops_vary_the_start():
     assert len({still.reset()[0]["image"].tobytes() for _ in range(3)}) == 1
 
 
+@pytest.mark.parametrize(("least", "most", "frames"), [(3, 3, 3), (5, 2, 2), (0, 0, 0)])
+def test_at_least_so_many_no_ops(least, most, frames):
+    env = make_env("atari_pong", {"repeat": 1, "noops": most, "least_noops": least, "size": 0})
+    env.reset()
+    assert env.unwrapped.ale.getEpisodeFrameNumber() == frames
+
+
 def test_sticky_actions_depend_on_the_seed():
     def play(sticky, seed):
         env = make_env("atari_breakout", {"repeat": 4, "sticky": sticky, "size": 0}, seed)
