@@ -11,9 +11,9 @@ import numpy as np
 from common.errors import UserError
 
 GIB = 2**30
-CGROUPS = [  # limit and use of the memory of a container, version 2 and 1 of the kernel's interface
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+CGROUPS = [  # limit, use and its parts of the memory of a container, version 2 and 1 of the kernel's interface
+    [f"/sys/fs/cgroup/memory.{name}" for name in ("max", "current", "stat")],
+    [f"/sys/fs/cgroup/memory/memory.{name}" for name in ("limit_in_bytes", "usage_in_bytes", "stat")],
 ]
 
 
@@ -67,24 +67,42 @@ def forecast(spec: dict, streams: int, *, capacity: int = 0, max_gib: float = 0.
 
 
 def resumed(size: Forecast, slots: int, streams: int, capacity: int = 0, directory=None) -> Forecast:
-    """`size` with the `slots` of the run that is resumed, where free memory set them: that changes from day to day."""
+    """`size` with the `slots` of the run that is resumed, where free memory set them: that changes from day to day.
+
+    Raises UserError where so many do not fit today: a run would go on with another replay than it had.
+    """
     if capacity:
         slots = max(size.slots, min(slots, capacity // streams))
     total = slots * streams * size.record_bytes
-    free = free_disk(directory) if directory else free_memory()
-    if slots == size.slots or total > free:
+    place, free = ("disk", free_disk(directory)) if directory else ("memory", free_memory())
+    if slots == size.slots:
         return size
+    if total > free:
+        less = f", or give --replay.max_gib {free / GIB / 2:.2g} to go on with its newest records alone"
+        raise UserError(
+            f"The replay of this run may hold {slots * streams:,} records = {total / GIB:.2f} GiB, and "
+            f"{free / GIB:.2f} GiB of {place} are free. Free some{'' if directory else less}."
+        )
     return Forecast(slots * streams, slots, size.record_bytes, total / GIB, "as before")
 
 
 def free_memory() -> int:
     """Bytes of memory that this process can still get, container limits included."""
     limits = [_machine_memory()]
-    for limit, used in CGROUPS:
+    for limit, used, stat in CGROUPS:
         values = [Path(x).read_text().strip() for x in (limit, used) if os.access(x, os.R_OK)]
         if len(values) == 2 and values[0] != "max":
-            limits.append(int(values[0]) - int(values[1]))
+            limits.append(int(values[0]) - int(values[1]) + _cache(Path(stat)))
     return max(0, min(limits))
+
+
+def _cache(stat: Path) -> int:
+    """Bytes of files that the kernel keeps in a container's memory as long as nobody needs it, such as chunks."""
+    if not os.access(stat, os.R_OK):
+        return 0
+    parts = dict(line.split() for line in stat.read_text().splitlines())
+    own = {key: int(parts.get(f"total_{key}", parts.get(key, 0))) for key in ("inactive_file", "active_file")}
+    return sum(own.values())
 
 
 def _machine_memory() -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from common.errors import UserError
 from common.files import atomic
 from common.replay import journal, meta
+from common.replay.capacity import GIB, record_bytes
 from common.replay.ring import Ring
 
 BLOCK = 1024  # records per stream for which disk space is reserved at a time
@@ -61,9 +62,11 @@ class Mapped:
         """
         if state["slots"] != slots:
             was = state["slots"] * streams
+            gib = (state["slots"] + 0.5) * streams * record_bytes(spec) / GIB  # rounded down to whole slots
             raise UserError(
                 f"The mapped replay in {directory} was made for {was} records, these settings give {slots * streams}. "
-                f"Use --replay.capacity {was}, or --replay.disk False."
+                f"It cannot change its size: give --replay.max_gib {gib:.10g}, and the other "
+                "settings as before."
             )
         arrays, claimed, lost = open_ring(directory, state, spec, streams, "r+")
         arrays |= _new(directory, {key: spec[key] for key in lost}, streams, state["slots"])

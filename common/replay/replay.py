@@ -224,6 +224,10 @@ class Replay:
             self._chunks.adopt(directory, state)
         if lost:
             self.messages.append(f"The replay in {directory} has no {' and '.join(lost)}: zeros until written again.")
+        if (left := ring.oldest - max(state["oldest"], ring.floor)) > 0:
+            self.messages.append(
+                f"{left * self.streams:,} of the oldest records of the replay do not fit any more ({self._size.limit})."
+            )
         if ring.oldest > max(state["oldest"], state["count"] - ring.slots):
             gone = (ring.oldest - state["oldest"]) * self.streams
             self.messages.append(

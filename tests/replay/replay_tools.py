@@ -47,8 +47,8 @@ def flags(lengths, count):
     return first, last
 
 
-def build(sampler=None, *, streams=1, capacity=1000, spec=SPEC, **options):
-    return Replay(spec, streams, sampler=sampler or Windows(), capacity=capacity, max_gib=0.5, **options)
+def build(sampler=None, *, streams=1, capacity=1000, max_gib=0.5, spec=SPEC, **options):
+    return Replay(spec, streams, sampler=sampler or Windows(), capacity=capacity, max_gib=max_gib, **options)
 
 
 def filled(sampler=None, *, lengths=(10,), count=100, streams=1, **options):

@@ -98,8 +98,27 @@ def test_resume_keeps_the_size_that_free_memory_gave(monkeypatch, tmp_path):
     for record in records([10], 150):
         replay.add(record)
     state = replay.save(tmp_path)
-    for free, size in ((3 * 100 * EACH, 100), (110 * EACH, 100), (80 * EACH, 40)):
+    for free in (3 * 100 * EACH, 110 * EACH):
         monkeypatch.setattr(capacity, "free_memory", lambda free=free: free)
         again = Replay(SPEC, 1, sampler=Windows())
         again.load(tmp_path, state)
-        assert len(again) == again.forecast().records == size
+        assert len(again) == again.forecast().records == 100
+        assert again.messages == []
+    monkeypatch.setattr(capacity, "free_memory", lambda: 80 * EACH)
+    with pytest.raises(UserError, match=r"may hold 100 records.*--replay\.max_gib"):
+        Replay(SPEC, 1, sampler=Windows()).load(tmp_path, state)
+    smaller = Replay(SPEC, 1, sampler=Windows(), max_gib=40 * EACH / capacity.GIB)
+    smaller.load(tmp_path, state)
+    assert len(smaller) == 40
+    assert "60 of the oldest records" in smaller.messages[0]
+
+
+@pytest.mark.parametrize("names", [("max", "current", "stat"), ("limit_in_bytes", "usage_in_bytes", "stat")])
+def test_cached_files_count_as_free_memory(monkeypatch, tmp_path, names):
+    paths = [tmp_path / name for name in names]
+    total = "total_" if names[0] != "max" else ""
+    stat = f"anon 1\ninactive_file 7\nactive_file 7\n{total}inactive_file 300\n{total}active_file 50\n"
+    for path, text in zip(paths, ("1000\n", "900\n", stat), strict=True):
+        path.write_text(text)
+    monkeypatch.setattr(capacity, "CGROUPS", [list(map(str, paths))])
+    assert capacity.free_memory() == 1000 - 900 + 350

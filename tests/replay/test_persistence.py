@@ -328,8 +328,10 @@ def test_other_tasks_are_refused(tmp_path, change, message):
 
 def test_a_mapped_replay_keeps_its_capacity(tmp_path):
     state = filled(directory=tmp_path, capacity=64).save(tmp_path)
-    with pytest.raises(UserError, match=r"Use --replay\.capacity 64"):
+    with pytest.raises(UserError, match=r"give --replay\.max_gib \S+, and") as error:
         build(directory=tmp_path, capacity=65).load(tmp_path, state)
+    advice = float(str(error.value).partition("max_gib ")[2].partition(",")[0])
+    build(directory=tmp_path, capacity=65, max_gib=advice).load(tmp_path, state)
 
 
 def test_a_full_disk_is_one_message_and_harms_nothing(tmp_path, monkeypatch):
