@@ -50,7 +50,10 @@ class Means:
         return [{"names": list(n), "sum": values.cpu(), "count": count} for n, (values, count) in self.groups.items()]
 
     def restore(self, state: list) -> None:
-        """Undoes `state`."""
+        """Undoes `state`. Raises ValueError for what is none."""
+        for group in state:
+            if group["sum"].shape != (len(group["names"]),) or not isinstance(group["count"], int):
+                raise ValueError(f"means of {group['names']}")
         self.groups = {tuple(group["names"]): [group["sum"], group["count"]] for group in state}
 
 
@@ -58,7 +61,7 @@ class Logger:
     """Writes `metrics.jsonl`, `scores.jsonl`, TensorBoard events and `videos/` of one logdir.
 
     `state` is what `Logger.state` returned at the checkpoint that the run goes on from, None for a new run; lines
-    written after that checkpoint are removed.
+    written after that checkpoint are removed. A state of something else raises TypeError, ValueError or LookupError.
     """
 
     def __init__(self, logdir: Path, *, task: str, method: str, seed: int, state: dict | None = None):
@@ -67,7 +70,7 @@ class Logger:
         self.means = Means()
         self.means.restore(state["means"])
         self.scores = Scores(logdir / "scores.jsonl", task=task, method=method, seed=seed)
-        self.scores.points = state["scores"] or self.scores.points
+        self.scores.restore(state["scores"])
         self.lines = JsonLines(logdir / "metrics.jsonl", state["offset"])
         self.board = TensorBoard(logdir, state["frames"])
 

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import operator
 import os
 import socket
 import time
@@ -14,6 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from common.files import write_text
+from common.inputs import finite
 
 NUMBERS = itertools.count()  # of files of events that one process writes
 
@@ -25,7 +27,7 @@ class JsonLines:
     """
 
     def __init__(self, path: Path, offset: int = 0):
-        self.path, self.offset = path, offset
+        self.path, self.offset = path, operator.index(offset)
 
     @functools.cached_property
     def file(self) -> BinaryIO:
@@ -103,6 +105,15 @@ class Scores:
     def __init__(self, path: Path, **identity: str | int):
         self.path, self.identity = path, identity
         self.points: dict[str, dict[str, list]] = {kind: {"xs": [], "ys": []} for kind in ("train", "eval")}
+        self._changed = True
+
+    def restore(self, points: dict | None) -> None:
+        """Goes on from `points`, or from none. Raises ValueError for what is no points."""
+        for kind, found in (points or {}).items():
+            lists = [found["xs"], found["ys"]]
+            if kind not in self.points or not all(isinstance(x, list) and all(map(finite, x)) for x in lists):
+                raise ValueError(f"scores of {kind}")
+        self.points |= points or {}
         self._changed = True
 
     def add(self, kind: str, frames: int, score: float) -> None:

@@ -15,6 +15,8 @@ from common.logdir import LISTED, changes, fixed, stored_config
 from common.runinfo import begun
 
 FILE = "grid.json"
+GRID = {"kind": str, "title": str, "match": str, "variants": list, "baseline": str | None}
+JOB = {"name": str, "variant": str, "task": str, "seed": int, "logdir": str, "status": str}
 BUDGETS = ("steps", "run.max_seconds")  # may grow, not shrink
 
 
@@ -74,17 +76,21 @@ def read(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         stored = read_json(path)
-        if stored.keys() >= {*Grid._fields, "jobs"} and all(map(is_job, stored["jobs"])):
+        if is_grid(stored) and stored.keys() >= set(Grid._fields):
             return stored
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError):
         pass
     raise UserError(f"{path} cannot be read as a grid. Restore it, or choose another --logdir.")
 
 
-def is_job(row: Any) -> bool:
-    """Whether a row of `jobs` has what is needed to find its run, as `write` writes it."""
-    texts = ("variant", "task", "logdir", "status")
-    return isinstance(row, dict) and all(isinstance(row.get(key), str) for key in texts) and "seed" in row
+def is_grid(stored: Any) -> bool:
+    """Whether a value is a grid: it has jobs, and all that it has is of the kinds that `write` writes."""
+    jobs = stored.get("jobs") if isinstance(stored, dict) else None
+    if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
+        return False
+    needed = all(isinstance(job.get(key), kind) for job in jobs for key, kind in JOB.items())
+    alike = all(isinstance(stored[key], kind) for key, kind in GRID.items() if key in stored)
+    return needed and alike and all(isinstance(name, str) for name in stored.get("variants", []))
 
 
 def refuse_another(folder: Path, grid: Grid, jobs: list[Job]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import UserError
-from common.grid.file import is_job
+from common.grid.file import is_grid
 from common.inputs import path_of
 from common.logdir import CONFIG
 from common.report.run import Run, read_json, read_run
@@ -101,8 +101,7 @@ def read_grid(folder: Path) -> dict:
     if not (folder / GRID).is_file():
         return {}
     grid = read_json(folder / GRID)
-    jobs = grid.get("jobs") if isinstance(grid, dict) else None
-    if not isinstance(jobs, list) or not all(map(is_job, jobs)):
+    if not is_grid(grid):
         raise UserError(f"{folder / GRID} is not a list of jobs. Restore it, or name the logdirs inside.")
     return grid
 

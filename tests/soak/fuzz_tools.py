@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import random
+import sys
 from pathlib import Path
 
 import dreamer
+from common.errors import UserError
 
 #: What people and programs write into files by mistake or on purpose.
 TOKENS = [
@@ -51,7 +53,7 @@ def ends_well(words: list, *, allowed=(0, 2)) -> int:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = dreamer.main(words)
+            code = load(words[1]) if words[0] == "load" else dreamer.main(words)
         except SystemExit as error:
             code = error.code
         except BaseException as error:
@@ -63,6 +65,16 @@ def ends_well(words: list, *, allowed=(0, 2)) -> int:
     return code
 
 
+def load(logdir: str) -> int:
+    """Loads a policy from Python; returns the exit code that a command would have, and says what it would say."""
+    try:
+        dreamer.load(logdir)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 def tree(folder: Path) -> dict:
     """Content of every file below a folder, but for the lock."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
@@ -71,7 +83,8 @@ def tree(folder: Path) -> dict:
 def odd_json(draw: random.Random, depth: int = 0):
     """A value that JSON can hold, of any kind."""
     if depth > 2 or draw.random() < 0.6:
-        return draw.choice([None, True, 0, -1, 1e308, 2**70, "", "<b>x</b>", "../x", float("nan"), [], {}])
+        values = [None, True, 0, -1, 1e308, 2**70, 10**400, "", "<b>x</b>", "../x", float("nan"), [], {}]
+        return draw.choice(values)
     inner = [odd_json(draw, depth + 1) for _ in range(draw.randint(0, 3))]
     return inner if draw.random() < 0.5 else {str(index): value for index, value in enumerate(inner)}
 
@@ -85,3 +98,13 @@ def odd_row(draw: random.Random, row: dict) -> dict:
         else:
             row[key] = odd_json(draw)
     return row
+
+
+def odd_tree(draw: random.Random, tree):
+    """A value of JSON with one value, somewhere in it, replaced."""
+    if not isinstance(tree, dict | list) or not tree or draw.random() < 0.1:
+        return odd_json(draw)
+    place = draw.choice(list(tree) if isinstance(tree, dict) else range(len(tree)))
+    copy = json.loads(json.dumps(tree))
+    copy[place] = odd_tree(draw, tree[place])
+    return copy

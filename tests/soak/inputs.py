@@ -3,18 +3,31 @@
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from fuzz_tools import TOKENS, VALUES, damaged, ends_well, odd_json, odd_row, tree
+from fuzz_tools import TOKENS, VALUES, damaged, ends_well, odd_json, odd_row, odd_tree, tree
 
 import dreamer
 from common import config as configs
-from common.checkpoint import Checkpoints
+from common.checkpoint import Checkpoints, read, write
+from common.grid.file import Grid, Job, State
+from common.grid.file import write as write_grid
+
+TASK = "dummy_onehot_7"
+LATE = 44  # frames of a run that goes on
+FEW, SHARE = 20, 0.02  # of so many tries of a command, that share must succeed, or it is refused for another reason
+WORDS = {
+    "--task": ["dummy_point_6", "dummy_bandit", "gym_", "gym_CartPole-v1", "dmc_walker", "os:path", ":", "a:b:c", "_"],
+    "--configs": ["debug", "cpu", "defaults", "size12m", "atari", "debug,cpu"],
+    "--features": ["retnorm=v2", "latent=v1", "sizes=v3", "kl=", "=v2", "v2=kl"],
+    "--algo": ["v1", "v2", "v3", "v3-2023", "v4"],
+}
 
 RUN = [
-    "--configs", "debug", "--task", "dummy_onehot_7", "--batch_size", "2", "--batch_length", "6", "--run.threads", "1",
+    "--configs", "debug", "--task", TASK, "--batch_size", "2", "--batch_length", "6", "--run.threads", "1",
     "--run.device", "cpu", "--run.compile", "off", "--run.prefill", "20", "--run.log_every", "10",
     "--run.save_every", "20", "--run.eval_every", "20", "--run.video_every", "0", "--replay.capacity", "50",
     "--schedule.ratio", "2",
@@ -26,18 +39,26 @@ class Inputs:
 
     def __init__(self, folder: Path):
         self.folder, self.count = folder, 0
+        self.ends: Counter[tuple[str, int]] = Counter()
         self.bases = [folder / "memory", folder / "disk"]
         for base in self.bases:
             assert ends_well(self.words(base)) == 0
+            assert ends_well(["eval", "--logdir", base]) == 0
+        ends_well([*self.words(folder / "wild"), "--optim.lr.model", "1e30"])
+        self.caught = folder / "wild/nonfinite/first.pt"
+        assert self.caught.is_file()
         self.states = [Checkpoints(base / "checkpoints").load() for base in self.bases]
         self.keys = {algo: list(configs.flatten(dreamer.resolve(algo))) for algo in dreamer.ALGOS}
         self.kinds: dict[str, Callable[[random.Random], None]] = {
             "flags": self.flags,
+            "words": self.some_words,
             "config files": self.config_file,
             "files of a logdir": self.any_file,
             "checkpoints": self.checkpoint,
             "replay files": self.replay_file,
             "records of JSON": self.json_file,
+            "grids": self.grid,
+            "batches on file": self.batch,
             "score files": self.score_file,
             "logdirs": self.logdir,
         }
@@ -48,25 +69,48 @@ class Inputs:
         disk = "disk" in logdir.name
         return ["train", "--algo", "v3", *RUN, "--steps", steps, "--replay.disk", disk, "--logdir", logdir]
 
+    def commands(self, run: Path) -> list[list]:
+        """What can be done with a run, all of which succeeds if it is whole. `load` stands for the call from Python."""
+        out = run.with_name(f"{run.name}-out")
+        reading = [["explain", run], ["report", run, "--out", out], ["load", run]]
+        writing = [self.words(run, LATE), ["eval", "--logdir", run], ["eval", "--logdir", run, "--best"]]
+        return [*writing, *reading, ["plot", run, "--out", out / "plot.svg"]]
+
+    def vain(self) -> list[str]:
+        """Commands that were tried often and hardly ever succeeded: what is tried on them says nothing then."""
+        tried = Counter()
+        for (command, _), count in self.ends.items():
+            tried[command] += count
+        return [name for name, count in tried.items() if count >= FEW and self.ends[name, 0] < SHARE * count]
+
     def flags(self, draw: random.Random) -> None:
         """One or two settings with values that make little sense."""
         algo = draw.choice(list(self.keys))
         names = [draw.choice(self.keys[algo]) for _ in range(draw.randint(1, 2))]
         ends_well(["config", "--algo", algo, *(word for key in names for word in (f"--{key}", draw.choice(VALUES)))])
 
+    def some_words(self, draw: random.Random) -> None:
+        """Tasks, blocks and features that are none."""
+        command = draw.choice(["config", "table", "plan", "check-env", "explain"])
+        some = lambda key: draw.choice(WORDS[key] if draw.random() < 0.8 else VALUES)
+        subject = {"check-env": [some("--task")], "explain": [some("--algo")]}.get(command, [])
+        keys = {"check-env": [], "table": ["--configs"], "plan": ["--task", "--configs"]}.get(command, list(WORDS))
+        words = [word for key in draw.sample(keys, min(len(keys), draw.randint(0, 2))) for word in (key, some(key))]
+        self.ends[command, ends_well([command, *subject, *words])] += 1
+
     def config_file(self, draw: random.Random) -> None:
         """A damaged config.yaml."""
         run, _ = self.copy(draw)
         path = run / "config.yaml"
         path.write_bytes(damaged(draw, path.read_bytes()))
-        self.attempt(draw.choice([["eval", "--logdir", run], ["explain", run], self.words(run, 44)]), run)
+        self.attempt(draw.choice([*self.commands(run), ["reference", "--check", run]]), run)
 
     def any_file(self, draw: random.Random) -> None:
         """Any damaged file of a run."""
         run, _ = self.copy(draw)
         path = draw.choice([p for p in sorted(run.rglob("*")) if p.is_file() and p.name != ".lock"])
         path.unlink() if draw.random() < 0.1 else path.write_bytes(damaged(draw, path.read_bytes()))
-        self.attempt(draw.choice([self.words(run, 44), ["eval", "--logdir", run], ["reference", "--check", run]]), run)
+        self.attempt(draw.choice([*self.commands(run), ["reference", "--check", run]]), run)
 
     def checkpoint(self, draw: random.Random) -> None:
         """A checkpoint with a right checksum and wrong content."""
@@ -74,25 +118,51 @@ class Inputs:
         for path in (run / "checkpoints").glob("checkpoint-*"):
             path.unlink()
         Checkpoints(run / "checkpoints").save(odd_state(draw, state), frames=40)
-        self.attempt(draw.choice([self.words(run, 44), ["eval", "--logdir", run]]), run)
+        self.attempt(draw.choice([self.words(run, LATE), ["eval", "--logdir", run], ["load", run]]), run)
 
     def replay_file(self, draw: random.Random) -> None:
         """A damaged file of the replay."""
         run, _ = self.copy(draw)
         path = draw.choice(sorted((run / "replay").iterdir()))
         path.write_bytes(damaged(draw, path.read_bytes()))
-        self.attempt(self.words(run, 44), run)
+        self.attempt(self.words(run, LATE), run)
 
     def json_file(self, draw: random.Random) -> None:
         """JSON as it should be, but for some values."""
         run, _ = self.copy(draw)
-        places = [run / "run.json", run / "metrics.jsonl", run / "scores.jsonl", *(run / "replay").glob("*.json")]
+        places = [*run.glob("*.json"), *run.glob("*.jsonl"), *(run / "replay").glob("*.json")]
         path = draw.choice(places)
         texts = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
         rows = [json.loads(text) for text in texts]
-        path.write_text("".join(json.dumps(odd_row(draw, row) if draw.random() < 0.7 else row) + "\n" for row in rows))
-        report = ["report", run, "--logdir", run.with_name(f"{run.name}-report")]
-        self.attempt(draw.choice([self.words(run, 44), ["reference", "--check", run], report]), run)
+        odd = draw.choice([odd_row, odd_tree])
+        path.write_text("".join(json.dumps(odd(draw, row) if draw.random() < 0.7 else row) + "\n" for row in rows))
+        self.attempt(draw.choice([*self.commands(run), ["reference", "--check", run]]), run)
+
+    def grid(self, draw: random.Random) -> None:
+        """A grid of one run whose grid.json is damaged or odd."""
+        run, _ = self.copy(draw)
+        config = configs.read(run / "config.yaml")
+        job = Job("v3", TASK, 0, ["--algo", "v3"], config)
+        place = run.parent / "grid"
+        (place / job.logdir).parent.mkdir(parents=True)
+        run.rename(place / job.logdir)
+        write_grid(place, Grid("compare", "A grid", "frames", ["v3"], "v3"), [job], [State("done")])
+        path = place / "grid.json"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(draw.choice([odd_row, odd_tree])(draw, content)))
+        if draw.random() < 0.3:
+            path.write_bytes(damaged(draw, path.read_bytes()))
+        out = place.with_name("grid-out")
+        self.attempt(draw.choice([["report", place, "--out", out], ["plot", place, "--out", out / "a.png"]]), place)
+
+    def batch(self, draw: random.Random) -> None:
+        """A file for debug-batch, damaged, or with a right checksum and something odd in it."""
+        path = self.folder / "batch.pt"
+        if draw.random() < 0.4:
+            path.write_bytes(damaged(draw, self.caught.read_bytes()))
+        else:
+            write(path, odd_state(draw, read(self.caught)))
+        self.attempt(["debug-batch", path], path.parent / "none")
 
     def score_file(self, draw: random.Random) -> None:
         """A score file, damaged or odd."""
@@ -101,7 +171,8 @@ class Inputs:
         rows = [odd_row(draw, row) if draw.random() < 0.5 else row for _ in range(draw.randint(0, 3))]
         text = json.dumps(rows if draw.random() < 0.9 else odd_json(draw)).encode()
         path.write_bytes(damaged(draw, text) if draw.random() < 0.5 else text)
-        self.attempt(["reference", "--file", path, "--task", "dmc_walker_walk"], path.parent / "none")
+        words = ["reference", "--file", path, "--task", "dmc_walker_walk", "--benchmark", "dmc_proprio"]
+        self.attempt(words, path.parent / "none")
 
     def logdir(self, draw: random.Random) -> None:
         """A folder with anything in it."""
@@ -109,11 +180,10 @@ class Inputs:
         self.count += 1
         folder.mkdir()
         names = ["config.yaml", "grid.json", "run.json", "scores.jsonl", "metrics.jsonl", "notes.txt", "checkpoints"]
+        names += ["spaces.json", "eval.json"]
         for name in draw.sample(names, draw.randint(1, 4)):
             (folder / name).write_bytes(b"".join(draw.choice(TOKENS) for _ in range(draw.randint(0, 5))))
-        report = ["report", folder, "--logdir", folder.with_name(f"{folder.name}-report")]
-        commands = [["eval", "--logdir", folder], ["reference", "--check", folder], ["explain", folder], report]
-        self.attempt(draw.choice([*commands, self.words(folder)]), folder)
+        self.attempt(draw.choice([*self.commands(folder), ["reference", "--check", folder]]), folder)
         shutil.rmtree(folder)
 
     def copy(self, draw: random.Random) -> tuple[Path, dict]:
@@ -124,11 +194,12 @@ class Inputs:
         shutil.copytree(self.bases[which], place)
         return place, self.states[which]
 
-    @staticmethod
-    def attempt(words: list, folder: Path) -> None:
+    def attempt(self, words: list, folder: Path) -> None:
         """Runs a command; if it is refused, the folder stays as it was, but for a new budget, stored at once."""
         before = tree(folder)
-        if ends_well(words) == 2:
+        code = ends_well(words)
+        self.ends[words[0], code] += 1
+        if code == 2:
             after = tree(folder)
             changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
             changed -= {str(folder / "config.yaml")} if words[0] == "train" else set()

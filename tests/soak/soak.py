@@ -22,7 +22,13 @@ import torch  # noqa: E402
 from inputs import Inputs  # noqa: E402
 from soak_tools import PLACES, SETUPS, Children, Loss, Straight, killed_and_resumed, random_kills, straight  # noqa: E402
 
-CHEAP = {"flags": 10, "score files": 10, "logdirs": 5, "config files": 2}  # kinds of which there are more cases
+CHEAP = {
+    "flags": 10,
+    "words": 5,
+    "score files": 10,
+    "logdirs": 5,
+    "config files": 2,
+}  # kinds of which there are more cases
 HANGS = 120  # seconds after which a command counts as hanging
 
 
@@ -68,6 +74,9 @@ def try_inputs(folder: Path, count: int, seed: int) -> tuple[collections.Counter
                 print(f"FAILED: {kind} {number}: {str(error)[-2000:]}", flush=True)
             signal.alarm(0)
         print(f"{fine[kind]} {kind}", flush=True)
+    for command in inputs.vain():
+        failed += 1
+        print(f"FAILED: {command} was hardly ever successful: {sorted(inputs.ends.items())}", flush=True)
     return fine, failed
 
 

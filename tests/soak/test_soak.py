@@ -1,8 +1,10 @@
 """A handful of what `make soak` does by the hundred: kills at random points, bad input of every kind."""
 
 import random
+from collections import Counter
 
 import pytest
+from fuzz_tools import ends_well
 from inputs import Inputs
 from soak_tools import Children, killed_and_resumed, straight
 
@@ -35,8 +37,9 @@ def inputs(tmp_path_factory):
 @pytest.mark.parametrize(
     ("kind", "cases"),
     [
-        ("flags", 60), ("config files", 8), ("files of a logdir", 3), ("checkpoints", 3), ("replay files", 3),
-        ("records of JSON", 2), ("score files", 60), ("logdirs", 30),
+        ("flags", 60), ("words", 30), ("config files", 8), ("files of a logdir", 3), ("checkpoints", 3),
+        ("replay files", 3), ("records of JSON", 2), ("grids", 4), ("batches on file", 3), ("score files", 60),
+        ("logdirs", 30),
     ],
 )  # fmt: skip
 def test_bad_input_ends_in_success_or_one_message_and_changes_nothing(inputs, kind, cases, tmp_path, monkeypatch):
@@ -44,3 +47,15 @@ def test_bad_input_ends_in_success_or_one_message_and_changes_nothing(inputs, ki
     for number in range(cases):
         inputs.kinds[kind](random.Random(f"{kind} {number}"))
     assert not list(tmp_path.iterdir())
+
+
+def test_every_command_that_bad_input_is_tried_on_succeeds_with_good_input(inputs):
+    run, _ = inputs.copy(random.Random(0))
+    for words in inputs.commands(run):
+        assert ends_well(words) == 0, words
+    assert ends_well(["debug-batch", inputs.caught]) == 0
+
+
+def test_a_command_that_is_always_refused_is_noticed(inputs, monkeypatch):
+    monkeypatch.setattr(inputs, "ends", Counter({("report", 2): 100, ("eval", 2): 90, ("eval", 0): 10, ("plan", 2): 3}))
+    assert inputs.vain() == ["report"]
