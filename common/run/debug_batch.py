@@ -35,8 +35,8 @@ def debug(request: Request) -> None:
         text = "\n\n".join(filter(None, page(state)))
     except (UserError, *MISMATCH) as error:
         raise UserError(
-            f"{path} is whole, but not what a run of this version keeps there ({type(error).__name__}: {str(error)[:500]}). Take "
-            "the other file of that folder."
+            f"{path} is whole, but not what a run of this version keeps there "
+            f"({type(error).__name__}: {str(error)[:500]}). Take the other file of that folder."
         ) from error
     print(text)
 
