@@ -1,0 +1,51 @@
+"""What lies in results/ is whole: every run finished, from a known revision, and the report follows from the runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import dreamer
+from common.logdir import stored_config
+
+RESULTS = Path(dreamer.__file__).parent / "results"
+GRIDS = sorted(path.parent for path in RESULTS.glob("*/grid.json"))
+BY_NAME = pytest.mark.parametrize("folder", GRIDS, ids=lambda folder: folder.name)
+
+
+def test_there_are_results():
+    assert GRIDS
+
+
+@BY_NAME
+def test_every_run_finished_at_a_committed_revision(folder):
+    jobs = json.loads((folder / "grid.json").read_text())["jobs"]
+    for job in jobs:
+        logdir = folder / job["logdir"]
+        info, config = json.loads((logdir / "run.json").read_text()), stored_config(logdir)
+        assert job["status"] == "done"
+        assert info["frames"] >= config["steps"], job["name"]
+        assert (config["seed"], config["task"]) == (job["seed"], job["task"])
+        for session in info["sessions"]:
+            assert len(session["git"]) == 40, (job["name"], "changed files, or no revision")
+            assert session["command"].startswith("dreamer.py train ")
+    seeds = [[job["seed"] for job in jobs if (job["variant"], job["task"]) == pair]
+             for pair in {(job["variant"], job["task"]) for job in jobs}]  # fmt: skip
+    assert all(sorted(one) == [0, 1, 2] for one in seeds)
+
+
+@BY_NAME
+def test_the_report_follows_from_the_runs(folder, tmp_path):
+    assert dreamer.main(["report", str(folder), "--out", str(tmp_path)]) == 0
+    fresh, stored = (json.loads((path / "report.json").read_text()) for path in (tmp_path, folder))
+    for part in ("scores", "comparisons", "aggregates", "reach", "seeds", "health"):
+        assert fresh[part] == stored[part], part
+
+
+@BY_NAME
+def test_the_summary_has_the_numbers_of_the_report(folder):
+    rows = [line for line in (RESULTS / "README.md").read_text().splitlines() if line.startswith("| ")]
+    text = lambda value: f"{value:.0f}".replace("-", "−")
+    for score in json.loads((folder / "report.json").read_text())["scores"]:
+        told = f"{text(score['value'])} [{text(score['low'])}, {text(score['high'])}]"
+        assert any(score["task"] in row and told in row for row in rows), (folder.name, score, told)
