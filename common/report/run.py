@@ -49,7 +49,7 @@ def read_run(logdir: Path, variant: str | None = None) -> Run:
     metrics, scores = _metrics(logdir / "metrics.jsonl"), scorefile.episodes(logdir / "scores.jsonl")
     if not len(scores["train"][0]):
         raise UserError(f"{logdir} has no finished training episode yet.")
-    info, evaluation = _known(_object(logdir / "run.json") or {}), _object(logdir / "eval.json")
+    info, evaluation = _known(_object(logdir / "run.json") or {}), _evaluation(logdir / "eval.json")
     counts = _counts(metrics, info, config["batch_size"] * config["batch_length"])
     name = variant or config["algo"]
     return Run(name, config["task"], config["seed"], logdir, config, scores, metrics, counts, info, evaluation)
@@ -69,6 +69,12 @@ def _object(path: Path) -> dict | None:
     if found is not None and not isinstance(found, dict):
         raise UserError(f"{path} holds no JSON object. Restore it, or remove it.")
     return found
+
+
+def _evaluation(path: Path) -> dict | None:
+    """What eval.json tells, without values that it never has; None where there is none, or it lacks the mean."""
+    found = {key: value for key, value in (_object(path) or {}).items() if finite(value) or isinstance(value, str)}
+    return found if finite(found.get("mean")) and finite(found.get("std")) else None
 
 
 def _known(info: dict) -> dict:

@@ -91,10 +91,11 @@ class Inputs:
 
     def some_words(self, draw: random.Random) -> None:
         """Tasks, blocks and features that are none."""
-        command = draw.choice(["config", "table", "plan", "check-env", "explain"])
+        command = draw.choice(["config", "table", "check-env", "explain"])
         some = lambda key: draw.choice(WORDS[key] if draw.random() < 0.8 else VALUES)
-        subject = {"check-env": [some("--task")], "explain": [some("--algo")]}.get(command, [])
-        keys = {"check-env": [], "table": ["--configs"], "plan": ["--task", "--configs"]}.get(command, list(WORDS))
+        played = [some("--task"), "--episodes", "1", "--limit", "20"]
+        subject = {"check-env": played, "explain": [some("--algo")]}.get(command, [])
+        keys = {"check-env": [], "table": ["--configs"]}.get(command, list(WORDS))
         words = [word for key in draw.sample(keys, min(len(keys), draw.randint(0, 2))) for word in (key, some(key))]
         self.ends[command, ends_well([command, *subject, *words])] += 1
 
