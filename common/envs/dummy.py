@@ -202,7 +202,7 @@ def _option(suffix):
         return "view"
     if suffix in ACTIONS:
         return "action"
-    if suffix.isdigit() and int(suffix) > 0:
+    if suffix.isdecimal() and int(suffix) > 0:
         return "length"
     near = difflib.get_close_matches(suffix, [*VIEWS, *ACTIONS], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -222,10 +222,10 @@ REFUSED = {
     "--file none.json": "Cannot read none.json",
     "--file short/config.yaml": "is not a score file",
     "--frames -1": "--frames must not be negative",
-    "--algo v3": "not algo",
-    "--configs atari": "not configs",
-    "--features retnorm=v2": "not features",
-    "--discount 0.9": "not discount",
+    "--algo v3": "not --algo",
+    "--configs atari": "not --configs",
+    "--features retnorm=v2": "not --features",
+    "--discount 0.9": "not --discount",
     "walker_walk": "not walker_walk",
 }
 

@@ -28,7 +28,7 @@ def config(logdir, **changes):
         "algo": "fake", "task": "dummy_onehot_7", "seed": 0, "logdir": str(logdir), "steps": 200,
         "batch_size": 2, "batch_length": 4,
         "actor": {"eval": "sample"},
-        "env": {"repeat": 2, "render": "full", "action_scale": 1.0, "timeout": 0.0},
+        "env": {"repeat": 2, "render": "full", "action_scale": 1.0, "timeout": 0.0, "least_noops": 0},
         "replay": {"capacity": 1000, "max_gib": 0.0, "disk": False, "context": 1, "force_first": False},
         "run": {
             "envs": 2, "parallel": "none", "eval_envs": 2, "eval_every": 60, "eval_episodes": 3, "log_every": 20,
