@@ -2,15 +2,11 @@
 
 from fractions import Fraction
 
-from common.errors import UserError
-
 
 class Ratio:
     """One update at the first call; after it `ratio` replayed steps per agent step, exactly, with no debt lost."""
 
     def __init__(self, *, ratio: float = 512.0):
-        if ratio < 0:
-            raise UserError(f"schedule.ratio must not be negative, got {ratio}.")
         self.ratio = ratio
         self.last: int | None = None
         self.debt = Fraction(0)  # replayed steps due and not yet replayed

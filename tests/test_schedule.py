@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+import dreamer
 from common.errors import UserError
 from dreamer_v1.schedule import Bursts
 from dreamer_v2.schedule import Every
@@ -83,9 +84,9 @@ def test_a_step_seen_again_owes_nothing():
 
 
 @pytest.mark.parametrize(
-    ("part", "options"),
-    [(Bursts, {"every": 0}), (Every, {"steps": 0}), (Every, {"updates": -1}), (Ratio, {"ratio": -1})],
+    ("algo", "key", "value"),
+    [("v1", "every", 0), ("v1", "updates", 0), ("v2", "steps", 0), ("v2", "updates", -1), ("v3", "ratio", -1)],
 )
-def test_wrong_options_are_refused(part, options):
-    with pytest.raises(UserError, match=r"schedule\.\w+"):
-        part(**options)
+def test_wrong_options_are_refused(algo, key, value):
+    with pytest.raises(UserError, match=rf"schedule\.{key}"):
+        dreamer.resolve(algo, [], {f"schedule.{key}": value})
