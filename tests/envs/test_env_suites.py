@@ -98,6 +98,8 @@ def test_optional_suites(suite):
         try:
             contract(task, protocol(suite))
         except UserError as error:
+            if suite not in ("metaworld", "memorymaze"):  # one wants another mujoco, the other a renderer
+                raise
             pytest.skip(str(error))
 
 

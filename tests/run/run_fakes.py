@@ -40,12 +40,16 @@ def config(logdir, **changes):
         "schedule": {"use": "Ratio", "ratio": 10.0},
     }  # fmt: skip
     for key, value in changes.items():
-        *path, last = key.split("__")
-        block = base
-        for name in path:
-            block = block[name]
-        block[last] = value
+        put(base, key.split("__"), value)
     return base
+
+
+def put(tree, path, value):
+    """Sets what lies at the end of a path of keys in nested dicts."""
+    *branches, last = path
+    for name in branches:
+        tree = tree[name]
+    tree[last] = value
 
 
 def lines(logdir):

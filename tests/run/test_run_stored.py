@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_fakes import FakeFactory, config, newest
+from run_fakes import FakeFactory, config, newest, put
 
 import dreamer
 from common import caught, checkpoint
@@ -20,11 +20,7 @@ from common.run.train import train
 def spoilt(state, place, value):
     """A copy of a state with another value at a dotted place."""
     state = copy.deepcopy(state)
-    *path, last = place.split(".")
-    branch = state
-    for name in path:
-        branch = branch[name]
-    branch[last] = value
+    put(state, place.split("."), value)
     return state
 
 
