@@ -16,8 +16,8 @@ if sys.version_info < (3, 11):  # noqa: UP036 (whoever has an older one is to re
     print(f"Error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
     sys.exit(2)
 try:
+    from common import arguments, familiar, features, pipe
     from common import config as configs
-    from common import familiar, features, pipe
     from common.errors import UserError
     from common.inputs import path_of
     from common.logdir import CONFIG, stored_config
@@ -87,9 +87,6 @@ ALIASES = {
     "env.render.quality": "env.render",
 }
 
-#: Flags that take several values.
-SEVERAL = ("configs", "features")
-
 #: Task prefix -> environment block used when --configs names none.
 BLOCKS = {
     **{name: name for name in ("atari", "atari100k", "crafter", "minigrid", "bsuite", "metaworld", "memorymaze")},
@@ -141,54 +138,16 @@ def environment(task, blocks, shared):
 
 
 def parse(argv):
-    """Arguments -> command, words after it (tools only), version or None, blocks, borrowed features, flags."""
+    """Arguments -> command, and what `arguments.Said` has of the rest."""
     command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
     if command not in COMMANDS | TOOLS:
         raise UserError(configs.unknown("command", command, COMMANDS | TOOLS))
-    words, groups, several, own = [], {}, {*SEVERAL, *lists(command)}, options(command)
-    while command in TOOLS and argv and not argv[0].startswith("--"):
-        words.append(argv.pop(0))
-    for word in argv:
-        if word.startswith("--") and len(word) > 2:
-            name, _, value = word[2:].partition("=")
-            key = name if name in own else ALIASES.get(name, name)
-            before = groups.pop(key, [])
-            kept = before if key in several else []  # of other flags the last one counts
-            groups[key] = [*kept, value] if value else kept
-        elif groups:
-            groups[list(groups)[-1]].append(word)
-        else:
-            raise UserError(f"Expected --key VALUE after the command, got {word!r}.")
-    blocks, borrowed = some(groups, "configs"), dict(map(pair, some(groups, "features")))
-    given = {key: values or ["true"] * isinstance(own.get(key), bool) for key, values in groups.items()}
-    flags = {key: values if key in several else one(key, values) for key, values in given.items()}
-    return command, words, flags.pop("algo", None), blocks, borrowed, flags
-
-
-def one(key, values):
-    if len(values) != 1:
-        raise UserError(f"--{key} takes one value, got {' '.join(values) or 'none'}.")
-    return values[0]
-
-
-def some(groups, key):
-    """Takes the values of a flag that may have several out of `groups`."""
-    if groups.get(key) == []:
-        raise UserError(f"--{key} needs at least one value. `python dreamer.py --help` lists them.")
-    return groups.pop(key, [])
-
-
-def pair(text):
-    """'retnorm=v2' -> ('retnorm', 'v2')."""
-    feature, _, algo = text.partition("=")
-    if not feature or not algo:
-        raise UserError(f"--features takes NAME=VERSION, such as retnorm=v2, got {text!r}.")
-    return feature, algo
+    return command, *arguments.parse(argv, options(command), ALIASES, words=command in TOOLS)
 
 
 def configure(command, words, algo, blocks, borrowed, flags):
     """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, else one."""
-    own, flags = take_own(command, flags)
+    own, flags = arguments.take_own(flags, options(command))
     if command in TOOLS:
         return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS), DEFAULT_ALGO)
     if command == "eval":
@@ -199,21 +158,6 @@ def configure(command, words, algo, blocks, borrowed, flags):
 def options(command) -> dict:
     """Flags that only this command takes, with their defaults."""
     return function(command).__globals__["OPTIONS"] if command in TOOLS else OPTIONS.get(command, {})
-
-
-def lists(command) -> dict:
-    """Flags of a command that take several values, apart or with commas between them: those with a list as default."""
-    return {key: old for key, old in options(command).items() if isinstance(old, list)}
-
-
-def take_own(command, flags):
-    """Flags -> the command's own ones, typed by their defaults, and the others."""
-    given = {key: [v for word in flags[key] for v in word.split(",") if v] for key in lists(command) if key in flags}
-    if empty := [key for key, values in given.items() if not values]:
-        raise UserError(f"--{empty[0]} needs at least one value.")
-    cast = lambda key, old: configs.cast(f"--{key}", old, given.get(key, flags.get(key, old)))
-    own = {key: cast(key, old) for key, old in options(command).items()}
-    return own, {key: value for key, value in flags.items() if key not in own}
 
 
 def function(command):
