@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import checkpoint
+from common import checkpoint_file
 from common.errors import UserError
 
 FILES = ("first.pt", "last.pt")
@@ -25,15 +25,15 @@ def save(folder: Path, state: dict) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILES[(folder / FILES[0]).exists()]
     plain = json.loads(json.dumps(state["config"]))
-    checkpoint.write(path, {**state, "config": plain}, caught=state["updates"], algo=plain["algo"])
+    checkpoint_file.write(path, {**state, "config": plain}, caught=state["updates"], algo=plain["algo"])
     return path
 
 
 def load(path: Path) -> dict:
     """Content of such a file. Raises UserError where it is none, or damaged."""
     try:
-        state = checkpoint.read(path)
-    except checkpoint.Damaged as error:
+        state = checkpoint_file.read(path)
+    except checkpoint_file.Damaged as error:
         raise UserError(f"{path} cannot be used: {error}. Runs keep such files in LOGDIR/nonfinite.") from error
     if not {"config", "spaces", "agent", "names"} <= set(state):
         raise UserError(f"{path} is a checkpoint, not a file of a run's nonfinite folder.")

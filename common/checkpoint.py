@@ -7,11 +7,9 @@ from typing import Any
 
 import torch
 
-from common.checkpoint_file import HEADER, Damaged, about, pack, read, unpack, verified, write
+from common.checkpoint_file import Damaged, read, verified, write
 from common.errors import UserError
 from common.logdir import digest, stored_config
-
-__all__ = ["HEADER", "Checkpoints", "Damaged", "about", "fit", "mismatch", "newest", "pack", "read", "unpack", "write"]
 
 BEST = "best.pt"
 KEPT = 2  # checkpoints of a run

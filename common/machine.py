@@ -1,4 +1,4 @@
-"""What this machine can do: its rates of matrix products and of copying, measured, and the facts beside them."""
+"""The machine: which device to use, and its rates of matrix products and of copying, measured."""
 
 import functools
 import resource
@@ -7,10 +7,22 @@ from collections.abc import Callable
 
 import torch
 
+from common.errors import UserError
 from common.runinfo import hardware
 
 PRODUCTS = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}  # sides of the square matrices tried
 COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes
+
+
+def device(name: str) -> str:
+    """`auto` as `cuda` or `cpu`, whichever there is; UserError if `cuda` is asked for in vain."""
+    if name not in ("auto", "cpu", "cuda") and not name.startswith("cuda:"):
+        raise UserError(f"run.device must be auto, cpu, cuda or cuda:N, got {name!r}.")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("run.device is cuda, but torch finds no GPU. Use --run.device cpu, or install torch with CUDA.")
+    return name
 
 
 def best(work: Callable[[], object], device: torch.device, seconds: float) -> float:

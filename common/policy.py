@@ -23,9 +23,9 @@ from common.fast import is_half
 from common.inputs import path_of
 from common.limits import CHOICES
 from common.logdir import stored_config
+from common.machine import device as device_of
 from common.nets import check_choice
-from common.run.build import device as device_of
-from common.run.stored import trained
+from common.trained import trained
 from common.world_model import WorldModel
 
 

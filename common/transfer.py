@@ -6,7 +6,7 @@ from common.checkpoint import mismatch
 from common.errors import UserError
 from common.inputs import path_of
 from common.logdir import stored_config
-from common.run.stored import trained
+from common.trained import trained
 
 #: run.init_parts -> beginnings of the names of what is taken; never the optimiser's state.
 PARTS = {"world_model": ("world.",), "all": ("world.", "behavior.")}

@@ -12,7 +12,7 @@ from common.envs import make_env
 from common.errors import UserError
 from common.explain.conditions import Facts, effects
 from common.request import Request
-from common.run.table import words
+from common.words import words
 
 Changes = dict[str, tuple[Any, Any]]
 

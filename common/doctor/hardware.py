@@ -11,8 +11,8 @@ from common import machine
 from common.doctor.check import BROKEN, MISSING, OK, Check, attempt
 from common.envs import dmc
 from common.fast import has_bfloat16, has_cxx
+from common.machine import device
 from common.replay.capacity import GIB, free_memory
-from common.run.build import device
 from common.run.threads import available
 
 NVIDIA = "nvidia-smi"  # where this is, there is a GPU

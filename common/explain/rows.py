@@ -7,7 +7,7 @@ from common import parts
 from common.config import flatten
 from common.errors import UserError
 from common.explain.entries import Entry, entry, in_order, part_file, part_keys, part_names
-from common.run.table import words
+from common.words import words
 
 ABSENT = "–"
 #: Of keys that this program does not know, in the config of an older or newer one.

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from common.errors import UserError
+from common.machine import device
 
 EVAL_SEED = 1_000_003  # evaluation environments are seeded by the run's seed plus this
 
@@ -61,17 +61,6 @@ class Factory:
             options["empty"] = pinned
         sampler = parts.build("sampler", config["sampler"])
         return Replay(spec, streams, sampler=sampler, seed=config["seed"], directory=directory, **options)
-
-
-def device(name: str) -> str:
-    """`auto` as `cuda` or `cpu`, whichever there is; UserError if `cuda` is asked for in vain."""
-    if name not in ("auto", "cpu", "cuda") and not name.startswith("cuda:"):
-        raise UserError(f"run.device must be auto, cpu, cuda or cuda:N, got {name!r}.")
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("run.device is cuda, but torch finds no GPU. Use --run.device cpu, or install torch with CUDA.")
-    return name
 
 
 def record_spec(obs_space: Any, agent: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:

@@ -15,11 +15,11 @@ from common.errors import UserError
 from common.inputs import path_of
 from common.probe import Probe
 from common.request import Request
-from common.run.schema import block
 from common.run.speed_table import listing, table
-from common.run.stored import fill
 from common.run.trouble import MISMATCH
+from common.schema import block
 from common.spaces import decode
+from common.trained import fill
 
 OPTIONS: dict = {}
 SHOWN = 3  # parameters named for each gradient

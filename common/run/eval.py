@@ -20,10 +20,10 @@ from common.inputs import path_of
 from common.logdir import stored_config
 from common.run.build import Factory
 from common.run.rollout import Evaluator, Result
-from common.run.stored import fill, trained
 from common.run.threads import keep
 from common.run.trouble import named_mismatch
 from common.runinfo import used_up
+from common.trained import fill, trained
 
 FPS = 30  # of films
 NOTHING = (

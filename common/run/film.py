@@ -18,9 +18,9 @@ from common.replay.ring import previous
 from common.report.films import SHARED
 from common.run.build import Factory
 from common.run.collect import finite, plain
-from common.run.stored import fill, trained
 from common.run.trouble import named_mismatch
 from common.runinfo import frames_trained
+from common.trained import fill, trained
 
 CONTEXT = 5  # records that a model sees
 LENGTH = 45  # records of a clip

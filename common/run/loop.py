@@ -24,8 +24,8 @@ from common.run.rollout import Evaluator
 from common.run.sieve import Sieve
 from common.run.skips import Skips
 from common.run.stop import Stop
-from common.run.stored import Odd, fill
 from common.runinfo import used_up
+from common.trained import Odd, fill
 
 CONTEXT = 5  # steps that the model sees before it predicts open loop
 COUNTERS = ("agent_steps", "updates", "episodes", "pending", "pretrained")
@@ -123,7 +123,7 @@ class Loop:
         }
 
     def restore(self, state: dict) -> None:
-        """Undoes `state`, which common/run/stored.py has accepted; the logger is restored where it is made."""
+        """Undoes `state`, which `check_run` has accepted; the logger is restored where it is made."""
         self.collector.check(state["collector"])
         fill(self.agent, state["agent"], self.folder.parent)
         if bad := unsound(self.agent):

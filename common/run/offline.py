@@ -16,7 +16,7 @@ from common.logdir import stored_config
 from common.replay import episodes
 from common.run.build import Factory
 from common.run.loop import Loop
-from common.run.stored import stored_replay
+from common.trained import stored_replay
 
 
 def offline(config: dict) -> dict:

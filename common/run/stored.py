@@ -7,19 +7,11 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from common import rng
-from common.checkpoint import BEST, Checkpoints, Damaged, fit, mismatch, newest, read
-from common.errors import UserError
 from common.run.build import Factory
-from common.run.schema import AGENT, LATER, REPLAY, RUN, count, first, holds, logged, odd, shown
-
-
-class Odd(ValueError):
-    """A value that no run would have written; the text says where it is."""
+from common.schema import RUN, count, first, holds, logged, odd, shown
+from common.trained import Odd, later
 
 
 def check_run(state: dict, config: dict, logdir: Path) -> None:
@@ -29,11 +21,6 @@ def check_run(state: dict, config: dict, logdir: Path) -> None:
         raise Odd(found)
     with rng.isolated(0):
         rng.set_state(state["rng"])
-
-
-def later(state: dict) -> dict:
-    """Patterns of what a state need not have, and has."""
-    return {key: test for key, test in LATER.items() if key in state}
 
 
 def contradictions(state: dict, config: dict, logdir: Path) -> Iterator[str]:
@@ -91,61 +78,3 @@ def begins(path: Path, offset: int, frames: int) -> bool:
         return whole and json.loads(line)["frames"] >= frames
     except (ValueError, LookupError, TypeError):
         return whole  # nothing, or half a line
-
-
-def trained(logdir: Path, best: bool = False) -> dict:
-    """State of the newest readable checkpoint of a run, or the best by score: an agent, and the frames it has seen.
-
-    Raises UserError where there is none, or one that no run would have written.
-    """
-    state = newest(logdir, best)
-    if found := odd({**AGENT, **later(state)}, state):
-        raise UserError(foreign(logdir / "checkpoints", found, best))
-    return state
-
-
-def stored_replay(logdir: Path) -> dict:
-    """What the newest readable checkpoint of a run says of its replay; raises as `trained` does."""
-    state = trained(logdir)
-    if found := odd({"replay": REPLAY}, state):
-        raise UserError(foreign(logdir / "checkpoints", found))
-    return state["replay"]
-
-
-def fill(agent: torch.nn.Module, weights: dict, place: Path) -> None:
-    """Loads an agent's state, found at `place`. Raises UserError if it is another agent's, Odd if it is nobody's."""
-    if not mismatch(weights, here := agent.state_dict()):
-        given, own = dict(leaves(weights)), dict(leaves(here))
-        if wrong := [name for name in {**own, **given} if given.get(name) != own.get(name)]:
-            raise Odd(f"agent.{wrong[0]} is {given.get(wrong[0], 'absent')}, not {own.get(wrong[0], 'absent')}")
-    fit(agent, weights, place)
-
-
-def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names of all values in nested dicts and lists, and what each of them is."""
-    if isinstance(tree, dict | list):
-        for key, branch in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from leaves(branch, f"{name}.{key}".lstrip("."))
-    elif isinstance(tree, torch.Tensor):
-        yield name, f"{tree.dtype} {tuple(tree.shape)}"
-    else:
-        yield name, "a count" if count(tree) else shown(tree)
-
-
-def origin(folder: Path, best: bool = False) -> Path:
-    """The file that a state was read from: the newest that is whole."""
-    for path in [folder / BEST] if best else Checkpoints(folder).paths():
-        try:
-            read(path)
-        except Damaged:
-            continue
-        return path
-    return folder
-
-
-def foreign(folder: Path, why: str, best: bool = False) -> str:
-    """About a checkpoint that is whole, but not of a run."""
-    return (
-        f"{origin(folder, best)} is not one of a training run ({why}). Put the right file back, move this one away to "
-        "take the one before it, or start afresh in another --logdir."
-    )

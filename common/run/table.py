@@ -8,6 +8,7 @@ import fnmatch
 from common import features, parts
 from common.config import flatten
 from common.request import Request
+from common.words import words
 
 OPTIONS: dict = {}
 
@@ -57,23 +58,3 @@ def part(block: dict) -> str:
     """Class of a part with its options, but for those switched off."""
     options = [key if value is True else f"{key} {words(value)}" for key, value in block.items() if value is not False]
     return f"{block['use']} ({', '.join(options[1:])})" if options[1:] else block["use"]
-
-
-def words(value) -> str:
-    """A config value in few characters; the numbers of several groups are joined with slashes."""
-    if isinstance(value, dict):
-        texts = list(map(words, value.values()))
-        return texts[0] if len(set(texts)) == 1 else "/".join(texts)
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    return number(value) if isinstance(value, float) else str(value)
-
-
-def number(value: float) -> str:
-    """4 digits at most: 0.997, 5, 6e-4."""
-    if not 0 < abs(value) < 1e-3:
-        return f"{value:.4g}"
-    digits, power = f"{value:.3e}".split("e")
-    return f"{float(digits):g}e{int(power)}"

@@ -17,7 +17,7 @@ import torch
 
 from common import rng
 from common.errors import NonFinite
-from common.run.build import device as device_of
+from common.machine import device as device_of
 from common.run.build import record_spec
 
 MARGIN = 1.15  # more threads must be faster by this factor

@@ -9,8 +9,8 @@ from common.checkpoint import Checkpoints
 from common.errors import NonFinite, UserError
 from common.guard import EXTRA, unsound
 from common.run.loop import Loop
-from common.run.stored import Odd, foreign
 from common.runinfo import frames_trained
+from common.trained import Odd, foreign
 
 #: What code raises that is given another thing than it was written for.
 MISMATCH = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError)

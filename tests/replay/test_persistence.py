@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from replay_tools import PLAIN, SAMPLERS, SPEC, build, filled, records, same
 
-from common.checkpoint import pack, unpack
+from common.checkpoint_file import pack, unpack
 from common.errors import UserError
 from common.replay import chunks, mapped
 from dreamer_v1.sampler import Episodes

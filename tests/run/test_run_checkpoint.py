@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from common import rng
-from common.checkpoint import HEADER, Checkpoints, pack, unpack
+from common.checkpoint import Checkpoints
+from common.checkpoint_file import HEADER, pack, unpack
 from common.errors import UserError
 from common.files import atomic
 

@@ -13,8 +13,9 @@ import torch
 from run_fakes import FakeFactory, config, lines, newest, same_run, scores
 
 import dreamer
-from common import checkpoint, logger, outputs
-from common.checkpoint import BEST, Checkpoints, about, fit
+from common import checkpoint_file, logger, outputs
+from common.checkpoint import BEST, Checkpoints, fit
+from common.checkpoint_file import about
 from common.errors import UserError
 from common.files import sweep
 from common.logdir import resolve
@@ -47,7 +48,7 @@ def failing(function, count, error):
         (outputs.JsonLines, "write", 8, FULL, "No space left on device.*frame 100"),
         pytest.param(outputs.TensorBoard, "scalars", 9, GONE, "Stale file handle.*goes on", marks=pytest.mark.long),
         pytest.param(outputs, "write_text", 7, READ_ONLY, "Read-only file system", marks=pytest.mark.long),
-        (checkpoint.torch, "save", 4, FULL, r"Cannot write .*\.pt: No space left"),
+        (checkpoint_file.torch, "save", 4, FULL, r"Cannot write .*\.pt: No space left"),
         (chunks.np, "savez", 7, READ_ONLY, "Cannot write .*chunk-0.*Read-only"),
         pytest.param(logger.Logger, "film", 2, FULL, "No space left", marks=pytest.mark.long),
     ],

@@ -8,7 +8,7 @@ import torch
 from run_fakes import FakeAgent, FakeFactory, config, lines, newest
 
 import dreamer
-from common import caught, checkpoint
+from common import caught, checkpoint_file
 from common.agent import Agent
 from common.errors import NonFinite, UserError
 from common.guard import floats, unsound
@@ -220,7 +220,7 @@ def test_nothing_is_saved_between_skips_and_only_once_after_them(tmp_path):
             train(config(tmp_path / "run", steps=400, run__eval_every=0, **quiet), sick(*bad))
         seen.append(kept())
     assert seen[0] == seen[1] == seen[2]
-    stored = [checkpoint.read(tmp_path / "run/checkpoints" / name) for name in sorted(seen[0])]
+    stored = [checkpoint_file.read(tmp_path / "run/checkpoints" / name) for name in sorted(seen[0])]
     assert [state["counters"]["updates"] for state in stored] == [8, 9]
     assert [state["skipped"] for state in stored] == [0, 0]
 

@@ -10,7 +10,7 @@ import torch
 from run_fakes import FakeFactory, config, newest, put
 
 import dreamer
-from common import caught, checkpoint
+from common import caught, checkpoint_file
 from common.checkpoint import Checkpoints
 from common.errors import UserError
 from common.run.eval import evaluate
@@ -162,7 +162,7 @@ def test_debug_batch_refuses_what_no_run_keeps(real, tmp_path, capsys, odd):
         "step": 1,
     }
     whole |= {"batch": {}, "rng": state["rng"]} | odd
-    checkpoint.write(logdir / "first.pt", whole)
+    checkpoint_file.write(logdir / "first.pt", whole)
     assert set(caught.load(logdir / "first.pt")) >= {"config"}
     assert dreamer.main(["debug-batch", str(logdir / "first.pt")]) == 2
     assert f"Error: {logdir / 'first.pt'}" in capsys.readouterr().err

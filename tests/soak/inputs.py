@@ -12,7 +12,8 @@ from fuzz_tools import TOKENS, VALUES, damaged, ends_well, odd_json, odd_row, od
 
 import dreamer
 from common import config as configs
-from common.checkpoint import Checkpoints, read, write
+from common.checkpoint import Checkpoints
+from common.checkpoint_file import read, write
 from common.grid.file import Grid, Job, State
 from common.grid.file import write as write_grid
 
