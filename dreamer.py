@@ -18,10 +18,10 @@ if sys.version_info < (3, 11):  # noqa: UP036 (whoever has an older one is to re
 try:
     from common import arguments, familiar, features, pipe
     from common import config as configs
+    from common.allocator import keep_freed
     from common.errors import UserError
     from common.inputs import path_of
     from common.logdir import CONFIG, stored_config
-    from common.memory import keep_freed
     from common.policy import load
     from common.request import Request, single
 except ModuleNotFoundError as missing:

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from common import parts
+from common.annealing import schedule
 from common.fast import fast
 from common.frozen import frozen
 from common.heads import Head
 from common.nets import MLP, Linear, Style
-from common.schedule import schedule
 from common.sections import section
 
 EDGE = 0.01  # how near to -1 or 1 an action counts as being there

@@ -17,9 +17,9 @@ from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from common import limits, parts
+from common.annealing import parse
 from common.errors import UserError
 from common.inputs import read_bytes
-from common.schedule import parse
 
 LARGEST = 100_000  # bytes of a file, and values in it
 DEEPEST = 50  # levels of a file

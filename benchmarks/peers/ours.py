@@ -8,10 +8,10 @@ from gymnasium import spaces
 
 import dreamer
 from common.agent import Agent
+from common.allocator import keep_freed
 from common.cost import count
 from common.fast import make_compiler
 from common.machine import matmul_rate
-from common.memory import keep_freed
 
 
 def flags(work, algo):

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from common import parts
+from common.annealing import schedule
 from common.nets import Style
 from common.rssm import RSSM, State
-from common.schedule import schedule
 from parity import names, v2_full, v2_losses, v2_nets
 from parity.common import close_grads_of, close_input_grads, leaf, load, swap
 from parity.shared import close_latent, close_prior, given_noise, official_feat, optimize

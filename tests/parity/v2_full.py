@@ -3,8 +3,8 @@
 import torch
 
 import dreamer
+from common.annealing import schedule
 from common.returns import discount_weights
-from common.schedule import schedule
 from parity import names
 from parity.common import load, swap, under
 from parity.full import Update, make_agent

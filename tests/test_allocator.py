@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from common.memory import keep_freed
+from common.allocator import keep_freed
 
 FAULTS = """
 import resource, torch
-from common.memory import keep_freed
+from common.allocator import keep_freed
 {before}
 def once():
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
