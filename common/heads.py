@@ -49,9 +49,11 @@ class Head(nn.Module):
         return out.squeeze(-1) if self.dist.size == 1 else out
 
     def pred(self, feat):
+        """(..., F) -> (...)."""
         return self.dist.pred(self(feat))
 
     def loss(self, feat, target):
+        """(..., F), (...) -> (...)."""
         return self.dist.loss(self(feat), target)
 
 
@@ -65,6 +67,7 @@ class NoContinue(nn.Module):
         self.discount = discount
 
     def losses(self, feat, is_terminal):
+        """No loss: {}."""
         return {}
 
     def pred(self, feat):
@@ -95,6 +98,7 @@ class SoftContinue(nn.Module):
         return {"con": F.binary_cross_entropy_with_logits(self.logit(feat), target, reduction="none")}
 
     def logit(self, feat):
+        """(..., F) -> logit of going on (...), float32."""
         return self.net(feat).squeeze(-1).float()
 
     def pred(self, feat):

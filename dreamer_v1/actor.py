@@ -28,6 +28,7 @@ class TanhNormal:
         return torch.randn(*shape, device=device)
 
     def stats(self, out):
+        """(..., 2 A) -> mean, std before the tanh (..., A) in float32."""
         mean, raw = out.float().chunk(2, -1)
         mean = self.mean_scale * torch.tanh(mean / self.mean_scale)
         return mean, F.softplus(raw + self.raw_init) + self.min_std
@@ -46,6 +47,7 @@ class TanhNormal:
         return torch.tanh(self.stats(out)[0])
 
     def draw(self, out, noise):
+        """(..., 2 A), noise (draws, ..., A) or None -> samples (draws, ..., A), log-probabilities (draws, ...)."""
         if noise is None:
             noise = self.noise(self.draws, *out.shape[:-1], out.shape[-1] // 2, device=out.device)
         sample = self.sample(out[None].expand(len(noise), *out.shape), noise)
@@ -79,6 +81,7 @@ class Dynamics:
     """Returns are maximised by backpropagation through heads, dynamics and sampled actions.
 
     `baseline` subtracts the value of the state first, gradient included (V3-2023).
+    Source: V1 `Dreamer._train`; V2 `ActorCritic.actor_loss` with `dynamics`; V3-2023 `ImagActorCritic.loss`.
     """
 
     through_model, stop_action, reads_logp, mix = True, True, False, 1.0
@@ -95,13 +98,14 @@ class ActionNoise:
     """Gaussian noise on continuous actions, clipped to [-1, 1]; epsilon-greedy for discrete ones.
 
     amount: a number or a schedule of agent steps; halved every `decay` agent steps, at least `minimum`.
-    eval: the amount in evaluation.
+    eval: the amount in evaluation. Source: V1 `Dreamer.exploration`; V2 `common/other.py` `action_noise`.
     """
 
     def __init__(self, *, amount: float = 0.3, decay: float = 0.0, minimum: float = 0.0, eval: float = 0.0):
         self.amount, self.decay, self.minimum, self.eval = amount, decay, minimum, eval
 
     def level(self, mode, step):
+        """Amount of noise in a mode, train or eval, after `step` agent steps."""
         if mode == "eval":
             return self.eval
         amount = schedule(self.amount, step) * (0.5 ** (step / self.decay) if self.decay else 1.0)

@@ -37,6 +37,8 @@ class ValidConv:
 
 
 class ValidEncoder(nn.Sequential):
+    """Encoder of `ValidConv`; `size` is its number of outputs."""
+
     def __init__(self, channels, depth, style):
         widths = [channels, *(depth * 2**i for i in range(4))]
         stages = []
@@ -46,10 +48,13 @@ class ValidEncoder(nn.Sequential):
         self.size = 4 * widths[-1]
 
     def forward(self, image):
+        """(N, C, 64, 64) -> (N, size)."""
         return super().forward(image).permute(0, 2, 3, 1).flatten(1)
 
 
 class ValidDecoder(nn.Module):
+    """Decoder of `ValidConv`: a linear layer to a single pixel, then transposed convolutions."""
+
     def __init__(self, channels, feat, depth, style):
         super().__init__()
         self.inp = Linear(feat, 32 * depth, style.init)
@@ -61,4 +66,5 @@ class ValidDecoder(nn.Module):
         self.stages = nn.Sequential(*stages, conv(inp, channels, 6, 2, style=style, kind=UpConv))
 
     def forward(self, deter, stoch):
+        """(N, D), (N, Z) -> (N, C, 64, 64)."""
         return self.stages(self.inp(torch.cat([deter, stoch], -1))[:, :, None, None])

@@ -12,7 +12,7 @@ class Gaussian:
     """Diagonal Gaussian of `stoch` dimensions with reparameterised samples.
 
     Parameters P = 2 stoch hold mean and raw std; std = softplus(raw) + min_std (V1) or 2 sigmoid(raw / 2) + min_std
-    (V2).
+    (V2). Source: V1 `models.RSSM`; V2 `common/nets.py` `EnsembleRSSM` without `discrete`.
     """
 
     randomness = "normal"
@@ -37,6 +37,7 @@ class Gaussian:
         return mean + std * noise
 
     def mode(self, params):
+        """(..., P) -> means (..., K)."""
         return self.stats(params)[0]
 
     def kl(self, lhs, rhs):
@@ -57,6 +58,7 @@ class Gaussian:
         return stoch.float()
 
     def unpack(self, stored):
+        """Undoes `pack`."""
         return stored.float()
 
 

@@ -30,6 +30,7 @@ class TruncNormal:
         return torch.rand(*shape, device=device)
 
     def stats(self, out):
+        """(..., 2 A) -> mean, std before truncation (..., A) in float32."""
         mean, raw = out.float().chunk(2, -1)
         return torch.tanh(mean), 2 * torch.sigmoid((raw + self.init_std) / 2) + self.min_std
 
@@ -54,10 +55,12 @@ class TruncNormal:
 
 
 def cdf(x):
+    """Distribution function of the standard Normal, elementwise."""
     return 0.5 * (1 + torch.erf(x / math.sqrt(2)))
 
 
 def log_pdf(x):
+    """Log density of the standard Normal, elementwise."""
     return -0.5 * x.square() - 0.5 * LOG_2PI
 
 
@@ -99,7 +102,7 @@ class FreeNormal(NormalAction):
 
 
 class Reinforce:
-    """Score-function gradient with the critic as baseline."""
+    """Score-function gradient with the critic as baseline. Source: V2 `ActorCritic.actor_loss` with `reinforce`."""
 
     through_model, stop_action, reads_logp, mix = False, True, True, 0.0
 
@@ -121,6 +124,7 @@ class Mixed:
         self.mix = mix
 
     def __call__(self, norm, ret, value, logp, mix):
+        """ret, value, logp (N, L) -> objective (N, L)."""
         return mix * norm(ret) + (1 - mix) * logp * norm((ret - value).detach())
 
 
@@ -128,4 +132,5 @@ class NoNoise:
     """Actions are taken as the policy gives them (V2, V3)."""
 
     def __call__(self, action, discrete, mode, step):
+        """(B, A) -> (B, A)."""
         return action

@@ -31,5 +31,6 @@ class NormGRU(nn.Module):
         return self.gru(self.inp(torch.cat([stoch, action], -1)), deter)
 
     def gru(self, x, deter):
+        """(B, hidden), (B, D) -> (B, D)."""
         gates = self.norm(self.gates(torch.cat([x, deter], -1)))
         return gated(*gates.chunk(3, -1), deter)

@@ -57,5 +57,6 @@ class Categorical:
         return stoch.unflatten(-1, self.shape).argmax(-1).to(torch.uint8 if self.shape[1] < 256 else torch.int16)
 
     def unpack(self, stored):
+        """Undoes `pack`: (..., S) -> (..., S C) float32."""
         indices = stored.long()
         return one_hot(indices, torch.empty(*indices.shape, self.shape[1], device=indices.device)).flatten(-2)

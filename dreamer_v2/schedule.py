@@ -18,7 +18,9 @@ class Every:
         return times * self.updates
 
     def state(self) -> dict:
+        """What a checkpoint keeps, as plain Python."""
         return {"last": self.last}
 
     def restore(self, state: dict) -> None:
+        """Undoes `state`."""
         self.last = state["last"]

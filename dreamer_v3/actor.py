@@ -17,6 +17,7 @@ class BoundedNormal(NormalAction):
         self.min_std, self.max_std = min_std, max_std
 
     def stats(self, out):
+        """(..., 2 A) -> mean, std (..., A) in float32."""
         mean, raw = out.float().chunk(2, -1)
         return torch.tanh(mean), (self.max_std - self.min_std) * torch.sigmoid(raw + 2) + self.min_std
 

@@ -45,6 +45,8 @@ def same_pad(x):
 
 
 class PoolEncoder(nn.Module):
+    """Encoder of `PoolConv`; `size` is its number of outputs."""
+
     def __init__(self, channels, size, widths, resample, style):
         super().__init__()
         pool = resample == "pool"
@@ -60,6 +62,7 @@ class PoolEncoder(nn.Module):
         self.size = size[0] // 16 * (size[1] // 16) * widths[-1]
 
     def forward(self, image):
+        """(N, C, H, W) -> (N, size)."""
         x = image
         for pad, layer, norm in zip(self.pads, self.convs, self.norms, strict=True):
             x = norm(self.pool(layer(pad(x))))
@@ -67,6 +70,8 @@ class PoolEncoder(nn.Module):
 
 
 class PoolDecoder(nn.Module):
+    """Decoder of `PoolConv`: its small start image is the sum of a block-diagonal layer on deter and two on stoch."""
+
     def __init__(self, channels, size, deter, stoch, units, part, style):
         super().__init__()
         self.part, self.start = part, (size[0] // 16, size[1] // 16, part.widths[-1])
@@ -86,6 +91,7 @@ class PoolDecoder(nn.Module):
             self.out = conv(outs[-1], channels, KERNEL, 1, 2, style=style)
 
     def forward(self, deter, stoch):
+        """(N, D), (N, Z) -> (N, C, H, W)."""
         h, w, c = self.start
         blocks = self.part.blocks
         x = self.from_deter(deter).unflatten(-1, (blocks, h, w, c // blocks)).permute(0, 1, 4, 2, 3).flatten(1, 2)

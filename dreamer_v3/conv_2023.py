@@ -31,6 +31,7 @@ class StrideConv:
             )
 
     def widths(self, size):
+        """Channels after each stage for images of size (H, W)."""
         return [self.depth * 2**i for i in range(int(math.log2(size[0] / START)))]
 
     def encoder(self, channels, size, style: Style):
@@ -43,6 +44,8 @@ class StrideConv:
 
 
 class StrideEncoder(nn.Sequential):
+    """Encoder of `StrideConv`; its attribute `size` is its number of outputs."""
+
     def __init__(self, channels, widths, style):
         stages = []
         for inp, out in zip([channels, *widths[:-1]], widths, strict=True):
@@ -51,10 +54,13 @@ class StrideEncoder(nn.Sequential):
         self.size = START**2 * widths[-1]
 
     def forward(self, image):
+        """(N, C, H, W) -> (N, size)."""
         return super().forward(image).permute(0, 2, 3, 1).flatten(1)
 
 
 class StrideDecoder(nn.Module):
+    """Decoder of `StrideConv`: a linear layer to 4x4, then transposed convolutions."""
+
     def __init__(self, channels, feat, widths, style):
         super().__init__()
         self.inp = Linear(feat, START**2 * widths[-1], style.init)
@@ -65,5 +71,6 @@ class StrideDecoder(nn.Module):
         self.stages = nn.Sequential(*stages, conv(widths[0], channels, 4, 2, 1, style=style, kind=UpConv))
 
     def forward(self, deter, stoch):
+        """(N, D), (N, Z) -> (N, C, H, W)."""
         x = self.inp(torch.cat([deter, stoch], -1)).unflatten(-1, (START, START, -1))
         return self.stages(x.permute(0, 3, 1, 2))

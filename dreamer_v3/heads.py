@@ -71,6 +71,7 @@ class SymlogMSE(SquaredError):
         self.tolerance = tolerance
 
     def pred(self, out):
+        """(..., n) -> symexp of it (..., n)."""
         return symexp(out.float())
 
     def loss(self, out, target):
@@ -101,6 +102,7 @@ class BinaryContinue(SoftContinue):
         self.outside, self.flag = discount, FLAGS[predict]
 
     def losses(self, feat, is_terminal):
+        """(..., F), (...) bool -> {"con": (...)}."""
         target = (~is_terminal).float()
         return {"con": F.binary_cross_entropy_with_logits(self.logit(feat), target, reduction="none")}
 

@@ -28,6 +28,7 @@ class LaProp(Optimizer):
         self.eps, self.beta1, self.beta2 = eps, beta1, beta2
 
     def update(self, params, grads, slots, lr, name):
+        """Moves a group in place; slots: its moments `mu` and `nu`, and `t`, the number of this step."""
         mu, nu, t = slots["mu"], slots["nu"], slots["t"]
         torch._foreach_mul_(nu, self.beta2)
         torch._foreach_addcmul_(nu, grads, grads, 1 - self.beta2)

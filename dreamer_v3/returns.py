@@ -107,5 +107,6 @@ class AdvantageNorm(nn.Module):
         return mean, (square - mean.square()).relu().sqrt().clamp(min=self.limit)
 
     def forward(self, x):
+        """(N, L) -> (x - mean) / std."""
         mean, std = self.stats()
         return (x - mean) / std

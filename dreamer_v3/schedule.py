@@ -25,7 +25,9 @@ class Ratio:
         return updates
 
     def state(self) -> dict:
+        """What a checkpoint keeps, as plain Python."""
         return {"last": self.last, "debt": [self.debt.numerator, self.debt.denominator]}
 
     def restore(self, state: dict) -> None:
+        """Undoes `state`."""
         self.last, self.debt = state["last"], Fraction(*state["debt"])
