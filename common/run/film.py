@@ -17,12 +17,12 @@ from common.logdir import stored_config
 from common.replay.ring import previous
 from common.report.films import SHARED
 from common.run.build import Factory
+from common.run.camera import CONTEXT
 from common.run.collect import finite, plain
 from common.run.trouble import named_mismatch
 from common.runinfo import frames_trained
 from common.trained import fill, trained
 
-CONTEXT = 5  # records that a model sees
 LENGTH = 45  # records of a clip
 SEED = 2_000_003  # of the environment that is filmed; training and evaluation use others
 

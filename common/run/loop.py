@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common import rng, video
+from common import rng
 from common.errors import NonFinite
 from common.guard import unsound
 from common.health import Watch
 from common.logger import Logger
 from common.progress import Progress
+from common.run.camera import Camera, predicted
 from common.run.clock import Clock, Stopwatch
 from common.run.collect import Collector
 from common.run.rollout import Evaluator
@@ -27,7 +28,6 @@ from common.run.stop import Stop
 from common.runinfo import used_up
 from common.trained import Odd, fill
 
-CONTEXT = 5  # steps that the model sees before it predicts open loop
 COUNTERS = ("agent_steps", "updates", "episodes", "pending", "pretrained")
 RECENT = 10  # training episodes by which an agent is rated where there is no evaluation
 REPORT = 2  # separates the random numbers of reports from those of evaluation
@@ -59,7 +59,7 @@ class Loop:
         every["eval"] *= run["eval_episodes"] > 0
         every["film"] = every["video"]
         self.clocks = {name: Clock(frames) for name, frames in every.items()}
-        self._film: video.Film | None = None
+        self.camera = Camera(envs.obs_space)
 
     @property
     def frames(self) -> int:
@@ -159,8 +159,9 @@ class Loop:
         for episode in self.collector.receive():
             self.episodes += 1
             self.logger.episode(self.frames, episode.score, episode.length, episode.extra)
-        if self._film is not None:
-            self._filming(self._film)
+        if (pictures := self.camera.see(self.collector.record)) is not None:
+            with self.watch("video"):
+                self.logger.film("train/episode", self.frames, pictures)
         self._tell(self.collector.envs.messages() + self._replay_messages())
 
     def _due(self) -> int:
@@ -207,7 +208,7 @@ class Loop:
         if self.agent_steps >= self.config["run"]["prefill"]:
             self._when("eval", self._evaluate)
         if not self.clocks["eval"].every:
-            self._when("film", self._begin_film)
+            self._when("film", self.camera.begin)
         if not self.skips.doubt:
             self._when("save", self._keep)
 
@@ -240,16 +241,13 @@ class Loop:
 
     def _report(self) -> None:
         """Films what the model predicts for a few sequences, and logs its error."""
-        rows, length = min(video.ROWS, self.config["batch_size"]), self.config["batch_length"]
-        context = min(CONTEXT, length - 1)
-        batch = self.replay.sample(rows, length, report=True)
+        size = self.config["batch_size"], self.config["batch_length"]
         with rng.isolated(self.config["seed"], self.frames, REPORT):
-            predictions = self.agent.report(batch, context)
-        metrics = {}
-        for key, (truth, model) in predictions.items():
-            metrics[f"openloop/{key}"] = float(video.error_curve(truth, model)[context:].mean())
-            self.logger.film(f"openloop/{key}", self.frames, video.open_loop(truth, model, context))
-        self.logger.write(self.counters(), self.sieve(metrics))
+            found = predicted(self.agent, self.replay, *size)
+        for key, prediction in found.items():
+            self.logger.film(f"openloop/{key}", self.frames, prediction.pictures)
+        errors = {f"openloop/{key}": prediction.error for key, prediction in found.items()}
+        self.logger.write(self.counters(), self.sieve(errors))
 
     def _evaluate(self) -> None:
         film = self.clocks["film"].due(self.frames)
@@ -269,18 +267,6 @@ class Loop:
         if film:
             self.clocks["film"].mark(self.frames)
         self._best("eval", metrics["eval/score"])
-
-    def _begin_film(self) -> None:
-        """Films the next training episode of the first environment, where there are images."""
-        key = video.image_key(dict(self.collector.envs.obs_space.items()))
-        self._film = video.Film(key) if key else None
-
-    def _filming(self, film: video.Film) -> None:
-        film.see(self.collector.record)
-        if film.done:
-            with self.watch("video"):
-                self.logger.film("train/episode", self.frames, film.pictures())
-            self._film = None
 
     def _replay_messages(self) -> list[str]:
         messages, self.replay.messages = self.replay.messages, []

@@ -14,8 +14,8 @@ from common import video
 from common.errors import UserError
 from common.logger import Logger
 from common.machine import synchronize
+from common.run.camera import predicted
 from common.run.collect import Collector
-from common.run.loop import CONTEXT
 from common.sections import recording, section
 
 EPISODE = 50  # records of the random episodes that fill the replay
@@ -130,10 +130,8 @@ def logging(metrics: dict[str, torch.Tensor | float], device: torch.device, line
 
 def filming(agent: Any, replay: Any, batch: int, length: int) -> tuple[float, int]:
     """Seconds and bytes of the films of what the model predicts, all those of one time."""
-    rows, context = min(video.ROWS, batch), min(CONTEXT, length - 1)
     begin = time.perf_counter()
-    predictions = agent.report(replay.sample(rows, length, report=True), context)
-    films = [video.encode(video.open_loop(truth, model, context)) for truth, model in predictions.values()]
+    films = [video.encode(found.pictures) for found in predicted(agent, replay, batch, length).values()]
     return time.perf_counter() - begin, sum(map(len, films))
 
 
