@@ -78,7 +78,7 @@ RANGES = {
 CHOICES = {
     "run.precision": ("auto", "fp32", "bf16"),
     "run.compile": ("auto", "on", "off"),
-    "run.parallel": ("auto", "none", "process"),
+    "run.parallel": ("auto", "none", "process", "native"),
     "run.init_parts": ("world_model", "all"),
     "actor.eval": ("mode", "sample"),
 }

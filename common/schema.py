@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.envs.seat import LONGEST
+from common.envs.place import LONGEST
 from common.health import CHECKS
 
 MOST = 2**53  # counts beyond it are none

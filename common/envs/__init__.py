@@ -88,22 +88,47 @@ def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) 
 
 
 def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str = "auto") -> Envs:
-    """`n` environments stepped together, in this process (`none`) or one worker process each (`process`).
+    """`n` environments stepped together: in this process (`none`), in a worker process each (`process`), or as one
+    vectorised environment of ale-py (`native`).
 
-    `auto` takes processes for several environments with images: states are faster without. Workers are spawned, so a
-    script of your own that asks for them needs `if __name__ == "__main__":`.
+    `auto` takes `native` for several games of Atari where it plays the same, and processes for several environments
+    with images: states are faster without. Workers are spawned, so a script of your own that asks for them needs
+    `if __name__ == "__main__":`.
 
     Raises:
-        UserError: as `make_env`, or an unknown `parallel`.
+        UserError: as `make_env`, an unknown `parallel`, or `native` where that would not play the same.
     """
-    if parallel not in ("auto", "none", "process"):
-        raise UserError(f"parallel must be auto, none or process, not {parallel!r}.")
+    if parallel not in ("auto", "none", "process", "native"):
+        raise UserError(f"parallel must be auto, none, process or native, not {parallel!r}.")
     config = DEFAULTS | (env or {})
     probe = make_env(task, config, seed)
+    try:
+        native = None
+        if parallel == "native" or (parallel == "auto" and n > 1):
+            native = _native(task, config, n, seed, probe, must=parallel == "native")
+        return native or _python(task, config, n, seed, probe, parallel)
+    finally:
+        probe.close()
+
+
+def _native(task, config, n, seed, probe, must):
+    """`n` games of Atari as one environment of ale-py; without `must`, None where that would not play the same."""
+    module, _, name = _suite(task)
+    if module != "common.envs.atari":
+        if must:
+            raise UserError(f"run.parallel native plays atari_ and atari100k_ tasks, not {task}: --run.parallel auto.")
+        return None
+    native = importlib.import_module("common.envs.native")
+    if why := native.refusal(name, config, probe, seed):
+        if must:
+            raise UserError(why)
+        return None
+    return native.Native(name, config, n, probe.observation_space, probe.action_space, seed=seed)
+
+
+def _python(task, config, n, seed, probe, parallel):
     assert isinstance(probe.observation_space, gymnasium.spaces.Dict)
     images = any(len(space.shape or ()) == 3 for space in probe.observation_space.values())
-    raw = raw_spaces(probe)
-    probe.close()
     return Envs(
         [partial(make_env, task, config, seed, index) for index in range(n)],
         probe.observation_space,
@@ -111,7 +136,7 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
         processes=parallel == "process" or (parallel == "auto" and n > 1 and images),
         repeat=config["repeat"],
         max_failures=config["max_failures"],
-        raw=raw,
+        raw=raw_spaces(probe),
         messages=remarks(probe),
         timeout=config["timeout"],
     )

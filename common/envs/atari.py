@@ -3,11 +3,11 @@
 One agent step is `repeat` frames with one action; the picture is the maximum of the last two, so that
 sprites drawn every other frame are seen. With `gray` and `area` the emulator itself makes them gray before that, as
 V2's code has it (Gym's AtariPreprocessing); with `gray` and `bilinear` the small picture is made gray, as in V3's.
+With `area` the frame that ends an episode by a lost game or life is not looked at, as in V2's code.
 """
 
 import difflib
 import importlib.metadata
-from collections import deque
 
 import gymnasium
 import numpy as np
@@ -45,39 +45,37 @@ class Atari(gymnasium.Env):
         minimal = config["actions"] == "minimal"
         actions = self.ale.getMinimalActionSet() if minimal else self.ale.getLegalActionSet()
         self.actions = [int(action.value) for action in actions]
-        self.screens: deque[np.ndarray] = deque(maxlen=2)
         self.frame = self.lives = 0
         self.action_space = spaces.Discrete(len(self.actions))
-        self.screens.append(self._screen())
+        self._first_look()
         self.observation_space = spaces.Dict({"image": spaces.Box(0, 255, self._observe()["image"].shape, np.uint8)})
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.ale.setInt("random_seed", int(self.np_random.integers(2**31)))
+        start, noops = opening(self.np_random, self.config)
+        self.ale.setInt("random_seed", start)
         self.ale.loadROM(self.rom)  # the only way to reseed the sticky actions
-        self._no_ops()
+        self._no_ops(noops)
         self.frame, self.lives = 0, self.ale.lives()
-        self.screens.clear()
-        self.screens.append(self._screen())
+        self._first_look()
         return self._observe(), {}
 
     def step(self, action):
         total, lost, late = 0.0, False, False
-        for _ in range(self.config["repeat"]):
+        for left in reversed(range(self.config["repeat"])):
             total += self.ale.act(self.actions[int(action)])  # ints: some releases confuse enums
-            self.screens.append(self._screen())
             self.frame += 1
             lost = self.ale.game_over(with_truncation=False) or self._life_lost()
             late = 0 < self.config["time_limit"] <= self.frame
+            self._look(0 if late else left, lost)
             if lost or late:
                 break
         terminated = lost or (late and self.config["timeout_terminal"])
         return self._observe(), total, terminated, late and not terminated, {}
 
-    def _no_ops(self):
+    def _no_ops(self, number):
         self.ale.reset_game()
-        least, most = self.config["least_noops"], self.config["noops"]
-        for _ in range(self.np_random.integers(min(least, most), most + 1)):
+        for _ in range(number):
             self.ale.act(0)
             if self.ale.game_over(with_truncation=False):
                 self.ale.reset_game()
@@ -91,9 +89,38 @@ class Atari(gymnasium.Env):
             return self.ale.getScreenGrayscale()[..., None]
         return self.ale.getScreenRGB()
 
+    def _first_look(self):
+        screen = self._screen()
+        self.screens = [screen, np.zeros_like(screen)]  # what the picture is the maximum of, the newest first
+
+    def _look(self, left, lost):
+        """Take in the screen; `left` frames of the step are still to come."""
+        if self.config["resize"] == "bilinear":
+            self.screens = [self._screen(), self.screens[0]]
+        elif left < 2 and not lost:
+            self.screens[left] = self._screen()
+
     def _observe(self):
-        screen = np.maximum(self.screens[0], self.screens[-1])
+        screen = np.maximum(*self.screens)
+        if self.config["resize"] == "area":
+            self.screens[0] = screen  # stays where a step ends before it takes in another, as in V2's code
         return {"image": images.fit(screen, self.config["size"], self.config["gray"], self.config["resize"])}
+
+
+def opening(rng: np.random.Generator, config: dict) -> tuple[int, int]:
+    """Seed of the emulator for an episode, and the number of no-ops before it: from `least_noops` to `noops`.
+
+    The number is the one that ale-py's vectorised environment draws from that seed (C++'s Mersenne twister, its first
+    word scaled to 0...`noops`), so that both play the same.
+    """
+    least, most = min(config["least_noops"], config["noops"]), config["noops"]
+    twister = np.random.RandomState()
+    while True:
+        seed = int(rng.integers(2**31))
+        twister.seed(seed)
+        noops, rest = divmod(int(twister.randint(2**32, dtype=np.uint32)) * (most + 1), 2**32)
+        if noops >= least and rest > most:  # below, it would draw again to be exactly uniform
+            return seed, noops
 
 
 def _emulator(sticky):

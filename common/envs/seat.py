@@ -1,19 +1,16 @@
 """One of several environments: asked for a step, answering with a record, replaced when it breaks."""
 
 import contextlib
-import hashlib
 import multiprocessing
 from collections.abc import Callable
 
 import numpy as np
 
+from common.envs.place import Broken, Place, record
 from common.envs.workers import Local, Worker, deadline
-from common.errors import UserError
 
-FLAGS = ("is_first", "is_last", "is_terminal")
 HEALTHY = 1000  # steps in one episode after which earlier failures are forgotten
 GRACE = 30  # seconds beyond the limit of an answer after which a worker is killed; it may have to start first
-LONGEST = 100_000  # steps of an episode that `state` can bring back; longer ones start anew
 
 
 class Failure(Exception):
@@ -24,11 +21,7 @@ class Failure(Exception):
         self.reason, self.trace = reason, trace
 
 
-class Broken(UserError):
-    """An environment broke too often in a row. The run can be saved."""
-
-
-class Seat:
+class Seat(Place):
     """One environment: where its episode stands, and what happens when it breaks.
 
     Each answer may take `timeout` seconds, 0 for any time. `broken` is set after more than `max_failures` in a row.
@@ -37,30 +30,22 @@ class Seat:
     def __init__(
         self, index: int, start: Callable[[], Local | Worker], max_failures: int, messages: list, timeout: float = 0
     ):
-        self.index, self.start, self.max_failures, self.messages = index, start, max_failures, messages
+        super().__init__(index, messages)
+        self.start, self.max_failures = start, max_failures
         self.timeout, self.patience = timeout, timeout + GRACE if timeout else None
-        self.broken: Broken | None = None
         self.env = start()
-        self.episode = -1
-        self.actions: list[np.ndarray] = []  # of this episode
-        self.record: dict = {}  # the current one; empty until a new episode has begun
-        self.closed = False  # whether the current record closes a broken episode
         self.failures = 0  # in a row
-        self.asked = False  # whether an answer is still to be received
 
     def begin(self):
         """Ask for the next episode."""
-        assert not self.asked, "receive first"
-        self.episode, self.actions, self.record, self.closed = self.episode + 1, [], {}, False
-        self._ask("reset", options={"episode": self.episode})
+        self._ask("reset", options={"episode": self.turn()})
 
     def send(self, action):
         """Ask for a step, or for the next episode where this one is over."""
         assert not self.asked, "receive first"
         if self.record["is_last"]:
             return self.begin()
-        if len(self.actions) <= LONGEST:
-            self.actions.append(np.array(action))
+        self.note(action)
         return self._ask("step", actions=action[None])
 
     def receive(self) -> dict:
@@ -76,19 +61,12 @@ class Seat:
         elif failure:
             self._rebuild(failure)
             self.actions.pop()
-            self.record = self._closing()
+            self.record = self.closing()
         else:
             self.record = _record(begins, *answer)
             if self.record["is_last"] or len(self.actions) >= HEALTHY:
                 self.failures = 0
         return dict(self.record)
-
-    def state(self) -> dict:
-        """The episode's number, its actions, and a digest of the current record."""
-        assert self.record, "reset first"
-        assert not self.asked, "receive first"
-        actions = [action.tolist() for action in self.actions] if len(self.actions) <= LONGEST else None
-        return {"episode": self.episode, "actions": actions, "closed": self.closed, "digest": _digest(self.record)}
 
     def restore(self, state: dict) -> dict:
         """Play the episode of a state again; a new episode if that does not end at the same record."""
@@ -100,10 +78,7 @@ class Seat:
                 break
             self.send(np.array(action, self.env.single_action_space.dtype))
             self.receive()
-        if state["closed"]:
-            self.record = self._closing()
-        if _digest(self.record) != state["digest"]:
-            self._say("it did not come back to where the run was saved, so it starts a new episode")
+        if not self.back(state):
             self.begin()
             self.receive()
         return dict(self.record)
@@ -149,9 +124,9 @@ class Seat:
         """Note a failure; the next reset makes a new environment. Whether it is worth another try."""
         self.failures += 1
         if self.failures <= self.max_failures:
-            self._say(f"it was made again and its episode closed as truncated, because {failure.reason}", failure.trace)
+            self.say(f"it was made again and its episode closed as truncated, because {failure.reason}", failure.trace)
             return True
-        self._say(f"it broke {self.failures} times in a row and is given up, because {failure.reason}", failure.trace)
+        self.say(f"it broke {self.failures} times in a row and is given up, because {failure.reason}", failure.trace)
         self.broken = Broken(
             f"Environment {self.index} broke {self.failures} times in a row. The last time {failure.reason}. "
             "Mend it and give the same command again; --debug shows where it broke."
@@ -159,22 +134,11 @@ class Seat:
         self.broken.__cause__ = failure
         return False
 
-    def _say(self, what, trace=""):
-        """A message for people; lines after its first are a traceback."""
-        self.messages.append(f"Environment {self.index}: {what}\n{trace}".strip())
-
     def _blank(self):
         """A first record of nothing, for a run that is about to stop."""
         space = self.env.single_observation_space
         blank = {key: np.zeros(child.shape, child.dtype) for key, child in space.items()}
-        flags = {"is_first": True, "is_last": False, "is_terminal": False}
-        return {**blank, "reward": np.float32(0), **flags, "log": {}}
-
-    def _closing(self):
-        """The last good record once more, as the truncated end of a broken episode."""
-        self.closed = True
-        flags = {"is_first": False, "is_last": True, "is_terminal": False}
-        return {**self.record, "reward": np.float32(0), **flags, "log": {}}
+        return record(blank, 0, (True, False, False), {})
 
 
 def _lost(timeout):
@@ -184,17 +148,6 @@ def _lost(timeout):
 def _record(begins, obs, *rest):
     """A record from the answer of a reset (obs, info) or of a step, of a vector environment of size one."""
     reward, terminated, truncated, info = ([0], [False], [False], *rest) if begins else rest
-    flags = (begins, terminated[0] or truncated[0], terminated[0])
-    return {
-        **{key: value[0] for key, value in obs.items()},
-        "reward": np.float32(reward[0]),
-        **{name: bool(flag) for name, flag in zip(FLAGS, flags, strict=True)},
-        "log": {key: value[0] for key, value in info.items() if key.startswith("log")},
-    }
-
-
-def _digest(record):
-    digest = hashlib.sha256()
-    for key in sorted(record.keys() - {"log"}):
-        digest.update(key.encode() + np.ascontiguousarray(record[key]).tobytes())
-    return digest.hexdigest()
+    first = {key: value[0] for key, value in obs.items()}
+    log = {key: value[0] for key, value in info.items() if key.startswith("log")}
+    return record(first, reward[0], (begins, terminated[0] or truncated[0], terminated[0]), log)

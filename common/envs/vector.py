@@ -8,6 +8,7 @@ breaks does not stop the run: its episode is closed as truncated, it is made aga
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Envs:
         self._messages: list[str] = list(messages)
         vector = Worker if processes else Local
         guards = [partial(Guard, make, obs_space, act_space, timeout) for make in makers]
-        self.seats = [
+        self.seats: list[Any] = [  # of `Place`
             Seat(index, partial(vector, guard), max_failures, self._messages, timeout)
             for index, guard in enumerate(guards)
         ]
@@ -95,10 +96,7 @@ class Envs:
         Raises:
             UserError: the state is of another number of environments.
         """
-        if len(state) != self.num:
-            raise UserError(
-                f"The run was saved with {len(state)} environments, not {self.num}: --run.envs {len(state)}."
-            )
+        self._same_number(state)
         return self._checked(self._each(Seat.restore, self.seats, state))
 
     def messages(self) -> list[str]:
@@ -126,6 +124,12 @@ class Envs:
             return list(map(function, *arguments))
         with ThreadPoolExecutor(self.num) as threads:
             return list(threads.map(function, *arguments))
+
+    def _same_number(self, state):
+        if len(state) != self.num:
+            raise UserError(
+                f"The run was saved with {len(state)} environments, not {self.num}: --run.envs {len(state)}."
+            )
 
     def _checked(self, records):
         self.check()

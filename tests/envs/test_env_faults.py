@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.envs import make_envs, seat
-from common.envs.seat import Broken
+from common.envs.place import Broken
 from common.envs.workers import deadline
 
 FAULTY = "tests.envs.faulty"

@@ -1,0 +1,177 @@
+"""Atari in the threads of ale-py is Atari here: the same records, bit by bit, and states that both can read."""
+
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from common.envs import Envs, make_envs, native
+from common.errors import UserError
+
+V2 = {"repeat": 4, "gray": True, "sticky": 0.25, "noops": 30, "least_noops": 1, "time_limit": 108000}
+V3_2023 = {"repeat": 4, "sticky": 0.25, "time_limit": 108000}
+PLAIN = {"repeat": 4, "actions": "minimal"}
+SHORT = {"repeat": 3, "gray": True, "size": 96, "noops": 7, "time_limit": 90}
+
+
+def made(kind, task, config, n):
+    return make_envs(task, config, n, 3, {"python": "none", "ale-py": "native"}[kind])
+
+
+def actions(envs, steps, seed=0):
+    return np.random.default_rng(seed).integers(0, envs.act_space.n, (steps, envs.num))
+
+
+def play(envs, steps):
+    return [envs.reset(), *map(envs.step, actions(envs, steps))]
+
+
+def equal(left, right):
+    same = lambda a, b: a.dtype == b.dtype and np.array_equal(a, b)
+    return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left if key != "log")
+
+
+@pytest.mark.parametrize(
+    ("task", "config", "steps", "terminal"),
+    [
+        ("atari_breakout", V2, 350, True),
+        ("atari_breakout", V3_2023, 350, True),
+        ("atari100k_breakout", PLAIN, 350, True),
+        ("atari_james_bond", V2 | {"size": 32, "repeat": 2}, 60, None),
+        ("atari_pong", SHORT, 40, False),
+        ("atari_pong", SHORT | {"timeout_terminal": True}, 40, True),
+    ],
+)
+def test_records_are_those_of_the_python_environment(task, config, steps, terminal):
+    with made("python", task, config, 2) as ours, made("ale-py", task, config, 2) as theirs:
+        records = play(ours, steps)
+        assert all(equal(left, right) for left, right in zip(records, play(theirs, steps), strict=True))
+        assert ours.state() == theirs.state()
+    last = np.stack([record["is_last"] for record in records])
+    ends = np.stack([record["is_terminal"] for record in records])[last]
+    assert ends.tolist() == [terminal] * last.sum() if terminal is not None else not last.any()
+    if terminal is not None:
+        assert last.any(0).all()  # each environment has come to an end
+    if steps == 350:
+        assert np.stack([record["reward"] for record in records]).any(0).all()
+
+
+@pytest.mark.parametrize(
+    ("saves", "restores", "steps"),
+    [("ale-py", "ale-py", 0), ("ale-py", "ale-py", 250), ("python", "ale-py", 17), ("ale-py", "python", 250)],
+)
+def test_restore_goes_on_like_the_straight_run(saves, restores, steps):
+    with made(saves, "atari_breakout", V2, 3) as envs:
+        current = play(envs, steps)[-1]
+        state = envs.state()
+        straight = [envs.step(action) for action in actions(envs, 40, seed=1)]
+    assert steps < 250 or len({len(place["actions"]) for place in state}) == 3  # each has come another way
+    with made(restores, "atari_breakout", V2, 3) as envs:
+        assert equal(envs.restore(state), current)
+        assert envs.state() == state
+        again = [envs.step(action) for action in actions(envs, 40, seed=1)]
+        assert envs.messages() == []
+    assert all(equal(left, right) for left, right in zip(again, straight, strict=True))
+
+
+def test_an_episode_that_does_not_come_back_starts_anew_and_the_others_do_not():
+    with make_envs("atari_pong", V2, 2, parallel="native") as envs:
+        current = play(envs, 20)[-1]
+        state = envs.state()
+        state[0]["digest"] = "0" * 64
+        record = envs.restore(state)
+        (said,) = envs.messages()
+        assert record["is_first"].tolist() == [True, False]
+        assert np.array_equal(record["image"][1], current["image"][1])
+        assert [place["episode"] for place in envs.state()] == [1, 0]
+    assert said.startswith("Environment 0: it did not come back")
+    with make_envs("atari_pong", V2, 2, parallel="native") as envs:
+        with pytest.raises(UserError, match=r"--run\.envs 1"):
+            envs.restore(state[:1])
+        for lost in (None, [18], [[1], [2]]):  # None: there were too many to be kept
+            assert envs.restore([place | {"actions": lost} for place in state])["is_first"].all()
+
+
+def test_an_episode_that_broke_in_python_comes_back_at_its_closing_record():
+    with made("python", "atari_pong", V2, 2) as ours, made("ale-py", "atari_pong", V2, 2) as theirs:
+        play(ours, 5)
+        ours.seats[1].record = ours.seats[1].closing()
+        record = theirs.restore(ours.state())
+        assert record["is_last"].tolist() == [False, True]
+        assert theirs.step(np.array([0, 0]))["is_first"].tolist() == [False, True]
+        assert theirs.messages() == []
+
+
+def test_a_step_is_made_between_send_and_receive():
+    with make_envs("atari_pong", V2 | {"repeat": 4000, "time_limit": 0}, 2, parallel="native") as envs:
+        envs.reset()
+        begin = time.monotonic()
+        envs.send(np.array([0, 0]))
+        sent = time.monotonic()
+        for forbidden in (envs.state, envs.reset, lambda: envs.send(np.array([0, 0]))):
+            with pytest.raises(AssertionError, match="receive first"):
+                forbidden()
+        envs.receive()
+        assert sent - begin < time.monotonic() - sent
+        with pytest.raises(AssertionError, match="nothing was sent"):
+            envs.receive()
+        with pytest.raises(AssertionError):
+            envs.send(np.array([0, 18]))
+        assert envs.step(np.array([0, 17]))["reward"].shape == (2,)
+        assert envs.picture(0) is None
+    envs.close()  # twice is fine
+
+
+@pytest.mark.parametrize(
+    ("config", "n", "kind"),
+    [
+        (V2, 2, native.Native),
+        (V2, 1, Envs),  # not measured to be faster
+        (V2 | {"resize": "bilinear"}, 2, Envs),
+        (V2 | {"life_loss": "end"}, 2, Envs),
+    ],
+)
+def test_auto_takes_it_for_several_games_that_it_plays_the_same(config, n, kind):
+    with make_envs("atari_pong", config, n) as envs:
+        assert type(envs) is kind
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"resize": "bilinear"}, "env.resize bilinear, only where env.resize is area"),
+        ({"life_loss": "end"}, "env.life_loss end, only where env.life_loss is ignore"),
+        ({"size": 0}, "env.size is 32 or 64 or 96 or 128"),
+        ({"size": 84}, "env.size 84"),
+        ({"repeat": 1}, "env.repeat is 2 or more"),
+        ({"time_limit": 10}, "env.time_limit is a multiple of 4"),
+        ({"noops": 10**6}, "env.noops is at most"),
+    ],
+)
+def test_what_it_cannot_play_is_refused_with_what_it_can(config, says):
+    with pytest.raises(UserError, match=r"--run\.parallel auto") as error:
+        make_envs("atari_pong", V2 | config, 1, parallel="native")
+    assert says in str(error.value)
+
+
+def test_other_tasks_are_refused():
+    with pytest.raises(UserError, match="native plays atari_ and atari100k_ tasks, not dummy_pixels"):
+        make_envs("dummy_pixels", None, 2, parallel="native")
+
+
+def test_a_release_that_plays_otherwise_is_refused_by_name_and_auto_does_without(monkeypatch):
+    make = native._make
+    monkeypatch.setattr(native, "_make", lambda name, config, n: make(name, config | {"noops": config["noops"] + 1}, n))
+    with pytest.raises(UserError, match=r"pip install ale-py==0\.12\.1"):
+        make_envs("atari_breakout", V2, 2, parallel="native")
+    with make_envs("atari_breakout", V2, 2) as envs:
+        assert type(envs) is Envs
+
+
+@pytest.mark.parametrize("height", [210, 250])
+def test_no_mean_of_its_sizes_lies_halfway_between_two_bytes(height):
+    """Then the sum of bytes, in parts of pixels, is half an odd number of an odd number: never a whole one."""
+    for size in native.SIZES:
+        assert Fraction(160, size).numerator * Fraction(height, size).numerator % 2 == 1
+    assert Fraction(160, 84).numerator % 2 == 0
