@@ -88,12 +88,12 @@ def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) 
 
 
 def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str = "auto") -> Envs:
-    """`n` environments stepped together: in this process (`none`), in a worker process each (`process`), or as one
-    vectorised environment of ale-py (`native`).
+    """`n` environments stepped together.
 
-    `auto` takes `native` for several games of Atari where it plays the same, and processes for several environments
-    with images: states are faster without. Workers are spawned, so a script of your own that asks for them needs
-    `if __name__ == "__main__":`.
+    parallel: `none` plays them in this process, `process` in a worker process each, `native` games of Atari in the
+    threads of ale-py. `auto` takes `native` for several games that it plays the same, else processes for several
+    environments with images: states are faster without. Workers are spawned, so a script of your own that asks for
+    them needs `if __name__ == "__main__":`.
 
     Raises:
         UserError: as `make_env`, an unknown `parallel`, or `native` where that would not play the same.

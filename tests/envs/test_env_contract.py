@@ -198,5 +198,5 @@ def test_wrong_options(task, config, says):
 
 
 def test_wrong_parallel():
-    with pytest.raises(UserError, match="auto, none or process"):
+    with pytest.raises(UserError, match="auto, none, process or native"):
         make_envs("dummy", None, 1, parallel="threads")

@@ -68,6 +68,14 @@ def test_stopped_with_a_step_under_way_in_workers_and_resumed_equals_straight(st
     same_run(straight, tmp_path / "run")
 
 
+def test_stopped_and_resumed_in_the_threads_of_ale_py_equals_straight_in_python(tmp_path, monkeypatch):
+    protocol = {"repeat": 4, "gray": True, "sticky": 0.25, "noops": 30, "least_noops": 1, "time_limit": 80}
+    changes = {"task": "atari_breakout", "env": protocol, "steps": 320, "schedule__ratio": 2.0, **QUIET}
+    train(config(tmp_path / "straight", **changes), FakeFactory())
+    interrupted(tmp_path / "run", monkeypatch, "_step", 27, run__parallel="native", **changes)
+    same_run(tmp_path / "straight", tmp_path / "run")
+
+
 @pytest.mark.parametrize("count", [13, 14, 19])
 def test_metric_lines_are_the_same_to_the_letter(tmp_path, monkeypatch, count):
     """Also their order, where the step under way ends an episode before the updates or after them."""
