@@ -29,7 +29,6 @@ def hindrances(config: dict) -> dict[str, str]:
         "resize": (config["resize"] == "area", "area"),
         "size": (config["size"] in SIZES, " or ".join(map(str, SIZES))),
         "life_loss": (config["life_loss"] == "ignore", "ignore"),  # a last life that ends no game is none to it
-        "repeat": (repeat > 1, "2 or more"),
         "time_limit": (limit % repeat == 0, f"a multiple of {repeat}"),
         "noops": (config["noops"] < 2**16, f"at most {2**16 - 1}"),
     }
