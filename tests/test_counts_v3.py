@@ -8,14 +8,14 @@ import pathlib
 import numpy as np
 import pytest
 import torch
-from fakes import random_batch
 from gymnasium import spaces
-from parity import names_v3
-from parity.common import under
 
 import dreamer
 from common.agent import Agent
 from dreamer_v3.heads import SymexpTwohot
+from tests.fakes import random_batch
+from tests.parity import names_v3
+from tests.parity.common import under
 
 SHAPES = json.loads((pathlib.Path(__file__).parent / "golden/v3_param_shapes.json").read_text())
 

@@ -5,8 +5,8 @@ pytest tests/test_parity.py [--golden DIR]; DIR holds v1_v2/*.npz and v3/*.npz, 
 
 import pathlib
 
-from parity import v1, v2, v3
-from parity.common import Golden
+from tests.parity import v1, v2, v3
+from tests.parity.common import Golden
 
 CHECKS = {"v1_v2": v1.CHECKS | v2.CHECKS, "v3": v3.CHECKS}
 

@@ -20,7 +20,7 @@ import gymnasium
 
 from common.envs.control import Control
 from common.envs.foreign import Answers, Foreign
-from common.envs.gym import allow_current_folder, normalised
+from common.envs.gym import allow_folder, normalised
 from common.errors import UserError
 
 
@@ -42,7 +42,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
 def names_module(name: str) -> bool:
     """Whether the part before the colon is a module that is there, and the part after it could be a class of it."""
     path, _, attribute = name.partition(":")
-    allow_current_folder()
+    allow_folder(os.getcwd())
     try:
         return attribute.isidentifier() and importlib.util.find_spec(_dotted(path)) is not None
     except (ImportError, ValueError):
@@ -90,7 +90,7 @@ def _find(path, attribute):
 def _module(path):
     if path.startswith((".", "/", "~")):
         return _loaded(Path(path).expanduser().resolve())
-    allow_current_folder()
+    allow_folder(os.getcwd())
     return importlib.import_module(_dotted(path))
 
 
@@ -108,8 +108,7 @@ def _loaded(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(str(path), path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is no Python file: its name must end in .py.")
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    allow_folder(str(path.parent))
     module = sys.modules[str(path)] = importlib.util.module_from_spec(spec)  # dataclasses look there
     try:
         spec.loader.exec_module(module)

@@ -26,7 +26,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
     if name.startswith("ALE/"):
         importlib.import_module("ale_py")  # registers them
     if ":" in name:
-        allow_current_folder()
+        allow_folder(os.getcwd())
     try:
         env = registered(name, config)
     except gymnasium.error.DependencyNotInstalled as error:
@@ -54,7 +54,12 @@ def normalised(env: gymnasium.Env, config: dict) -> gymnasium.Env:
     return Adapter(frames, config["size"], config["gray"], config["resize"], config["action_scale"])
 
 
-def allow_current_folder() -> None:
-    """Lets modules that lie in the current directory be imported."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+def allow_folder(folder: str) -> None:
+    """Lets modules that lie in a folder be imported.
+
+    They go before installed packages of the same name, as where Python runs a file, but not before Python's own modules
+    and this code, which worker processes import anew.
+    """
+    if folder not in sys.path:
+        installed = [place for place, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages"))]
+        sys.path.insert(min(installed, default=len(sys.path)), folder)

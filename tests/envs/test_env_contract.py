@@ -1,6 +1,8 @@
 """Every kind of task keeps the interface: spaces, records, episodes, seeds."""
 
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ DUMMIES = [
     "onehot_both_7",
 ]
 FAULTY = "tests.envs.faulty"
+ROOT = Path(__file__).parents[2]
 
 
 def check(env, steps):
@@ -130,6 +133,27 @@ def test_your_own_module(tmp_path, monkeypatch):
         record = envs.step(np.array([[0, 2], [1, 1]]))
         assert record["reward"].tolist() == [2, 1]
         assert record["is_last"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", ["my_namesake:MyEnv", "./my_namesake.py:MyEnv"])
+def test_your_own_module_comes_before_an_installed_one_of_its_name(name, tmp_path, monkeypatch):
+    for folder, size in (("site-packages", 2), ("mine", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "my_neighbour.py").write_text(f"SIZE = {size}\n")
+        (tmp_path / folder / "my_namesake.py").write_text(
+            "import my_neighbour\n"
+            "import gymnasium\n"
+            "class MyEnv(gymnasium.Env):\n"
+            "    observation_space = gymnasium.spaces.Discrete(2)\n"
+            f"    action_space = gymnasium.spaces.Discrete({size} * my_neighbour.SIZE)\n"
+        )
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site-packages")])
+    monkeypatch.chdir(tmp_path / "mine")
+    for module in ("my_namesake", "my_neighbour"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert make_env(name).action_space.n == 9
+    ours, python, folder = (sys.path.index(str(path)) for path in (ROOT, Path(os.__file__).parent, tmp_path / "mine"))
+    assert max(ours, python) < folder
 
 
 @pytest.mark.parametrize("task", ["dummy_mixed", "dummy_bandit", "gym_Pendulum-v1", "dmc_walker_walk", "atari_pong"])

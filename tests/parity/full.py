@@ -5,7 +5,7 @@ import torch
 from gymnasium import spaces
 
 from common.agent import Agent
-from parity.common import Spy
+from tests.parity.common import Spy
 
 FLAGS = ("action", "reward", "discount", "is_first", "is_last", "is_terminal")
 

@@ -7,7 +7,7 @@ image]. `rows` translate: the number of our feature for each one of theirs.
 import torch
 
 from common.nets import Layer
-from parity.common import Slot, affine, conv, dense, plain, under
+from tests.parity.common import Slot, affine, conv, dense, plain, under
 
 
 def feature_rows(deter, stoch):

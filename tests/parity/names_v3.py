@@ -2,7 +2,7 @@
 
 import torch
 
-from parity.common import affine, conv, dense, plain, under
+from tests.parity.common import affine, conv, dense, plain, under
 
 
 def norm(module):

@@ -7,8 +7,8 @@ import torch
 
 from common import parts
 from common.rssm import State
-from parity import names
-from parity.common import Spy, count, one_hot_noise
+from tests.parity import names
+from tests.parity.common import Spy, count, one_hot_noise
 
 HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 

@@ -9,9 +9,9 @@ from common import parts
 from common.behavior import Behavior
 from common.nets import Style
 from common.rssm import RSSM, State
-from parity import names, v1_full, v1_nets
-from parity.common import close_grads_of, close_input_grads, count, leaf, load, swap
-from parity.shared import (
+from tests.parity import names, v1_full, v1_nets
+from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, swap
+from tests.parity.shared import (
     HALF_LOG_2PI,
     behave,
     close_latent,

@@ -3,10 +3,10 @@
 import torch
 
 import dreamer
-from parity import names
-from parity.common import Golden, count, load, swap, under
-from parity.full import Update, make_agent
-from parity.shared import HALF_LOG_2PI, given_noise
+from tests.parity import names
+from tests.parity.common import Golden, count, load, swap, under
+from tests.parity.full import Update, make_agent
+from tests.parity.shared import HALF_LOG_2PI, given_noise
 
 
 def flags(golden: Golden) -> dict:

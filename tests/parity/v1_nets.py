@@ -10,9 +10,9 @@ from common.encoder import Decoder, Encoder
 from common.heads import Head, SoftContinue
 from common.nets import Style
 from common.rssm import State
-from parity import names
-from parity.common import close_grads_of, close_input_grads, count, leaf, load, one_hot_noise
-from parity.shared import HALF_LOG_2PI, close_modes
+from tests.parity import names
+from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, one_hot_noise
+from tests.parity.shared import HALF_LOG_2PI, close_modes
 
 
 def check_nets(golden):

@@ -7,10 +7,10 @@ from common import parts
 from common.annealing import schedule
 from common.nets import Style
 from common.rssm import RSSM, State
-from parity import names, v2_full, v2_losses, v2_nets
-from parity.common import close_grads_of, close_input_grads, leaf, load, swap
-from parity.shared import close_latent, close_prior, given_noise, official_feat, optimize
-from parity.v2_losses import kl_loss
+from tests.parity import names, v2_full, v2_losses, v2_nets
+from tests.parity.common import close_grads_of, close_input_grads, leaf, load, swap
+from tests.parity.shared import close_latent, close_prior, given_noise, official_feat, optimize
+from tests.parity.v2_losses import kl_loss
 
 
 def check_gru(golden):

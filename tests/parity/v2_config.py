@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from parity.full import observations
+from tests.parity.full import observations
 
 #: Official actor gradient -> our part.
 GRADS = {"reinforce": "Reinforce", "dynamics": "Dynamics", "both": "Mixed"}

@@ -5,11 +5,11 @@ import torch
 import dreamer
 from common.annealing import schedule
 from common.returns import discount_weights
-from parity import names
-from parity.common import load, swap, under
-from parity.full import Update, make_agent
-from parity.shared import HALF_LOG_2PI, close_latent, close_prior, entropy_noise, given_noise, official_feat
-from parity.v2_config import flags_of
+from tests.parity import names
+from tests.parity.common import load, swap, under
+from tests.parity.full import Update, make_agent
+from tests.parity.shared import HALF_LOG_2PI, close_latent, close_prior, entropy_noise, given_noise, official_feat
+from tests.parity.v2_config import flags_of
 
 
 def slots_of(golden, agent) -> dict:

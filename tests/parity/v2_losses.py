@@ -7,10 +7,10 @@ from common import parts
 from common.behavior import Behavior
 from common.heads import Head
 from common.nets import Style
-from parity import names
-from parity.common import close_grads_of, close_input_grads, count, leaf, load, swap
-from parity.shared import HALF_LOG_2PI, behave, entropy_noise, plain_gaussian
-from parity.v2_config import actor_flags, kl_block
+from tests.parity import names
+from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, swap
+from tests.parity.shared import HALF_LOG_2PI, behave, entropy_noise, plain_gaussian
+from tests.parity.v2_config import actor_flags, kl_block
 
 
 def kl_loss(case, latent, post, prior):

@@ -16,10 +16,10 @@ from common.nets import Layer, Style
 from common.rssm import State
 from dreamer_v1.actor import tanh_inverse, tanh_log_slope
 from dreamer_v2.actor import cdf
-from parity import names
-from parity.common import close_grads_of, close_input_grads, leaf, load, one_hot_noise
-from parity.shared import HALF_LOG_2PI, close_modes, given_noise
-from parity.v2_config import policy_block
+from tests.parity import names
+from tests.parity.common import close_grads_of, close_input_grads, leaf, load, one_hot_noise
+from tests.parity.shared import HALF_LOG_2PI, close_modes, given_noise
+from tests.parity.v2_config import policy_block
 
 
 def check_encoder_decoder(golden):

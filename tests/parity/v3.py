@@ -1,6 +1,6 @@
 """Golden files of V3: file -> check. Arrays agree relative to their largest value, gradients ten times looser."""
 
-from parity import v3_agent, v3_behavior, v3_nets, v3_parts
+from tests.parity import v3_agent, v3_behavior, v3_nets, v3_parts
 
 
 def strict(check):

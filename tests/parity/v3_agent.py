@@ -9,12 +9,12 @@ from gymnasium import spaces
 import dreamer
 from common.agent import Agent
 from common.replay.ring import previous
-from parity import names_v3 as names
-from parity.common import close_grads, load, params_of, under
-from parity.full import Update
-from parity.v3_flags import RENAMED, make_flags
-from parity.v3_nets import reconstruction
-from parity.v3_parts import GRAD, actions, require
+from tests.parity import names_v3 as names
+from tests.parity.common import close_grads, load, params_of, under
+from tests.parity.full import Update
+from tests.parity.v3_flags import RENAMED, make_flags
+from tests.parity.v3_nets import reconstruction
+from tests.parity.v3_parts import GRAD, actions, require
 
 RECORD = ("reward", "is_first", "is_last", "is_terminal", "action", "dyn/deter", "dyn/stoch")
 

@@ -13,8 +13,8 @@ import dreamer
 from common import parts
 from common.behavior import Behavior
 from common.rssm import State
-from parity.common import Spy
-from parity.v3_parts import GRAD, actions, close_bins, require
+from tests.parity.common import Spy
+from tests.parity.v3_parts import GRAD, actions, close_bins, require
 
 
 def check_returns(golden):

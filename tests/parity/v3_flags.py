@@ -1,7 +1,7 @@
 """Settings of the official V3 agent as flags of ours. What our parts do not have is refused."""
 
-from parity.v3_nets import EPS
-from parity.v3_parts import require
+from tests.parity.v3_nets import EPS
+from tests.parity.v3_parts import require
 
 #: Our names of losses that have others.
 RENAMED = {"reward": "rew", "actor": "policy", "critic": "value"}

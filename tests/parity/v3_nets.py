@@ -11,9 +11,9 @@ from common.heads import Head, SoftContinue
 from common.nets import MLP, BlockLinear, Linear, Style, conv, symlog
 from common.rssm import RSSM, State
 from dreamer_v3.heads import BinaryContinue
-from parity import names_v3 as names
-from parity.common import close_grads_of, close_input_grads, count, dense, leaf, load, under
-from parity.v3_parts import GRAD, actions, bounded_normal, categorical, one_hot_policy, require
+from tests.parity import names_v3 as names
+from tests.parity.common import close_grads_of, close_input_grads, count, dense, leaf, load, under
+from tests.parity.v3_parts import GRAD, actions, bounded_normal, categorical, one_hot_policy, require
 
 EPS = {"rms": 1e-4, "layer": 1e-4}
 

@@ -7,8 +7,8 @@ from common.behavior import Actor
 from common.distributions import normal_entropy, normal_log_prob
 from common.nets import Style, symexp, symlog
 from dreamer_v3.returns import quantiles
-from parity import names_v3 as names
-from parity.common import close_grads_of, close_input_grads, count, leaf, load
+from tests.parity import names_v3 as names
+from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load
 
 #: Tolerances of the file format: forward values, gradients, optimiser.
 FORWARD, GRAD, OPTIM = 1e-5, 1e-4, 5e-5
