@@ -33,7 +33,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
 
 
 class Atari(gymnasium.Env):
-    """observation {"image": uint8 (size, size, 3 or 1)}, action Discrete(18) or the game's own subset.
+    """observation {"image": uint8 (size, size, 3 or 1)}, action Discrete(18), in Skiing 9, or the game's own subset.
 
     Lost games are terminal, the time limit only with `timeout_terminal`; with `life_loss: end` so is a lost life.
     """
