@@ -4,6 +4,7 @@ It holds the encoder, the recurrent state and the actor, and nothing that only t
 no environment.
 """
 
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from common import spaces as stored_spaces
 from common.acting import Acting, action_sizes
 from common.behavior import Behavior
 from common.envs.actions import action_reader
-from common.envs.adapter import leaves, loggable, reader, told_apart
+from common.envs.adapter import joined, leaves, reader
 from common.envs.images import fit
 from common.errors import UserError
 from common.fast import is_half
@@ -47,8 +48,9 @@ def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
 class Policy:
     """Chooses actions: `action, state = policy(obs, state)`, with state None at the first step of an episode.
 
-    mode: `mode` or `sample`, may be changed at any time. spaces: what observations and actions look like. frames: how
-    long it was trained. Samples come from torch's global generator.
+    mode: `mode` or `sample`, may be changed at any time. spaces: what observations and actions look like. keys: those
+    of the agent's observations that are read. frames: how long it was trained. Samples come from torch's global
+    generator.
     """
 
     def __init__(self, found: stored_spaces.Spaces, config: dict, device: str = "cpu", mode: str = ""):
@@ -60,8 +62,9 @@ class Policy:
         self.half = is_half(config["run"]["precision"], self.device) and self.device.type != "cpu"
         self.explore = parts.build("explore", config["explore"])
         self.acting = skeleton(found, config)
+        self.keys = {*self.acting.encoder.images, *self.acting.encoder.vectors}
         image = lambda picture: fit(picture, *(config["env"][key] for key in ("size", "gray", "resize")))
-        seen = lambda space: [leaf for leaf in told_apart(space)[0] if not loggable(*leaf)]
+        seen = lambda space: [leaf for leaf in leaves(space) if leaf[0] in self.keys]
         readers = lambda space: {key: (child, reader(child, key, image)[1]) for key, child in seen(space)}
         self._raw, self._plain = readers(found.raw[0]), readers(found.observation)
         self._decode = action_reader(found.raw[1], config["env"]["action_scale"])[1]
@@ -102,13 +105,14 @@ class Policy:
         return action, {"deter": latent.deter, "stoch": latent.stoch, "action": action}
 
     def read(self, obs: Any) -> tuple[dict[str, np.ndarray], bool]:
-        """Observation(s) of the environment -> arrays as the agent sees them (n, ...), and whether it was a batch."""
+        """Observation(s) of the environment -> what the agent sees and reads of them (n, ...), and whether a batch.
+
+        Raises UserError where that is not there.
+        """
         space = self.spaces.raw[0]
         plain = isinstance(obs, dict) and not isinstance(space, spaces.Dict)
         space, readers = (self.spaces.observation, self._plain) if plain else (space, self._raw)
-        if isinstance(space, spaces.Dict):
-            obs = {key: entry(obs, key, space) for key in space}
-        values = {key: value for key, value in leaves(space, obs) if key in readers}
+        values = dict(picked(space, obs, self.keys))
         batched = {np.ndim(value) - len(readers[key][0].shape or ()) for key, value in values.items()}
         if not batched <= {0} and not batched <= {1}:
             shapes = {key: np.shape(value) for key, value in values.items()}
@@ -118,11 +122,28 @@ class Policy:
         return arrays, batched == {1}
 
 
-def entry(obs: Any, key: str, space: spaces.Dict) -> Any:
-    """One entry of a dict observation."""
-    if not isinstance(obs, dict) or key not in obs:
-        what = f"a dict with {', '.join(obs)}" if isinstance(obs, dict) else type(obs).__name__
-        raise UserError(f"This policy observes a dict with {', '.join(space)}, got {what}.")
+def picked(space: spaces.Space, obs: Any, keys: Set[str], name: str = "") -> Iterator[tuple[str, Any]]:
+    """(key, value) of those parts of an observation that are among `keys`; the others need not be there."""
+    if not isinstance(space, spaces.Dict | spaces.Tuple):
+        yield from leaves(space, obs, name)
+        return
+    parts: dict[Any, spaces.Space] = dict(space.items() if isinstance(space, spaces.Dict) else enumerate(space))
+    paths = {key: joined(name, str(key)) for key in parts}
+    read = [key for key in parts if any(leaf in keys for leaf, _ in leaves(parts[key], None, paths[key]))]
+    for key in read:
+        yield from picked(parts[key], entry(obs, key, space, read, name), keys, paths[key])
+
+
+def entry(obs: Any, key: Any, space: spaces.Space, read: list, name: str) -> Any:
+    """One entry of an observation that is a dict, or a tuple."""
+    place = f" in {name}" if name else ""
+    if isinstance(space, spaces.Tuple):
+        if not isinstance(obs, tuple | list) or len(obs) != len(space):
+            what = f"{len(obs)} values" if isinstance(obs, tuple | list) else type(obs).__name__
+            raise UserError(f"This policy observes a tuple of {len(space)}{place}, got {what}.")
+    elif not isinstance(obs, dict) or key not in obs:
+        what = f"a dict with {', '.join(map(str, obs))}" if isinstance(obs, dict) else type(obs).__name__
+        raise UserError(f"This policy observes a dict with {', '.join(map(str, read))}{place}, got {what}.")
     return obs[key]
 
 

@@ -14,6 +14,7 @@ from gymnasium import spaces as gym
 from common import rng, spaces
 from common.envs import make_env, wrappers
 from common.errors import UserError
+from common.policy import picked
 from common.run.build import EVAL_SEED
 from common.run.eval import evaluate
 from common.run.rollout import STREAM
@@ -104,6 +105,37 @@ def test_awkward_observations_and_actions_are_those_of_the_environment(tmp_path)
     assert state["deter"].shape[0] == 1
     with pytest.raises(UserError, match="observes a dict with cell, eye, speed, got a dict with cell"):
         policy({"cell": 1})
+
+
+def test_what_no_encoder_reads_may_be_missing(tmp_path):
+    untrained(tmp_path / "run", "v3", "tests.use.awkward:Awkward", env__size=64, encoder__keys="speed|cell")
+    policy, whole = load(tmp_path / "run"), Awkward().reset(seed=0)[0]
+    assert policy.keys == {"cell", "speed"}
+    few = {key: whole[key] for key in ("cell", "speed")}
+    for obs in (few, {**few, "eye": None}, {**few, "is_terminal": False, "other": "x"}):
+        torch.manual_seed(0)
+        action, state = policy(obs)
+        torch.manual_seed(0)
+        expected, after = policy(whole)
+        assert action == expected
+        assert torch.equal(state["deter"], after["deter"])
+    with pytest.raises(UserError, match="observes a dict with cell, speed, got a dict with cell, eye"):
+        policy({"cell": 1, "eye": whole["eye"]})
+    with pytest.raises(UserError, match="observes a dict with cell, speed, got ndarray"):
+        policy(whole["speed"])
+
+
+def test_parts_inside_of_others_may_be_missing_too():
+    box, text = gym.Box(-1, 1, (2,), np.float32), gym.Text(9)
+    space = gym.Dict({"arm": gym.Dict({"left": box, "log_heat": box}), "two": gym.Tuple([box, text]), "words": text})
+    obs = {"arm": {"left": 1}, "two": (2, "said")}
+    assert dict(picked(space, obs, {"arm_left", "two_0"})) == {"arm_left": 1, "two_0": 2}
+    assert dict(picked(space, {"arm": {"left": 1}}, {"arm_left"})) == {"arm_left": 1}
+    assert dict(picked(box, 3, {"vector"})) == {"vector": 3}
+    with pytest.raises(UserError, match="observes a dict with left in arm, got a dict with right"):
+        dict(picked(space, {"arm": {"right": 1}}, {"arm_left"}))
+    with pytest.raises(UserError, match="observes a tuple of 2 in two, got 1 values"):
+        dict(picked(space, {"two": (1,)}, {"two_0"}))
 
 
 def test_nothing_that_only_training_needs_is_made(made, monkeypatch):
