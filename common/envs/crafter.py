@@ -25,6 +25,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
 class Crafter(gymnasium.Env):
     """observation uint8 (64, 64, 3), action Discrete(17). Death is terminal, the time limit is not.
 
+    `log_achievement_<name>` is 1 from where the episode unlocked it: its last values make the score that papers report.
     Crafter keeps its creatures in sets, so one seed gives one world, but not always the same creatures later on.
     """
 
@@ -42,4 +43,5 @@ class Crafter(gymnasium.Env):
     def step(self, action):
         obs, reward, done, info = self.env.step(int(action))
         terminated = info["discount"] == 0
-        return obs, reward, terminated, done and not terminated, {}
+        logs = {f"log_achievement_{name}": float(count > 0) for name, count in info["achievements"].items()}
+        return obs, reward, terminated, done and not terminated, logs

@@ -6,7 +6,7 @@ from typing import Any
 
 from common import health, stats
 from common.drawn import drawn
-from common.report import curves, diffs, published, scores
+from common.report import crafter, curves, diffs, published, scores
 from common.report.run import Run
 from common.report.runs import Runs
 
@@ -48,6 +48,8 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "config": diffs.differences(runs),
         "method": {"level": stats.LEVEL, "resamples": stats.RESAMPLES, "last": scores.LAST, "enough": stats.ENOUGH},
     }
+    if rows := crafter.summary(runs, axis):
+        report["crafter"] = rows
     return plain(report)
 
 

@@ -48,6 +48,8 @@ def render(report: dict, gallery: Gallery, folder: str) -> str:
         parts += [table(tables.aggregates(report["aggregates"], report["variants"])), table(tables.scales(report))]
         parts += [table(tables.comparisons(report["aggregates"]["comparisons"]))]
     parts += ["## Environment frames to a score", table(tables.reach(report))]
+    if "crafter" in report:
+        parts += ["## Crafter score", table(tables.crafter(report))]
     if report["health"]:
         parts += ["## Health", table(tables.health(report))]
     parts += ["## Runs", table(tables.costs(report)), table(tables.runs(report)), table(tables.origins(report))]

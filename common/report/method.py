@@ -32,6 +32,11 @@ TEXTS = {
     "Published": "mean ± standard deviation over the published runs. Their sizes, budgets and kinds of episodes may "
     "differ from those here.",
 }
+CRAFTER = (
+    "Crafter score",
+    "exp(mean(ln(1 + s))) − 1 over the 22 achievements, where s is the percentage of all training episodes that "
+    "unlocked one, up to the last line of metrics before the shortest run ends (Hafner 2021).",
+)
 
 
 def definitions(report: dict) -> list[tuple[str, str]]:
@@ -40,4 +45,5 @@ def definitions(report: dict) -> list[tuple[str, str]]:
     numbers |= {"resamples": stats.RESAMPLES, "enough": stats.ENOUGH}
     numbers |= {"recent": health.RECENT}
     numbers |= {"shares": words.listed([words.percent(share) for share in scores.SHARES])}
-    return [(term, text.format(**numbers)) for term, text in TEXTS.items()]
+    texts = [(term, text.format(**numbers)) for term, text in TEXTS.items()]
+    return texts + [CRAFTER] * ("crafter" in report)

@@ -85,6 +85,21 @@ def _reached(row: dict) -> str:
     return f"{frames} ({row['reached']} of {row['seeds']})"
 
 
+def crafter(report: dict) -> Table:
+    """Crafter's score of every variant, and below it how often each achievement was unlocked."""
+    cells = {(row["task"], row["variant"]): row for row in report["crafter"]}
+    variants = [v for v in report["variants"] if any(variant == v for _, variant in cells)]
+    table = []
+    for task in dict.fromkeys(task for task, _ in cells):
+        own = [cells.get((task, v)) for v in variants]
+        scores = [f"{words.interval(row)} ({row['seeds']})" if row else words.DASH for row in own]
+        table.append([task, "score", *scores])
+        for name in next(row["rates"] for row in own if row):
+            rates = [f"{words.score(row['rates'][name])} %" if row else words.DASH for row in own]
+            table.append([task, name.replace("_", " "), *rates])
+    return Table(["task", "", *variants], table, labels=2, note="Score: mean over seeds [interval] (number of seeds).")
+
+
 def costs(report: dict) -> Table:
     """What a run of each variant takes: means over all its runs."""
     head = ["variant", "runs", "frames", "updates", "replayed / frame", "parameters", "time", "peak memory"]
