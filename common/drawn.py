@@ -1,12 +1,27 @@
-"""How the images of a run are drawn, where that is not as in the published ones."""
+"""How the images of a run of DeepMind Control are drawn, and where that is not as in the published ones."""
+
+import os
+
+
+def pixels(config: dict) -> bool:
+    """Whether the run has images of DeepMind Control."""
+    return str(config.get("task")).startswith("dmc_") and config.get("env", {}).get("obs") != "vector"
 
 
 def drawn(config: dict) -> str:
     """`fast` or `ray` for images of DeepMind Control that are not drawn in full; "" for all others."""
-    env = config.get("env", {})
-    images = str(config.get("task")).startswith("dmc_") and env.get("obs") != "vector"
-    render = env.get("render", "full")
-    return render if images and render != "full" else ""
+    render = config.get("env", {}).get("render", "full")
+    return render if pixels(config) and render != "full" else ""
+
+
+def renderer(config: dict) -> str:
+    """Who draws the images of DeepMind Control, once its environments chose it; "" without such images."""
+    if not pixels(config):
+        return ""
+    render = config["env"]["render"]
+    if render == "ray":
+        return "env.render ray: MuJoCo casts rays on the processor, without OpenGL"
+    return f"env.render {render}: OpenGL, MUJOCO_GL={os.environ.get('MUJOCO_GL', 'not chosen')}"
 
 
 def beware(how: str) -> str:

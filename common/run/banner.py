@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from common.drawn import beware, drawn
+from common.drawn import beware, drawn, renderer
 
 PRECISION: dict[Any, str] = {True: "bfloat16", False: "float32"}
 STRIDE, WINDOW = 1000, 1_000_000  # agent steps over which the schedule is sounded out
@@ -23,6 +23,7 @@ def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, t
         "device": f"{agent.device}, {PRECISION.get(getattr(agent, 'half', None), run['precision'])}, "
         f"{'compiled' if getattr(agent, 'compiler', None) else 'eager'}, {threads}",
         "observations": ", ".join(f"{key} {box.dtype} {box.shape}" for key, box in envs.obs_space.items()),
+        **({"renderer": by} if (by := renderer(config)) else {}),
         **({"beware": beware(how)} if (how := drawn(config)) else {}),
         "actions": str(envs.act_space),
         "parameters": _parameters(agent.parameter_table()),

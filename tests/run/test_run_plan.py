@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 import dreamer
 from common import cost, machine
+from common.errors import UserError
 from common.grid.budget import updates_in
 from common.replay.capacity import GIB
 from common.request import Request
@@ -186,9 +187,29 @@ def test_drawing_less_is_advised_where_drawing_takes_the_time(monkeypatch, one_s
     monkeypatch.setattr(cheaper, "make_env", drawn)
     slow = PACE._replace(environment=10.0)
     found, savings, _ = advised("v2", ["dmc_vision"], {"env.render": "full"}, pace=slow)
-    assert next(iter(savings)) == "--env.render fast"
-    assert savings["--env.render fast"].seconds < found["total"] - 0.99 * found["time"]["environment"]
-    assert "--env.render fast" not in advised("v2", ["dmc_vision"], pace=slow)[1]
+    assert {flags for flags in list(savings)[:2]} == {"--env.render fast", "--env.render ray"}
+    for render in ("fast", "ray"):
+        assert savings[f"--env.render {render}"].seconds < found["total"] - 0.99 * found["time"]["environment"]
+        assert "not the published protocol" in savings[f"--env.render {render}"].why
+    drawn_now = lambda render, pace=slow: {
+        flag for flag in advised("v2", ["dmc_vision"], {"env.render": render}, pace=pace)[1] if "render" in flag
+    }
+    assert drawn_now("fast") == {"--env.render ray"}
+    assert drawn_now("ray") == set()
+    assert drawn_now("full", PACE._replace(environment=1e-6)) == set()  # as with a GPU
+
+
+def test_rays_are_not_advised_where_there_is_a_skin(monkeypatch, one_size):
+    def made(task, env):
+        if env["render"] == "ray":
+            raise UserError("This task has a skin")
+        return SimpleNamespace(reset=list, close=list, action_space=spaces.Box(-1, 1, (1,)), step=lambda _: None)
+
+    monkeypatch.setattr(cheaper, "make_env", made)
+    slow = PACE._replace(environment=10.0)
+    savings = advised("v2", ["dmc_vision"], {"env.render": "full"}, pace=slow)[1]
+    assert "--env.render fast" in savings
+    assert "--env.render ray" not in savings
 
 
 def test_what_is_hopeless_is_called_so():

@@ -9,6 +9,7 @@ import torch
 from run_fakes import FakeAgent, FakeFactory, config, interrupted, lines, newest, same_run, scores
 
 from common import caught
+from common.drawn import renderer
 from common.errors import NonFinite, UserError
 from common.run.banner import updates_per_step
 from common.run.clock import Clock
@@ -21,6 +22,28 @@ def test_evaluation_and_videos_leave_training_alone(straight, tmp_path):
     train(config(tmp_path / "run", run__eval_every=0, run__video_every=0), FakeFactory())
     quiet = [row for row in lines(straight) if not any(key.startswith(("eval/", "openloop/")) for key in row)]
     assert lines(tmp_path / "run") == quiet
+
+
+def test_who_draws_is_said_before_training(tmp_path, capsys):
+    pixels = {"task": "dmc_cartpole_balance", "env__obs": "image", "env__render": "ray", "env__time_limit": 20}
+    train(
+        config(tmp_path / "run", steps=20, run__envs=1, run__eval_every=0, run__video_every=0, **pixels), FakeFactory()
+    )
+    assert "renderer  env.render ray: MuJoCo casts rays on the processor, without OpenGL\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("task", "env", "says"),
+    [
+        ("dmc_walker_walk", {"obs": "image", "render": "full"}, "env.render full: OpenGL, MUJOCO_GL=egl"),
+        ("dmc_walker_walk", {"obs": "both", "render": "fast"}, "env.render fast: OpenGL, MUJOCO_GL=egl"),
+        ("dmc_walker_walk", {"obs": "vector", "render": "full"}, ""),
+        ("atari_pong", {"obs": "image", "render": "full"}, ""),
+    ],
+)
+def test_the_renderer_of_a_run(task, env, says, monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    assert renderer({"task": task, "env": env}) == says
 
 
 @pytest.mark.parametrize("envs", [1, 2, 4])
