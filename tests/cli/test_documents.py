@@ -122,9 +122,11 @@ def test_every_file_named_exists(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_every_key_named_exists(path):
-    """`group.key` in the documents is a config key of some version, or an option of some part."""
+    """`group.key` in the documents is a config key of some version, another name for one, or an option of a part."""
     seams = program.configs.parts.PARTS
-    keys = {key for algo in program.ALGOS for key in program.configs.flatten(program.resolve(algo))}
+    keys = set(program.ALIASES) | {
+        key for algo in program.ALGOS for key in program.configs.flatten(program.resolve(algo))
+    }
     for seam, paths in seams.items():
         for name in (path.split(":")[1] for path in paths):
             keys |= {
