@@ -12,13 +12,16 @@ import sys
 INSTALL = """Type `make install` (without make: `python3 -m venv .venv` and
 `.venv/bin/python -m pip install -r requirements.txt`), then `.venv/bin/python dreamer.py ...`."""
 
+MEMORY = """Lower --batch_size, --batch_length or the size of the networks, or free what other programs hold:
+`python dreamer.py plan` with the flags of a run says what it needs. A run goes on from its last checkpoint."""
+
 if sys.version_info < (3, 11):  # noqa: UP036 (whoever has an older one is to read this, not a traceback)
     print(f"Error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
     sys.exit(2)
 try:
     from common import arguments, familiar, features, pipe
     from common import config as configs
-    from common.allocator import keep_freed
+    from common.allocator import exhausted, keep_freed
     from common.errors import UserError
     from common.inputs import path_of
     from common.logdir import CONFIG, stored_config
@@ -227,6 +230,9 @@ def execute(argv) -> int:
     except Exception as error:
         if "--debug" in argv or pipe.unread(error):
             raise
+        if exhausted(error):
+            print(f"Error: Not enough memory. {MEMORY}", file=sys.stderr)
+            return 2
         what = f"{type(error).__name__}: {error}"
         print(f"Error: {what}. A setting that cannot work, or a bug: --debug shows where.", file=sys.stderr)
         return 1

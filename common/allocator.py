@@ -1,4 +1,4 @@
-"""Memory of this process that is used again instead of being given back to the system.
+"""Memory of this process: what is freed is used again instead of being given back to the system.
 
 An update needs the same large tensors as the one before. By default glibc maps each of them afresh and gives it back
 afterwards, so that the system deals out every page again, filled with zeros: 35,000 pages for one update of V3 on
@@ -8,7 +8,10 @@ there are none.
 
 import ctypes
 
+import torch
+
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # parameters of mallopt
+REFUSED = "can't allocate memory"  # what torch says of the memory of the machine, in an error of no class of its own
 KEPT = (2**30, 2**25)  # bytes up to which an allocation is kept: what is wanted, and what older versions of glibc take
 
 
@@ -22,3 +25,8 @@ def keep_freed() -> bool:
     except (AttributeError, OSError, TypeError):  # not glibc
         return False
     return any(mallopt(MMAP_THRESHOLD, size) for size in KEPT) and bool(mallopt(TRIM_THRESHOLD, -1))
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory, of the machine or of a GPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or REFUSED in str(error)

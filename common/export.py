@@ -4,9 +4,9 @@ Shapes: n environments, A action, D deter, Z stoch.
 """
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,11 +108,13 @@ def description(policy: Policy, example: Inputs, **facts: Any) -> str:
     return json.dumps(about, indent=1)
 
 
-def to_torch(graph: torch.export.ExportedProgram, path: Path, about: str) -> Runner:
-    """Writes a file for `torch.export.load`; returns what runs it."""
-    torch.export.save(graph, path, extra_files={"policy.json": about})
-    module = torch.export.load(path).module()
-    return lambda inputs: [x.numpy() for x in module(**inputs)]
+def to_torch(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Runner]:
+    """A file for `torch.export.load`, and what runs it."""
+    file = io.BytesIO()
+    torch.export.save(graph, file, extra_files={"policy.json": about})
+    file.seek(0)
+    module = torch.export.load(file).module()
+    return file.getvalue(), lambda inputs: [x.numpy() for x in module(**inputs)]
 
 
 def check(step: Step, run: Runner, example: Example, steps: int = 5) -> float:
@@ -140,5 +142,5 @@ def difference(name: str, one: np.ndarray, other: np.ndarray) -> float:
         raise UserError(f"The exported step gives {name} the shape {other.shape} in place of {one.shape}.")
     worst = float((np.abs(one.astype(float) - other) / np.maximum(1, np.abs(one))).max())
     if not worst <= CLOSE:
-        raise UserError(f"The exported step differs from the policy: {name} by {worst:.2g}. The file was not kept.")
+        raise UserError(f"The exported step differs from the policy: {name} by {worst:.2g}. Nothing was written.")
     return worst

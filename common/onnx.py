@@ -1,7 +1,6 @@
 """A policy step as an ONNX file."""
 
 import importlib
-from pathlib import Path
 
 import torch
 
@@ -29,8 +28,8 @@ def require() -> None:
         raise UserError(f"ONNX needs further packages: pip install {' '.join(PACKAGES)} ({error}).") from error
 
 
-def to_onnx(graph: torch.export.ExportedProgram, path: Path, about: str) -> Runner:
-    """Writes an ONNX file with its weights inside; returns what runs it."""
+def to_onnx(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Runner]:
+    """An ONNX file with its weights inside, and what runs it."""
     import onnxruntime
 
     inputs = graph.example_inputs[1]
@@ -40,11 +39,11 @@ def to_onnx(graph: torch.export.ExportedProgram, path: Path, about: str) -> Runn
     )
     assert made is not None
     made.model.metadata_props["policy"] = about
-    made.save(path, external_data=False)
-    session = onnxruntime.InferenceSession(path)
+    file = made.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(file)
     taken = [given.name for given in session.get_inputs()]  # what is never read is left out
     feed = lambda given: {name: x.numpy() for name, x in flat(given).items() if name in taken}
-    return lambda given: session.run(None, feed(given))
+    return file, lambda given: session.run(None, feed(given))
 
 
 def ndtri(p: torch.Tensor) -> torch.Tensor:

@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
-from common.allocator import keep_freed
+import dreamer
+from common.allocator import exhausted, keep_freed
 
 FAULTS = """
 import resource, torch
@@ -32,3 +35,22 @@ def faults(before):
 @pytest.mark.skipif(not keep_freed(), reason="the allocator is not glibc's")
 def test_large_tensors_take_no_new_pages():
     assert faults("keep_freed()") < 1000 < 16384 <= faults("")
+
+
+WANTED = {"numpy": lambda: np.empty(2**60, np.uint8), "torch": lambda: torch.empty(2**60, dtype=torch.uint8)}
+
+
+@pytest.mark.parametrize("library", WANTED)
+def test_too_little_memory_is_one_message(library, monkeypatch, capsys):
+    with pytest.raises((MemoryError, RuntimeError)) as failure:
+        WANTED[library]()
+    assert exhausted(failure.value)
+    monkeypatch.setattr(dreamer, "function", lambda command: lambda config: WANTED[library]())
+    assert dreamer.main(["config"]) == 2
+    said = capsys.readouterr().err.split("\nError: ")[-1]
+    assert "Not enough memory. Lower --batch_size" in said
+    assert "Traceback" not in said
+
+
+def test_other_errors_are_not_taken_for_it():
+    assert not exhausted(RuntimeError("shapes differ"))

@@ -12,6 +12,7 @@ import numpy as np
 from common import rng
 from common.errors import UserError
 from common.export import Example, Step, check, description, program, to_torch
+from common.files import write_bytes
 from common.inputs import path_of
 from common.nets import check_choice
 from common.onnx import require, to_onnx
@@ -36,13 +37,9 @@ def export(request: Request) -> None:
     with rng.isolated(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about matters between the exporters of torch
         graph = program(step, example.draw(2))
-        part = path.with_name(f".{path.stem}.tmp{path.suffix}")
-        try:
-            run = FORMATS[own["format"]][0](graph, part, description(policy, example.draw(2), **facts))
-            worst = check(step, run, example)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        file, run = FORMATS[own["format"]][0](graph, description(policy, example.draw(2), **facts))
+        worst = check(step, run, example)
+    write_bytes(path, file)
     print(
         f"{path}: one step of {facts['algo']} on {facts['task']} at frame {policy.frames:,}, mode {policy.mode}. "
         f"Over 10 steps it differs from the policy by at most {worst:.1g}."

@@ -1,6 +1,7 @@
 """`export`: files that give what the policy gives."""
 
 import logging
+import resource
 import sys
 
 import numpy as np
@@ -55,6 +56,19 @@ def test_a_torch_file_acts_as_the_policy_does(made, capsys):
     assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(state, after.values(), strict=True))
 
 
+def test_on_a_full_disk_the_file_there_stays(made, tmp_path, capsys):
+    path = tmp_path / "step.pt2"
+    path.write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        assert say("export", "--logdir", made / "v2", "--out", path) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"Cannot write {path}: File too large" in capsys.readouterr().err
+    assert [(left.name, left.read_bytes()) for left in tmp_path.iterdir()] == [("step.pt2", b"old")]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("algo", ["v1", "v3", "v3-2023"])
 def test_every_version_can_be_written(made, algo, capsys):
@@ -81,7 +95,7 @@ def test_a_file_that_differs_is_noticed(made):
     step, example = Step(policy).eval(), Example(policy, np.random.default_rng(0))
     plain = lambda inputs: [x.numpy() for x in step(**inputs)]
     assert check(step, plain, example) == 0
-    with pytest.raises(UserError, match=r"next_stoch by .*not kept"):
+    with pytest.raises(UserError, match=r"next_stoch by .*Nothing was written"):
         check(step, lambda inputs: [x + 2e-5 * (k == 2) for k, x in enumerate(plain(inputs))], example)
     forgetful = lambda inputs: plain(inputs | {"is_first": torch.ones_like(inputs["is_first"])})
     with pytest.raises(UserError, match="differs from the policy"):
