@@ -24,7 +24,8 @@ import torch  # noqa: E402
 import dreamer  # noqa: E402
 from common.run import loop  # noqa: E402
 
-#: What may be killed in: name -> part of the path of its source files.
+#: What may be killed in: name -> part of the path of its source files; before there is a loop, all of ours.
+BEGINNING = "beginning"
 PLACES = {
     "files": "common/files.py",
     "checkpoint": "common/checkpoint",
@@ -42,7 +43,7 @@ class Watch:
 
     def __init__(self, place: str, at: int, report: Path):
         self.place, self.at, self.report = place, at, report
-        self.calls = dict.fromkeys(PLACES, 0)
+        self.calls = dict.fromkeys([BEGINNING, *PLACES], 0)
         self.places: dict[str, str | None] = {}
         self.loop: loop.Loop | None = None
         original = loop.Loop.__init__
@@ -59,7 +60,9 @@ class Watch:
         if file not in self.places:
             self.places[file] = next((name for name, part in PLACES.items() if f"{ROOT}/{part}" in file), None)
         place = self.places[file]
-        if place is None or self.loop is None:
+        if self.loop is None:
+            place = BEGINNING if file.startswith(f"{ROOT}/common/") else None
+        if place is None:
             return
         self.calls[place] += 1
         if place == self.place and self.calls[place] == self.at:

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 EVERY = 20  # frames between two checkpoints
 
 #: Where a child may be killed, as the launcher has it.
-PLACES = ("files", "checkpoint", "replay", "evaluation", "logs", "loop", "agent", "environment")
+PLACES = ("beginning", "files", "checkpoint", "replay", "evaluation", "logs", "loop", "agent", "environment")
 
 RUN = [
     "--configs", "debug", "--task", "dummy_onehot_7", "--steps", "80", "--batch_size", "2", "--batch_length", "6",
@@ -96,7 +96,8 @@ def killed_and_resumed(children: Children, run: Straight, logdir: Path, kills: l
             break
         assert done["status"] == signal.SIGKILL, done
         saved = Checkpoints(logdir / "checkpoints").load() or {"counters": {"updates": 0}, "frames": 0}
-        losses.append(Loss(place, done["frames"] - saved["frames"], done["updates"] - saved["counters"]["updates"]))
+        made = (done["frames"] - saved["frames"], done["updates"] - saved["counters"]["updates"])
+        losses.append(Loss(place, *(max(0, lost) for lost in made)))  # below 0: it had not gone on yet
         assert losses[-1].frames <= EVERY + 2, (kills, losses)  # a round of two environments may overshoot
     done = children.run(words)
     assert done["status"] == 0, (kills, done)

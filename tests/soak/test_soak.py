@@ -19,7 +19,7 @@ def children(tmp_path_factory):
 @pytest.mark.parametrize(
     ("algo", "disk", "kills"),
     [
-        ("v3", True, [("replay", 0.7), ("checkpoint", 0.2)]),
+        ("v3", True, [("replay", 0.7), ("beginning", 0.8), ("checkpoint", 0.2)]),
         pytest.param("v1", False, [("evaluation", 0.6), ("files", 0.1)], marks=pytest.mark.long),
     ],
     ids=["v3-disk", "v1-memory"],
