@@ -91,7 +91,7 @@ def check(flat: dict) -> None:
         if key in CHOICES:
             check_choice(key, value, CHOICES[key])
         if key in PATHS:
-            path_of(value)
+            check_path(key, value)
         if isinstance(value, (bool, str)):
             continue
         if not finite(value):
@@ -101,3 +101,11 @@ def check(flat: dict) -> None:
                 raise UserError(
                     f"{key} must be {f'at least {low}' if value < low else f'at most {high:,}'}, got {value}."
                 )
+
+
+def check_path(key: str, value: str) -> None:
+    """Raises UserError, with the key, for a path that cannot be."""
+    try:
+        path_of(value)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error

@@ -3,7 +3,7 @@
 import functools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import dreamer
@@ -180,6 +180,8 @@ def test_broken_yaml_is_named(tmp_path):
 
 @settings(deadline=None, max_examples=200)
 @given(st.sampled_from(sorted(explicit("v3"))), st.text(max_size=12))
+@example("run.offline", "\0")
+@example("logdir", "~nobody-here")
 def test_any_text_for_any_key_is_taken_or_refused_with_its_name(key, value):
     message = ""
     try:
