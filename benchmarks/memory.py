@@ -3,9 +3,9 @@
     python benchmarks/memory.py                    # both, for all versions
     python benchmarks/memory.py --steps 20000 --records 1000000
 
-1. A run with the debug networks and a replay that is soon full, with all its logging, evaluation, videos and
-   checkpoints. It is watched from outside; the memory when the replay has been full for a while is compared with that
-   at the end.
+1. A run with the debug networks, about one update for each agent step, and a replay that is soon full, with all its
+   logging, evaluation, videos and checkpoints. It is watched from outside; the memory when the replay has been full for
+   a while is compared with that at the end.
 2. A run with so many records in its replay is saved, then opened again by the same command, in memory (read from the
    chunks of the logdir) and from memory-mapped files. Timed is the process from its start to the word that the run has
    been resumed, beside a new run of the same kind to its first line of progress. The files were written just before.
@@ -39,6 +39,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ALGOS = ("v1", "v2", "v3")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TASK, ENVS = "dmc_walker_walk", 8
+OFTEN = {
+    "v1": "--schedule.every 10 --schedule.updates 10",
+    "v2": "--schedule.steps 1",
+    "v3": "--schedule.ratio 40",
+}  # one update for each agent step of the debug networks
 
 
 def arguments(argv=None):
@@ -64,33 +69,35 @@ def resident(process):
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * PAGE / 2**20
 
 
-def frames(logdir):
-    """Frames in the newest line of metrics."""
+def updates(logdir):
+    """Updates in the newest line of metrics."""
     path = logdir / "metrics.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
-    return json.loads(lines[-1])["frames"] if lines else 0
+    return json.loads(lines[-1])["updates"] if lines else 0
 
 
 def watched(algo, steps, more, folder):
-    """(frames, MiB) about every second of a run whose replay holds a tenth of its records."""
+    """(updates, MiB) about every second of a run whose replay holds a tenth of its records."""
     logdir = folder / f"memory_{algo}"
     flags = ["--algo", algo, "--configs", "debug", "--task", "dummy_mixed_40", "--replay.capacity", str(steps // 10)]
-    process = start(logdir, *flags, "--steps", str(steps), "--envs", "4", "--run.parallel", "none", *more)
+    flags += ["--steps", str(steps), "--envs", "4", "--run.parallel", "none", *OFTEN[algo].split()]
+    process = start(logdir, *flags, *more)
     points = []
     while process.poll() is None:
         time.sleep(1)
         if process.poll() is None:
-            points.append((frames(logdir), resident(process)))
+            points.append((updates(logdir), resident(process)))
     if process.returncode:
         raise SystemExit(logdir.with_suffix(".txt").read_text())
     return points
 
 
-def growth(points, steps):
-    """Median MiB in each fifth of the frames, and MiB per 1000 agent steps from the second fifth to the last."""
-    fifths = [[mib for done, mib in points if (part - 1) * steps <= 5 * done < part * steps] for part in range(1, 6)]
+def growth(points):
+    """Median MiB in each fifth of the updates, and MiB per 1000 updates from the second fifth to the last."""
+    last = points[-1][0]
+    fifths = [[mib for done, mib in points if (part - 1) * last <= 5 * done <= part * last] for part in range(1, 6)]
     marks = [statistics.median(fifth) for fifth in fifths]
-    return {"mib": marks, "growth_per_1000": (marks[-1] - marks[1]) / (0.6 * steps / 1000), "points": points}
+    return {"updates": last, "mib": marks, "growth_per_1000": (marks[-1] - marks[1]) / (0.6 * last / 1000)}
 
 
 def words_of(algo, records, disk):
@@ -153,9 +160,10 @@ def main(argv=None):
     with tempfile.TemporaryDirectory(dir=options.folder or None) as name:
         folder = Path(name)
         for algo in options.algos if options.steps else ():
-            results["memory"][algo] = found = growth(watched(algo, options.steps, more, folder), options.steps)
+            results["memory"][algo] = found = growth(watched(algo, options.steps, more, folder))
             marks = ", ".join(f"{mib:.0f}" for mib in found["mib"])
-            print(f"{algo}: {marks} MiB in each fifth of the run; {found['growth_per_1000']:+.2f} MiB / 1000 steps")
+            print(f"{algo}: {found['updates']:,} updates, {marks} MiB in each fifth of them; ", end="")
+            print(f"{found['growth_per_1000']:+.2f} MiB / 1000 updates", flush=True)
         for algo in options.algos if options.records else ():
             for disk in (False, True):
                 key = f"{algo} {'mapped files' if disk else 'in memory'}"

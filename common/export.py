@@ -63,8 +63,8 @@ class Example:
         """Inputs by name; observations and noise are random, the state is that before an episode."""
         acting = self.policy.acting
         noise = acting.rssm.latent.noise(n), acting.noise(n, self.policy.mode)
-        boxes = sorted(self.policy.spaces.observation.items())
-        obs = {key: torch.as_tensor(self._observation(box, n)) for key, box in boxes}
+        boxes = self.policy.spaces.observation
+        obs = {key: torch.as_tensor(self._observation(boxes[key], n)) for key in sorted(self.policy.keys)}
         given = {"obs": obs, **acting.initial(n), "is_first": torch.ones(n, dtype=torch.bool)}
         return given | {name: value for name, value in zip(NOISE, noise, strict=True) if value is not None}
 

@@ -42,7 +42,8 @@ def test_loop_script_trains_and_stops(monkeypatch, capsys):
 
 
 def test_growth_is_that_after_the_first_fifth():
-    points = [(frames, 100 + (frames > 400) * 6) for frames in range(0, 1000, 50)]
-    found = memory.growth(points, 1000)
+    points = [(updates, 100 + (updates > 400) * 6) for updates in range(0, 1001, 50)]
+    found = memory.growth(points)
+    assert found["updates"] == 1000
     assert found["mib"] == [100, 100, 106, 106, 106]
     assert found["growth_per_1000"] == pytest.approx(10)

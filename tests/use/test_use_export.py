@@ -1,5 +1,6 @@
 """`export`: files that give what the policy gives."""
 
+import json
 import logging
 import resource
 import sys
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from common.errors import UserError
-from common.export import NOISE, Example, Step, check
+from common.export import NOISE, Example, Step, check, description, program
 from common.onnx import ndtri
 from dreamer import load
 from tests.use.use_tools import say, untrained
@@ -54,6 +55,17 @@ def test_a_torch_file_acts_as_the_policy_does(made, capsys):
     action, *state = step(obs=given, **policy.acting.initial(2), is_first=first, **own)
     assert np.allclose(action, expected, atol=1e-6)
     assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(state, after.values(), strict=True))
+
+
+def test_a_file_takes_what_the_policy_reads_and_no_more(tmp_path):
+    untrained(tmp_path / "run", "v1", "dummy_mixed_6", encoder__keys="vector")
+    policy = load(tmp_path / "run")
+    inputs = Example(policy, np.random.default_rng(0)).draw(2)
+    assert "image" in policy.spaces.observation.spaces
+    assert next(iter(json.loads(description(policy, inputs))["inputs"])) == "obs.vector"
+    assert list(inputs["obs"]) == ["vector"]
+    graph = program(Step(policy).eval(), inputs)
+    assert [x.shape for x in graph.module()(**inputs)] == [x.shape for x in Step(policy)(**inputs)]
 
 
 def test_on_a_full_disk_the_file_there_stays(made, tmp_path, capsys):
