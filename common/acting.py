@@ -53,6 +53,12 @@ class Acting:
         out = self.actor(feat)
         return self.actor.dist.mode(out, noise) if way == "mode" else self.actor.dist.sample(out, noise)
 
+    def step(self, obs, state, way):
+        """Observations (n, ...) with is_first, acting state -> latent state (n,), action (n, A). Draws its noise."""
+        n, device = len(obs["is_first"]), obs["is_first"].device
+        latent = self.see(obs, state, self.rssm.latent.noise(n, device=device))
+        return latent, self.choose(latent.feat, self.noise(n, way, device), way)
+
     def decode(self, action):
         """(n, A) -> what the environments take: (n, A) in [-1, 1], (n,) or (n, k) indices."""
         if not self.classes:

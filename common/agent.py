@@ -109,19 +109,13 @@ class Agent(nn.Module):
         mode: train (sampled, with exploration noise) or eval (as `actor.eval` says). step: agent steps so far.
         """
         obs = self.tensors(record)
-        noise = self.latent.noise(len(obs["is_first"]), device=self.device)
+        way = self.config["actor"]["eval"] if mode == "eval" else "sample"
         with self.autocast(acting=True):
-            latent = self.acting.see(obs, state, noise)
-            action = self.policy(latent.feat, mode)
+            latent, action = self.acting.step(obs, state, way)
         action = self.explore(action, self.discrete, mode, step)
         action = action.masked_fill(obs["is_last"][:, None], 0.0)
         extras = {"action": action.cpu().numpy()} | self.pack(latent)
         return self.env_action(action), extras, {"deter": latent.deter, "stoch": latent.stoch, "action": action}
-
-    def policy(self, feat, mode):
-        """(n, F) -> (n, A)."""
-        way = self.config["actor"]["eval"] if mode == "eval" else "sample"
-        return self.acting.choose(feat, self.acting.noise(len(feat), way, self.device), way)
 
     def env_action(self, action):
         """(n, A) tensor -> what the environments take: (n, A) in [-1, 1], (n,) or (n, k) indices."""

@@ -96,11 +96,8 @@ class Policy:
     def act(self, record: dict[str, np.ndarray], state: dict) -> tuple[torch.Tensor, dict]:
         """Observations as the agent sees them (n, ...) with is_first, acting state -> action vectors (n, A), state."""
         obs = {key: torch.as_tensor(value, device=self.device) for key, value in record.items()}
-        noise = self.acting.rssm.latent.noise(len(obs["is_first"]), device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half, cache_enabled=False):
-            latent = self.acting.see(obs, state, noise)
-            draw = self.acting.noise(len(obs["is_first"]), self.mode, self.device)
-            action = self.acting.choose(latent.feat, draw, self.mode)
+            latent, action = self.acting.step(obs, state, self.mode)
         action = self.explore(action, self.acting.actor.dist if self.acting.classes else None, "eval", 0)
         return action, {"deter": latent.deter, "stoch": latent.stoch, "action": action}
 
