@@ -1,10 +1,11 @@
 """Films of a grid: what the model of every variant predicts for the same recorded episodes.
 
 For each task one run of every variant plays one clip; then every model sees the first records of every clip and
-predicts the others from the actions alone. Clips stand side by side in a film, in the order of the variants.
+predicts the others from the actions alone. Clips stand side by side in a film, in the order of the variants. Where
+these differ in what they see or do, as the versions do on Atari, a model predicts the clips of its own kind only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,9 +84,18 @@ def one_env(config: dict) -> Any:
 
 
 def write(place: Path, cast: list[Player]) -> None:
-    """Records a clip of every player and writes what each predicts for all of them."""
-    clips = [record(player) for player in cast]
-    batch = {key: np.stack([clip[key] for clip in clips]) for key in clips[0]}
+    """Records a clip of every player and writes what each predicts for all that have the shapes of its own."""
+    groups: dict[str, list[tuple[Player, dict[str, np.ndarray]]]] = {}
+    for player in cast:
+        clip = record(player)
+        groups.setdefault(repr({key: clip[key].shape for key in sorted(clip)}), []).append((player, clip))
+    for group in groups.values():
+        alike, clips = zip(*group, strict=True)
+        predict(place, alike, {key: np.stack([clip[key] for clip in clips]) for key in clips[0]})
+
+
+def predict(place: Path, cast: Sequence[Player], batch: dict[str, np.ndarray]) -> None:
+    """Writes what each player predicts for clips (B, T, ...)."""
     for player in cast:
         own = place / slug(player.variant)
         own.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,45 @@
+"""Films of a grid: who predicts whose clips."""
+
+import numpy as np
+
+from common.run import film
+
+
+class Agent:
+    """Predicts what it is shown, and notes the first number of every clip."""
+
+    def report(self, batch, context):
+        self.saw = batch["image"][:, 0, 0, 0, 0].tolist()
+        return {"image": (batch["image"], batch["image"])}
+
+
+def cast(*clips):
+    """Players by variant, each with the clip (T, H, W, C) that it plays, and how many actions it has."""
+    return [
+        film.Player(f"v{place}", Agent(), {"image": clip, "action": np.zeros((film.LENGTH, actions))}, 0, 100)
+        for place, (clip, actions) in enumerate(clips, 1)
+    ]
+
+
+def clip(mark, size=8, colors=3):
+    return np.full((film.LENGTH, size, size, colors), mark, float)
+
+
+def filmed(folder, monkeypatch, *clips):
+    """Marks of the clips that each player predicts, when `folder` is filmed."""
+    monkeypatch.setattr(film, "record", lambda player: player.config)
+    players = cast(*clips)
+    film.write(folder, players)
+    assert all((folder / player.variant / "image_0_100.gif").exists() for player in players)
+    return [player.agent.saw for player in players]
+
+
+def test_variants_that_see_and_do_the_same_predict_all_clips(tmp_path, monkeypatch):
+    assert filmed(tmp_path, monkeypatch, (clip(0.1), 6), (clip(0.2), 6)) == [[0.1, 0.2], [0.1, 0.2]]
+
+
+def test_variants_with_other_images_or_actions_predict_clips_of_their_own_kind(tmp_path, monkeypatch):
+    """As on Atari: V1 sees colours and has fewer actions, V3 sees larger images than V2."""
+    clips = (clip(0.1), 6), (clip(0.2, colors=1), 18), (clip(0.3, size=12, colors=1), 18), (clip(0.4, colors=1), 18)
+    assert filmed(tmp_path, monkeypatch, *clips) == [[0.1], [0.2, 0.4], [0.3], [0.2, 0.4]]
+    assert filmed(tmp_path, monkeypatch, (clip(0.1), 6), (clip(0.2), 18)) == [[0.1], [0.2]]
