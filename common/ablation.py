@@ -154,11 +154,12 @@ def lent(name: str) -> str:
 
 
 def later(name: str, request: Request, setting: Setting) -> str:
-    """The first later version in which a feature differs. Raises UserError if there is none."""
+    """The first later version in which a feature differs, with its own numbers: flags may fit one version only. Raises
+    UserError if there is none."""
     own = setting.configs(request)
     following = request.algos[request.algos.index(str(request.algo)) + 1 :]
     for version in following:
-        other = setting.configs(request._replace(algo=version))
+        other = setting.configs(request._replace(algo=version, flags={}))
         if any(valued(name, own[task]) != valued(name, other[task]) for task in own):
             return version
     raise UserError(f"No later version than {request.algo} has another {name}. Name a version: {name}=VERSION.")

@@ -157,6 +157,13 @@ def test_features_are_added_from_the_next_version_that_has_them():
         add("simlog")
 
 
+def test_flags_of_the_version_alone_do_not_hinder_the_search_for_the_next_one():
+    """A suite's settings bring such flags."""
+    bursts = request("v1", flags={"schedule.every": "100", "schedule.updates": "12"})
+    assert added("kl", bursts, setting(VECTORS)) == "kl=v2"
+    assert variants(bursts, {"kl=v2": "kl=v2"}, setting(VECTORS))[0][0].changes["kl.use"] == ("PlainKL", "SplitKL")
+
+
 def test_added_features_make_an_agent_that_learns():
     variant, config = one("v1", "latent=v2+unimix=v3+kl=v2")
     assert (config["latent"]["use"], config["latent"]["unimix"], config["kl"]["use"]) == (
