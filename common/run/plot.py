@@ -11,7 +11,7 @@ from common.files import atomic
 from common.inputs import path_of
 from common.report import curves, figures, style
 from common.report.run import Run
-from common.report.runs import Runs, load_runs
+from common.report.runs import LeftOut, Runs, load_runs
 from common.request import Request
 from common.run.report import logdirs
 
@@ -23,7 +23,8 @@ COLUMNS, HEIGHT = 3, 3.4  # panels side by side, inches of one with its legend
 def plot(request: Request) -> None:
     """Draws `--y` (score, eval or a metric) over `--x`: one panel for each task, one curve for each variant.
 
-    Raises UserError, with nothing written, for a quantity, an axis or a kind of file that does not exist.
+    Runs without the quantity are left out. Raises UserError, with nothing written, for a quantity, an axis or a kind of
+    file that does not exist.
     """
     paths, own = logdirs(request, "plot"), request.own
     out = path_of(own["out"])
@@ -31,12 +32,35 @@ def plot(request: Request) -> None:
         raise UserError(unknown("--x", own["x"], curves.AXES))
     if out.suffix not in FORMATS:
         raise UserError(f"--out must end in {', '.join(FORMATS)}, got {own['out']!r}.")
-    runs = load_runs(paths, own["unfinished"])
+    runs = having(load_runs(paths, own["unfinished"]), own["y"])
     for name, status, reason in runs.left_out:
         print(f"Left out: {name} ({status}): {reason}", file=sys.stderr)
     figure = draw(runs, own["y"], own["x"])
     _save(figure, out)
     print(f"{own['y']} of {len(runs.runs)} runs over {curves.AXES[own['x']]}: {out}")
+
+
+def having(runs: Runs, y: str) -> Runs:
+    """The runs that have a quantity; the others are left out. Raises UserError if none has it."""
+    kept, left_out, problems = [], [], []
+    for run in runs.runs:
+        problem = lacking(run, y)
+        if problem is None:
+            kept.append(run)
+        else:
+            left_out.append(LeftOut(str(run.logdir), "other metrics", f"it has no {y}"))
+            problems.append(problem)
+    if not kept:
+        raise problems[0]
+    return runs._replace(runs=kept, left_out=[*runs.left_out, *left_out])
+
+
+def lacking(run: Run, y: str) -> UserError | None:
+    """What there is to say of a run without a quantity; None if it has one."""
+    try:
+        return None if len(curves.points(run, y)[0]) else UserError(f"{run.logdir} has no {y} yet.")
+    except UserError as error:
+        return error
 
 
 @style.drawn

@@ -73,6 +73,24 @@ def test_plots(grid, tmp_path, x, y, name, begin):
         assert all(word in text for word in ("dmc_walker_walk", "gym_CartPole-v1", "v1 (3 seeds)", "replayed steps"))
 
 
+def test_a_plot_leaves_out_runs_without_the_quantity(tmp_path, capsys):
+    """V1 has one KL, the others two; and not every task has images."""
+    write_run(tmp_path / "v3", frames=2000, length=100)
+    plain = write_run(tmp_path / "v1", algo="v1", frames=2000, length=100)
+    lines = (plain / "metrics.jsonl").read_text()
+    (plain / "metrics.jsonl").write_text(lines.replace("loss/dyn", "loss/kl"))
+    assert run("plot", "v1", "v3", "--y", "loss/dyn", "--out", "a.svg") == 0
+    printed = capsys.readouterr()
+    assert "loss/dyn of 1 runs" in printed.out
+    assert printed.err == "Left out: v1 (other metrics): it has no loss/dyn\n"
+    text = (tmp_path / "a.svg").read_text()
+    assert "v3 (1 seed)" in text
+    assert "v1" not in text
+    (plain / "scores.jsonl").write_text((plain / "scores.jsonl").read_text().splitlines(True)[0])  # never evaluated
+    assert run("plot", "v1", "--y", "eval") == 2
+    assert capsys.readouterr().err == "Error: v1 has no eval yet.\n"
+
+
 def test_a_plot_says_where_it_was_cut(tmp_path):
     for seed, frames in enumerate((2000, 3000)):
         write_run(tmp_path / str(seed), seed=seed, frames=frames, length=100)
