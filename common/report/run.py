@@ -47,10 +47,10 @@ def read_run(logdir: Path, variant: str | None = None) -> Run:
     if wrong:
         raise UserError(f"{logdir / CONFIG} lacks {', '.join(wrong)}: it is not the config of a run here.")
     metrics, scores = _metrics(logdir / "metrics.jsonl"), scorefile.episodes(logdir / "scores.jsonl")
-    if not len(scores["train"][0]):
-        raise UserError(f"{logdir} has no finished training episode yet.")
     info, evaluation = _known(_object(logdir / "run.json") or {}), _evaluation(logdir / "eval.json")
     counts = _counts(metrics, info, config["batch_size"] * config["batch_length"])
+    if not (scores["train"][0] <= counts["frames"][-1]).any():
+        raise UserError(f"{logdir} has no finished training episode yet.")
     name = variant or config["algo"]
     return Run(name, config["task"], config["seed"], logdir, config, scores, metrics, counts, info, evaluation)
 

@@ -36,6 +36,17 @@ def test_the_last_save_counts_where_it_is_beyond_the_metrics(tmp_path):
         assert load_runs([logdir]).runs[0].counts["frames"][-1] == expected
 
 
+def test_a_run_whose_first_episode_lies_beyond_its_counts_is_left_out(tmp_path):
+    """As after a kill while the first checkpoint is written."""
+    early = write_run(tmp_path / "early", frames=1000, length=500)
+    lines = (early / "metrics.jsonl").read_text().splitlines(True)
+    (early / "metrics.jsonl").write_text(lines[0])
+    (early / "run.json").unlink()
+    runs = load_runs([early, write_run(tmp_path / "whole", seed=1)])
+    assert [run.seed for run in runs.runs] == [1]
+    assert reasons(runs) == {"early": f"unreadable: {early} has no finished training episode yet."}
+
+
 def test_grids_logdirs_and_folders_of_them_mix(tmp_path):
     comparison(tmp_path / "all/grid", seeds=1)
     write_run(tmp_path / "all/deep/er/run", "v2", "gym_CartPole-v1")
