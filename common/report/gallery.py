@@ -102,8 +102,8 @@ def effect(row: dict, colors: Look, label: str) -> dict:
 
 
 def effects(report: dict) -> list[Picture]:
-    """What each variant of an ablation or a ladder adds, on each task and over all."""
-    if report["kind"] not in ("ablate", "ladder"):
+    """What each variant of an ablation or a ladder adds, on each task and over all; nothing without a baseline."""
+    if report["kind"] != "ladder" and (report["kind"] != "ablate" or not report["baseline"]):
         return []
     groups = {task: [row for row in report["comparisons"] if row["task"] == task] for task in report["tasks"]}
     if report["aggregates"]:

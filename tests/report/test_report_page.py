@@ -232,6 +232,15 @@ def test_figures_hold_no_colour_that_a_theme_cannot_change(compared):
         assert not re.findall(r"(?:fill|stroke): #\w+", drawing), path
 
 
+def test_an_ablation_without_its_baseline_shows_no_effects(tmp_path):
+    """Else differences between variants would look like differences from the version."""
+    runs = [(f"no_{name}", "dmc_walker_walk", seed, {"frames": 2000}) for name in "ab" for seed in range(2)]
+    write_grid(tmp_path, "ablate", runs, baseline="v3", failed=[("v3", "dmc_walker_walk", 0)])
+    report = analyse(load_runs([tmp_path]))
+    assert report["pairs"] == [["no_b", "no_a"]]
+    assert gallery.effects(report) == []
+
+
 def test_an_ablation_shows_effects_against_the_baseline(tmp_path):
     report = analyse(load_runs([ablation(tmp_path)]))
     (picture,) = gallery.effects(report)
