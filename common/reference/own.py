@@ -102,5 +102,10 @@ def _named(sets: list[RunSet]) -> list[RunSet]:
     """Sets of the same version, task and benchmark get their folders as names."""
     key = lambda one: (one.algo, one.task, one.benchmark)
     several = {key(one) for one in sets if sum(key(one) == key(other) for other in sets) > 1}
-    folder = lambda one: os.path.commonpath([run.logdir for run in one.runs])
+    folder = lambda one: os.path.commonpath(_alike([run.logdir for run in one.runs]))
     return [one._replace(name=f"{one.algo} ({folder(one)})") if key(one) in several else one for one in sets]
+
+
+def _alike(paths: list[Path]) -> list[Path]:
+    """Paths of one kind: made absolute where some of them are."""
+    return [path.absolute() for path in paths] if any(path.is_absolute() for path in paths) else paths

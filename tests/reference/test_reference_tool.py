@@ -196,6 +196,15 @@ def test_runs_without_a_published_curve_do_not_hide_the_others(run, tmp_path):
     assert "No curve is published on gym_CartPole-v1" in err
 
 
+def test_relative_and_absolute_logdirs_may_be_mixed(run, tmp_path):
+    seeds(tmp_path / "one", [900.0, 900.0])
+    seeds(tmp_path / "two", [900.0], discount=0.9)
+    code, out, _ = run("--check", "one/0", tmp_path / "one/1", "two/0")
+    assert code == 0
+    assert f"v3 ({tmp_path / 'one'}) on dmc_walker_walk" in out
+    assert "v3 (two/0) on dmc_walker_walk" in out
+
+
 REFUSED = {
     "--task dmc_walker_wlak": ["Nothing is published on dmc_walker_wlak", "dmc_walker_walk"],
     "--task gym_CartPole-v1": "Nothing is published on gym_CartPole-v1",
