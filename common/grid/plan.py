@@ -142,8 +142,8 @@ def report(folder: Path) -> None:
     failed = [f"{job['name']}: {job['error']}" for job in found["jobs"] if job["status"] == "failed"]
     try:
         film(folder)
-    except UserError as error:
-        print(f"There are no films: {error}")
+    except Exception as error:  # such as a renderer that gives up: the report does not need them
+        print(f"There are no films: {error if isinstance(error, UserError) else repr(error)}")
     try:
         write_report([folder], folder)
     except UserError as error:

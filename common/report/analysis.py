@@ -30,6 +30,7 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "axis": axis,
         "baseline": baseline if baseline in variants else None,
         "variants": variants,
+        "without": [name for name in runs.grid.get("variants", []) if name not in variants],
         "tasks": runs.tasks,
         "seeds": seeds(runs),
         "pairs": [list(couple) for couple in couples],

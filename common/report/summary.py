@@ -37,12 +37,25 @@ def seeds(report: dict) -> tuple[int, int]:
 
 
 def warning(report: dict) -> str:
+    """That there are too few seeds, or rungs without any, if so; else nothing."""
+    return " ".join(sentence for sentence in (few_seeds(report), missing_rungs(report)) if sentence)
+
+
+def few_seeds(report: dict) -> str:
     """That there are too few seeds, if so; else nothing."""
     few, most = seeds(report)
     if few >= stats.ENOUGH:
         return ""
     who = "Some variants have" if few < most else "There is" if few == 1 else "There are"
     return f"Fewer than {stats.ENOUGH} seeds: no statement about differences. {who} only {few} seed{'s' * (few != 1)}."
+
+
+def missing_rungs(report: dict) -> str:
+    """That a step of a ladder shows several changes, if so; else nothing."""
+    if report["kind"] != "ladder" or not report["without"]:
+        return ""
+    who = words.listed(report["without"])
+    return f"No run of {who} counts: the step to the rung that follows shows what changed there, too."
 
 
 def findings(report: dict) -> list[str]:

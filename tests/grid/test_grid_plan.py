@@ -128,6 +128,16 @@ def test_failed_runs_are_named_after_the_report_is_written(tmp_path, reports, ca
     assert [found["v1/dummy_point/0"] for _, _, found in reports] == ["done"]
 
 
+def test_a_report_needs_no_films(reports, monkeypatch, capsys):
+    def film(folder):
+        raise RuntimeError("no display")
+
+    monkeypatch.setattr(sys.modules["common.run.film"], "film", film)
+    assert dreamer.main([*COMPARE, "--seeds", "1", "--logdir", "grid"]) == 0
+    assert len(reports) == 1
+    assert "There are no films: RuntimeError('no display')" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("tasks", "says"), [("dummy_point", "Error: no scores"), ("broken:Raises", "Error: 2 of 4 runs failed")]
 )

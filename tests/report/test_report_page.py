@@ -250,6 +250,15 @@ def test_an_ablation_shows_effects_against_the_baseline(tmp_path):
     assert "difference from v3" in drawing
 
 
+def test_a_ladder_says_which_rungs_have_no_runs(tmp_path):
+    runs = [(f"rung {i}", "dmc_walker_walk", seed, {"frames": 2000}) for i in (0, 2) for seed in range(3)]
+    write_grid(tmp_path, "ladder", runs, failed=[("rung 1", "dmc_walker_walk", 0)])
+    grid = json.loads((tmp_path / "grid.json").read_text())
+    (tmp_path / "grid.json").write_text(json.dumps(grid | {"variants": ["rung 0", "rung 1", "rung 2"]}))
+    said = "No run of rung 1 counts: the step to the rung that follows shows what changed there, too."
+    assert summary.warning(analyse(load_runs([tmp_path]))) == said
+
+
 def test_a_ladder_shows_steps_from_rung_to_rung(tmp_path):
     report = analyse(load_runs([ladder(tmp_path, rungs=8)]))
     (picture,) = gallery.effects(report)
