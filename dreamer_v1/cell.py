@@ -1,9 +1,25 @@
 """Recurrent cell of V1."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from common.nets import Layer, Style, init_weight
+
+
+class Gates(nn.GRUCell):
+    """nn.GRUCell in plain operations, which are the same on every device.
+
+    On a GPU torch would use a fused kernel, which keeps the state in bfloat16 where products are, and is not compiled.
+    """
+
+    def forward(self, x, deter):
+        """(B, hidden), (B, D) -> (B, D), in the dtype of deter or a wider one."""
+        reset, update, cand = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, -1)
+        own_reset, own_update, own_cand = F.linear(deter, self.weight_hh, self.bias_hh).chunk(3, -1)
+        reset, update = torch.sigmoid(own_reset + reset), torch.sigmoid(own_update + update)
+        cand = torch.tanh(cand + own_cand * reset)
+        return (deter - cand) * update + cand
 
 
 class GRU(nn.Module):
@@ -15,7 +31,7 @@ class GRU(nn.Module):
     def __init__(self, stoch, action, deter, hidden, style: Style):
         super().__init__()
         self.inp = Layer(stoch + action, hidden, style)
-        self.gru = nn.GRUCell(hidden, deter)
+        self.gru = Gates(hidden, deter)
         init_weight(self.gru.weight_ih, hidden, 3 * deter, style.init)
         nn.init.orthogonal_(self.gru.weight_hh)
         nn.init.zeros_(self.gru.bias_ih)

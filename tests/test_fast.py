@@ -9,12 +9,14 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 import dreamer
 from common import encoder, fast, unroll
 from common.errors import UserError
 from common.frozen import frozen
 from common.upconv import SeedConv, UpConv, UpsampleConv
+from dreamer_v1.cell import Gates
 from tests.fakes import random_batch
 from tests.test_matrix import build
 
@@ -130,6 +132,34 @@ def test_doubling_on_the_small_image_is_the_plain_convolution(module, plain):
     leaves = [x, *module.parameters()]
     grads = torch.autograd.grad((out * weights).sum(), leaves)
     torch.testing.assert_close(grads, torch.autograd.grad((expected * weights).sum(), leaves), rtol=1e-4, atol=1e-4)
+
+
+class Called(TorchFunctionMode):
+    """Names of the functions of torch that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.__name__)
+        return func(*args, **kwargs or {})
+
+
+def test_the_gru_is_torchs_in_plain_operations():
+    """Autocast on a GPU would give torch's own a state in bfloat16, and a run that cannot go on from its checkpoint."""
+    cell, x = Gates(5, 4), torch.randn(3, 5, requires_grad=True)
+    deter = torch.randn(3, 4, requires_grad=True)
+    leaves = [x, deter, *cell.parameters()]
+    with Called() as called:
+        out = cell(x, deter)
+    expected = torch.nn.GRUCell.forward(cell, x, deter)
+    assert "gru_cell" not in called.names
+    torch.testing.assert_close(out, expected)
+    grads = [torch.autograd.grad(y.square().sum(), leaves) for y in (out, expected)]
+    torch.testing.assert_close(*grads)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert cell(x, deter).dtype == torch.float32
 
 
 def test_gradients_pass_through_a_frozen_module_without_reaching_it():
