@@ -21,7 +21,7 @@ class Recorder:
 
     def __init__(self, device: torch.device | str = "cpu"):
         self.seconds: dict[str, float] = defaultdict(float)
-        self.cuda = torch.device(device).type == "cuda"
+        self.device = torch.device(device)
         self.thread = threading.get_ident()
         self.open: list[str] = []
         self.since = 0.0
@@ -38,8 +38,8 @@ class Recorder:
 
     def border(self) -> None:
         """Gives the time since the last border to the innermost section."""
-        if self.cuda and not torch.cuda.is_current_stream_capturing():
-            torch.cuda.synchronize()
+        if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
+            torch.cuda.synchronize(self.device)
         now = time.perf_counter()
         if self.open:
             self.seconds[self.open[-1]] += now - self.since

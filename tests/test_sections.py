@@ -20,6 +20,15 @@ def test_time_belongs_to_the_innermost_section(monkeypatch):
     assert seconds == {"outer": 1.0 + 4.0 + 16.0, "inner": 2.0}
 
 
+def test_the_gpu_that_is_waited_for_is_the_one_named(monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(torch.cuda, "synchronize", seen.append)
+    with recording("cuda:1"), section("within"):
+        pass
+    assert seen == [torch.device("cuda:1")] * 2
+
+
 def test_only_what_runs_while_recording_counts():
     with section("before"):
         pass
