@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import shutil
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ class Compiler:
         """Calls the compiled form of `function`, made at its first call."""
         if function.__qualname__ in self.failed:
             return function(*args)
+        set_up()
         if function not in self.compiled:
             self.compiled[function] = torch.compile(function, dynamic=False)
         try:
@@ -51,6 +53,21 @@ class Compiler:
             self.failed[function.__qualname__] = reason
             warnings.warn(f"{function.__qualname__} runs uncompiled: {reason}", RuntimeWarning, stacklevel=3)
             return function(*args)
+
+
+_here = threading.local()
+
+
+def set_up():
+    """Sets up torch's compiler, whose settings hold in one thread: backward passes on a GPU run in another one."""
+    if not hasattr(_here, "done"):
+        import torch._dynamo
+        import torch._inductor.config
+        import torch._inductor.exc
+
+        torch._dynamo.config.recompile_limit = VERSIONS
+        torch._inductor.config.fallback_random = True  # the same random numbers as eagerly
+        _here.done = True
 
 
 def half_written(error: str) -> Path | None:
@@ -92,12 +109,7 @@ def make_compiler(choice: str, device: torch.device, updates: float, least: int 
     worth = device.type == "cuda" or (updates >= least and has_cxx())
     if choice == "off" or (choice == "auto" and not worth):
         return None
-    import torch._dynamo
-    import torch._inductor.config
-    import torch._inductor.exc
-
-    torch._dynamo.config.recompile_limit = VERSIONS
-    torch._inductor.config.fallback_random = True  # the same random numbers as eagerly
+    set_up()
     return Compiler(fallback=choice == "auto")
 
 

@@ -5,6 +5,7 @@ bits (gradients of a group within 30 degrees of the float32 ones: a sampled clas
 """
 
 import math
+import threading
 
 import pytest
 import torch
@@ -188,6 +189,19 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
         found, _ = learned(agent)
     close(found, grads, 0)
     assert "RSSM.filter" in agent.compiler.failed
+
+
+def test_the_compiler_is_set_up_in_every_thread(monkeypatch):
+    """On a GPU the backward pass, which compiles the step over all rows, has a thread of its own."""
+    compiler = fast.make_compiler("on", torch.device("cpu"), 1)
+    settings = lambda: (torch._dynamo.config.recompile_limit, torch._inductor.config.fallback_random)
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    found = []
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: found.append(compiler.call(settings)))
+        thread.start()
+        thread.join()
+    assert found == [(fast.VERSIONS, True)] * 2
 
 
 def test_compile_on_refuses_what_cannot_be_compiled(monkeypatch):
