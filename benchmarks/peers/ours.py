@@ -11,7 +11,7 @@ from common.agent import Agent
 from common.allocator import keep_freed
 from common.cost import count
 from common.fast import make_compiler
-from common.machine import matmul_rate
+from common.machine import matmul_rate, synchronize
 
 
 def flags(work, algo):
@@ -76,7 +76,11 @@ def build(work, options):
     agent.compiler = make_compiler(options.compile, agent.device, math.inf)
     batch = random_batch(agent, obs_space, work["batch"], work["length"], np.random.default_rng(0))
     step = iter(range(2000, 10**9))
-    update = lambda: agent.update(batch, next(step))
+
+    def update():
+        agent.update(batch, next(step))
+        synchronize(agent.device)  # its last steps may be under way on a GPU
+
     info = {"parameters": sum(agent.parameter_table().values()), "torch": torch.__version__}
     info |= {"flops": count(config, obs_space, act_space, agent.half).flops}
     dtype = torch.bfloat16 if agent.half else torch.float32
