@@ -10,6 +10,7 @@ Each row: version, workload whose sizes the agent has, what it observes, precisi
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -75,7 +76,7 @@ def main(argv=None):
         found.append(row)
         print(row, file=sys.stderr)
     where = machine.describe(torch.device(options.device))
-    print(json.dumps({"where": where, "rows": found}, indent=2))
+    print(json.dumps({"where": where, "date": time.strftime("%Y-%m-%d"), "rows": found}, indent=2))
 
 
 if __name__ == "__main__":
