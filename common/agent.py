@@ -156,17 +156,26 @@ class Agent(nn.Module):
         Raises NonFinite, with the agent as it was before, if a loss or a gradient is not finite.
         """
         batch = self.tensors(batch)
-        self.guard = Guard()
-        self.guard.keep(self.behavior.running())
-        noise = noise or self.noise(*batch["reward"].shape)
-        with compiling(self.compiler):
-            losses, states, stats = self.order(self, batch, step, noise)
+        losses, states, stats = self.attempt(batch, step, noise or self.noise(*batch["reward"].shape))
         latents = self.pack(states.detach())  # waits for the device: the guard's look then costs nothing
         self.guard.settle()
         self.optim.apply(self.guard.due)
         self.behavior.slow.update(self.behavior.critic)
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
         return metrics | stats, latents
+
+    def attempt(self, batch, step, noise):
+        """What the order of the update returns; once more if a backward pass could not be compiled."""
+        self.guard = Guard()
+        self.guard.keep(self.behavior.running())
+        try:
+            with compiling(self.compiler):
+                return self.order(self, batch, step, noise)
+        except RuntimeError as error:
+            if self.compiler is None or not self.compiler.recovers(error):
+                raise
+        self.guard.back()
+        return self.attempt(batch, step, noise)
 
     def noise(self, batch, length):
         """Randomness of one update."""

@@ -29,30 +29,47 @@ class Compiler:
         self.fallback = fallback
         self.failed: dict[str, str] = {}
         self.compiled: dict[Callable, Callable] = {}
+        self.off = False  # whether nothing is compiled any more
 
     def call(self, function: Callable, *args):
         """Calls the compiled form of `function`, made at its first call."""
-        if function.__qualname__ in self.failed:
+        if self.off or function.__qualname__ in self.failed:
             return function(*args)
         set_up()
         if function not in self.compiled:
             self.compiled[function] = torch.compile(function, dynamic=False)
         try:
             return self.compiled[function](*args)
-        except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError, OSError) as error:
+        except (torch._dynamo.exc.TorchDynamoException, OSError) as error:
             if (half := half_written(str(error))) is not None:
                 half.unlink()
                 del self.compiled[function]
                 return self.call(function, *args)
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            if not self.fallback:
-                raise UserError(
-                    f"run.compile is on, but {function.__qualname__} cannot be compiled: {reason}\n"
-                    "Use --compile off, or --compile auto to compile what can be."
-                ) from error
-            self.failed[function.__qualname__] = reason
-            warnings.warn(f"{function.__qualname__} runs uncompiled: {reason}", RuntimeWarning, stacklevel=3)
+            self.failed[function.__qualname__] = self.refused(function.__qualname__, error)
             return function(*args)
+
+    def recovers(self, error: Exception) -> bool:
+        """Whether an update that raised `error` in a backward pass may be tried again: all of it runs eagerly then,
+        but where a library was half written."""
+        if not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            return False
+        if (half := half_written(str(error))) is not None:
+            half.unlink()
+            return True
+        self.refused("a backward pass", error)
+        self.off = True
+        return True
+
+    def refused(self, what: str, error: Exception) -> str:
+        """The reason why `what` cannot be compiled, for which there is a warning, or a UserError without fallback."""
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        if not self.fallback:
+            raise UserError(
+                f"run.compile is on, but {what} cannot be compiled: {reason}\n"
+                "Use --compile off, or --compile auto to compile what can be."
+            ) from error
+        warnings.warn(f"{what} runs uncompiled: {reason}", RuntimeWarning, stacklevel=4)
+        return reason
 
 
 _here = threading.local()

@@ -44,10 +44,14 @@ class Guard:
         values = [value.detach() for stage in self.stages for value in stage.values()]
         if not values or bool(torch.stack(values).isfinite().all()):
             return
-        for undo in reversed(self.undo):
-            undo()
+        self.back()
         bad = [[name for name, value in stage.items() if not bool(value.isfinite())] for stage in self.stages]
         raise NonFinite(next(filter(None, bad)))
+
+    def back(self) -> None:
+        """Undoes what the update has changed so far."""
+        for undo in reversed(self.undo):
+            undo()
 
 
 def restorer(tensors: Sequence[Tensor]) -> Callable[[], object]:

@@ -204,6 +204,38 @@ def test_the_compiler_is_set_up_in_every_thread(monkeypatch):
     assert found == [(fast.VERSIONS, True)] * 2
 
 
+def broken_backward(function, **options):
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.view_as(x)
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise torch._dynamo.exc.TorchDynamoException("no compiler there")
+
+    def call(*args):
+        out = function(*args)
+        return Broken.apply(out) if function.__qualname__ == "Encoder.look" else out
+
+    return call
+
+
+@pytest.mark.parametrize("algo", ["v2", "v3"])
+def test_what_cannot_be_compiled_backwards_runs_eagerly_too(algo, monkeypatch):
+    """Such an error comes after the call, and for V2 after the world model might have moved."""
+    grads, _ = learned(agent_of(algo))
+    agent = agent_of(algo)
+    agent.compiler = fast.Compiler(fallback=True)
+    monkeypatch.setattr(torch, "compile", broken_backward)
+    with pytest.warns(RuntimeWarning, match="a backward pass runs uncompiled: no compiler there"):
+        found, _ = learned(agent)
+    close(found, grads, 0)
+    agent.compiler = fast.Compiler(fallback=False)
+    with pytest.raises(UserError, match="a backward pass cannot be compiled: no compiler there"):
+        learned(agent)
+
+
 def test_compile_on_refuses_what_cannot_be_compiled(monkeypatch):
     agent = agent_of("v3")
     agent.compiler = fast.Compiler(fallback=False)
