@@ -55,6 +55,14 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             temp.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes the folder that --out writes to. Raises UserError where there cannot be one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to {folder}: {error.strerror}. Choose another --out.") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Replaces the content of `path` by `text`, all or nothing."""
     write_bytes(path, text.encode())

@@ -91,9 +91,10 @@ def render(runs: RunSet, curve: Curve, verdict: Verdict, differing: list[str] | 
     beyond = runs.frames(verdict.kind) > curve.x[-1]
     place = f"at {verdict.frames:,.0f} frames{', where the published curve ends' if beyond else ''}"
     acting = ACTIONS.get(flatten(runs.config).get("actor.eval", ""), "") if verdict.kind == "eval" else ""
+    spread = f"{verdict.std:.3g}" if verdict.n > 1 else "–"
     lines = [
         f"{runs.name} on {runs.task} ({runs.benchmark}): {verdict.word.upper()} the published band {place}.",
-        f"  own        {verdict.mean:.4g} ± {verdict.std:.3g}, n = {verdict.n}; {EPISODES[verdict.kind]}{acting}",
+        f"  own        {verdict.mean:.4g} ± {spread}, n = {verdict.n}; {EPISODES[verdict.kind]}{acting}",
         f"  published  {low:.4g} to {high:.4g}, n = {n}: mean ± standard deviation over runs; {curve.protocol}",
         f"  source     {curve.source}",
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from common.files import atomic
+from common.files import atomic, make_folder
 from common.inputs import path_of
 from common.reference.binning import grid
 from common.reference.own import RunSet
@@ -17,10 +17,11 @@ OWN = ("black", "crimson", "navy", "darkgreen", "purple")
 
 
 def target(out: str) -> Path:
-    """Path of a figure. Raises UserError for an ending that is no format of it."""
+    """Path of a figure, whose folder is made. Raises UserError for an ending that is no format of it."""
     path = path_of(out)
     if path.suffix not in FORMATS:
         raise UserError(f"--out must end in {', '.join(FORMATS)}, got {out!r}.")
+    make_folder(path.parent)
     return path
 
 
@@ -51,9 +52,12 @@ def panel(axes, curves: list[Curve], runs: list[RunSet], frames: float) -> None:
     from matplotlib.ticker import EngFormatter
 
     for number, curve in enumerate(curves):
+        if frames and curve.x[0] >= frames:
+            continue
+        shown = slice(int(np.searchsorted(curve.x, frames)) + 1 if frames else None)  # up to the first point outside
         label = f"{curve.method} (n = {span(curve.n)})"
         std = curve.std if curve.algo or not runs else 0 * curve.std
-        line(axes, curve.x, curve.mean, std, label, color=f"C{number}", linewidth=1.2)
+        line(axes, curve.x[shown], curve.mean[shown], std[shown], label, color=f"C{number}", linewidth=1.2)
     for one, color in zip(runs, np.resize(OWN, len(runs)), strict=True):
         kind = one.kind(next((curve.episodes for curve in curves if curve.algo == one.algo), "train"))
         if not (last := max(run.points[kind][0].max(initial=0) for run in one.runs)):

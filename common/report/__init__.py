@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.errors import UserError
-from common.files import write_text
+from common.files import make_folder, write_text
 from common.inputs import path_of
 from common.report import films, gallery, html, markdown, style
 from common.report.analysis import analyse
@@ -35,9 +34,6 @@ def write_report(
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
-    try:
-        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot write to {folder}: {error.strerror}. Choose another --out.") from error
+    make_folder(folder / FIGURES)
     for name, text in files.items():
         write_text(folder / name, text)

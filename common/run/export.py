@@ -12,7 +12,7 @@ import numpy as np
 from common import rng
 from common.errors import UserError
 from common.export import Example, Step, check, description, program, to_torch
-from common.files import write_bytes
+from common.files import make_folder, write_bytes
 from common.inputs import path_of
 from common.nets import check_choice
 from common.onnx import require, to_onnx
@@ -61,8 +61,5 @@ def target(out: str, style: str) -> Path:
     suffix = FORMATS[style][1]
     if path.suffix != suffix:
         raise UserError(f"A file of --format {style} ends with {suffix}, got --out {out}.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}. Choose another --out.") from error
+    make_folder(path.parent)
     return path

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from common.config import unknown
 from common.errors import UserError
-from common.files import atomic
+from common.files import atomic, make_folder
 from common.inputs import path_of
 from common.report import curves, figures, style
 from common.report.run import Run
@@ -97,9 +97,6 @@ def panel(axes, task: str, runs: list[Run], y: str, axis: str, look: style.Look)
 
 
 def _save(figure: Figure, out: Path) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot write to {out.parent}: {error.strerror}. Choose another --out.") from error
+    make_folder(out.parent)
     with style.settings(), atomic(out) as file:
         figure.savefig(file, format=out.suffix[1:], dpi=150, facecolor="white")

@@ -4,10 +4,11 @@ import json
 
 import pytest
 from cli_tools import dreamer, refused, snapshot
+from matplotlib.figure import Figure
 from reference_tools import logdir, score_file, seeds
 
 import dreamer as program
-from common.reference import band, curves
+from common.reference import band, curves, figure
 
 WALKER = next(curve for curve in curves("walker_walk", "dmc_proprio") if curve.algo == "v3")
 LAST = WALKER.x[-1]
@@ -90,6 +91,16 @@ def test_the_axes_end_where_the_user_says_or_soon_after_the_runs(run, tmp_path, 
     assert ends == [60_000, 100_000, 0]
 
 
+def test_curves_are_drawn_as_far_as_the_axes_go():
+    axes, found = Figure().subplots(), curves("dmc_walker_walk", "dmc_vision")
+    figure.panel(axes, found, [], 50_000)
+    drawn = {line.get_label().split(" ")[0]: line.get_xdata() for line in axes.lines}
+    assert list(drawn) == [curve.method for curve in found if curve.x[0] < 50_000] != [curve.method for curve in found]
+    assert all(x[0] < 50_000 and len(x[x > 50_000]) <= 1 for x in drawn.values())
+    figure.panel(axes, found, [], 0)
+    assert len(axes.lines) == len(drawn) + len(found)
+
+
 def test_runs_with_other_pictures_never_stand_beside_published_ones(run, tmp_path):
     seeds(tmp_path / "ray", [500, 510], blocks=["dmc_vision"], env__render="ray")
     for words in (["--check", "ray"], ["--overlay", "ray", "--out", "x.png"]):
@@ -156,7 +167,7 @@ def test_the_published_kind_of_episodes_is_taken(run, tmp_path):
     logdir(tmp_path / "train", seed=1, train={100_000: 900.0}, env__camera="0", **settings)
     out = run("--check", "both")[1]
     assert "evaluation episodes, mode of the policy" in out
-    assert "1 ± 0, n = 1" in out
+    assert "1 ± –, n = 1" in out
     assert "the published scores are of evaluation episodes; the runs have none" in run("--check", "train")[1]
     assert run("--check", "both", "train")[1].count(" the published band ") == 2  # another camera, another set
 
@@ -212,7 +223,7 @@ REFUSED = {
     "--benchmark dmc_pixels": ["Unknown benchmark", "dmc_proprio"],
     "--task atari_air_raid --out x.png": "no curve to draw",
     "--task walker_walk --out x.gif": "--out must end in .png, .svg, .pdf",
-    "--task walker_walk --out no/such/folder/x.png": "Cannot write",
+    "--task walker_walk --out short/config.yaml/x.png": "Cannot write to short/config.yaml",
     "--out x.png": "--task TASK or --overlay LOGDIR",
     "--overlay short": "--out FILE.png",
     "--overlay none --out x.png": "There is no folder none",
