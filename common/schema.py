@@ -74,11 +74,12 @@ def means(x: Any) -> bool:
 
 def told(x: Any) -> bool:
     """What `Watch` of common/health.py keeps: lines that every check can look at, and names of flags."""
+    if not all(block(row) and "updates" in row and all(map(number, row.values())) for row in x["rows"]):
+        return False
     learning = [row for row in x["rows"] if "train/return" in row]
     for check in CHECKS.values() if learning else ():
         check.see(learning, {})
-    lines = all(block(row) and "updates" in row and all(map(number, row.values())) for row in x["rows"])
-    return lines and all(map(text, x["told"]))
+    return all(map(text, x["told"]))
 
 
 SEATS = [{"episode": count, "actions": actions, "closed": flag, "digest": text}]

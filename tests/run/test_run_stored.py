@@ -15,6 +15,7 @@ from common.checkpoint import Checkpoints
 from common.errors import UserError
 from common.run.eval import evaluate
 from common.run.train import train
+from common.schema import LATER, odd
 
 
 def spoilt(state, place, value):
@@ -67,6 +68,7 @@ ODD = {
     "agent": {1: torch.zeros(4)},
     "compiled": "x",
     "health": {"rows": [{"updates": 1, "train/return": 1.0}], "told": []},
+    "health.rows": [torch.zeros(2)],
     "config": [],
 }
 
@@ -81,6 +83,12 @@ def test_training_refuses_what_no_run_has_written(base, tmp_path, place):
         train(config(logdir), FakeFactory())
     assert place == "agent.weight" or str(error.value).startswith(f"{path} is not one of a training run (")
     assert tree(logdir) == before
+
+
+def test_a_line_of_metrics_that_is_none_is_named():
+    """Evaluation looks at it, too."""
+    rows = {"health": {"rows": [torch.zeros(2)], "told": []}}
+    assert odd({"health": LATER["health"]}, rows) == "health is a dict"
 
 
 def test_what_a_run_has_written_is_accepted(base, tmp_path):
