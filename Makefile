@@ -1,7 +1,7 @@
 # make install   environment in .venv with the exact tested versions (Python 3.11 or newer: make PYTHON=python3.12 install)
 #                with the SHA-256 of every file checked: make HASHES=cpu install, or HASHES=cuda
 # make test      installs, then runs the tests; one file: make test ARGS=tests/test_config.py; long ones: ARGS="-m long"
-# make soak      installs, then kills runs and tries bad input for half an hour; more: make soak ARGS="--kills 500"
+# make soak      installs, then kills runs and tries bad input for some minutes; more: make soak ARGS="--kills 500"
 # make extras    tests what needs the optional packages, in an environment of their own; a test that is skipped fails
 # make newest    runs the tests with the newest versions of all packages, in an environment of their own
 # make lint      installs, then style and types
