@@ -80,7 +80,6 @@ def set_up():
     if not hasattr(_here, "done"):
         import torch._dynamo
         import torch._inductor.config
-        import torch._inductor.exc
 
         torch._dynamo.config.recompile_limit = VERSIONS
         torch._inductor.config.fallback_random = True  # the same random numbers as eagerly
