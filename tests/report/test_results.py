@@ -1,6 +1,7 @@
 """What lies in results/ is whole: every run finished, from a known revision, and the report follows from the runs."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from common.logdir import stored_config
 
 RESULTS = Path(dreamer.__file__).parent / "results"
 GRIDS = sorted(path.parent for path in RESULTS.glob("*/grid.json"))
+LINES = (RESULTS / "README.md").read_text().splitlines()
+COMMANDS = [shlex.split(line)[2:] for line in LINES if line.startswith("python dreamer.py ") and "--out" not in line]
 BY_NAME = pytest.mark.parametrize("folder", GRIDS, ids=lambda folder: folder.name)
 
 
@@ -42,9 +45,23 @@ def test_the_report_follows_from_the_runs(folder, tmp_path):
         assert fresh[part] == stored[part], part
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
+def test_the_commands_of_the_summary_are_those_of_the_runs(command, capsys):
+    """A grid says by --dry-run which runs it would make: those that are there."""
+    tool, *words = command
+    if tool == "reference":
+        words = [str(RESULTS.parent / word) if word.startswith("results/") else word for word in words]
+        assert dreamer.main([tool, *words]) == 0
+        return
+    jobs = json.loads((RESULTS.parent / words[-1] / "grid.json").read_text())["jobs"]
+    assert dreamer.main([tool, *words, "--dry-run"]) == 0
+    planned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("# ")]
+    assert [line[2:].split(": ")[0] for line in planned] == [job["name"] for job in jobs]
+
+
 @BY_NAME
 def test_the_summary_has_the_numbers_of_the_report(folder):
-    rows = [line for line in (RESULTS / "README.md").read_text().splitlines() if line.startswith("| ")]
+    rows = [line for line in LINES if line.startswith("| ")]
     text = lambda value: f"{value:.0f}".replace("-", "−")
     for score in json.loads((folder / "report.json").read_text())["scores"]:
         told = f"{text(score['value'])} [{text(score['low'])}, {text(score['high'])}]"
