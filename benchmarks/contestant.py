@@ -5,7 +5,8 @@
 
 Run it with the Python that has what the contestant needs. Each contestant is a module of `benchmarks/peers` with
 `build(work, options) -> (update, info)`: update() does one complete training step and returns when it is done; info is
-a dict, at least {"parameters": trained parameters}. `benchmarks/updates.py` runs several in turns.
+a dict, at least {"parameters": trained parameters}. `benchmarks/updates.py` runs several in turns. Peak memory is that
+of the process, on a GPU that of torch's tensors there.
 """
 
 import argparse
@@ -31,7 +32,7 @@ def arguments(argv=None):
     parser.add_argument("--workload", required=True, choices=WORKLOADS)
     parser.add_argument("--algo", default="v3", help="which agent, where the contestant has several")
     parser.add_argument("--checkout", default="", help="folder of the contestant's source")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"))
     parser.add_argument("--compile", default="off", choices=("auto", "on", "off"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
@@ -59,6 +60,15 @@ def revision(folder):
     return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def peak_gib(device):
+    """GiB of memory at most in use so far."""
+    if device.startswith("cuda"):
+        import torch  # contestants without a GPU may lack it
+
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def main(argv=None):
     options = arguments(argv)
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
@@ -70,8 +80,8 @@ def main(argv=None):
             update()
         warmup = time.perf_counter() - start
         seconds = timed(update, options.updates, options.patience)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    figures = {"seconds": seconds, "warmup_seconds": warmup, "peak_gib": peak, "python": platform.python_version()}
+    figures = {"seconds": seconds, "warmup_seconds": warmup, "peak_gib": peak_gib(options.device)}
+    figures |= {"python": platform.python_version()}
     figures |= {"revision": revision(Path(options.checkout or Path(__file__).resolve().parents[1]))}
     print(json.dumps(vars(options) | figures | info))
 

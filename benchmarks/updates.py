@@ -3,8 +3,11 @@
     python benchmarks/updates.py --rows P V1 --out figures.json \
         --peer r2dreamer=CHECKOUT,PYTHON --peer adityabingi=CHECKOUT,PYTHON
 
+    python benchmarks/updates.py --device cuda --updates 50 --peer r2dreamer=CHECKOUT,PYTHON --out gpu.json
+
 A peer is named with the folder of its source and the Python that has what it needs; without `--peer` only this
 project's agents are timed. Every contestant runs in its own process, one after the other, on an otherwise idle machine.
+On a processor peers run uncompiled in float32; on a GPU compiled, in float32 and in their own half precision.
 """
 
 import argparse
@@ -35,13 +38,18 @@ ROWS = {
     "V1": ("V1", "v1", ("adityabingi", "sheeprl")),
     "V2": ("V2", "v2", ("sheeprl",)),
     "V2A": ("V2A", "v2", ("esteveste", "sheeprl")),
+    "12m": ("Q", "v3", ("r2dreamer",)),
+    "200m": ("XL", "v3", ("r2dreamer",)),
 }
+GPU = ("12m", "200m")  # the rows for a GPU
 PRECISIONS = ("bf16", "fp32")
+#: Device -> how peers run there: precision and compile flag.
+PEERS = {"cpu": [("fp32", "off")], "cuda": [("fp16", "on"), ("fp32", "on")]}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all that are for the device")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=CHECKOUT,PYTHON")
     parser.add_argument("--updates", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=1, help="turns of each contestant in a row")
@@ -51,9 +59,11 @@ def main():
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="ours; default: those the hardware has")
     parser.add_argument("--out", default="updates.json")
     options = parser.parse_args()
-    options.precisions = options.precisions or PRECISIONS[not has_bfloat16(torch.device(options.device)) :]
+    device = torch.device(options.device)
+    options.precisions = options.precisions or PRECISIONS[not has_bfloat16(device) :]
+    options.rows = options.rows or [row for row in ROWS if (row in GPU) == (device.type == "cuda")]
     peers = dict(peer.split("=", 1) for peer in options.peer)
-    about = {"where": describe(torch.device(options.device)), "date": time.strftime("%Y-%m-%d")}
+    about = {"where": describe(device), "date": time.strftime("%Y-%m-%d")}
     figures = []
     for figure in (figure for row in options.rows for figure in measure(row, peers, options)):
         figures.append(figure)
@@ -76,7 +86,8 @@ def contestants(row, peers, options):
     for name in names:
         if name in peers:
             checkout, python = peers[name].split(",")
-            yield [python], name, workload, algo, options, "fp32", "off", checkout
+            for precision, compiled in PEERS[torch.device(options.device).type]:
+                yield [python], name, workload, algo, options, precision, compiled, checkout
 
 
 def joined(figures):
@@ -104,7 +115,7 @@ def run(row, python, who, workload, algo, options, precision, compile_, checkout
 
 def table(figures):
     """Figures -> a Markdown table: median seconds of an update, how many of ours fit in, and what bounds ours."""
-    heads = ["row", "contestant", "precision", "s / update", "ours bf16 is faster", "ours fp32", "of the matmul rate"]
+    heads = ["row", "contestant", "precision", "ms / update", "ours bf16 is faster", "ours fp32", "of the matmul rate"]
     lines = [heads, ["---"] * len(heads)]
     ours = {(f["row"], f["precision"]): seconds(f) for f in figures if f["who"] == "ours" and "seconds" in f}
     for figure in figures:
@@ -113,8 +124,8 @@ def table(figures):
         ratios = (
             [""] * 2 if figure["who"] == "ours" else [ratio(figure, ours.get((figure["row"], p))) for p in PRECISIONS]
         )
-        who = [figure["row"], f"{figure['who']} ({figure['algo']})", figure["precision"], f"{seconds(figure):.3f}"]
-        lines.append([*who, *ratios, reached(figure)])
+        who = [figure["row"], f"{figure['who']} ({figure['algo']})", figure["precision"]]
+        lines.append([*who, f"{1e3 * seconds(figure):.1f}", *ratios, reached(figure)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -4,10 +4,10 @@ Calls `Dreamer.update` of the checkout on a fixed batch that takes the place of 
 the checkout's own, composed by Hydra, with the sizes of the workload and `model.rep_loss=dreamer`: its reconstruction
 loss, in place of its own decoder-free default, is what makes it DreamerV3.
 
-Replaced: the replay buffer (a fixed batch; the latents written back are dropped), and the autocast that the update
-enters, which asks for float16: fp32 turns it off, bf16 asks for bfloat16. Its gradient scaler is off on the CPU by its
-own rule. `--compile on` sets its own compile flag. Nothing is stubbed. Needs torch, tensordict, tensorboard, gymnasium,
-and hydra-core.
+Replaced: the replay buffer (a fixed batch on the device; the latents written back are dropped), and the autocast that
+the update enters, which asks for float16, as fp16 does here: fp32 turns it off, bf16 asks for bfloat16. Its gradient
+scaler is off on the CPU by its own rule. `--compile on` sets its own compile flag, which on a GPU also asks for CUDA
+graphs. Nothing is stubbed. Needs torch, tensordict, tensorboard, gymnasium, and hydra-core.
 """
 
 import importlib
@@ -23,13 +23,20 @@ from hydra import compose, initialize_config_dir
 from tensordict import TensorDict
 
 
+def synchronize(device):
+    """Waits until the device has done its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def load_config(work, options, folder):
     """The checkout's configuration with the sizes of the workload."""
     sizes = work["sizes"]
     keys = {name: sizes[name] for name in ("deter", "hidden", "depth", "units")} | {"discrete": sizes["classes"]}
     keys |= {"rssm.stoch": sizes["stoch"], "imag_horizon": work["horizon"], "rep_loss": "dreamer"}
     keys |= {"compile": options.compile == "on"}
-    overrides = ["model=size12M", f"env={'dmc_vision' if work['channels'] else 'dmc_proprio'}", "device=cpu"]
+    overrides = ["model=size12M", f"env={'dmc_vision' if work['channels'] else 'dmc_proprio'}"]
+    overrides += [f"device={options.device}"]
     overrides += [f"model.{key}={value}" for key, value in keys.items()]
     with initialize_config_dir(str(folder / "configs"), version_base=None):
         return compose("configs", overrides)
@@ -87,25 +94,28 @@ def policy_ms(agent, data, calls=50):
     for _ in range(calls):
         start = time.perf_counter()
         _, state = agent.act(obs.clone(recurse=False), state)
+        synchronize(obs.device)
         seconds.append(time.perf_counter() - start)
     return {"1": 1e3 * statistics.median(seconds)}
 
 
 def build(work, options):
-    if options.device != "cpu":
-        sys.exit(f"{options.who} is timed on the CPU only; it cannot take --device {options.device}")
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     folder = Path(options.checkout).resolve()
     sys.path.insert(0, str(folder))
     peer = importlib.import_module("dreamer")
-    half = options.precision == "bf16"
-    peer.autocast = lambda device_type, dtype: torch.autocast(device_type, torch.bfloat16, enabled=half)
+    half = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[options.precision]
+    peer.autocast = lambda device_type, dtype: torch.autocast(device_type, half, enabled=half is not None)
     observation, action = make_spaces(work)
-    agent = peer.Dreamer(load_config(work, options, folder).model, observation, action).to("cpu")
-    data = random_data(work, observation, (work["batch"], work["length"]), np.random.default_rng(0))
+    agent = peer.Dreamer(load_config(work, options, folder).model, observation, action).to(options.device)
+    data = random_data(work, observation, (work["batch"], work["length"]), np.random.default_rng(0)).to(options.device)
     replay = FixedBatch(data, agent.rssm.initial(work["batch"]))
-    update = lambda: agent.update(replay)
+
+    def update():
+        agent.update(replay)
+        synchronize(data.device)  # its last steps may be under way on a GPU
+
     info = {"parameters": sum(value.numel() for value in agent._named_params.values())}
     info |= {"torch": torch.__version__}
     return update, info | {"policy_ms": policy_ms(agent, data)}

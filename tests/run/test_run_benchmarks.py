@@ -1,10 +1,10 @@
-"""The benchmark scripts around the update: they run, and add up what they read."""
+"""The benchmark scripts: they run, and add up what they read."""
 
 import json
 
 import pytest
 
-from benchmarks import loop, memory, replay
+from benchmarks import loop, memory, replay, updates
 
 
 def test_replay_script_draws_from_replays_of_all_samplers(tmp_path, monkeypatch, capsys):
@@ -47,3 +47,42 @@ def test_growth_is_that_after_the_first_fifth():
     assert found["updates"] == 1000
     assert found["mib"] == [100, 100, 106, 106, 106]
     assert found["growth_per_1000"] == pytest.approx(10)
+
+
+OURS = [("ours", "bf16", "auto"), ("ours", "fp32", "auto")]
+
+
+@pytest.mark.parametrize(
+    ("device", "peers"),
+    [("cpu", [("r2dreamer", "fp32", "off")]), ("cuda:0", [("r2dreamer", "fp16", "on"), ("r2dreamer", "fp32", "on")])],
+)
+def test_peers_run_as_is_best_for_them_on_a_device(device, peers, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(updates, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(updates, "describe", lambda device: "a machine")
+    monkeypatch.setattr(
+        updates, "run", lambda row, python, *rest: asked.append((row, python, rest)) or figure(row, *rest)
+    )
+    out = tmp_path / "figures.json"
+    monkeypatch.setattr("sys.argv", f"x --device {device} --peer r2dreamer=FOLDER,PYTHON --out {out}".split())
+    updates.main()
+    rows = ["12m", "200m"] if device != "cpu" else [row for row in updates.ROWS if row not in updates.GPU]
+    assert list(dict.fromkeys(row for row, *_ in asked)) == rows
+    first = [(rest[0], *rest[4:6]) for row, _, rest in asked if row == rows[0]]
+    assert first == OURS + peers
+    assert {tuple(python) for _, python, rest in asked if rest[0] == "r2dreamer"} == {("PYTHON",)}
+    assert len(json.loads(out.read_text())["figures"]) == len(asked)
+
+
+def figure(row, who, workload, algo, options, precision, *rest):
+    """What a contestant would print."""
+    return {"row": row, "who": who, "algo": algo, "precision": precision, "seconds": [0.1]}
+
+
+def test_times_are_told_in_milliseconds_and_as_ratios():
+    rows = [figure("P", who, "P", "v3", None, precision) for who, precision in [("ours", "bf16"), ("peer", "fp32")]]
+    rows[0] |= {"flops": 1e9, "matmul_flops_per_second": 1e11}
+    rows[1]["seconds"] = [0.2, 0.25, 0.9]
+    *_, ours, peer = updates.table(rows).splitlines()
+    assert ours == "| P | ours (v3) | bf16 | 100.0 |  |  | 10% |"
+    assert peer == "| P | peer (v3) | fp32 | 250.0 | 2.50x |  |  |"
