@@ -124,8 +124,10 @@ def welch(one: Scores, two: Scores) -> float:
     groups = [np.asarray(task, float) for scores in (one, two) for task in scores]
     if min(map(len, groups)) < 2:
         return float("nan")
-    total = sum(task.mean() for task in groups[: len(one)]) - sum(task.mean() for task in groups[len(one) :])
-    parts = np.array([task.var(ddof=1) / len(task) for task in groups])
+    beside = [task - task[0] for task in groups]  # equal scores have a mean and a variance without rounding
+    means = [task[0] + rest.mean() for task, rest in zip(groups, beside, strict=True)]
+    total = sum(means[: len(one)]) - sum(means[len(one) :])
+    parts = np.array([rest.var(ddof=1) / len(rest) for rest in beside])
     if not parts.any():
         return float(total == 0)
     freedom = parts.sum() ** 2 / sum(part**2 / (len(task) - 1) for part, task in zip(parts, groups, strict=True))

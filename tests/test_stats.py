@@ -56,6 +56,13 @@ def test_first_place_where_a_score_is_reached():
     assert [stats.reached(x, y, level) for level in (1, 4, 5, 6)] == [10, 20, 20, math.inf]
 
 
+def test_runs_with_the_same_scores_differ_by_nothing_that_rounding_could_make():
+    same = [np.full(3, 0.1)]
+    assert np.var(same) > 0  # what a plain variance says of them
+    assert stats.welch(same, same) == 1
+    assert stats.welch(same, [np.full(3, 0.2)]) == 0
+
+
 def test_the_difference_of_one_task_is_welchs_test():
     one, two = np.array([3.0, 5.0, 10.0, 4.0]), np.array([1.0, 2.0, 2.5])
     expected = scipy_stats.ttest_ind(one, two, equal_var=False)

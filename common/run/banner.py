@@ -34,7 +34,7 @@ def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, t
         f"and {run['pretrain']:,} updates",
         "replay": str(replay.forecast()).removeprefix("Replay: "),
         "memory": memory,
-        "budget": _budget(config, envs.repeat, rate),
+        "budget": _budget(config, envs.repeat, schedule),
         "logdir": config["logdir"],
     }
     width = max(map(len, rows))
@@ -51,9 +51,14 @@ def updates_per_step(schedule: Any, *, repeat: int, batch: int) -> float:
 
 
 def expected_updates(config: dict, repeat: int, schedule: Any) -> float:
-    """Updates that a training run of these steps makes."""
+    """About how many updates a training run of these steps makes, if it trains as soon as the prefill is over."""
     rate = updates_per_step(schedule, repeat=repeat, batch=config["batch_size"] * config["batch_length"])
-    return rate * config["steps"] / repeat
+    return rate * max(0, agent_steps(config, repeat) - config["run"]["prefill"]) + config["run"]["pretrain"]
+
+
+def agent_steps(config: dict, repeat: int) -> int:
+    """Agent steps of a training run."""
+    return -(-config["steps"] // repeat)
 
 
 def _words(schedule: dict) -> str:
@@ -65,8 +70,7 @@ def _parameters(table: dict[str, int]) -> str:
     return f"{sum(table.values()):,} = " + " + ".join(f"{name} {count:,}" for name, count in table.items())
 
 
-def _budget(config: dict, repeat: int, rate: float) -> str:
-    steps = -(-config["steps"] // repeat)
-    updates = rate * max(0, steps - config["run"]["prefill"]) + config["run"]["pretrain"]
+def _budget(config: dict, repeat: int, schedule: Any) -> str:
+    steps, updates = agent_steps(config, repeat), expected_updates(config, repeat, schedule)
     seconds = f"; at most {config['run']['max_seconds']:,} s" if config["run"]["max_seconds"] else ""
     return f"{config['steps']:,} frames = {steps:,} agent steps, about {updates:,.0f} updates{seconds}"
