@@ -82,6 +82,8 @@ class Policy:
     def __call__(self, obs: Any, state: dict | None = None, is_first: Any = None) -> tuple[Any, dict]:
         """Observation as the environment gives it, one or a batch of n; acting state -> action(s) for it, new state.
 
+        The actions of a batch are an array, or a list if they are dicts or tuples.
+
         is_first: flag or flags (n,) of observations that begin an episode, which forget the state; by default all if
         state is None, else none. A dict of arrays as the agent sees them (`policy.spaces.observation`) will do, too.
         """
@@ -90,7 +92,10 @@ class Policy:
         first = np.broadcast_to(state is None if is_first is None else is_first, n)
         action, state = self.act(arrays | {"is_first": first.copy()}, state or self.acting.initial(n, self.device))
         actions = [self._decode(each) for each in self.acting.decode(action).cpu().numpy()]
-        return (np.array(actions) if batched else actions[0]), state
+        if not batched:
+            return actions[0], state
+        nested = isinstance(self.spaces.raw[1], spaces.Dict | spaces.Tuple)
+        return (actions if nested else np.array(actions)), state
 
     @torch.no_grad()
     def act(self, record: dict[str, np.ndarray], state: dict) -> tuple[torch.Tensor, dict]:

@@ -24,3 +24,9 @@ class Awkward(gymnasium.Env):
     def step(self, action):
         assert self.action_space.contains(action), action
         return self.observation_space.sample(), 1.0, False, False, {}
+
+
+class Pairs(Awkward):
+    """Its actions are a choice and an array."""
+
+    action_space = spaces.Tuple([spaces.Discrete(3), spaces.Box(-1, 1, (2,), np.float32)])

@@ -19,7 +19,7 @@ from common.run.build import EVAL_SEED
 from common.run.eval import evaluate
 from common.run.rollout import STREAM
 from dreamer import load
-from tests.use.awkward import Awkward
+from tests.use.awkward import Awkward, Pairs
 from tests.use.use_tools import say, untrained
 
 EPISODES = 2
@@ -105,6 +105,15 @@ def test_awkward_observations_and_actions_are_those_of_the_environment(tmp_path)
     assert state["deter"].shape[0] == 1
     with pytest.raises(UserError, match="observes a dict with cell, eye, speed, got a dict with cell"):
         policy({"cell": 1})
+
+
+def test_a_batch_of_actions_in_parts_is_a_list(tmp_path):
+    untrained(tmp_path / "run", "v3", "tests.use.awkward:Pairs")
+    policy, env = load(tmp_path / "run"), Pairs()
+    views = {"view": np.zeros((3, 40, 50, 3), np.uint8)}
+    actions, _ = policy({"cell": np.ones(3, int), "speed": np.zeros((3, 2, 2)), "eye": views})
+    assert len(actions) == 3
+    assert all(env.action_space.contains(action) for action in actions)
 
 
 def test_what_no_encoder_reads_may_be_missing(tmp_path):
