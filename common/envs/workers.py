@@ -13,11 +13,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that a worker leaves to the process of the run
 
 
 class Guard(gymnasium.Env):
@@ -180,7 +183,12 @@ class Worker(AsyncVectorEnv):
 
     def __init__(self, guard: Callable[[], Guard]):
         start = functools.partial(_start, guard, os.getpid())
-        super().__init__([start], context="spawn", shared_memory=False, autoreset_mode=AutoresetMode.DISABLED)
+        resource_tracker.ensure_running()  # it would let signals through again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited: for as long as the process starts
+        try:
+            super().__init__([start], context="spawn", shared_memory=False, autoreset_mode=AutoresetMode.DISABLED)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         atexit.register(self.processes[0].kill)  # else leaving without `stop` would wait for it for ever
 
     def _check_spaces(self):
@@ -204,6 +212,7 @@ class Worker(AsyncVectorEnv):
 
 def _start(guard, parent):
     if os.getpid() != parent:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, lambda *_: None)  # unlike SIG_IGN, not handed on to programs it starts
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     return guard()

@@ -278,6 +278,15 @@ def test_workers_ignore_signals_and_end_with_close(number):
     envs.close()  # twice is fine
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_ignore_signals_while_they_start(number):
+    with make_envs("dummy_point", None, 2, parallel="process") as envs:
+        for seat in envs.seats:
+            os.kill(seat.env.processes[0].pid, number)
+        play(envs, 2)
+        assert envs.messages() == []
+
+
 def test_a_worker_that_hangs_ends_with_close():
     envs = make_envs(f"{FAULTY}:Sleeps", None, 1, parallel="process")
     envs.reset()
