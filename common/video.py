@@ -136,7 +136,14 @@ class Films:
 
     def pictures(self) -> list[np.ndarray]:
         """The episodes of which there are pictures."""
-        return [np.stack(frames) for frames in self.episodes[: self.count] if frames]
+        return [stacked(frames) for frames in self.episodes[: self.count] if frames]
+
+
+def stacked(frames: list[np.ndarray]) -> np.ndarray:
+    """Pictures (H, W, 3) as one array; those of another size than the first, as of a window, are brought to it."""
+    height, width, _ = frames[0].shape
+    fitting = lambda frame: frame if frame.shape == frames[0].shape else Image.fromarray(frame).resize((width, height))
+    return np.stack([np.asarray(fitting(frame)) for frame in frames])
 
 
 def scaled(frames: np.ndarray, side: int = 256) -> np.ndarray:

@@ -74,9 +74,15 @@ class Envs:
         return self._stack([seat.receive() for seat in self.seats])
 
     def picture(self, index: int) -> np.ndarray | None:
-        """What one environment looks like, uint8 (H, W, 3); None where it is in another process or cannot be drawn."""
-        env = self.seats[index].env
-        return env.picture() if isinstance(env, Local) else None
+        """What one environment looks like, uint8 (H, W, 3); None where it is in another process or cannot be drawn.
+
+        `messages` says what it draws instead.
+        """
+        seat = self.seats[index]
+        picture, why = seat.env.picture() if isinstance(seat.env, Local) else (None, "")
+        if why:
+            seat.say(f"it is not filmed: {why}")
+        return picture
 
     def check(self) -> None:
         """To be called after `receive`, once its records are taken in: raises Broken if there can be no more."""

@@ -57,12 +57,18 @@ class Guard(gymnasium.Env):
             return obs, 0.0, False, True, info
 
     def picture(self):
-        """The environment's own drawing, uint8 (H, W, 3); None where it has none."""
+        """A copy of the environment's own drawing, uint8 (H, W, 3); None where it has none, and what came instead."""
         try:
-            picture = np.asarray(self.env.render())
-        except Exception:  # whatever a renderer raises that is not there
-            return None
-        return picture if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3 else None
+            drawn = self.env.render()
+            picture = np.array(drawn)
+        except NotImplementedError:  # it has no method of its own
+            return None, ""
+        except Exception as error:  # whatever a renderer raises that is not there
+            return None, f"render failed with {reason(error)}"
+        if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+            return picture, ""
+        found = f"{type(drawn).__name__} {picture.dtype} {picture.shape}"
+        return None, "" if drawn is None else f"render returned {found}, not uint8 (H, W, 3)"
 
     def close(self):
         if self.env is not None:
@@ -159,7 +165,7 @@ class Local:
         self.step_wait = lambda timeout: answer
 
     def picture(self):
-        """What it looks like now."""
+        """What it looks like now, or why there is nothing to see."""
         return self.env.picture()
 
     def stop(self, grace: float = 0):

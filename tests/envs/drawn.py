@@ -69,3 +69,26 @@ class ManyChannels(Plain):
 
     def observe(self):
         return self.np_random.integers(0, 256, (32, 32, 20), np.uint8)
+
+
+class Reused(PlainDrawn):
+    """Draws into the same array every time; in the second half of an episode into a larger one."""
+
+    def __init__(self, render_mode=None):
+        super().__init__(render_mode)
+        self.small, self.large = np.zeros((8, 9, 3), np.uint8), np.zeros((10, 12, 3), np.uint8)
+
+    def render(self):
+        canvas = self.small if self.time < 4 else self.large
+        canvas[:] = 30 * self.time
+        return canvas
+
+
+class FloatsDrawn(PlainDrawn):
+    def render(self):
+        return np.zeros((8, 9, 3))
+
+
+class NeverDrawn(PlainDrawn):
+    def render(self):
+        raise RuntimeError("no display")

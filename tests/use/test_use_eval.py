@@ -54,6 +54,15 @@ def test_films_have_a_fitting_and_even_size(size, expected):
     assert video.scaled(np.zeros((1, *size, 3), np.uint8)).shape == (1, *expected, 3)
 
 
+def test_a_drawing_that_is_reused_and_changes_its_size_is_filmed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    untrained(tmp_path / "run", "v3", "tests.envs.drawn:Reused")
+    assert say("eval", "--logdir", tmp_path / "run", "--video", 1, "--episodes", 1) == 0
+    with Image.open(tmp_path / "run" / "videos" / "eval_000000070_0.gif") as film:
+        assert (film.n_frames, film.size) == (8, (288, 256))
+        assert film.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
+
+
 def test_nothing_to_film_and_no_run(logdir, tmp_path, capsys, monkeypatch):
     monkeypatch.delattr("common.envs.dummy.Dummy.render")
     assert say("eval", "--logdir", logdir, "--video", 1) == 0
