@@ -30,7 +30,9 @@ def broken(trial: Trial) -> Iterator[str]:
     """An exception, a NaN, a wrong shape."""
     if trial.failure:
         last, number = trial.episodes[-1], len(trial.episodes)
-        place = f"step {last.length + 1} of episode {number}" if last.end == "broken" else "an episode played again"
+        begun = trial.flags[True, False, False] == number
+        place = f"step {last.length + 1}" if begun else "the reset"
+        place = f"{place} of episode {number}" if last.end == "broken" else "an episode played again"
         yield f"It broke at {place}: {trial.failure}."
 
 

@@ -28,6 +28,7 @@ def check(capsys, task, *words):
         ("Black", "has values from 0 to 1, its space says 0 to 255: the agent sees black"),
         ("Cut", "its space says 0 to 1: what lies outside is cut off"),
         ("Lost", "is read as 3,072 numbers. An image? Put the channels first or last."),
+        ("Misshapen", "It broke at the reset of episode 1: ValueError: Observation 'vector' has shape (2,)"),
         ("Broken", "It broke at step 3 of episode 1: ValueError: Observation 'vector' is not finite"),
     ],
 )

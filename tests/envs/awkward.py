@@ -216,6 +216,13 @@ class Broken(Plain):
         return np.full(3, np.nan if self.time == 3 else 0.0)
 
 
+class Misshapen(Plain):
+    """An observation of another shape than its space has."""
+
+    def observe(self):
+        return np.zeros(2, np.float32)
+
+
 class Dies(Plain):
     """Time is up, but it says terminated; rewards are huge and observations, too."""
 
