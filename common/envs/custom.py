@@ -35,7 +35,8 @@ def make(name: str, config: dict) -> gymnasium.Env:
     try:
         env = factory(**_filmed(factory, config))
     except (Exception, SystemExit) as error:
-        raise UserError(f"{name} could not be made: {type(error).__name__}: {error}") from error
+        hint = ". Name a function without arguments that makes it." if _demanding(factory) else ""
+        raise UserError(f"{name} could not be made: {type(error).__name__}: {error}{hint}") from error
     return normalised(as_gymnasium(env, name), config)
 
 
@@ -55,8 +56,12 @@ def as_gymnasium(env, name: str) -> gymnasium.Env:
         return Control(env)
     parts = ("observation_space", "action_space", "reset", "step")
     absent = [part for part in parts if getattr(env, part, None) is None]
-    if absent or isinstance(env, gymnasium.vector.VectorEnv):
-        lack = f"has no {' and no '.join(absent)}" if absent else "is a vector of environments"
+    lack = f"has no {' and no '.join(absent)}" if absent else ""
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        lack = "is a vector of environments"
+    elif not absent and callable(env.observation_space):  # PettingZoo's
+        lack = "has several agents"
+    if lack:
         raise UserError(
             f"{name} made a {type(env).__name__}, which {lack}. It must be one environment with Gymnasium's interface, "
             "the old gym's, or dm_env's: docs/custom_env.md has an example."
@@ -72,6 +77,17 @@ def _filmed(factory, config):
     return {}
 
 
+def _demanding(factory):
+    """Whether it cannot be called without arguments."""
+    try:
+        inspect.signature(factory).bind()
+    except TypeError:
+        return True
+    except ValueError:  # no signature
+        return False
+    return False
+
+
 def _find(path, attribute):
     try:
         found = _module(path)
@@ -81,10 +97,18 @@ def _find(path, attribute):
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"The module {path!r} could not be imported from {os.getcwd()}: {reason}") from error
     if not callable(getattr(found, attribute, None)):
-        near = difflib.get_close_matches(attribute, [key for key in vars(found) if not key.startswith("_")], n=1)
-        hint = f" Did you mean {path}:{near[0]}?" if near else f" Give it as {path}:Class."
-        raise UserError(f"The module {path!r} has no class or function {attribute!r}.{hint}")
+        raise UserError(f"The module {path!r} has no class or function {attribute!r}.{_meant(found, path, attribute)}")
     return getattr(found, attribute)
+
+
+def _meant(found, path, attribute):
+    """A hint at what was to be found in a module: in a file of that name that Python's own stand before, or nearby."""
+    file = Path(_dotted(path).replace(".", "/") + ".py")
+    if file.is_file() and Path(getattr(found, "__file__", None) or "").resolve() != file.resolve():
+        return f" It is not the one in this folder: give that as ./{file}:{attribute}."
+    names = [key for key, value in vars(found).items() if callable(value) and not key.startswith("_")]
+    near = difflib.get_close_matches(attribute, names, n=1)
+    return f" Did you mean {path}:{near[0]}?" if near else f" Give it as {path}:Class."
 
 
 def _module(path):

@@ -32,10 +32,17 @@ def make(name: str, config: dict) -> gymnasium.Env:
     except gymnasium.error.DependencyNotInstalled as error:
         raise UserError(f"Gymnasium's {name} needs another package: {error}") from error
     except (Exception, SystemExit) as error:  # whatever the environment's own constructor raises
-        near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.3)
-        hint = f" Nearest: {', '.join(f'gym_{close}' for close in near)}." if near else ""
-        raise UserError(f"Gymnasium cannot make {name!r}: {type(error).__name__}: {error}{hint}") from error
+        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        raise UserError(f"Gymnasium cannot make {name!r}: {reason}.{_hint(name, error)}") from error
     return normalised(Answers(env), config)
+
+
+def _hint(name, error):
+    if isinstance(error, ModuleNotFoundError) and error.name != name.partition(":")[0]:
+        return f" Try pip install {error.name}."
+    unknown = isinstance(error, gymnasium.error.UnregisteredEnv | gymnasium.error.DeprecatedEnv)
+    near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.3) if unknown else []
+    return f" Nearest: {', '.join(f'gym_{close}' for close in near)}." if near else ""
 
 
 def registered(name: str, config: dict) -> gymnasium.Env:

@@ -91,6 +91,23 @@ def test_every_interface_can_be_filmed(task, shape):
     assert (picture is None) if shape is None else (picture.shape == shape)
 
 
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ("drawn:FloatsDrawn", "render returned ndarray float64 (8, 9, 3), not uint8 (H, W, 3)"),
+        ("drawn:NeverDrawn", "render failed with RuntimeError: no display"),
+        ("awkward:Plain", None),
+    ],
+)
+def test_what_is_drawn_instead_of_a_picture_is_said(task, says):
+    with make_envs(f"tests.envs.{task}", {"film": True}, 1, parallel="none") as envs:
+        envs.reset()
+        assert envs.picture(0) is None
+        told = envs.messages()
+    assert len(told) == bool(says)
+    assert all(says in message for message in told)
+
+
 def test_what_a_step_returns_is_told_from_what_it_should(monkeypatch):
     monkeypatch.setattr(awkward.Old, "step", lambda self, action: (np.zeros(3), 1.0, False))
     env = make_env(f"{AWKWARD}:Old")
@@ -104,6 +121,7 @@ def test_what_a_step_returns_is_told_from_what_it_should(monkeypatch):
     [
         ("action_space", None, "made a Old, which has no action_space"),
         ("observation_space", 3, "3 is no space of Gymnasium: a int"),
+        ("observation_space", lambda self, agent: None, "made a Old, which has several agents"),
     ],
 )
 def test_what_is_no_environment_says_what_it_lacks(attribute, value, says, monkeypatch):
@@ -121,6 +139,20 @@ def test_ids_that_a_module_registers(tmp_path, monkeypatch):
         assert make_env("gym_registers:Registered-v0").observation_space["vector"].shape == (3,)
     finally:
         gymnasium.registry.pop("Registered-v0", None)
+
+
+def test_ids_are_only_suggested_for_one_that_is_unknown():
+    def needs(package):
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    gymnasium.register("Needs-v0", needs, kwargs={"package": "nonesuch"})
+    try:
+        with pytest.raises(UserError, match=r"No module named 'nonesuch'. Try pip install nonesuch.$"):
+            make_env("gym_Needs-v0")
+    finally:
+        gymnasium.registry.pop("Needs-v0")
+    with pytest.raises(UserError, match="Nearest: gym_CartPole-v1"):
+        make_env("gym_CartPol-v1")
 
 
 def test_unbounded_actions_are_told_once_and_scaled():

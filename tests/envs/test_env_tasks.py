@@ -67,6 +67,22 @@ def test_what_is_wrong_with_a_file_is_said(task, says, folder):
         make_env(task)
 
 
+def test_a_file_behind_a_module_of_python_is_named_by_its_path(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "random.py").write_text(SOURCE)
+    for task in ("random:Own", "random.py:Own"):
+        with pytest.raises(UserError, match=r"no class or function 'Own'. .* give that as ./random.py:Own.$"):
+            make_env(task)
+
+
+def test_what_cannot_be_made_without_arguments_is_to_be_named_by_a_function(folder):
+    (folder / "demands.py").write_text(f"{SOURCE}\n    def __init__(self, level): ...\nown = None\n")
+    with pytest.raises(UserError, match=r"argument: 'level'. Name a function without arguments that makes it.$"):
+        make_env("../there/demands.py:Own")
+    with pytest.raises(UserError, match=r"Did you mean ../there/demands.py:Own\?"):
+        make_env("../there/demands.py:own")
+
+
 def test_modules_whose_name_begins_with_gym(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "gym_own.py").write_text(SOURCE)
