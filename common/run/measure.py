@@ -70,11 +70,14 @@ def acting(agent: Any, obs_space: Any, n: int, seconds: float = 0.5) -> list[flo
 
 
 def collecting(envs: Any, agent: Any, replay: Any, seconds: float = 0.5) -> dict[str, float]:
-    """Acts in the environments for about `seconds`: part -> seconds for each agent step (policy, replay, env)."""
+    """Acts in the environments for about `seconds`: part -> seconds for each agent step (policy, replay, env).
+
+    Raises Broken where a run would have stopped.
+    """
     watch: Any = section
     collector = Collector(envs, agent, replay, watch)
     collector.begin()
-    step = lambda: (collector.send(random=False, step=0), collector.receive())
+    step = lambda: (collector.send(random=False, step=0), collector.receive(), envs.check())
     repeated(step, agent.device, 3)
     with recording(agent.device) as parts:
         rounds = repeated(step, agent.device, 1000, seconds)

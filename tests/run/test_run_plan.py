@@ -233,6 +233,7 @@ def test_what_is_not_counted_is_said():
         (["--updates", "0"], "--updates must be at least 1"),
         (["--task", "dummy_pint", "--algo", "v3"], "Nearest: dummy_point"),
         (["--algo", "v3", "--configs", "debug", "--replay.capacity", "3"], "Raise replay.capacity"),
+        (["--algo", "v3", "--configs", "debug", "--task", "tests.envs.faulty:RewardOfNone"], "times in a row"),
     ],
 )
 def test_mistakes_are_named(words, says, capsys):
