@@ -13,3 +13,16 @@ class NonFinite(UserError):
     def __init__(self, names: Sequence[str]):
         super().__init__(f"not finite: {', '.join(names)}")
         self.names = list(names)
+
+
+def said(error: BaseException) -> str:
+    """What an error says, in characters that every file and terminal takes, even where it cannot say it."""
+    try:
+        return printable(str(error))
+    except Exception:  # whatever foreign code raises
+        return "(what it says cannot be read)"
+
+
+def printable(text: str) -> str:
+    """`text` with escapes for halves of characters, as names of files may have them."""
+    return text.encode(errors="backslashreplace").decode()

@@ -98,7 +98,7 @@ class Logger:
 
     def failure(self, frames: int, message: str) -> None:
         """Adds a message of several lines, such as a traceback, to `failures.log`."""
-        with (self.logdir / "failures.log").open("a") as file:
+        with (self.logdir / "failures.log").open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}, frame {frames:,}: {message}\n\n")
 
     def film(self, name: str, frames: int, pictures: Any) -> None:

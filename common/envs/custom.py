@@ -21,7 +21,8 @@ import gymnasium
 from common.envs.control import Control
 from common.envs.foreign import Answers, Foreign
 from common.envs.gym import allow_folder, normalised
-from common.errors import UserError
+from common.errors import UserError, said
+from common.signals import pass_on_interrupt
 
 
 def make(name: str, config: dict) -> gymnasium.Env:
@@ -34,9 +35,10 @@ def make(name: str, config: dict) -> gymnasium.Env:
     factory = _find(path, attribute)
     try:
         env = factory(**_filmed(factory, config))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        pass_on_interrupt(error)
         hint = ". Name a function without arguments that makes it." if _demanding(factory) else ""
-        raise UserError(f"{name} could not be made: {type(error).__name__}: {error}{hint}") from error
+        raise UserError(f"{name} could not be made: {type(error).__name__}: {said(error)}{hint}") from error
     return normalised(as_gymnasium(env, name), config)
 
 
@@ -93,8 +95,9 @@ def _find(path, attribute):
         found = _module(path)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}"
+    except BaseException as error:
+        pass_on_interrupt(error)
+        reason = f"{type(error).__name__}: {said(error)}"
         raise UserError(f"The module {path!r} could not be imported from {os.getcwd()}: {reason}") from error
     if not callable(getattr(found, attribute, None)):
         raise UserError(f"The module {path!r} has no class or function {attribute!r}.{_meant(found, path, attribute)}")

@@ -14,7 +14,8 @@ import gymnasium
 from common.envs.adapter import Adapter
 from common.envs.foreign import Answers
 from common.envs.wrappers import Frames
-from common.errors import UserError
+from common.errors import UserError, said
+from common.signals import pass_on_interrupt
 
 
 def make(name: str, config: dict) -> gymnasium.Env:
@@ -31,8 +32,9 @@ def make(name: str, config: dict) -> gymnasium.Env:
         env = registered(name, config)
     except gymnasium.error.DependencyNotInstalled as error:
         raise UserError(f"Gymnasium's {name} needs another package: {error}") from error
-    except (Exception, SystemExit) as error:  # whatever the environment's own constructor raises
-        reason = f"{type(error).__name__}: {error}".rstrip(".")
+    except BaseException as error:  # whatever the environment's own constructor raises
+        pass_on_interrupt(error)
+        reason = f"{type(error).__name__}: {said(error)}".rstrip(".")
         raise UserError(f"Gymnasium cannot make {name!r}: {reason}.{_hint(name, error)}") from error
     return normalised(Answers(env), config)
 

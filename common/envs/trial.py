@@ -12,6 +12,7 @@ from common.envs import raw_spaces
 from common.envs.adapter import find, leaves
 from common.envs.workers import logs, reason
 from common.errors import UserError
+from common.signals import pass_on_interrupt
 
 TRACED = 100  # at most so many steps are compared when an episode is played again
 
@@ -60,7 +61,8 @@ class Trial:
             self.compare(make)
         except UserError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            pass_on_interrupt(error)
             self.failure = reason(error)
         finally:
             self.env.close()

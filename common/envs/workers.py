@@ -20,6 +20,9 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
+from common.errors import printable, said
+from common.signals import end_by, pass_on_interrupt
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that a worker leaves to the process of the run
 
 
@@ -29,30 +32,31 @@ class Guard(gymnasium.Env):
     There `failure` says it in a line and `traceback` in full. The environment is thrown away then, and the next reset
     makes a new one. Of the environment's own info only the numbers named `log_...` or `log/...` pass; `remark` says
     once what is named so and is no number. An answer that takes longer than `timeout` seconds (0: no limit) is a
-    failure too.
+    failure too. A process that the environment forks ends when it comes back here.
     """
 
     def __init__(self, make: Callable[[], gymnasium.Env], observation_space, action_space, timeout: float = 0):
         self.make, self.env, self.timeout = make, None, timeout
         self.observation_space, self.action_space = observation_space, action_space
         self.told: set[str] = set()
+        self.process = os.getpid()
 
     def reset(self, *, seed=None, options=None):
         try:
-            with deadline(self.timeout):
+            with self._asked():
                 if self.env is None:
                     self._make()
                 obs, info = self.env.reset(seed=seed, options=options)
                 return obs, self._logs(info)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             return self._failed(error)
 
     def step(self, action):
         try:
-            with deadline(self.timeout):
+            with self._asked():
                 obs, reward, terminated, truncated, info = self.env.step(action)
                 return obs, reward, terminated, truncated, self._logs(info)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             obs, info = self._failed(error)
             return obs, 0.0, False, True, info
 
@@ -75,6 +79,16 @@ class Guard(gymnasium.Env):
             self.env.close()
             self.env = None
 
+    @contextlib.contextmanager
+    def _asked(self):
+        """A question to the environment, in the time that it has."""
+        try:
+            with deadline(self.timeout):
+                yield
+        finally:
+            if os.getpid() != self.process:
+                os._exit(1)
+
     def _make(self):
         self.env = self.make()
         for name in ("observation_space", "action_space"):
@@ -89,12 +103,22 @@ class Guard(gymnasium.Env):
         return numbers | ({"remark": " ".join(new)} if new else {})
 
     def _failed(self, error):
-        info = {"failure": reason(error), "traceback": "".join(traceback.format_exception(error))}
-        with contextlib.suppress(Exception, SystemExit):
+        pass_on_interrupt(error)
+        info = {"failure": reason(error), "traceback": printable("".join(traceback.format_exception(error)))}
+        with contained():
             self.close()
         self.env = None
         blank = {key: np.zeros(space.shape, space.dtype) for key, space in self.observation_space.items()}
         return blank, info
+
+
+@contextlib.contextmanager
+def contained() -> Iterator[None]:
+    """Passes over whatever an environment raises in a block, but for Ctrl-C."""
+    try:
+        yield
+    except BaseException as error:
+        pass_on_interrupt(error)
 
 
 def layout(space: gymnasium.Space) -> object:
@@ -134,18 +158,18 @@ def reason(error: BaseException) -> str:
     hub = str(Path(__file__).parent)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     places = [f" ({f.filename}, line {f.lineno}, in {f.name})" for f in frames if not f.filename.startswith(hub)]
-    return f"{type(error).__name__}: {error}".rstrip(".") + "".join(places[-1:])
+    return f"{type(error).__name__}: {said(error)}".rstrip(".: ") + "".join(places[-1:])
 
 
 def logs(info: dict) -> tuple[dict[str, float], dict[str, str]]:
     """What an environment's info names `log_...` or `log/...`: the numbers, and a sentence on each that is none."""
     numbers, others = {}, {}
     for key, value in info.items():
-        if str(key).startswith(("log_", "log/")):
+        if (name := printable(str(key))).startswith(("log_", "log/")):
             try:
-                numbers[key] = float(np.asarray(value).item())
-            except (TypeError, ValueError):
-                others[key] = f"info[{key!r}] is left out of the logs: {str(value)[:40]!r} is no number."
+                numbers[name] = float(np.asarray(value).item())
+            except (TypeError, ValueError, OverflowError):
+                others[name] = f"info[{name!r}] is left out of the logs: {str(value)[:40]!r} is no number."
     return numbers, others
 
 
@@ -170,7 +194,7 @@ class Local:
 
     def stop(self, grace: float = 0):
         """Close the environment, whatever state it is in."""
-        with contextlib.suppress(Exception, SystemExit):
+        with contained():
             self.env.close()
 
 
@@ -185,6 +209,7 @@ class Worker(AsyncVectorEnv):
     """The environment in a fresh process.
 
     It ignores SIGINT and SIGTERM: Ctrl-C, and what a scheduler sends to all processes, are this process's to handle.
+    Programs that it starts and processes that it forks do not.
     """
 
     def __init__(self, guard: Callable[[], Guard]):
@@ -217,8 +242,9 @@ class Worker(AsyncVectorEnv):
 
 
 def _start(guard, parent):
-    if os.getpid() != parent:
-        for number in SIGNALS:
-            signal.signal(number, lambda *_: None)  # unlike SIG_IGN, not handed on to programs it starts
+    process = os.getpid()
+    if process != parent:
+        for number in SIGNALS:  # unlike SIG_IGN, a function is not handed on to programs
+            signal.signal(number, lambda number, _: None if os.getpid() == process else end_by(number))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     return guard()

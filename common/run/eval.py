@@ -42,7 +42,8 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     """
     if not config.get("logdir"):
         raise UserError("eval needs the folder of a run: give --logdir.")
-    logdir, run = path_of(config["logdir"]), config["run"]
+    logdir, run = path_of(config["logdir"]).absolute(), config["run"]  # environments may change the working folder
+    config = {**config, "logdir": str(logdir)}
     trained_on = stored_config(logdir)
     state = trained(logdir, best=config.get("eval", {}).get("best", False))
     if kept := keep(run["threads"], state.get("threads")):

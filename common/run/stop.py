@@ -1,10 +1,13 @@
 """SIGINT and SIGTERM end a run where it can go on later."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+
+from common.signals import Interrupted, end_by
 
 
 class Stopped(Exception):
@@ -12,10 +15,14 @@ class Stopped(Exception):
 
 
 class Stop:
-    """Notes the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+    """Notes the first SIGINT or SIGTERM; a second SIGINT interrupts at once.
+
+    Processes that are forked from this one, such as an environment's own, end as if nobody listened.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.process = os.getpid()
 
     def check(self) -> None:
         """Raises Stopped if a signal has come."""
@@ -42,6 +49,8 @@ class Stop:
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self.process:
+            end_by(number)
         if number == signal.SIGINT and self.signal == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise Interrupted
         self.signal = number

@@ -42,7 +42,7 @@ def train(config: dict, factory: Factory | None = None) -> None:
     config = {**config, "logdir": str(resolve(config))}
     if config["run"]["offline"]:
         config = offline(config)
-    logdir = Path(config["logdir"])
+    logdir = Path(config["logdir"]).absolute()  # environments may change the working folder
     with named_loss(logdir), claim(logdir):
         sweep(logdir, logdir / "checkpoints", logdir / "replay")
         compare(logdir, config)
@@ -55,15 +55,15 @@ def train(config: dict, factory: Factory | None = None) -> None:
         if not state:  # else when it has been taken in
             adopt(logdir, config)
         made = factory or (Offline(config, state) if config["run"]["offline"] else Factory())
-        Session(config, checkpoints, made).run(state)
+        Session(config, logdir, checkpoints, made).run(state)
 
 
 class Session:
     """One process that trains in a logdir."""
 
-    def __init__(self, config: dict, checkpoints: Checkpoints, factory: Factory):
+    def __init__(self, config: dict, logdir: Path, checkpoints: Checkpoints, factory: Factory):
         self.config, self.checkpoints, self.factory = config, checkpoints, factory
-        self.logdir = Path(config["logdir"])
+        self.logdir = logdir
         self.info = RunInfo(self.logdir, config)
         self.stop = Stop()
         self.loop: Loop

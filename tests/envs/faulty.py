@@ -225,3 +225,76 @@ class EndsMaybe(Odd):
 class InfoOfNone(Odd):
     def answer(self, obs, reward, terminated, truncated, info):
         return obs, reward, terminated, truncated, None
+
+
+class Panic(BaseException):
+    """As programs in Rust raise."""
+
+
+class Panics(Faulty):
+    def fault(self, obs, reward):
+        raise Panic("index out of bounds")
+
+
+class Interrupts(Faulty):
+    def fault(self, obs, reward):
+        raise KeyboardInterrupt
+
+
+class Wordless(Faulty):
+    class Error(Exception):
+        def __str__(self):
+            raise AttributeError("half made")
+
+    def fault(self, obs, reward):
+        raise self.Error
+
+
+class HalfCharacter(Faulty):
+    def fault(self, obs, reward):
+        raise OSError("no such level: \udcff")
+
+
+class LogsOdd(Steady):
+    """Logs a number that is too large, and one whose name no file can hold."""
+
+    def step(self, action):
+        *answer, info = super().step(action)
+        return *answer, info | {"log_large": 10**400, "log_\udcff": 1.0}
+
+
+class ForksItself(Faulty):
+    """Forks a process that comes back; the reward is how that one ended."""
+
+    def fault(self, obs, reward):
+        child = os.fork()
+        if child == 0:
+            raise RuntimeError("I am another process")
+        return obs, float(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+class StopsChild(Faulty):
+    """Forks a process and asks it to end; the reward is how that one ended, 0 if it did not."""
+
+    def fault(self, obs, reward):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(7)
+        for _ in range(40):
+            os.kill(child, signal.SIGTERM)  # Python drops one that comes while it forks
+            time.sleep(0.05)
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return obs, float(os.waitstatus_to_exitcode(status))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return obs, 0.0
+
+
+class Wanders(Steady):
+    """Changes the working folder, as some simulators do to find their files."""
+
+    def reset(self, *, seed=None, options=None):
+        os.chdir(os.environ["ELSEWHERE"])
+        return super().reset(seed=seed)

@@ -9,6 +9,8 @@ import pytest
 from common.envs import make_envs, seat
 from common.envs.place import Broken
 from common.envs.workers import deadline
+from common.run.stop import Stop
+from common.signals import Interrupted, pass_on_interrupt
 
 FAULTY = "tests.envs.faulty"
 BOTH = pytest.mark.parametrize("parallel", ["none", "process"])
@@ -114,4 +116,50 @@ def test_what_is_left_of_a_broken_environment_can_be_saved_and_restored(monkeypa
         state = envs.state()
     with make_envs(f"{FAULTY}:Raises", None, 1) as envs:
         assert envs.restore(state)["is_last"].all()
+        assert envs.messages() == []
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("Panics", "failed with Panic: index out of bounds ("),
+        ("Interrupts", "failed with KeyboardInterrupt ("),
+        ("Wordless", "failed with Error: (what it says cannot be read)"),
+        ("HalfCharacter", r"failed with OSError: no such level: \udcff ("),
+    ],
+)
+def test_whatever_is_raised_is_contained(fault, says, parallel, once):
+    with Stop().listening(), make_envs(f"{FAULTY}:{fault}", None, 1, parallel=parallel) as envs:
+        records = steps(envs, 4)
+        (message,) = envs.messages()
+    assert says in message.splitlines()[0]
+    assert "Traceback" in message
+    message.encode()
+    assert records[3]["is_last"].all()
+    assert records[4]["is_first"].all()
+
+
+def test_ctrl_c_is_passed_on():
+    with pytest.raises(KeyboardInterrupt):
+        pass_on_interrupt(KeyboardInterrupt())  # nobody else listens
+    with Stop().listening():
+        pass_on_interrupt(KeyboardInterrupt())
+        with pytest.raises(Interrupted):
+            pass_on_interrupt(Interrupted())
+
+
+def test_numbers_for_the_logs_that_are_too_large_are_left_out():
+    with make_envs(f"{FAULTY}:LogsOdd", None, 1) as envs:
+        log = steps(envs, 1)[1]["log"]
+        (message,) = envs.messages()
+    assert set(log) == {"log_time", r"log_\udcff"}
+    assert "info['log_large'] is left out of the logs" in message
+
+
+@pytest.mark.parametrize(("fault", "code"), [("ForksItself", 1), ("StopsChild", -signal.SIGTERM)])
+@BOTH
+def test_processes_that_an_environment_forks_can_end(fault, code, parallel, once):
+    with Stop().listening(), make_envs(f"{FAULTY}:{fault}", None, 1, parallel=parallel) as envs:
+        assert steps(envs, 3)[3]["reward"] == [code]
         assert envs.messages() == []

@@ -183,3 +183,17 @@ def test_a_whole_checkpoint_of_something_else_is_refused(straight, tmp_path, key
         train(config(tmp_path / "run"), FakeFactory())
     assert lines(tmp_path / "run") == before
     assert json.loads((tmp_path / "run/run.json").read_text())["frames"] == 60
+
+
+def test_an_environment_that_changes_the_working_folder_does_not_take_the_run_along(tmp_path, monkeypatch, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("ELSEWHERE", str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path)
+    words = ["--configs", "debug", "--task", "tests.envs.faulty:Wanders", "--steps", "20", "--run.save_every", "10"]
+    flags = ["--run.prefill", "100", "--run.device", "cpu", "--compile", "off", "--run.parallel", "none"]
+    assert dreamer.main([*words, *flags, "--logdir", "run"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert len(list((tmp_path / "run").glob("checkpoints/*.pt"))) == 2
+    assert dreamer.main(["eval", "--logdir", "run", "--episodes", "1"]) == 0
+    assert (tmp_path / "run" / "eval.json").exists()
+    assert not list((tmp_path / "elsewhere").iterdir())
