@@ -120,6 +120,7 @@ def _hold(lock: TextIO, logdir: Path) -> None:
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
+    os.register_at_fork(after_in_child=lock.close)  # else what an environment forks would hold it after our end
 
 
 def in_use(logdir: Path) -> bool:

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from run_fakes import FakeFactory, config
 
 from common.config import flatten, write
 from common.errors import UserError
-from common.logdir import MAY_CHANGE, adopt, changes, claim, digest, resolve, stored_config
+from common.logdir import MAY_CHANGE, adopt, changes, claim, digest, in_use, resolve, stored_config
 from common.run.eval import evaluate
 from common.run.train import train
 
@@ -198,3 +200,21 @@ def test_an_environment_that_has_changed_changes_no_file(tmp_path, command):
     with pytest.raises(UserError):
         command(config(logdir, steps=60, run__eval_every=0, run__video_every=0), Other())
     assert snapshot(logdir) == before | {logdir / ".lock": (logdir / ".lock").read_bytes()}
+
+
+def test_what_an_environment_forks_does_not_hold_the_folder_any_longer_than_the_run(tmp_path):
+    ready, begun = os.pipe()
+    with claim(tmp_path / "run"):
+        if (child := os.fork()) == 0:
+            os.write(begun, b"!")
+            time.sleep(60)
+            os._exit(0)
+        os.read(ready, 1)
+        assert in_use(tmp_path / "run")
+    try:
+        assert not in_use(tmp_path / "run")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ready)
+        os.close(begun)
