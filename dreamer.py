@@ -206,35 +206,36 @@ def words(error: UserError | OSError) -> str:
 def main(argv=None) -> int:
     """Runs a command line. Returns the exit code: 0, or 2 after an error that the user can mend."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    pipe.prepare()
     return pipe.quietly(lambda: execute(argv))
 
 
 def execute(argv) -> int:
     """Carries out a command line, and prints what went wrong. Returns the exit code."""
-    if {"-h", "--help"} & set(argv):
-        print(usage())
-        return 0
     keep_freed()
     try:
+        if {"-h", "--help"} & set(argv):
+            print(usage(), flush=True)
+            return 0
         given = [word for word in argv if word != "--debug"]
         command, *said = parse(familiar.translate(given, DEFAULT_ALGO))
         function(command)(configure(command, *said))
     except (UserError, OSError) as error:
         if "--debug" in argv or pipe.unread(error):
             raise
-        print(f"Error: {words(error)}", file=sys.stderr)
+        pipe.tell(f"Error: {words(error)}")
         return 2
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        pipe.tell("Interrupted.")
         return 130
     except Exception as error:
         if "--debug" in argv or pipe.unread(error):
             raise
         if exhausted(error):
-            print(f"Error: Not enough memory. {MEMORY}", file=sys.stderr)
+            pipe.tell(f"Error: Not enough memory. {MEMORY}")
             return 2
         what = f"{type(error).__name__}: {error}"
-        print(f"Error: {what}. A setting that cannot work, or a bug: --debug shows where.", file=sys.stderr)
+        pipe.tell(f"Error: {what}. A setting that cannot work, or a bug: --debug shows where.")
         return 1
     return 0
 

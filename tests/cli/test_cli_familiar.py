@@ -1,5 +1,6 @@
 """Command lines of another repository run unchanged and say what they mean; output that nobody reads ends quietly."""
 
+import io
 import os
 import shlex
 import subprocess
@@ -169,3 +170,36 @@ def test_the_interpreter_ends_as_quietly(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def command(words, **streams):
+    """What came of a command line in a process with these streams."""
+    run = [sys.executable, str(ROOT / "dreamer.py"), *words.split()]
+    return subprocess.run(run, text=True, timeout=120, **streams)
+
+
+def test_streams_that_are_closed_are_no_hindrance(tmp_path):
+    words = "--configs debug --task dummy_onehot_7 --steps 8 --run.device cpu --compile off --run.parallel none"
+    shut = lambda: [os.close(number) for number in range(3)]
+    done = command(f"{words} --logdir {tmp_path / 'run'}", preexec_fn=shut)
+    assert done.returncode == 0
+    assert list(tmp_path.glob("run/checkpoints/*.pt"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device here")
+@pytest.mark.parametrize("words", ["--help", "config --algo v1"])
+def test_output_on_a_full_disk_is_one_message(words):
+    with open("/dev/full", "w") as full:
+        done = command(words, stdout=full, stderr=subprocess.PIPE)
+        assert done.returncode == 2
+        assert done.stderr.startswith("Error: No space left on device")
+        assert len(done.stderr.splitlines()) == 1
+        assert command(words, stdout=full, stderr=full).returncode == 2
+
+
+def test_text_that_a_terminal_cannot_show_is_escaped(monkeypatch):
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", plain)
+    monkeypatch.setattr(program, "function", lambda name: lambda config: print("0.5 \xb1 0.1, \udcff"))
+    assert program.main(["config"]) == 0
+    assert plain.buffer.getvalue() == b"0.5 \\xb1 0.1, \\udcff\n"
