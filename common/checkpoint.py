@@ -31,8 +31,8 @@ class Checkpoints:
         self._best: dict | None = None  # header of the best one, once it is known to be whole
 
     def paths(self) -> list[Path]:
-        """Files present, newest first."""
-        return sorted(self.folder.glob("checkpoint-*.pt"), key=_serial, reverse=True)
+        """Files present, newest first; copies that a person has made under other names are not among them."""
+        return sorted(filter(_serial, self.folder.glob("checkpoint-*.pt")), key=_serial, reverse=True)
 
     def save(self, state: dict, **info: Any) -> Path:
         """Writes `state` (nested dicts and lists of tensors, arrays, plain Python) as the newest checkpoint.

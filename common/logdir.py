@@ -106,7 +106,9 @@ def claim(logdir: Path, mark: str = CONFIG) -> Iterator[None]:
             _refuse_foreign(logdir, mark)
             _hold(stack.enter_context((logdir / LOCK).open("a+")), logdir)
         except OSError as error:
-            raise UserError(f"Cannot write to logdir {logdir}: {error.strerror}. Choose another --logdir.") from error
+            raise UserError(
+                f"Cannot write to logdir {logdir}: {error.strerror or error}. Choose another --logdir."
+            ) from error
         yield
 
 

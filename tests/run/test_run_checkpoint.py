@@ -175,6 +175,15 @@ def test_only_plain_digits_number_a_checkpoint(tmp_path):
     assert store.load()["number"] == 1
 
 
+def test_a_copy_under_another_name_is_left_alone(tmp_path):
+    store, copy = Checkpoints(tmp_path), tmp_path / "checkpoint-before-the-change.pt"
+    copy.write_bytes(store.save(state(0)).read_bytes())
+    for number in (1, 2, 3):
+        store.save(state(number))
+    assert copy.exists()
+    assert copy not in store.paths()
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
