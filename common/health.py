@@ -10,11 +10,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from common.inputs import finite
+
 Row = dict[str, Any]
 
 RECENT = 5  # lines that must agree at least
 SETTLED = 100  # updates that they must hold, and as many before, with twice the warm-up more
 KEPT = 100  # lines that a running process keeps
+RETURNS = {"train/return", "train/return_min", "train/return_max", "train/return_std", "train/value"}
 TINY = 1e-3  # spread of returns that tells nothing apart
 
 
@@ -38,9 +41,13 @@ class Check(NamedTuple):
 
 
 def findings(rows: Sequence[Row], config: dict) -> list[Finding]:
-    """Flags of a run with these lines of metrics, oldest first, and this config."""
+    """Flags of a run with these lines of metrics, oldest first, and this config.
+
+    Lines may lack a metric: what is not finite is left out of the logs.
+    """
+    rows = [{key: value for key, value in row.items() if finite(value)} for row in rows]
     found = [Finding("no reward", sentence, NO_REWARD)] if (sentence := no_reward(rows)) else []
-    learning = [row for row in rows if "train/return" in row]
+    learning = [row for row in rows if row.keys() >= RETURNS]
     recent, flat = latest(learning), not risen(rows)
     if not recent or recent[0]["updates"] < SETTLED + 2 * option(config, "optim.warmup", 0):
         return found

@@ -40,6 +40,12 @@ def test_what_a_good_run_may_look_like_is_no_flag_while_its_score_rises():
     assert flags(*({**row, "episode/score": 1.0 * i} for i, row in enumerate(rows))) == []
 
 
+def test_lines_may_lack_what_was_not_finite():
+    rows = [line(updates, kl=0.01) for updates in range(100, 240, 20)]
+    assert flags(*({key: value for key, value in row.items() if key != "train/return_max"} for row in rows)) == []
+    assert flags(*({**row, "episode/score": "odd", "train/saturation": "odd"} for row in rows)) == ["KL at the floor"]
+
+
 def test_a_running_process_keeps_few_lines_and_tells_once():
     watch = health.Watch({"optim": {"warmup": 0}, "kl": {"free": 1.0}})
     told = [finding.name for updates in range(0, 20_000, 20) for finding in watch.see(line(updates, kl=0.01))]
