@@ -24,6 +24,8 @@ from common.errors import printable, said
 from common.signals import end_by, pass_on_interrupt
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that a worker leaves to the process of the run
+SOONEST = 1e-3  # seconds after which an alarm may come at first: sooner, and it comes before the block does
+AGAIN = 1.0  # seconds between two alarms at least: more often, and nothing else happens
 
 
 class Guard(gymnasium.Env):
@@ -143,7 +145,7 @@ def deadline(seconds: float) -> Iterator[None]:
         raise TimeoutError(f"no answer within {seconds:g} seconds (env.timeout)")
 
     before, begin = signal.signal(signal.SIGALRM, late), time.monotonic()
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, max(seconds, SOONEST), max(seconds, AGAIN))
     try:
         yield
     finally:

@@ -59,6 +59,17 @@ def test_an_alarm_of_the_caller_waits_for_the_block_and_then_comes():
         signal.signal(signal.SIGALRM, before)
 
 
+def test_a_limit_that_nothing_can_keep_is_a_failure_and_no_hang(monkeypatch):
+    alarms, set_alarm = [], signal.setitimer
+    noted = lambda which, *times: alarms.append(times) or set_alarm(which, *times)
+    monkeypatch.setattr(signal, "setitimer", noted)
+    with pytest.raises(TimeoutError), deadline(1e-9):
+        time.sleep(10)
+    first, again = alarms[0]
+    assert first >= 1e-3  # else it comes before the block
+    assert again >= 1  # else nothing but alarms happens
+
+
 def test_a_worker_that_cannot_be_broken_off_is_killed(once, monkeypatch):
     monkeypatch.setattr(seat, "GRACE", 100)
     with make_envs(f"{FAULTY}:HangsDeaf", {"timeout": 1.0}, 1, parallel="process") as envs:
