@@ -73,9 +73,9 @@ STEP, IMAGES = {"RSSM.filter"}, {"Encoder.look", "Decoder.redraw"}
 SHORT = {"imagination.horizon": 2}  # a short horizon compiles sooner
 COMPILED = [
     ("v3", STEP, False, "fp32"),  # its gradients are the most delicate ones
-    ("v3", IMAGES, True, "fp32"),
     ("v2", STEP, False, "fp32"),
     ("v1", STEP, False, "bf16"),
+    pytest.param("v3", IMAGES, True, "fp32", marks=pytest.mark.long),
     *[pytest.param(algo, set(), True, kind, marks=pytest.mark.long) for algo in dreamer.ALGOS for kind in CLOSE],
 ]
 
