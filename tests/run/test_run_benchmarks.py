@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import loop, memory, replay, updates
+from benchmarks import atari, loop, memory, replay, updates
 
 
 def test_replay_script_draws_from_replays_of_all_samplers(tmp_path, monkeypatch, capsys):
@@ -86,3 +86,13 @@ def test_times_are_told_in_milliseconds_and_as_ratios():
     *_, ours, peer = updates.table(rows).splitlines()
     assert ours == "| P | ours (v3) | bf16 | 100.0 |  |  | 10% |"
     assert peer == "| P | peer (v3) | fp32 | 250.0 | 2.50x |  |  |"
+
+
+def test_atari_script_plays_all_kinds_in_turns(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(atari, "KINDS", {"native": "native", "none": "this process"})
+    path = tmp_path / "atari.json"
+    atari.main(f"--algos v2 --games 2 --seconds 0.02 --rounds 2 --json {path}".split())
+    (found,) = json.loads(path.read_text())["results"]
+    assert (found["algo"], found["games"]) == ("v2", 2)
+    assert all(found[kind]["steps"] > 0 and found[kind]["busy_ms"] > 0 for kind in atari.KINDS)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| v2 | 2 | ")
