@@ -69,7 +69,8 @@ class Guard(gymnasium.Env):
             picture = np.array(drawn)
         except NotImplementedError:  # it has no method of its own
             return None, ""
-        except Exception as error:  # whatever a renderer raises that is not there
+        except BaseException as error:  # whatever a renderer raises that is not there
+            pass_on_interrupt(error)
             return None, f"render failed with {reason(error)}"
         if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
             return picture, ""

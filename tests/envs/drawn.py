@@ -92,3 +92,12 @@ class FloatsDrawn(PlainDrawn):
 class NeverDrawn(PlainDrawn):
     def render(self):
         raise RuntimeError("no display")
+
+
+class PanicsDrawn(PlainDrawn):
+    def render(self):
+        raise Panic("no display")
+
+
+class Panic(BaseException):
+    """As programs in Rust raise."""

@@ -96,6 +96,7 @@ def test_every_interface_can_be_filmed(task, shape):
     [
         ("drawn:FloatsDrawn", "render returned ndarray float64 (8, 9, 3), not uint8 (H, W, 3)"),
         ("drawn:NeverDrawn", "render failed with RuntimeError: no display"),
+        ("drawn:PanicsDrawn", "render failed with Panic: no display"),
         ("awkward:Plain", None),
     ],
 )
