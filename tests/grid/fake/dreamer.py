@@ -17,9 +17,16 @@ logdir = pathlib.Path(flags["--logdir"])
 begin = time.monotonic()
 
 
+def write(name, text):
+    """Whole or not at all: a test may be reading."""
+    path = logdir / f"{name}.new"
+    path.write_text(text)
+    path.replace(logdir / name)
+
+
 def save(frames):
-    (logdir / "run.json").write_text(json.dumps({"sessions": [{}], "frames": frames, "wall": 1.5}))
-    (logdir / "pid").write_text(str(os.getpid()))
+    write("run.json", json.dumps({"sessions": [{}], "frames": frames, "wall": 1.5}))
+    write("pid", str(os.getpid()))
 
 
 def stopped(number, _):
