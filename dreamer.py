@@ -73,9 +73,6 @@ TOOLS = {
     "debug-batch": "common.run.debug_batch:debug",
 }
 
-#: Command -> flags that only it takes, with their defaults. Those of a tool are the OPTIONS of its module.
-OPTIONS: dict[str, dict] = {"speed": {"updates": 10, "json": "", "profile": ""}, "eval": {"video": 0, "best": False}}
-
 #: Short flag -> config key.
 ALIASES = {
     "envs": "run.envs",
@@ -159,8 +156,8 @@ def configure(command, words, algo, blocks, borrowed, flags):
 
 
 def options(command) -> dict:
-    """Flags that only this command takes, with their defaults."""
-    return function(command).__globals__["OPTIONS"] if command in TOOLS else OPTIONS.get(command, {})
+    """Flags that only this command takes, with their defaults: the OPTIONS of its module, if it has any."""
+    return function(command).__globals__.get("OPTIONS", {})
 
 
 def function(command):

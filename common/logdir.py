@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,7 @@ def fixed(changed: dict[str, str]) -> dict[str, str]:
 def stored_config(logdir: Path) -> dict:
     """Config that the run in `logdir` was started with, completed by what came later; UserError where there is none."""
     path = logdir / CONFIG
+    _refuse_devices(logdir)
     if not path.is_file():
         raise UserError(f"{logdir} is not the logdir of a run: it has no {CONFIG}. Check --logdir.")
     try:
@@ -104,6 +106,7 @@ def claim(logdir: Path, mark: str = CONFIG) -> Iterator[None]:
         try:
             logdir.mkdir(parents=True, exist_ok=True)
             _refuse_foreign(logdir, mark)
+            _refuse_devices(logdir)
             _hold(stack.enter_context((logdir / LOCK).open("a+")), logdir)
         except OSError as error:
             raise UserError(
@@ -185,3 +188,18 @@ def _refuse_foreign(logdir: Path, mark: str) -> None:
             f"{logdir} holds other things ({', '.join(sorted(other)[:3])}) and no {mark}, so it is not a folder of "
             "ours. Choose an empty or new --logdir."
         )
+
+
+def _refuse_devices(logdir: Path) -> None:
+    """Raises UserError where a pipe, socket or device is in place of a file: to open one may wait for ever."""
+    for folder, _, names in os.walk(logdir):
+        if found := [name for name in names if _waits(Path(folder, name))]:
+            path = Path(folder, found[0])
+            raise UserError(f"{path} is no file but a pipe or a device. Remove it, or choose another --logdir.")
+
+
+def _waits(path: Path) -> bool:
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # not there, or not to be seen: told by who reads it
+        return False

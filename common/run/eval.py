@@ -1,10 +1,12 @@
 """`eval`: plays episodes with the newest checkpoint of a logdir and reports their returns.
 
---video N films the first N episodes: as GIF, and as mp4 where imageio-ffmpeg is installed.
+--video N films the first N episodes: as GIF, and as mp4 where imageio-ffmpeg is installed. --out DIR takes what is
+written, for a run that may only be read.
 """
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ import torch
 from common import rng, spaces, stats, video
 from common.drawn import beware, drawn
 from common.errors import UserError
-from common.files import write_bytes, write_text
+from common.files import make_folder, write_bytes, write_text
 from common.inputs import path_of
 from common.logdir import stored_config
 from common.run.build import Factory
@@ -25,6 +27,7 @@ from common.run.trouble import named_mismatch
 from common.runinfo import used_up
 from common.trained import fill, trained
 
+OPTIONS: dict = {"video": 0, "best": False, "out": ""}
 FPS = 30  # of films
 NOTHING = (
     "Nothing to film: this task has no images, and its environment draws none here. It may have no render method, or "
@@ -38,27 +41,38 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     `config` is the config of the run in `config['logdir']`, perhaps with other `run.*` or `actor.eval`. Without
     `config['eval']['video']`, the first episode is filmed if `run.video_every` is not 0 and the task has images.
 
-    Raises UserError where there is no run, no checkpoint, or one that does not fit the config.
+    Raises UserError where there is no run, no checkpoint, one that does not fit the config, or no leave to write.
     """
     if not config.get("logdir"):
         raise UserError("eval needs the folder of a run: give --logdir.")
     logdir, run = path_of(config["logdir"]).absolute(), config["run"]  # environments may change the working folder
     config = {**config, "logdir": str(logdir)}
     trained_on = stored_config(logdir)
-    state = trained(logdir, best=config.get("eval", {}).get("best", False))
+    own = OPTIONS | config.get("eval", {})
+    state = trained(logdir, best=own["best"])
+    films, out = own["video"], _target(logdir, own["out"])
     if kept := keep(run["threads"], state.get("threads")):
         torch.set_num_threads(kept.threads)
-    films = config.get("eval", {}).get("video", 0)
-    result, pictures = _play(filmed(config, films) if films else config, state, factory or Factory(), films)
+    result, pictures = _play(filmed(config, films) if films else config, state, factory or Factory(), own)
     summary = summarize(config, state["frames"], result, drawn(trained_on))
-    write_text(logdir / "eval.json", json.dumps(summary, indent=2) + "\n")
+    write_text(out / "eval.json", json.dumps(summary, indent=2) + "\n")
     print(sentence(summary))
     if "render" in summary:
         print(beware(summary["render"]))
     if "wall" in state and not used_up(config, state["frames"], state["wall"]):
         print(f"This run is not finished: the checkpoint is of {state['frames']:,} of {config['steps']:,} frames.")
-    _film(logdir / "videos", state["frames"], result.pictures, pictures, films)
+    _film(out / "videos", state["frames"], result.pictures, pictures, films)
     return summary
+
+
+def _target(logdir: Path, out: str) -> Path:
+    """The folder for eval.json and films. Raises UserError, before minutes of playing, where it cannot be written."""
+    if out:
+        make_folder(path_of(out))
+        return path_of(out).absolute()
+    if not os.access(logdir, os.W_OK):
+        raise UserError(f"{logdir} may only be read. Give --out another folder, for eval.json and films.")
+    return logdir
 
 
 def filmed(config: dict, films: int) -> dict:
@@ -100,19 +114,20 @@ def sentence(summary: dict) -> str:
     return (text + interval).format(**summary)
 
 
-def _play(config: dict, state: dict, factory: Factory, films: int) -> tuple[Result, list[np.ndarray]]:
-    """The episodes, and pictures (T, H, W, 3) of the first `films` of them."""
-    episodes = config["run"]["eval_episodes"]
+def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[Result, list[np.ndarray]]:
+    """The episodes, and pictures (T, H, W, 3) of those to be filmed. own: the OPTIONS."""
+    episodes, films = config["run"]["eval_episodes"], own["video"]
     if episodes < 1:
         raise UserError(f"run.eval_episodes must be at least 1 to evaluate, got {episodes}.")
     rng.seed_all(config["seed"])
     envs = factory.envs(config, evaluate=True)
     try:
-        logdir, best = path_of(config["logdir"]), config.get("eval", {}).get("best", False)
+        logdir = path_of(config["logdir"])
         agent = factory.agent(envs.obs_space, envs.act_space, config)
-        with named_mismatch(logdir / "checkpoints", best):
+        with named_mismatch(logdir / "checkpoints", own["best"]):
             fill(agent, state["agent"], logdir)
-        spaces.write(logdir, spaces.of(envs))
+        if not own["out"]:
+            spaces.write(logdir, spaces.of(envs))
         evaluator, camera = Evaluator(agent, lambda: envs, config["seed"]), video.Films(films, picture(envs))
         film = config["run"]["video_every"] > 0
         result = evaluator.run(episodes, state["frames"], film=film, films=camera if films else None)

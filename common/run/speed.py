@@ -27,6 +27,7 @@ from common.run.threads import Choice, choose
 from common.runinfo import session
 
 WARMUP = 2  # updates after the first one, which may compile
+OPTIONS: dict = {"updates": 10, "json": "", "profile": ""}
 BATCHES = 1, 16  # environments that the policy acts in
 
 

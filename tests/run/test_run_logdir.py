@@ -125,6 +125,17 @@ def test_no_permission_is_refused(tmp_path):
         train(short(tmp_path), FakeFactory())
 
 
+@pytest.mark.parametrize("name", [".lock", "run.json", "metrics.jsonl", "checkpoints/best.pt"])
+def test_a_pipe_in_place_of_a_file_is_refused_before_it_is_waited_for(tmp_path, name):
+    train(short(tmp_path / "run"), FakeFactory())
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "run" / name)
+    with pytest.raises(UserError, match=rf"{name} is no file but a pipe"):
+        train(short(tmp_path / "run"), FakeFactory())
+    with pytest.raises(UserError, match=rf"{name} is no file but a pipe"):
+        stored_config(tmp_path / "run")
+
+
 def test_two_processes_in_one_logdir_are_refused(tmp_path):
     with claim(tmp_path / "run"), pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
         train(short(tmp_path / "run"), FakeFactory())

@@ -1,6 +1,7 @@
 """Kinds of bad input: each makes one case in a copy of a finished run, and tries a command on it."""
 
 import json
+import os
 import random
 import shutil
 from collections import Counter
@@ -108,10 +109,15 @@ class Inputs:
         self.attempt(draw.choice([*self.commands(run), ["reference", "--check", run]]), run)
 
     def any_file(self, draw: random.Random) -> None:
-        """Any damaged file of a run."""
+        """Any file of a run, damaged, gone, or with a pipe in its place."""
         run, _ = self.copy(draw)
         path = draw.choice([p for p in sorted(run.rglob("*")) if p.is_file() and p.name != ".lock"])
-        path.unlink() if draw.random() < 0.1 else path.write_bytes(damaged(draw, path.read_bytes()))
+        if (chance := draw.random()) < 0.15:
+            path.unlink()
+        if chance < 0.05:
+            os.mkfifo(path)
+        elif chance >= 0.15:
+            path.write_bytes(damaged(draw, path.read_bytes()))
         self.attempt(draw.choice([*self.commands(run), ["reference", "--check", run]]), run)
 
     def checkpoint(self, draw: random.Random) -> None:

@@ -75,3 +75,16 @@ def test_nothing_to_film_and_no_run(logdir, tmp_path, capsys, monkeypatch):
     (tmp_path / "config.yaml").write_text((logdir / "config.yaml").read_text())
     assert say("eval", "--logdir", tmp_path) == 2
     assert "has no checkpoint yet" in capsys.readouterr().err
+
+
+def test_a_run_that_may_only_be_read_is_evaluated_into_another_folder(tmp_path, capsys, monkeypatch):
+    logdir, out = tmp_path / "run", tmp_path / "mine/run"
+    untrained(logdir, "v1", "dummy_point_7")
+    before = {path: path.stat().st_mtime_ns for path in logdir.rglob("*")}
+    monkeypatch.setattr("common.run.eval.os.access", lambda path, mode: path != logdir)
+    assert say("eval", "--logdir", logdir, "--episodes", 1) == 2
+    assert f"{logdir} may only be read. Give --out" in capsys.readouterr().err
+    assert say("eval", "--logdir", logdir, "--episodes", 1, "--video", 1, "--out", out) == 0
+    assert json.loads((out / "eval.json").read_text())["n"] == 1
+    assert (out / "videos/eval_000000070_0.gif").exists()
+    assert {path: path.stat().st_mtime_ns for path in logdir.rglob("*")} == before
