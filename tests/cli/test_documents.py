@@ -9,7 +9,7 @@ import re
 import shlex
 
 import pytest
-from cli_tools import ROOT, SHORT, dreamer, here
+from cli_tools import ROOT, SHORT, forked, here
 
 import dreamer as program
 from common.envs import dmc
@@ -80,12 +80,12 @@ def renderer():
 
 @pytest.fixture
 def check(tmp_path, renderer):
-    """Runs a printed command in `tmp_path`; one that trains nothing in this process, which saves the start of one."""
+    """Runs a printed command in `tmp_path`; one that trains nothing in this process."""
 
     def run(words):
         words = shortened(words)
         words += ["--env.render", "ray"] if draws(words) and not renderer else []
-        done = (dreamer if trains(words) else here)(*words, cwd=tmp_path)
+        done = (forked if trains(words) else here)(*words, cwd=tmp_path)
         assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-2000:])
         return done.stderr
 
@@ -156,7 +156,7 @@ def test_the_glossary_knows_every_metric_and_no_other(tmp_path):
     for algo in program.ALGOS:
         task = "dummy_mixed_10_box" if algo == "v3" else "dummy_mixed_10"
         words = ["--algo", algo, "--configs", "debug", "--task", task, "--steps", "500", "--logdir", algo]
-        done = dreamer(*words, "--replay.capacity", "2000", cwd=tmp_path)
+        done = forked(*words, "--replay.capacity", "2000", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         written |= {name for line in (tmp_path / algo / "metrics.jsonl").open() for name in json.loads(line)}
     known = glossary()
