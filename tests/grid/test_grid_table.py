@@ -108,7 +108,7 @@ class Terminal(io.StringIO):
 
 
 def test_on_a_terminal_the_table_is_redrawn_in_place(monkeypatch):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: (30, 20))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda **_: (30, 20))
     stream = Terminal()
     table = Table(1, stream)
     table.show(lambda: [Row("a/x/0", "running", HALF)])
