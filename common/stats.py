@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -52,6 +51,8 @@ def median(scores: Scores) -> np.ndarray:
 
 def iqm(scores: Scores) -> np.ndarray:
     """Interquartile mean (...): mean of the middle half of all runs of all tasks; a quarter of n is rounded down."""
+    from scipy import stats  # a second, which evaluations and help need not wait for
+
     return stats.trim_mean(np.concatenate(list(scores), -1), 0.25, -1)
 
 
@@ -130,6 +131,8 @@ def welch(one: Scores, two: Scores) -> float:
     parts = np.array([rest.var(ddof=1) / len(rest) for rest in beside])
     if not parts.any():
         return float(total == 0)
+    from scipy import stats  # see iqm
+
     freedom = parts.sum() ** 2 / sum(part**2 / (len(task) - 1) for part, task in zip(parts, groups, strict=True))
     return float(2 * stats.t.sf(abs(total) / np.sqrt(parts.sum()), freedom))
 

@@ -18,6 +18,8 @@ from common.run import cheaper, forecast, measure, plan_table
 from common.run.cheaper import Cheaper
 from common.run.forecast import Counts, Pace
 
+pytestmark = pytest.mark.xdist_group("run_plan")  # what they share is made once
+
 FLAGS = ["--algo", "v3", "--configs", "debug", "--task", "dummy_pixels_20", "--steps", "120", "--run.eval_every", "0"]
 FLAGS += ["--run.video_every", "60", "--run.log_every", "20", "--run.save_every", "60", "--replay.capacity", "2000"]
 FLAGS += ["--run.compile", "off", "--env.time_limit", "20", "--batch_size", "2", "--schedule.ratio", "2"]
