@@ -1,5 +1,7 @@
 """Evaluation episodes: own environments, own random numbers, nothing counted and nothing disturbed."""
 
+import itertools
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +12,9 @@ from common.run.collect import Episode, Tally, finite, plain
 from common.video import Film, Films, image_key
 
 STREAM = 1  # separates the random numbers of evaluation from those of reports
+PATIENCE = 100_000  # steps in which an episode of any task here ends
+ENDLESS = """Evaluation: no episode has ended within {:,} steps, and this goes on until one does. An environment without
+an end needs --env.time_limit, in frames."""
 
 
 class Result(NamedTuple):
@@ -76,17 +81,20 @@ class Evaluator:
         quota = [episodes // envs.num + (i < episodes % envs.num) for i in range(envs.num)]
         record, state, tally = envs.reset(), self.agent.initial(envs.num), Tally(envs.num)
         done: list[list[Episode]] = [[] for _ in quota]
-        while True:
+        for steps in itertools.count():
             for i, episode in tally.see(record).items():
                 done[i].append(episode)
+            if steps == PATIENCE and not any(done):
+                print(ENDLESS.format(steps), file=sys.stderr)
             for camera in cameras:
                 camera.see(record)
             if all(len(finished) >= count for finished, count in zip(done, quota, strict=True)):
-                return [episode for finished, count in zip(done, quota, strict=True) for episode in finished[:count]]
+                break
             check()
             self.seen = {"record": plain(record), "acting": state, "mode": "eval"}
             action, _, state = self.agent.act(plain(record), state, mode="eval")
             record = envs.step(finite(action))
+        return [episode for finished, count in zip(done, quota, strict=True) for episode in finished[:count]]
 
     def prepare(self) -> Any:
         """The environments, made if need be. Raises UserError where they cannot be."""

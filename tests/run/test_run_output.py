@@ -106,6 +106,18 @@ def test_episodes_are_spread_so_that_short_ones_are_not_favoured(episodes, lengt
     assert sorted(episode.length for episode in result.episodes) == lengths
 
 
+def test_an_evaluation_that_does_not_end_says_why(capsys, monkeypatch):
+    spaces, left = gymnasium.spaces, iter(range(8))
+    monkeypatch.setattr("common.run.rollout.PATIENCE", 5)
+    monkeypatch.setattr(Uneven, "lengths", np.array([100, 100]))
+    agent = FakeAgent({"vector": spaces.Box(-1, 1, (1,))}, spaces.Discrete(3), {})
+    with pytest.raises(StopIteration):
+        Evaluator(agent, Uneven, 0).run(1, 0, check=lambda: next(left))
+    said = capsys.readouterr().err
+    assert said.count("no episode has ended within 5 steps") == 1
+    assert "--env.time_limit" in said
+
+
 def test_evaluation_environments_differ_from_training_ones():
     factory = FakeFactory()
     given = config("", task="dummy_point", run__eval_envs=2)
