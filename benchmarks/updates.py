@@ -7,7 +7,7 @@
 
 A peer is named with the folder of its source and the Python that has what it needs; without `--peer` only this
 project's agents are timed. Every contestant runs in its own process, one after the other, on an otherwise idle machine.
-On a processor peers run uncompiled in float32; on a GPU compiled, in float32 and in their own half precision.
+On a processor peers run uncompiled in float32, on a GPU compiled; in half precision, too, those that have it there.
 """
 
 import argparse
@@ -43,8 +43,9 @@ ROWS = {
 }
 GPU = ("12m", "200m")  # the rows for a GPU
 PRECISIONS = ("bf16", "fp32")
-#: Device -> how peers run there: precision and compile flag.
-PEERS = {"cpu": [("fp32", "off")], "cuda": [("fp16", "on"), ("fp32", "on")]}
+#: Device -> half precision and compile flag of the peers there.
+PEERS = {"cpu": ("bf16", "off"), "cuda": ("fp16", "on")}
+HALF = ("r2dreamer", "dreamerv3_jax")  # the peers that have a half precision
 
 
 def main():
@@ -53,22 +54,36 @@ def main():
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=CHECKOUT,PYTHON")
     parser.add_argument("--updates", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=1, help="turns of each contestant in a row")
-    parser.add_argument("--patience", type=float, default=30.0)
+    parser.add_argument("--patience", type=float, default=50.0, help="seconds: ten updates of up to 5")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="ours; default: those the hardware has")
     parser.add_argument("--out", default="updates.json")
     options = parser.parse_args()
+    peers = dict(named(parser, word) for word in options.peer)
+    if not Path(options.out).absolute().parent.is_dir():
+        parser.error(f"--out {options.out}: there is no such folder.")
     device = torch.device(options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        parser.error(f"--device {device}: torch sees no such GPU.")
+    torch.set_num_threads(options.threads)  # for what is said of the machine
     options.precisions = options.precisions or PRECISIONS[not has_bfloat16(device) :]
     options.rows = options.rows or [row for row in ROWS if (row in GPU) == (device.type == "cuda")]
-    peers = dict(peer.split("=", 1) for peer in options.peer)
     about = {"where": describe(device), "date": time.strftime("%Y-%m-%d")}
     figures = []
     for figure in (figure for row in options.rows for figure in measure(row, peers, options)):
         figures.append(figure)
         Path(options.out).write_text(json.dumps({"machine": about, "figures": figures}, indent=1) + "\n")
     print(f"\n{about['where']}, {about['date']}\n\n{table(figures)}")
+
+
+def named(parser, word):
+    """NAME=CHECKOUT,PYTHON -> name, (checkout, Python)."""
+    name, _, rest = word.partition("=")
+    known = sorted({peer for _, _, peers in ROWS.values() for peer in peers})
+    if name not in known or rest.count(",") != 1:
+        parser.error(f"--peer {word}: NAME=CHECKOUT,PYTHON with one of {', '.join(known)}.")
+    return name, rest.split(",")
 
 
 def measure(row, peers, options):
@@ -83,10 +98,12 @@ def contestants(row, peers, options):
     workload, algo, names = ROWS[row]
     for precision in options.precisions:
         yield [sys.executable], "ours", workload, algo, options, precision, "auto"
+    device = torch.device(options.device)
+    half, compiled = PEERS[device.type]
     for name in names:
         if name in peers:
-            checkout, python = peers[name].split(",")
-            for precision, compiled in PEERS[torch.device(options.device).type]:
+            checkout, python = peers[name]
+            for precision in ([half] if name in HALF and has_bfloat16(device) else []) + ["fp32"]:
                 yield [python], name, workload, algo, options, precision, compiled, checkout
 
 
@@ -106,7 +123,8 @@ def run(row, python, who, workload, algo, options, precision, compile_, checkout
     command = [*python, str(CONTESTANT), *(f"--{name}={value}" for name, value in words.items())]
     done = subprocess.run(command, capture_output=True, text=True, cwd=CONTESTANT.parents[1], check=False)
     if done.returncode:
-        print(f"{row} {who} failed: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        print(f"{row} {who} failed: {reason}", file=sys.stderr)
         return {"row": row, **words, "checkout": "", "failed": True}
     figure = {"row": row, **json.loads(done.stdout), "checkout": ""}
     print(f"{row} {who} {precision}: {statistics.median(figure['seconds']):.3f} s", file=sys.stderr, flush=True)

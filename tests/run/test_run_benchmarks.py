@@ -54,17 +54,23 @@ OURS = [("ours", "bf16", "auto"), ("ours", "fp32", "auto")]
 
 @pytest.mark.parametrize(
     ("device", "peers"),
-    [("cpu", [("r2dreamer", "fp32", "off")]), ("cuda:0", [("r2dreamer", "fp16", "on"), ("r2dreamer", "fp32", "on")])],
+    [
+        ("cpu", [("r2dreamer", "bf16", "off"), ("r2dreamer", "fp32", "off")]),
+        ("cuda:0", [("r2dreamer", "fp16", "on"), ("r2dreamer", "fp32", "on")]),
+    ],
 )
 def test_peers_run_as_is_best_for_them_on_a_device(device, peers, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(updates, "has_bfloat16", lambda device: True)
     monkeypatch.setattr(updates, "describe", lambda device: "a machine")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr(
         updates, "run", lambda row, python, *rest: asked.append((row, python, rest)) or figure(row, *rest)
     )
     out = tmp_path / "figures.json"
-    monkeypatch.setattr("sys.argv", f"x --device {device} --peer r2dreamer=FOLDER,PYTHON --out {out}".split())
+    monkeypatch.setattr(
+        "sys.argv", f"x --device {device} --threads 1 --peer r2dreamer=FOLDER,PYTHON --out {out}".split()
+    )
     updates.main()
     rows = ["12m", "200m"] if device != "cpu" else [row for row in updates.ROWS if row not in updates.GPU]
     assert list(dict.fromkeys(row for row, *_ in asked)) == rows
@@ -72,6 +78,24 @@ def test_peers_run_as_is_best_for_them_on_a_device(device, peers, monkeypatch, t
     assert first == OURS + peers
     assert {tuple(python) for _, python, rest in asked if rest[0] == "r2dreamer"} == {("PYTHON",)}
     assert len(json.loads(out.read_text())["figures"]) == len(asked)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--peer r2dremer=/x,/y", "NAME=CHECKOUT,PYTHON with one of"),
+        ("--peer r2dreamer", "NAME=CHECKOUT,PYTHON"),
+        ("--peer r2dreamer=/x", "NAME=CHECKOUT,PYTHON"),
+        ("--out /nowhere/x.json", "no such folder"),
+        ("--device cuda", "torch sees no such GPU"),
+    ],
+)
+def test_updates_script_names_mistakes_before_it_measures(words, says, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["x", *words.split()])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        updates.main()
+    assert says in capsys.readouterr().err
 
 
 def figure(row, who, workload, algo, options, precision, *rest):
