@@ -18,6 +18,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dreamer
+from benchmarks.figures import positive, script
 from benchmarks.peers.ours import flags, random_spaces
 from benchmarks.workloads import WORKLOADS
 from common import machine
@@ -38,7 +39,7 @@ CASES = {
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--algo", nargs="*", default=list(CASES), choices=CASES)
-    parser.add_argument("--batches", nargs="*", type=int, default=[1, 16], help="numbers of environments")
+    parser.add_argument("--batches", nargs="*", type=positive, default=[1, 16], help="numbers of environments")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="0: as torch has it")
@@ -69,6 +70,7 @@ def rows(options):
 
 def main(argv=None):
     options = arguments(argv)
+    options.device = machine.device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
     found = []
@@ -80,4 +82,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    script(main)

@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dreamer
-from benchmarks.figures import write
+from benchmarks.figures import positive, script, write
 from common.run.build import Factory
 
 KINDS = {"native": "native", "none": "this process", "process": "worker processes"}
@@ -28,10 +28,10 @@ VERSIONS = ("v2", "v3-2023")  # whose blocks ale-py's threads can play
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--algos", nargs="+", default=VERSIONS, choices=VERSIONS)
-    parser.add_argument("--games", nargs="+", type=int, default=[1, 4, 8], help="how many at a time")
+    parser.add_argument("--games", nargs="+", type=positive, default=[1, 4, 8], help="how many at a time")
     parser.add_argument("--task", default="atari_pong")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each round")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--json", default="", help="file to write")
     return parser.parse_args(argv)
 
@@ -101,4 +101,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    script(main)

@@ -1,12 +1,32 @@
-"""Writes what a script measured, with the machine and what was asked for."""
+"""What the scripts share: counts on the command line, mistakes in one line, and the file of what was measured."""
 
+import argparse
 import json
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from common.errors import UserError
 from common.machine import describe
+
+
+def positive(text: str) -> int:
+    """A number on the command line, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
+    return int(text)
+
+
+def script(main: Callable[[], None]) -> None:
+    """Runs a script; what its user can mend is one message, and exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def write(options, results):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.figures import write
+from benchmarks.figures import script, write
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("train", "policy", "env", "replay", "log", "save", "video", "eval")
@@ -106,4 +106,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    script(main)

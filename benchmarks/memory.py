@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.figures import write
+from benchmarks.figures import script, write
 from common import config as configs
 from common.checkpoint import Checkpoints
 from common.run.build import Factory, record_spec
@@ -174,4 +174,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    script(main)

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.figures import script
 from common.envs import CHOICES, make_env
 
 TASKS = ["walker_walk", "cheetah_run", "cartpole_swingup", "reacher_easy", "quadruped_walk", "humanoid_walk"]
@@ -84,9 +85,13 @@ def picture(path):
     sheet.save(path, optimize=True)
 
 
-if __name__ == "__main__":
-    options = arguments()
+def main(argv=None):
+    options = arguments(argv)
     if options.seconds:
         table(options)
     if options.picture:
         picture(options.picture)
+
+
+if __name__ == "__main__":
+    script(main)

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.figures import write
+from benchmarks.figures import positive, script, write
 from common.replay import Replay
 from common.replay.capacity import GIB, free_memory, record_bytes
 from dreamer_v1.sampler import Episodes
@@ -35,8 +35,10 @@ SAMPLERS = {"V1, V2": (Episodes, {"ends": 50}, 0), "V3": (Windows, {"online": Tr
 
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="stored records")
-    parser.add_argument("--draws", type=int, default=2000, help="batches drawn from each replay")
+    parser.add_argument(
+        "--sizes", type=positive, nargs="+", default=[10_000, 100_000, 1_000_000], help="stored records"
+    )
+    parser.add_argument("--draws", type=positive, default=2000, help="batches drawn from each replay")
     parser.add_argument("--disk", default="", help="folder for memory-mapped replays; empty: in memory")
     parser.add_argument("--json", default="", help="file to write")
     return parser.parse_args(argv)
@@ -150,4 +152,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    script(main)

@@ -22,7 +22,7 @@ import torch
 from gymnasium import spaces
 
 import dreamer
-from benchmarks.figures import write
+from benchmarks.figures import positive, script, write
 from common.fast import make_compiler
 from common.run.build import Factory, record_spec
 from common.run.threads import available, choose, counts, random_batch
@@ -47,8 +47,8 @@ def arguments(argv=None):
     parser.add_argument("--only", nargs="+", default=list(PRESETS), choices=PRESETS, help="presets to run")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--compile", default="off", choices=("on", "off"), help="for the whole updates")
-    parser.add_argument("--updates", type=int, default=3, help="whole updates for each number of threads")
-    parser.add_argument("--run", type=int, default=100_000, help="updates of the run that the choice is for")
+    parser.add_argument("--updates", type=positive, default=3, help="whole updates for each number of threads")
+    parser.add_argument("--run", type=positive, default=100_000, help="updates of the run that the choice is for")
     parser.add_argument("--json", default="", help="file to write")
     return parser.parse_args(argv)
 
@@ -103,4 +103,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    script(main)

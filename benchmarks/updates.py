@@ -23,6 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.figures import positive
 from common.fast import has_bfloat16
 from common.machine import describe
 
@@ -52,8 +53,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all that are for the device")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=CHECKOUT,PYTHON")
-    parser.add_argument("--updates", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=1, help="turns of each contestant in a row")
+    parser.add_argument("--updates", type=positive, default=10)
+    parser.add_argument("--rounds", type=positive, default=1, help="turns of each contestant in a row")
     parser.add_argument("--patience", type=float, default=50.0, help="seconds: ten updates of up to 5")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")

@@ -40,12 +40,18 @@ def speed(config: dict, factory: Factory | None = None) -> dict:
     options = config["speed"]
     if options["updates"] < 1:
         raise UserError(f"--updates must be at least 1, got {options['updates']}.")
+    if config["run"]["offline"]:
+        raise UserError("speed acts in an environment, which offline runs do not: leave --run.offline away.")
     files = {"json": options["json"], "profile": options["profile"]}
     if config["logdir"] and not files["json"]:
         files["json"] = str(Path(config["logdir"]) / "speed.json")
     paths = {name: target(name, file) for name, file in files.items() if file}
+    if len(set(paths.values())) < len(paths):
+        raise UserError("--json and --profile name the same file. Give each its own.")
     rng.seed_all(config["seed"])
     with pieces(config, factory or Factory()) as made:
+        if made[1].compiler:
+            print("Compiling the update, which may take minutes the first time.", flush=True)
         found = result(config, made, options["updates"], profile=paths.get("profile"))
     print(render(found), flush=True)
     if "json" in paths:

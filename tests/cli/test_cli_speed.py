@@ -82,6 +82,8 @@ def test_only_what_is_asked_for_is_written(tmp_path, monkeypatch):
         ([*DEBUG, "--json"], "--json takes one value, got none"),
         ([*DEBUG, "--json", "."], "Choose another file with --json"),
         ([*DEBUG, "--profile", "/proc/trace.json"], "Choose another file with --profile"),
+        ([*DEBUG, "--json", "a", "--profile", "a"], "name the same file"),
+        ([*DEBUG, "--run.offline", "a"], "leave --run.offline away"),
         ([*DEBUG, "--logdir", "/proc/run"], "Choose another"),
         ([*DEBUG, "--task", "dummy_pint"], "Nearest: dummy_point"),
         (["train", "--algo", "v3", "--updates", "3"], "Unknown key 'updates'"),

@@ -48,6 +48,7 @@ EXTRA = {
 
 #: How an update may be computed, beside float32 and eagerly.
 FAST_PATHS = {"bf16": {"run.precision": "bf16"}, "compiled": {"run.compile": "on"}}
+FAST_PATHS["both"] = FAST_PATHS["bf16"] | FAST_PATHS["compiled"]  # what `auto` takes for long runs where it can
 #: Shares of the steps after which the agent is evaluated: who has solved the task need not go on.
 LOOKS = (0.4, 0.5, 0.6, 0.8, 1)
 ENOUGH = 0.8  # for a sound agent, with most seeds

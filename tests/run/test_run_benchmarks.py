@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import atari, loop, memory, replay, updates
+from benchmarks import acting, atari, figures, loop, memory, rendering, replay, updates
 
 
 def test_replay_script_draws_from_replays_of_all_samplers(tmp_path, monkeypatch, capsys):
@@ -96,6 +96,21 @@ def test_updates_script_names_mistakes_before_it_measures(words, says, monkeypat
     with pytest.raises(SystemExit):
         updates.main()
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "code"),
+    [
+        (acting.main, ["--batches", "0"], 2),
+        (atari.main, ["--games", "none"], 2),
+        (rendering.main, ["--tasks", "nope", "--renders", "ray", "--seconds", "0.1"], 2),
+    ],
+)
+def test_scripts_end_in_one_message(main, words, code, capsys):
+    with pytest.raises(SystemExit) as ended:
+        figures.script(lambda: main(words))
+    assert ended.value.code == code
+    assert "rror: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def figure(row, who, workload, algo, options, precision, *rest):
