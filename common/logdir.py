@@ -75,9 +75,9 @@ def fixed(changed: dict[str, str]) -> dict[str, str]:
 def stored_config(logdir: Path) -> dict:
     """Config that the run in `logdir` was started with, completed by what came later; UserError where there is none."""
     path = logdir / CONFIG
-    _refuse_devices(logdir)
     if not path.is_file():
         raise UserError(f"{logdir} is not the logdir of a run: it has no {CONFIG}. Check --logdir.")
+    _refuse_devices(logdir)
     try:
         config = configs.read(path)
     except UserError as error:

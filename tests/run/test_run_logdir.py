@@ -136,6 +136,16 @@ def test_a_pipe_in_place_of_a_file_is_refused_before_it_is_waited_for(tmp_path, 
         stored_config(tmp_path / "run")
 
 
+def test_a_folder_that_is_no_logdir_is_not_searched(tmp_path, monkeypatch):
+    """Else `--logdir /` would look at every file there is."""
+    monkeypatch.setattr("common.logdir.os.walk", lambda folder: pytest.fail(f"searched {folder}"))
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match="not the logdir of a run"):
+        stored_config(tmp_path)
+    with pytest.raises(UserError, match="holds other things"), claim(tmp_path):
+        pass
+
+
 def test_two_processes_in_one_logdir_are_refused(tmp_path):
     with claim(tmp_path / "run"), pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
         train(short(tmp_path / "run"), FakeFactory())
