@@ -19,14 +19,15 @@ if sys.version_info < (3, 11):  # noqa: UP036 (whoever has an older one is to re
     print(f"Error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
     sys.exit(2)
 try:
-    from common import arguments, familiar, features, pipe
-    from common import config as configs
-    from common.allocator import exhausted, keep_freed
+    from common.commands import legacy_cli, stdio
+    from common.config import arguments, features
+    from common.config import config as configs
+    from common.config.request import Request, single
+    from common.deploy.policy import load
     from common.errors import UserError
-    from common.inputs import path_of
-    from common.logdir import CONFIG, stored_config
-    from common.policy import load
-    from common.request import Request, single
+    from common.nn.allocator import exhausted, keep_freed
+    from common.safe_io import path_of
+    from common.storage.logdir import CONFIG, stored_config
 except ModuleNotFoundError as missing:
     if __name__ != "__main__":
         raise
@@ -39,38 +40,38 @@ FOLDER = pathlib.Path(__file__).parent / "configs"
 
 #: Version -> module of its recipe, file of its numbers.
 ALGOS = {
-    "v1": ("dreamer_v1.agent", "dreamer_v1.yaml"),
-    "v2": ("dreamer_v2.agent", "dreamer_v2.yaml"),
-    "v3": ("dreamer_v3.agent", "dreamer_v3.yaml"),
-    "v3-2023": ("dreamer_v3.agent_2023", "dreamer_v3_2023.yaml"),
+    "v1": ("dreamer_v1.recipe", "dreamer_v1.yaml"),
+    "v2": ("dreamer_v2.recipe", "dreamer_v2.yaml"),
+    "v3": ("dreamer_v3.recipe", "dreamer_v3.yaml"),
+    "v3-2023": ("dreamer_v3.recipe_2023", "dreamer_v3_2023.yaml"),
 }
 DEFAULT_ALGO = "v3"
 
 #: Command -> function that takes the resolved config.
 COMMANDS = {
-    "train": "common.run.train:train",
-    "eval": "common.run.eval:evaluate",
-    "config": "common.run.config:show",
-    "speed": "common.run.speed:speed",
+    "train": "common.training.train:train",
+    "eval": "common.commands.eval:evaluate",
+    "config": "common.commands.config:show",
+    "speed": "common.commands.speed:speed",
 }
 
 #: Command -> function that takes the `Request`: it is about several runs, or about none.
 TOOLS = {
-    "demo": "common.run.demo:demo",
-    "compare": "common.run.compare:compare",
-    "bench": "common.run.bench:bench",
-    "reference": "common.run.reference:reference",
-    "ablate": "common.run.ablate:ablate",
-    "ladder": "common.run.ladder:ladder",
-    "explain": "common.run.explain:explain",
-    "table": "common.run.table:show",
-    "report": "common.run.report:report",
-    "plot": "common.run.plot:plot",
-    "export": "common.run.export:export",
-    "doctor": "common.run.doctor:doctor",
-    "plan": "common.run.plan:plan",
-    "check-env": "common.run.check_env:check_env",
-    "debug-batch": "common.run.debug_batch:debug",
+    "demo": "common.commands.demo:demo",
+    "compare": "common.commands.compare:compare",
+    "bench": "common.commands.bench:bench",
+    "reference": "common.commands.reference:reference",
+    "ablate": "common.commands.ablate:ablate",
+    "ladder": "common.commands.ladder:ladder",
+    "explain": "common.commands.explain:explain",
+    "table": "common.commands.table:show",
+    "report": "common.commands.report:report",
+    "plot": "common.commands.plot:plot",
+    "export": "common.commands.export:export",
+    "doctor": "common.commands.doctor:doctor",
+    "plan": "common.commands.plan:plan",
+    "check-env": "common.commands.check_env:check_env",
+    "debug-batch": "common.commands.debug_batch:debug",
 }
 
 #: Short flag -> config key.
@@ -203,8 +204,8 @@ def words(error: UserError | OSError) -> str:
 def main(argv=None) -> int:
     """Runs a command line. Returns the exit code: 0, or 2 after an error that the user can mend."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    pipe.prepare()
-    return pipe.quietly(lambda: execute(argv))
+    stdio.prepare()
+    return stdio.quietly(lambda: execute(argv))
 
 
 def execute(argv) -> int:
@@ -215,24 +216,24 @@ def execute(argv) -> int:
             print(usage(), flush=True)
             return 0
         given = [word for word in argv if word != "--debug"]
-        command, *said = parse(familiar.translate(given, DEFAULT_ALGO))
+        command, *said = parse(legacy_cli.translate(given, DEFAULT_ALGO))
         function(command)(configure(command, *said))
     except (UserError, OSError) as error:
-        if "--debug" in argv or pipe.unread(error):
+        if "--debug" in argv or stdio.unread(error):
             raise
-        pipe.tell(f"Error: {words(error)}")
+        stdio.tell(f"Error: {words(error)}")
         return 2
     except KeyboardInterrupt:
-        pipe.tell("Interrupted.")
+        stdio.tell("Interrupted.")
         return 130
     except Exception as error:
-        if "--debug" in argv or pipe.unread(error):
+        if "--debug" in argv or stdio.unread(error):
             raise
         if exhausted(error):
-            pipe.tell(f"Error: Not enough memory. {MEMORY}")
+            stdio.tell(f"Error: Not enough memory. {MEMORY}")
             return 2
         what = f"{type(error).__name__}: {error}"
-        pipe.tell(f"Error: {what}. A setting that cannot work, or a bug: --debug shows where.")
+        stdio.tell(f"Error: {what}. A setting that cannot work, or a bug: --debug shows where.")
         return 1
     return 0
 

@@ -21,10 +21,10 @@ import dreamer
 from benchmarks.figures import positive, script
 from benchmarks.peers.ours import flags, random_spaces
 from benchmarks.workloads import WORKLOADS
-from common import machine
-from common.agent import Agent
-from common.run import measure
-from common.run.speed import latency
+from common.agent.agent import Agent
+from common.commands.speed import latency
+from common.nn import machine
+from common.profiling import measure
 
 #: Version -> name of a workload -> how it differs; vectors and images at each size.
 STATES = {"vector": 24, "channels": 0}

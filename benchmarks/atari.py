@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dreamer
 from benchmarks.figures import positive, script, write
-from common.run.build import Factory
+from common.training.factory import Factory
 
 KINDS = {"native": "native", "none": "this process", "process": "worker processes"}
 VERSIONS = ("v2", "v3-2023")  # whose blocks ale-py's threads can play

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from common.errors import UserError
-from common.machine import describe
+from common.nn.machine import describe
 
 
 def positive(text: str) -> int:

@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks.figures import script, write
-from common import config as configs
-from common.checkpoint import Checkpoints
-from common.run.build import Factory, record_spec
-from common.run.measure import EPISODE, random_record
+from common.config import config as configs
+from common.profiling.measure import EPISODE, random_record
+from common.storage.checkpoints import Checkpoints
+from common.training.factory import Factory, record_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 ALGOS = ("v1", "v2", "v3")

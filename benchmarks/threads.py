@@ -23,9 +23,9 @@ from gymnasium import spaces
 
 import dreamer
 from benchmarks.figures import positive, script, write
-from common.fast import make_compiler
-from common.run.build import Factory, record_spec
-from common.run.threads import available, choose, counts, random_batch
+from common.nn.compile import make_compiler
+from common.training.factory import Factory, record_spec
+from common.training.threads import available, choose, counts, random_batch
 
 VECTOR = spaces.Dict({"vector": spaces.Box(-np.inf, np.inf, (24,), np.float32)})
 IMAGE = spaces.Dict({"image": spaces.Box(0, 255, (64, 64, 3), np.uint8)})

@@ -24,8 +24,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.figures import positive
-from common.fast import has_bfloat16
-from common.machine import describe
+from common.nn.compile import has_bfloat16
+from common.nn.machine import describe
 
 CONTESTANT = Path(__file__).with_name("contestant.py")
 

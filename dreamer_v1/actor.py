@@ -5,8 +5,8 @@ import math
 import torch
 import torch.nn.functional as F
 
-from common.annealing import schedule
-from common.distributions import normal_log_prob
+from common.config.annealing import schedule
+from common.nn.distributions import normal_log_prob
 
 
 class TanhNormal:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common.nets import Layer, Style, init_weight
+from common.nn.nets import Layer, Style, init_weight
 
 
 class Gates(nn.GRUCell):

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from common.nets import check_choice
+from common.nn.nets import check_choice
 
 STD = {"softplus": F.softplus, "sigmoid2": lambda x: 2 * torch.sigmoid(x / 2)}
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from common.nets import check_choice
-from common.returns import Targets, backward_scan, discount_weights, lambda_returns
+from common.agent.returns import Targets, backward_scan, discount_weights, lambda_returns
+from common.nn.nets import check_choice
 
 
 class ArrivalReturns:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from common.distributions import LOG_2PI, NormalAction, normal_entropy, normal_log_prob
+from common.nn.distributions import LOG_2PI, NormalAction, normal_entropy, normal_log_prob
 
 EDGE = 1 - 1e-6
 

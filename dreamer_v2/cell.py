@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from common.nets import Layer, LayerNorm, Linear, Style
+from common.nn.nets import Layer, LayerNorm, Linear, Style
 
 
 def gated(reset, cand, update, deter):

@@ -2,7 +2,7 @@
 
 import torch
 
-from common.distributions import gumbel, one_hot, straight_through, unimix
+from common.nn.distributions import gumbel, one_hot, straight_through, unimix
 
 
 class Categorical:

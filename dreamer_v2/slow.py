@@ -1,6 +1,6 @@
 """Target critic of V2."""
 
-from common.slow import SlowCopy
+from common.agent.slow import SlowCopy
 
 
 class HardCopy(SlowCopy):

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from common.distributions import LOG_2PI, NormalAction
+from common.nn.distributions import LOG_2PI, NormalAction
 
 
 class BoundedNormal(NormalAction):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
-from common.nets import ACTS, BlockLinear, Layer, Style
+from common.nn.nets import ACTS, BlockLinear, Layer, Style
 from dreamer_v2.cell import gated
 
 

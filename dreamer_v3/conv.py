@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from common.errors import UserError
-from common.nets import BlockLinear, ChannelNorm, Layer, Linear, Style, check_choice, conv
-from common.upconv import UpConv, UpsampleConv
+from common.nn.nets import BlockLinear, ChannelNorm, Layer, Linear, Style, check_choice, conv
+from common.nn.upconv import UpConv, UpsampleConv
 
 KERNEL = 5
 

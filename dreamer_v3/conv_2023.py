@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from common.errors import UserError
-from common.nets import ChannelNorm, Linear, Style, conv
-from common.upconv import UpConv
+from common.nn.nets import ChannelNorm, Linear, Style, conv
+from common.nn.upconv import UpConv
 
 START = 4
 

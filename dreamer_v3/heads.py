@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from common.agent.heads import SoftContinue, SquaredError
 from common.errors import UserError
-from common.heads import SoftContinue, SquaredError
-from common.nets import check_choice, symexp, symlog
+from common.nn.nets import check_choice, symexp, symlog
 
 
 class SymexpTwohot(nn.Module):

@@ -2,7 +2,7 @@
 
 import torch
 
-from common.optim import Optimizer, total_norm
+from common.agent.optim import Optimizer, total_norm
 
 
 class LaProp(Optimizer):

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
+from common.agent.returns import Targets, backward_scan, lambda_returns
 from common.errors import UserError
-from common.nets import check_choice
-from common.returns import Targets, backward_scan, lambda_returns
+from common.nn.nets import check_choice
 
 
 class DepartureReturns:

@@ -2,7 +2,7 @@
 
 import torch
 
-from common.slow import SlowCopy
+from common.agent.slow import SlowCopy
 
 
 class SlowRegularizer(SlowCopy):

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import dreamer
-from common.allocator import exhausted, keep_freed
+from common.nn.allocator import exhausted, keep_freed
 
 FAULTS = """
 import resource, torch
-from common.allocator import keep_freed
+from common.nn.allocator import keep_freed
 {before}
 def once():
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import dreamer
-from common import config as configs
-from common.agent import Agent
+from common.agent.agent import Agent
+from common.config import config as configs
 from tests.fakes import action_space, obs_space, random_batch
 
 PAIRS = list(itertools.permutations(dreamer.ALGOS, 2))

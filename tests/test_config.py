@@ -7,10 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import dreamer
-from common import config as configs
-from common import features, parts
+from common.config import config as configs
+from common.config import features, parts
 from common.errors import UserError
-from common.logdir import MAY_CHANGE
+from common.storage.logdir import MAY_CHANGE
 
 
 @functools.cache

@@ -5,9 +5,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import dreamer
-from common import cost
-from common.agent import Agent
-from common.layers import Layer
+from common.agent import cost
+from common.agent.agent import Agent
+from common.nn.layer_cost import Layer
 from tests.fakes import action_space, obs_space, random_batch
 
 SIZE = {"batch_size": 4, "batch_length": 10}

@@ -9,8 +9,8 @@ from gymnasium import spaces
 from torch import nn
 
 import dreamer
-from common.agent import Agent
-from common.nets import LayerNorm
+from common.agent.agent import Agent
+from common.nn.nets import LayerNorm
 
 #: Official numbers of parameters: version, block, image channels, actions -> module -> count.
 COUNTS = {

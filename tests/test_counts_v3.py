@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 
 import dreamer
-from common.agent import Agent
+from common.agent.agent import Agent
 from dreamer_v3.heads import SymexpTwohot
 from tests.fakes import random_batch
 from tests.parity import names_v3

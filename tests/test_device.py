@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import dreamer
-from common import unroll
-from common.guard import Guard
+from common.agent.update_guard import Guard
+from common.nn import rssm_scan
 from tests.fakes import random_batch
 from tests.test_matrix import build
 
@@ -45,12 +45,12 @@ def on_meta(x):
 @pytest.fixture
 def without_autocast(monkeypatch):
     """There is none for the meta device."""
-    plain, options = torch.autocast, unroll.autocast_options
+    plain, options = torch.autocast, rssm_scan.autocast_options
     skip = lambda device_type, *args, **kwargs: (
         contextlib.nullcontext() if device_type == "meta" else plain(device_type, *args, **kwargs)
     )
     monkeypatch.setattr(torch, "autocast", skip)
-    monkeypatch.setattr(unroll, "autocast_options", lambda device: options("cpu") | {"device_type": device})
+    monkeypatch.setattr(rssm_scan, "autocast_options", lambda device: options("cpu") | {"device_type": device})
 
 
 def moved(agent):

@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 import dreamer
-from common import encoder, fast, unroll
 from common.errors import UserError
-from common.frozen import frozen
-from common.upconv import SeedConv, UpConv, UpsampleConv
+from common.nn import compile, encoder, rssm_scan
+from common.nn.frozen import frozen
+from common.nn.upconv import SeedConv, UpConv, UpsampleConv
 from dreamer_v1.cell import Gates
 from tests.fakes import random_batch
 from tests.test_matrix import build
 
-needs_cxx = pytest.mark.skipif(not fast.has_cxx(), reason="needs a C++ compiler")
+needs_cxx = pytest.mark.skipif(not compile.has_cxx(), reason="needs a C++ compiler")
 
 
 def agent_of(algo, image=True, **flags):
@@ -58,7 +58,7 @@ def aligned(found, expected):
 CLOSE = {"fp32": close, "bf16": aligned}
 
 
-class Only(fast.Compiler):
+class Only(compile.Compiler):
     """Compiles some functions by name, or all, and no more."""
 
     def __init__(self, names):
@@ -107,7 +107,7 @@ def test_compiled_updates_equal_eager_ones(algo, names, image, precision):
 @pytest.mark.parametrize("large", [False, True], ids=["small steps in float32", "all in bfloat16"])
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_bfloat16_gradients_point_the_same_way(algo, large, monkeypatch):
-    monkeypatch.setattr(unroll, "WORTH_HALF", 0 if large else math.inf)
+    monkeypatch.setattr(rssm_scan, "WORTH_HALF", 0 if large else math.inf)
     grads, _ = learned(agent_of(algo))
     half, _ = learned(agent_of(algo, **{"run.precision": "bf16"}))
     aligned(half, grads)
@@ -116,7 +116,7 @@ def test_bfloat16_gradients_point_the_same_way(algo, large, monkeypatch):
 @pytest.mark.parametrize(("worth", "dtype"), [(0, torch.bfloat16), (math.inf, torch.float32)])
 def test_small_steps_of_the_posterior_are_in_float32(worth, dtype, monkeypatch):
     """In bfloat16 on a CPU: by the size of their products, which the parameters' gradients do not follow."""
-    monkeypatch.setattr(unroll, "WORTH_HALF", worth)
+    monkeypatch.setattr(rssm_scan, "WORTH_HALF", worth)
     agent = agent_of("v3", image=False, **{"run.precision": "bf16"})
     seen = []
     agent.world.rssm.post.register_forward_hook(lambda module, inputs, out: seen.append((len(out), out.dtype)))
@@ -212,7 +212,7 @@ def broken(function, **options):
 def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
     grads, _ = learned(agent_of("v3"))
     agent = agent_of("v3")
-    agent.compiler = fast.Compiler(fallback=True)
+    agent.compiler = compile.Compiler(fallback=True)
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.warns(RuntimeWarning, match="runs uncompiled: no compiler here"):
         found, _ = learned(agent)
@@ -222,7 +222,7 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
 
 def test_the_compiler_is_set_up_in_every_thread(monkeypatch):
     """On a GPU the backward pass, which compiles the step over all rows, has a thread of its own."""
-    compiler = fast.make_compiler("on", torch.device("cpu"), 1)
+    compiler = compile.make_compiler("on", torch.device("cpu"), 1)
     settings = lambda: (torch._dynamo.config.recompile_limit, torch._inductor.config.fallback_random)
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     found = []
@@ -230,7 +230,7 @@ def test_the_compiler_is_set_up_in_every_thread(monkeypatch):
         thread = threading.Thread(target=lambda: found.append(compiler.call(settings)))
         thread.start()
         thread.join()
-    assert found == [(fast.VERSIONS, True)] * 2
+    assert found == [(compile.VERSIONS, True)] * 2
 
 
 def broken_backward(function, **options):
@@ -255,19 +255,19 @@ def test_what_cannot_be_compiled_backwards_runs_eagerly_too(algo, monkeypatch):
     """Such an error comes after the call, and for V2 after the world model might have moved."""
     grads, _ = learned(agent_of(algo))
     agent = agent_of(algo)
-    agent.compiler = fast.Compiler(fallback=True)
+    agent.compiler = compile.Compiler(fallback=True)
     monkeypatch.setattr(torch, "compile", broken_backward)
     with pytest.warns(RuntimeWarning, match="a backward pass runs uncompiled: no compiler there"):
         found, _ = learned(agent)
     close(found, grads, 0)
-    agent.compiler = fast.Compiler(fallback=False)
+    agent.compiler = compile.Compiler(fallback=False)
     with pytest.raises(UserError, match="a backward pass cannot be compiled: no compiler there"):
         learned(agent)
 
 
 def test_compile_on_refuses_what_cannot_be_compiled(monkeypatch):
     agent = agent_of("v3")
-    agent.compiler = fast.Compiler(fallback=False)
+    agent.compiler = compile.Compiler(fallback=False)
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.raises(UserError, match="cannot be compiled: no compiler here\nUse --compile off"):
         learned(agent)
@@ -275,12 +275,12 @@ def test_compile_on_refuses_what_cannot_be_compiled(monkeypatch):
 
 def test_auto_compiles_long_runs_only(monkeypatch):
     cpu = torch.device("cpu")
-    monkeypatch.setattr(fast, "has_cxx", lambda: True)
-    assert fast.make_compiler("auto", cpu, 100) is None
-    assert fast.make_compiler("auto", cpu, 1e5).fallback
-    assert not fast.make_compiler("on", cpu, 1).fallback
-    monkeypatch.setattr(fast, "has_cxx", lambda: False)
-    assert fast.make_compiler("auto", cpu, 1e5) is None
+    monkeypatch.setattr(compile, "has_cxx", lambda: True)
+    assert compile.make_compiler("auto", cpu, 100) is None
+    assert compile.make_compiler("auto", cpu, 1e5).fallback
+    assert not compile.make_compiler("on", cpu, 1).fallback
+    monkeypatch.setattr(compile, "has_cxx", lambda: False)
+    assert compile.make_compiler("auto", cpu, 1e5) is None
 
 
 def test_a_library_that_a_killed_process_left_half_written_is_made_anew(tmp_path, monkeypatch):
@@ -296,7 +296,7 @@ def test_a_library_that_a_killed_process_left_half_written_is_made_anew(tmp_path
         return call
 
     monkeypatch.setattr(torch, "compile", compiled)
-    compiler = fast.Compiler(fallback=False)
+    compiler = compile.Compiler(fallback=False)
     assert compiler.call(pow, 2, 3) == 8
     assert not half.exists()
     assert not compiler.failed

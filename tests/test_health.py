@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from common import health
+from common.training import health
 from dreamer_v1.latent import Gaussian
 from dreamer_v2.latent import Categorical
 

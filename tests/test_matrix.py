@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 
 import dreamer
-from common import config as configs
-from common import features
-from common.agent import Agent
+from common.agent.agent import Agent
+from common.config import config as configs
+from common.config import features
 from common.errors import UserError
 from tests.fakes import action_space, obs_space, random_batch
 

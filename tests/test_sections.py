@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from common.sections import recording, section
+from common.nn.sections import recording, section
 
 
 def test_time_belongs_to_the_innermost_section(monkeypatch):

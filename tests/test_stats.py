@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats as scipy_stats
 
-from common import stats
+from common.analysis import stats
 
 numbers = st.floats(-100, 100).map(lambda value: round(value, 3))
 task = st.integers(2, 6).flatmap(lambda seeds: arrays(float, seeds, elements=numbers))

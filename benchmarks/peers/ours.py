@@ -7,11 +7,11 @@ import torch
 from gymnasium import spaces
 
 import dreamer
-from common.agent import Agent
-from common.allocator import keep_freed
-from common.cost import count
-from common.fast import make_compiler
-from common.machine import matmul_rate, synchronize
+from common.agent.agent import Agent
+from common.agent.cost import count
+from common.nn.allocator import keep_freed
+from common.nn.compile import make_compiler
+from common.nn.machine import matmul_rate, synchronize
 from common.replay import pinned
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import torch
 
-from common import machine
 from common.doctor.check import BROKEN, MISSING, OK, Check, attempt
-from common.envs import dmc
-from common.fast import has_bfloat16, has_cxx
-from common.machine import device
+from common.envs.suites import dmc
+from common.nn import machine
+from common.nn.compile import has_bfloat16, has_cxx
+from common.nn.machine import device
 from common.replay.capacity import GIB, free_memory
-from common.run.threads import available
+from common.training.threads import available
 
 NVIDIA = "nvidia-smi"  # where this is, there is a GPU
 SECONDS = 0.1  # spent on each rate that is measured

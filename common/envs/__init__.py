@@ -22,24 +22,24 @@ from functools import partial
 
 import gymnasium
 
-from common.envs.adapter import find
-from common.envs.vector import Envs
-from common.envs.wrappers import Seeded
+from common.envs.adapt.adapter import find
+from common.envs.adapt.wrappers import Seeded
+from common.envs.vector.vector_env import Envs
 from common.errors import UserError
 
 __all__ = ["DEFAULTS", "Envs", "make_env", "make_envs"]
 
 SUITES = {
-    "dmc": ("common.envs.dmc", "dm_control", "dmc_walker_walk"),
-    "atari": ("common.envs.atari", "ale-py", "atari_pong"),
-    "atari100k": ("common.envs.atari", "ale-py", "atari100k_pong"),
-    "crafter": ("common.envs.crafter", "crafter", "crafter_reward"),
-    "minigrid": ("common.envs.minigrid", "minigrid", "minigrid_DoorKey-5x5-v0"),
-    "bsuite": ("common.envs.bsuite", "bsuite", "bsuite_catch/0"),
-    "metaworld": ("common.envs.metaworld", "metaworld", "metaworld_reach-v3"),
-    "memorymaze": ("common.envs.memorymaze", "memory-maze", "memorymaze_9x9"),
-    "gym": ("common.envs.gym", "gymnasium", "gym_CartPole-v1"),
-    "dummy": ("common.envs.dummy", "numpy", "dummy"),
+    "dmc": ("common.envs.suites.dmc", "dm_control", "dmc_walker_walk"),
+    "atari": ("common.envs.suites.atari", "ale-py", "atari_pong"),
+    "atari100k": ("common.envs.suites.atari", "ale-py", "atari100k_pong"),
+    "crafter": ("common.envs.suites.crafter", "crafter", "crafter_reward"),
+    "minigrid": ("common.envs.suites.minigrid", "minigrid", "minigrid_DoorKey-5x5-v0"),
+    "bsuite": ("common.envs.suites.bsuite", "bsuite", "bsuite_catch/0"),
+    "metaworld": ("common.envs.suites.metaworld", "metaworld", "metaworld_reach-v3"),
+    "memorymaze": ("common.envs.suites.memorymaze", "memory-maze", "memorymaze_9x9"),
+    "gym": ("common.envs.suites.gym", "gymnasium", "gym_CartPole-v1"),
+    "dummy": ("common.envs.suites.dummy", "numpy", "dummy"),
 }
 
 DEFAULTS = {
@@ -114,11 +114,11 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
 def _native(task, config, n, seed, probe, must):
     """`n` games of Atari as one environment of ale-py; without `must`, None where that would not play the same."""
     module, _, name = _suite(task)
-    if module != "common.envs.atari":
+    if module != "common.envs.suites.atari":
         if must:
             raise UserError(f"run.parallel native plays atari_ and atari100k_ tasks, not {task}: --run.parallel auto.")
         return None
-    native = importlib.import_module("common.envs.native")
+    native = importlib.import_module("common.envs.vector.ale_vector")
     if why := native.refusal(name, config, probe, seed):
         if must:
             raise UserError(why)
@@ -164,13 +164,13 @@ def _check(config):
 
 def _is_module(task):
     """Whether gym_maze:MazeEnv names a module gym_maze; gym_maze:Maze-v0 is an id, registered by the module maze."""
-    return importlib.import_module("common.envs.custom").names_module(task)
+    return importlib.import_module("common.envs.suites.custom").names_module(task)
 
 
 def _suite(task):
     """(module of a task's suite, package it needs, the task's name inside the suite)."""
     if ":" in task and (not task.startswith("gym_") or _is_module(task)):
-        return "common.envs.custom", "gymnasium", task
+        return "common.envs.suites.custom", "gymnasium", task
     prefix, _, name = task.partition("_")
     if prefix not in SUITES:
         near = difflib.get_close_matches(prefix, SUITES, n=1)

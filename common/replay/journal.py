@@ -21,9 +21,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from common.errors import UserError
-from common.inputs import parse_json
-from common.replay.meta import describe
+from common.replay.metadata import describe
 from common.replay.ring import LATENTS
+from common.safe_io import parse_json
 
 ROWS = 256  # records of an entry
 LINE = 2**20  # bytes of its line of JSON

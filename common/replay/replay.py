@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from common.replay import chunks, mapped
+from common.replay import chunked_ring, mapped_ring
 from common.replay.capacity import GIB, Forecast, forecast, resumed
-from common.replay.meta import check
+from common.replay.metadata import check
 from common.replay.ring import LATENTS, Empty, Ring, in_memory, previous
 from common.replay.sampler import Sampler
 
@@ -51,8 +51,8 @@ class Replay:
         self.messages: list[str] = []
         self._size = forecast(self.spec, streams, capacity=capacity, max_gib=max_gib, directory=self.directory)
         self._ring: Ring | None = None
-        self._mapped: mapped.Mapped | None = None
-        self._chunks: chunks.Chunks | None = None
+        self._mapped: mapped_ring.Mapped | None = None
+        self._chunks: chunked_ring.Chunks | None = None
 
     def __len__(self) -> int:
         """Records stored, over all streams."""
@@ -218,7 +218,7 @@ class Replay:
             ring, lost = self._adopt(directory, state)
         else:
             ring = self._allocate(state["count"], state["oldest"])
-            lost = (mapped if state["kind"] == "ring" else chunks).load(directory, state, ring)
+            lost = (mapped_ring if state["kind"] == "ring" else chunked_ring).load(directory, state, ring)
         self._start(ring)
         if self._chunks is not None and state["kind"] == "chunks":
             self._chunks.adopt(directory, state)
@@ -235,18 +235,18 @@ class Replay:
             )
 
     def _adopt(self, directory: Path, state: dict) -> tuple[Ring, list]:
-        opened = mapped.Mapped.adopt(directory, state, self.spec, self.streams, self._size.slots)
+        opened = mapped_ring.Mapped.adopt(directory, state, self.spec, self.streams, self._size.slots)
         self._mapped, floor, lost = opened
         return Ring(self._mapped.arrays, state["count"], floor), lost
 
     def _allocate(self, count: int, floor: int) -> Ring:
         if self.directory is None:
             return Ring(in_memory(self.spec, self.streams, self._size.slots), count, floor)
-        self._mapped = mapped.Mapped.create(self.directory, self.ident, self.spec, self.streams, self._size.slots)
+        self._mapped = mapped_ring.Mapped.create(self.directory, self.ident, self.spec, self.streams, self._size.slots)
         self._mapped.claim(count)
         return Ring(self._mapped.arrays, count, floor)
 
     def _start(self, ring: Ring) -> None:
         self._ring = ring
-        self._chunks = chunks.Chunks(self.ident, ring) if self._mapped is None else None
+        self._chunks = chunked_ring.Chunks(self.ident, ring) if self._mapped is None else None
         self.sampler.rebuild(ring)

@@ -63,7 +63,7 @@ if __name__ == "__main__":
     import torch
 
     import dreamer
-    from common.run import train  # noqa: F401 (imported for the children)
+    from common.training import train  # noqa: F401 (imported for the children)
 
     torch.set_num_threads(1)
     serve()

@@ -10,12 +10,12 @@ import pytest
 from gymnasium import spaces
 
 import dreamer as program
-from common import machine
-from common.doctor import hardware, packages, trials
+from common.commands import doctor
+from common.doctor import hardware, packages, smoke_tests
 from common.doctor.check import BROKEN, MISSING, OK, Check, attempt
-from common.envs import dmc
+from common.envs.suites import dmc
 from common.errors import UserError
-from common.run import doctor
+from common.nn import machine
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +122,9 @@ def game(answer):
     [(lambda action: 0, "actions have no effect"), (lambda action: next(CLOCK), "does not repeat itself")],
 )
 def test_a_game_that_does_not_obey_is_noticed(answer, says, monkeypatch):
-    monkeypatch.setattr(trials, "make_env", game(answer))
+    monkeypatch.setattr(smoke_tests, "make_env", game(answer))
     with pytest.raises(UserError, match=says):
-        trials.atari()
+        smoke_tests.atari()
 
 
 CLOCK = iter(range(1000))
@@ -132,20 +132,20 @@ CLOCK = iter(range(1000))
 
 def test_a_logdir_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
-    for place in (tmp_path / "file" / "run", trials.Path("/proc/run")):
-        assert attempt("logdir", lambda place=place: trials.writable(place), "").status == BROKEN
-    monkeypatch.setattr(trials, "free_disk", lambda place: 2**20)
+    for place in (tmp_path / "file" / "run", smoke_tests.Path("/proc/run")):
+        assert attempt("logdir", lambda place=place: smoke_tests.writable(place), "").status == BROKEN
+    monkeypatch.setattr(smoke_tests, "free_disk", lambda place: 2**20)
     with pytest.raises(UserError, match="GiB free"):
-        trials.writable(tmp_path)
+        smoke_tests.writable(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_losses_that_are_no_numbers_are_noticed(monkeypatch):
-    class Diverging(trials.Update):
+    class Diverging(smoke_tests.Update):
         def __call__(self):
             self.metrics = {"loss/kl": float("nan")}
 
-    monkeypatch.setattr(trials, "Update", Diverging)
+    monkeypatch.setattr(smoke_tests, "Update", Diverging)
     request = types.SimpleNamespace(resolve=program.resolve)
     with pytest.raises(UserError, match="not finite: loss/kl"):
-        trials.update(request, "v1")
+        smoke_tests.update(request, "v1")

@@ -10,7 +10,7 @@ import pytest
 from cli_tools import ROOT, SHORT
 
 import dreamer as program
-from common import familiar
+from common.commands import legacy_cli
 from common.errors import UserError
 
 TRAIN = "--env 'walker-walk' --algo 'Dreamerv1' --exp 'default_hp' --train"
@@ -20,7 +20,7 @@ TINY = ["--configs", "debug", *SHORT, "--env.obs", "vector", "--env.time_limit",
 
 
 def meant(line):
-    return " ".join(familiar.translate(shlex.split(line), "v9"))
+    return " ".join(legacy_cli.translate(shlex.split(line), "v9"))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_line_is_said_aloud(capsys):
 
 
 def test_pixels_are_what_it_trains_from():
-    command, *said = program.parse(familiar.translate(shlex.split(TRAIN), "v3"))
+    command, *said = program.parse(legacy_cli.translate(shlex.split(TRAIN), "v3"))
     config = program.configure(command, *said)
     assert [command, config["algo"], config["task"]] == ["train", "v1", "dmc_walker_walk"]
     assert config["env"]["obs"] == "image"

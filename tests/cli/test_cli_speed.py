@@ -6,8 +6,8 @@ import pytest
 from cli_tools import SHORT, dreamer
 
 import dreamer as program
-from common import machine
-from common.run import speed_table
+from common.nn import machine
+from common.profiling import speed_table
 
 pytestmark = pytest.mark.xdist_group("cli_speed")  # what they share is made once
 

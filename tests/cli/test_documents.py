@@ -12,9 +12,9 @@ import pytest
 from cli_tools import ROOT, SHORT, forked, here
 
 import dreamer as program
-from common.envs import dmc
+from common.commands.table import render
+from common.envs.suites import dmc
 from common.errors import UserError
-from common.run.table import render
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]

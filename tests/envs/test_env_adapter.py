@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from common.envs.actions import action_reader, remarks
-from common.envs.adapter import Adapter
+from common.envs.adapt.actions import action_reader, remarks
+from common.envs.adapt.adapter import Adapter
 from common.errors import UserError
 
 

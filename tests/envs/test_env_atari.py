@@ -5,7 +5,8 @@ import importlib.metadata
 import numpy as np
 import pytest
 
-from common.envs import atari, make_env
+from common.envs import make_env
+from common.envs.suites import atari
 from common.errors import UserError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.envs import make_env, make_envs
-from common.envs.dmc import renderer
+from common.envs.suites.dmc import renderer
 from common.errors import UserError
 
 DUMMIES = [
@@ -90,7 +90,7 @@ def test_crafter(task):
 
 def test_crafter_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "crafter", None)
-    monkeypatch.delitem(sys.modules, "common.envs.crafter", raising=False)
+    monkeypatch.delitem(sys.modules, "common.envs.suites.crafter", raising=False)
     with pytest.raises(UserError, match="pip install crafter"):
         make_env("crafter_reward")
 

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common.envs import dmc, make_env
+from common.envs import make_env
+from common.envs.suites import dmc
 from common.errors import UserError
 
 

@@ -6,11 +6,12 @@ import time
 import numpy as np
 import pytest
 
-from common.envs import make_envs, seat
-from common.envs.place import Broken
-from common.envs.workers import deadline
-from common.run.stop import Stop
+from common.envs import make_envs
+from common.envs.vector import env_slot
+from common.envs.vector.episode_position import Broken
+from common.envs.vector.workers import deadline
 from common.signals import Interrupted, pass_on_interrupt
+from common.training.stop import Stop
 
 FAULTY = "tests.envs.faulty"
 BOTH = pytest.mark.parametrize("parallel", ["none", "process"])
@@ -71,7 +72,7 @@ def test_a_limit_that_nothing_can_keep_is_a_failure_and_no_hang(monkeypatch):
 
 
 def test_a_worker_that_cannot_be_broken_off_is_killed(once, monkeypatch):
-    monkeypatch.setattr(seat, "GRACE", 100)
+    monkeypatch.setattr(env_slot, "GRACE", 100)
     with make_envs(f"{FAULTY}:HangsDeaf", {"timeout": 1.0}, 1, parallel="process") as envs:
         steps(envs, 2)
         envs.seats[0].patience = 1.5

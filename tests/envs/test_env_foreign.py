@@ -6,7 +6,7 @@ import pytest
 from gymnasium import spaces
 
 from common.envs import make_env, make_envs
-from common.envs.foreign import paired
+from common.envs.adapt.gym_compat import paired
 from common.errors import UserError
 from tests.envs import awkward
 

@@ -4,8 +4,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from common.envs.adapter import Adapter
-from common.envs.wrappers import Frames
+from common.envs.adapt.adapter import Adapter
+from common.envs.adapt.wrappers import Frames
 
 
 class Spoils(gymnasium.Env):

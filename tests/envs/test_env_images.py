@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from common.envs import images, make_env
+from common.envs import make_env
+from common.envs.adapt import images
 
 
 @pytest.mark.parametrize(

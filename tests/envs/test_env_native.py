@@ -6,7 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from common.envs import Envs, make_envs, native
+from common.envs import Envs, make_envs
+from common.envs.vector import ale_vector
 from common.errors import UserError
 
 V2 = {"repeat": 4, "gray": True, "sticky": 0.25, "noops": 30, "least_noops": 1, "time_limit": 108000}
@@ -127,7 +128,7 @@ def test_a_step_is_made_between_send_and_receive():
 @pytest.mark.parametrize(
     ("config", "n", "kind"),
     [
-        (V2, 2, native.Native),
+        (V2, 2, ale_vector.Native),
         (V2, 1, Envs),  # not measured to be faster
         (V2 | {"resize": "bilinear"}, 2, Envs),
         (V2 | {"life_loss": "end"}, 2, Envs),
@@ -161,8 +162,8 @@ def test_other_tasks_are_refused():
 
 
 def test_a_release_that_plays_otherwise_is_refused_by_name_and_auto_does_without(monkeypatch):
-    make = native._make
-    monkeypatch.setattr(native, "_make", lambda name, config, n: make(name, config | {"noops": 90}, n))
+    make = ale_vector._make
+    monkeypatch.setattr(ale_vector, "_make", lambda name, config, n: make(name, config | {"noops": 90}, n))
     with pytest.raises(UserError, match=r"pip install ale-py==0\.12\.1"):
         make_envs("atari_breakout", V2, 2, parallel="native")
     with make_envs("atari_breakout", V2, 2) as envs:
@@ -172,6 +173,6 @@ def test_a_release_that_plays_otherwise_is_refused_by_name_and_auto_does_without
 @pytest.mark.parametrize("height", [210, 250])
 def test_no_mean_of_its_sizes_lies_halfway_between_two_bytes(height):
     """A mean is a whole number over the product of these numerators; if that is odd, it is never one half."""
-    for size in native.SIZES:
+    for size in ale_vector.SIZES:
         assert Fraction(160, size).numerator * Fraction(height, size).numerator % 2 == 1
     assert Fraction(160, 84).numerator % 2 == 0

@@ -6,8 +6,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from common.envs import dmc, make_env
-from common.envs.ray import RayCamera
+from common.envs import make_env
+from common.envs.suites import dmc
+from common.envs.suites.ray_renderer import RayCamera
 from common.errors import UserError
 
 TASKS = [

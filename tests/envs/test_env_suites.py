@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 import dreamer
-from common.config import flatten, read
+from common.config.config import flatten, read
 from common.envs import SUITES, make_env
 from common.errors import UserError
 
@@ -123,7 +123,7 @@ def test_a_missing_package_says_what_to_install(suite, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
     monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setattr("common.envs.dmc.renderer", lambda: "disable")
+    monkeypatch.setattr("common.envs.suites.dmc.renderer", lambda: "disable")
     with pytest.raises(UserError, match=f"pip install {package}"):
         make_env(example)
 

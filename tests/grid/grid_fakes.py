@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from common.grid import process
-from common.grid.jobs import Grid, Job, run_grid
+from common.experiments.grid import process
+from common.experiments.grid.jobs import Grid, Job, run_grid
 
 FAKE = Path(__file__).parent / "fake"
 GRID = Grid("compare", "tasks of a test", "frames", ["a"])

@@ -6,8 +6,8 @@ import pytest
 
 import dreamer
 from common.errors import UserError
-from common.grid.budget import ENDLESS, MATCH, episode, first_update, updates_in
-from common.run.train import train
+from common.training.budget import ENDLESS, MATCH, episode, first_update, updates_in
+from common.training.train import train
 
 QUIET = {"run.eval_every": 0, "run.video_every": 0, "run.save_every": 0, "run.threads": 1, "replay.capacity": 5000}
 SHORT = QUIET | {"task": "dummy_point", "env.time_limit": 50, "batch_size": 2, "batch_length": 5}

@@ -7,9 +7,9 @@ from grid_fakes import GRID, job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import config as configs
+from common.config import config as configs
 from common.errors import UserError
-from common.grid.file import State, read, refuse_another, slug, write
+from common.storage.grid_file import State, read, refuse_another, slug, write
 
 RUN = {"algo": "a", "discount": 0.9, "steps": 100, "run": {"max_seconds": 0, "log_every": 10}}
 JOBS = [job(task, seed)._replace(config=RUN) for task in ("x", "y") for seed in (0, 1)]

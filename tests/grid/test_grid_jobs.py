@@ -13,16 +13,16 @@ import pytest
 from grid_fakes import FAKE, GRID, job, rows, statuses
 
 from common.errors import UserError
-from common.grid.file import State, write
-from common.grid.jobs import run_grid
+from common.experiments.grid.jobs import run_grid
+from common.storage.grid_file import State, write
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
 def fake_training(monkeypatch):
-    monkeypatch.setattr("common.grid.process.ROOT", FAKE)
-    monkeypatch.setattr("common.grid.jobs.TICK", 0.02)
+    monkeypatch.setattr("common.experiments.grid.process.ROOT", FAKE)
+    monkeypatch.setattr("common.experiments.grid.jobs.TICK", 0.02)
 
 
 def times(folder):

@@ -9,9 +9,9 @@ import pytest
 from grid_fakes import FAKE, rows, statuses
 
 import dreamer
+from common.commands import bench
 from common.errors import UserError
-from common.grid import plan
-from common.run import bench
+from common.experiments.grid import plan
 
 CLI = FAKE.parents[1] / "cli"
 COMPARE = ["compare", "--algos", "v1,v3", "--configs", "debug", "--tasks", "dummy_point", "--steps", "1e3"]
@@ -21,14 +21,14 @@ TINY = ["bench", "--suite", "tiny", "--algo", "v2"]
 @pytest.fixture(autouse=True)
 def reports(tmp_path, monkeypatch):
     """Fakes of training, films and the report; the calls of the latter, with what grid.json said then."""
-    calls, films = [], types.ModuleType("common.run.film")
+    calls, films = [], types.ModuleType("common.experiments.film")
     films.film = lambda folder: None
-    monkeypatch.setitem(sys.modules, "common.run.film", films)
-    module = types.ModuleType("common.report")
+    monkeypatch.setitem(sys.modules, "common.experiments.film", films)
+    module = types.ModuleType("common.analysis.report")
     module.write_report = lambda paths, out: calls.append((paths, out, statuses(out)))
-    monkeypatch.setitem(sys.modules, "common.report", module)
-    monkeypatch.setattr("common.grid.process.ROOT", FAKE)
-    monkeypatch.setattr("common.grid.jobs.TICK", 0.02)
+    monkeypatch.setitem(sys.modules, "common.analysis.report", module)
+    monkeypatch.setattr("common.experiments.grid.process.ROOT", FAKE)
+    monkeypatch.setattr("common.experiments.grid.jobs.TICK", 0.02)
     monkeypatch.setattr(plan, "cores", lambda: 2)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.syspath_prepend(CLI)
@@ -132,7 +132,7 @@ def test_a_report_needs_no_films(reports, monkeypatch, capsys):
     def film(folder):
         raise RuntimeError("no display")
 
-    monkeypatch.setattr(sys.modules["common.run.film"], "film", film)
+    monkeypatch.setattr(sys.modules["common.experiments.film"], "film", film)
     assert dreamer.main([*COMPARE, "--seeds", "1", "--logdir", "grid"]) == 0
     assert len(reports) == 1
     assert "There are no films: RuntimeError('no display')" in capsys.readouterr().out
@@ -145,7 +145,7 @@ def test_a_report_that_cannot_be_written_hides_no_failure(monkeypatch, capsys, t
     def fails(paths, out):
         raise UserError("no scores")
 
-    monkeypatch.setattr(sys.modules["common.report"], "write_report", fails)
+    monkeypatch.setattr(sys.modules["common.analysis.report"], "write_report", fails)
     assert dreamer.main([*COMPARE, "--tasks", tasks, "--seeds", "1"]) == 2
     said = capsys.readouterr()
     assert says in said.err

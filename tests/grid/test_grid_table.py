@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from common.grid import table as tables
-from common.grid.standing import TAIL, Standing, evaluated, newest, standing, trained
-from common.grid.table import HEAD, Row, Table, fitting, summary
+from common.experiments.grid import table as tables
+from common.experiments.grid.standing import TAIL, Standing, evaluated, newest, standing, trained
+from common.experiments.grid.table import HEAD, Row, Table, fitting, summary
 
 CONFIG = {"steps": 1000, "run": {"max_seconds": 0}}
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import dreamer
-from common.behavior import Behavior
+from common.agent.behavior import Behavior
+from common.commands.demo import random_scores
+from common.commands.eval import evaluate
 from common.replay import Replay
-from common.run.demo import random_scores
-from common.run.eval import evaluate
-from common.run.train import train
+from common.training.train import train
 
 pytestmark = pytest.mark.learning
 

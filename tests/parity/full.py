@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from common.agent import Agent
+from common.agent.agent import Agent
 from tests.parity.common import Spy
 
 FLAGS = ("action", "reward", "discount", "is_first", "is_last", "is_terminal")

@@ -6,7 +6,7 @@ image]. `rows` translate: the number of our feature for each one of theirs.
 
 import torch
 
-from common.nets import Layer
+from common.nn.nets import Layer
 from tests.parity.common import Slot, affine, conv, dense, plain, under
 
 

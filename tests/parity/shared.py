@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from common import parts
-from common.rssm import State
+from common.agent.rssm import State
+from common.config import parts
 from tests.parity import names
 from tests.parity.common import Spy, count, one_hot_noise
 

@@ -5,10 +5,10 @@ from unittest import mock
 import torch
 
 import dreamer
-from common import parts
-from common.behavior import Behavior
-from common.nets import Style
-from common.rssm import RSSM, State
+from common.agent.behavior import Behavior
+from common.agent.rssm import RSSM, State
+from common.config import parts
+from common.nn.nets import Style
 from tests.parity import names, v1_full, v1_nets
 from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, swap
 from tests.parity.shared import (

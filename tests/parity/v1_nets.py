@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from common import parts
-from common.behavior import Actor
-from common.encoder import Decoder, Encoder
-from common.heads import Head, SoftContinue
-from common.nets import Style
-from common.rssm import State
+from common.agent.behavior import Actor
+from common.agent.heads import Head, SoftContinue
+from common.agent.rssm import State
+from common.config import parts
+from common.nn.encoder import Decoder, Encoder
+from common.nn.nets import Style
 from tests.parity import names
 from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, one_hot_noise
 from tests.parity.shared import HALF_LOG_2PI, close_modes

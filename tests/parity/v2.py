@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from common import parts
-from common.annealing import schedule
-from common.nets import Style
-from common.rssm import RSSM, State
+from common.agent.rssm import RSSM, State
+from common.config import parts
+from common.config.annealing import schedule
+from common.nn.nets import Style
 from tests.parity import names, v2_full, v2_losses, v2_nets
 from tests.parity.common import close_grads_of, close_input_grads, leaf, load, swap
 from tests.parity.shared import close_latent, close_prior, given_noise, official_feat, optimize

@@ -3,8 +3,8 @@
 import torch
 
 import dreamer
-from common.annealing import schedule
-from common.returns import discount_weights
+from common.agent.returns import discount_weights
+from common.config.annealing import schedule
 from tests.parity import names
 from tests.parity.common import load, swap, under
 from tests.parity.full import Update, make_agent

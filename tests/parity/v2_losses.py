@@ -3,10 +3,10 @@
 import torch
 
 import dreamer
-from common import parts
-from common.behavior import Behavior
-from common.heads import Head
-from common.nets import Style
+from common.agent.behavior import Behavior
+from common.agent.heads import Head
+from common.config import parts
+from common.nn.nets import Style
 from tests.parity import names
 from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, swap
 from tests.parity.shared import HALF_LOG_2PI, behave, entropy_noise, plain_gaussian

@@ -7,13 +7,13 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from common import parts
-from common.behavior import Actor
-from common.distributions import normal_entropy
-from common.encoder import Decoder, Encoder
-from common.heads import Head, SoftContinue
-from common.nets import Layer, Style
-from common.rssm import State
+from common.agent.behavior import Actor
+from common.agent.heads import Head, SoftContinue
+from common.agent.rssm import State
+from common.config import parts
+from common.nn.distributions import normal_entropy
+from common.nn.encoder import Decoder, Encoder
+from common.nn.nets import Layer, Style
 from dreamer_v1.actor import tanh_inverse, tanh_log_slope
 from dreamer_v2.actor import cdf
 from tests.parity import names

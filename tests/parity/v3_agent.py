@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 
 import dreamer
-from common.agent import Agent
+from common.agent.agent import Agent
 from common.replay.ring import previous
 from tests.parity import names_v3 as names
 from tests.parity.common import close_grads, load, params_of, under

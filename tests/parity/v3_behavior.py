@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import torch
 
 import dreamer
-from common import parts
-from common.behavior import Behavior
-from common.rssm import State
+from common.agent.behavior import Behavior
+from common.agent.rssm import State
+from common.config import parts
 from tests.parity.common import Spy
 from tests.parity.v3_parts import GRAD, actions, close_bins, require
 

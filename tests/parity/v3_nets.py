@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from common import parts
-from common.behavior import Actor
-from common.encoder import Decoder, Encoder
-from common.heads import Head, SoftContinue
-from common.nets import MLP, BlockLinear, Linear, Style, conv, symlog
-from common.rssm import RSSM, State
+from common.agent.behavior import Actor
+from common.agent.heads import Head, SoftContinue
+from common.agent.rssm import RSSM, State
+from common.config import parts
+from common.nn.encoder import Decoder, Encoder
+from common.nn.nets import MLP, BlockLinear, Linear, Style, conv, symlog
 from dreamer_v3.heads import BinaryContinue
 from tests.parity import names_v3 as names
 from tests.parity.common import close_grads_of, close_input_grads, count, dense, leaf, load, under

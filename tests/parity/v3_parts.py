@@ -2,10 +2,10 @@
 
 import torch
 
-from common import parts
-from common.behavior import Actor
-from common.distributions import normal_entropy, normal_log_prob
-from common.nets import Style, symexp, symlog
+from common.agent.behavior import Actor
+from common.config import parts
+from common.nn.distributions import normal_entropy, normal_log_prob
+from common.nn.nets import Style, symexp, symlog
 from dreamer_v3.returns import quantiles
 from tests.parity import names_v3 as names
 from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load

@@ -4,7 +4,7 @@ import gzip
 import json
 
 import dreamer
-from common import config as configs
+from common.config import config as configs
 
 
 def logdir(folder, algo="v3", task="dmc_walker_walk", seed=0, blocks=("dmc_proprio",), train=None, evals=None, **flags):

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 import dreamer
-from common.reference import curves, data, names
-from common.reference.aggregate import scoreboard, summarise
+from common.analysis.reference import curves, data, task_names
+from common.analysis.reference.aggregate import scoreboard, summarise
 
 
 def board(benchmark):
-    return scoreboard(benchmark, names.tasks(benchmark))
+    return scoreboard(benchmark, task_names.tasks(benchmark))
 
 
 def last_bins(benchmark, method):
     """Task -> score in the last interval of a method's curve."""
-    found = [curve for task in names.tasks(benchmark) for curve in curves(task, benchmark)]
+    found = [curve for task in task_names.tasks(benchmark) for curve in curves(task, benchmark)]
     return {curve.task: curve.mean[-1] for curve in found if curve.method == method}
 
 
@@ -86,7 +86,7 @@ def test_control_from_pixels_in_the_last_interval(method, mean, median):
 def test_control_from_pixels_after_a_million_frames():
     at = lambda curve: curve.mean[np.searchsorted(curve.x, 1e6 * (1 - 0.02))]
     for method, mean, median in (("dreamerv1", 679, 711), ("dreamerv2", 745, 805)):
-        found = [c for t in names.tasks("dmc_vision") for c in curves(t, "dmc_vision") if c.method == method]
+        found = [c for t in task_names.tasks("dmc_vision") for c in curves(t, "dmc_vision") if c.method == method]
         values = [at(curve) for curve in found]
         assert (np.mean(values), np.median(values)) == pytest.approx((mean, median), abs=0.6)
 

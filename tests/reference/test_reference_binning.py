@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.reference.binning import bin_means, final, grid, pool
+from common.analysis.reference.binning import bin_means, final, grid, pool
 
 EDGES = np.array([10.0, 20.0, 30.0, 40.0])
 

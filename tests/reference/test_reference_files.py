@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference_tools import score_file
 
+from common.analysis.reference import data, score_files
 from common.errors import UserError
-from common.reference import data, scorefile
 
 TWO = [
     ("dmc_ball_in_cup_catch", "dreamerv3", 0, [1000, 2000, 3000, 500_000], [0, None, 2, 10]),
@@ -20,7 +20,7 @@ TWO = [
 
 @pytest.mark.parametrize("name", ["dmc_proprio-a.json", "dmc_proprio-a.json.gz", "dmc-proprio.jsonl", "dmc_proprio"])
 def test_all_forms_give_the_same_curve(tmp_path, name):
-    (curve,) = scorefile.curves(score_file(tmp_path / name, TWO))
+    (curve,) = score_files.curves(score_file(tmp_path / name, TWO))
     assert (curve.task, curve.benchmark) == ("dmc_cup_catch", "dmc_proprio")
     assert (curve.method, curve.algo) == ("dreamerv3", "v3")
     assert (curve.x[0], curve.x[-1], len(curve.x)) == (10_000, 500_000, 50)
@@ -37,15 +37,15 @@ def test_all_forms_give_the_same_curve(tmp_path, name):
     ("scores.json", "crafter_reward", ("crafter", "crafter_reward")),
 ])  # fmt: skip
 def test_the_file_or_the_task_tells_the_benchmark(tmp_path, name, task, place):
-    (curve,) = scorefile.curves(score_file(tmp_path / name, [(task, "m", 0, [1, 2], [1, 2])]))
+    (curve,) = score_files.curves(score_file(tmp_path / name, [(task, "m", 0, [1, 2], [1, 2])]))
     assert (curve.benchmark, curve.task) == place
 
 
 def test_an_open_choice_is_asked_for(tmp_path):
     path = score_file(tmp_path / "dreamer.json", [("dmc_walker_walk", "dreamer", "0", [5000, 105_000], [1, 2])])
     with pytest.raises(UserError, match="--benchmark dmc_vision or dmc_proprio"):
-        scorefile.curves(path)
-    (curve,) = scorefile.curves(path, "dmc_vision")
+        score_files.curves(path)
+    (curve,) = score_files.curves(path, "dmc_vision")
     assert (curve.method, curve.algo, curve.episodes) == ("dreamerv1", "v1", "eval")
 
 
@@ -53,13 +53,13 @@ def test_our_own_score_files_are_score_files(tmp_path):
     rows = [{"task": "dmc_walker_walk", "method": "v2", "seed": 1, "kind": kind, "xs": [10, 20], "ys": [1, 2]}
             for kind in ("train", "eval")]  # fmt: skip
     (tmp_path / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = scorefile.curves(tmp_path / "scores.jsonl", "dmc_proprio")
+    found = score_files.curves(tmp_path / "scores.jsonl", "dmc_proprio")
     assert [(curve.episodes, curve.algo) for curve in found] == [("train", "v2"), ("eval", "v2")]
 
 
 def test_methods_and_tasks_are_kept_apart(tmp_path):
     rows = [(f"atari_{game}", method, 0, [1, 2], [1, 2]) for game in ("pong", "boxing") for method in ("a", "b")]
-    found = scorefile.curves(score_file(tmp_path / "scores.json", rows))
+    found = score_files.curves(score_file(tmp_path / "scores.json", rows))
     assert {(curve.task, curve.method) for curve in found} == {(task, method) for task, method, *_ in rows}
 
 
@@ -96,7 +96,7 @@ def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "file.json"
     path.write_bytes(content)
     with pytest.raises(UserError, match="Expected a JSON list or JSON lines") as error:
-        scorefile.curves(path)
+        score_files.curves(path)
     assert str(path) in str(error.value)
     assert path.read_bytes() == content
 
@@ -106,18 +106,18 @@ def test_no_content_breaks_the_reader(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_bytes(content)
     with pytest.raises(UserError):
-        scorefile.curves(path)
+        score_files.curves(path)
 
 
 def test_missing_files_are_named(tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
         with pytest.raises(UserError, match=r"Cannot read .* Check the path"):
-            scorefile.curves(path)
+            score_files.curves(path)
 
 
 def test_the_builder_makes_what_the_tables_have(tmp_path):
     """From a source with the published means as the scores of one run come the published means."""
-    from common.reference import build
+    from common.analysis.reference import build
 
     entry = next(entry for entry in data.entries("dmc_vision") if entry["algo"] == "v2")
     xs = (np.arange(1, 51) * entry["budget"] / 50).tolist()

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.reference import constants, curves, data, find, names, normalise
+from common.analysis.reference import constants, curves, data, find, normalise, task_names
 
-ALL = [(benchmark, task) for benchmark in data.benchmarks() for task in names.tasks(benchmark)]
+ALL = [(benchmark, task) for benchmark in data.benchmarks() for task in task_names.tasks(benchmark)]
 
 
 @pytest.mark.parametrize(("one", "other"), [
@@ -29,13 +29,13 @@ def test_separators_capitals_and_prefixes_do_not_count(pair, separator, upper, b
     name = name.replace("_", separator)
     name = name.upper() if upper else name
     assert {found for found in find(task) if found[0] == benchmark} <= set(find(name))
-    assert names.same(task, name)
+    assert task_names.same(task, name)
 
 
 @given(st.sampled_from(ALL), st.sampled_from(ALL))
 def test_different_tasks_stay_different(one, other):
     if one[1] != other[1]:
-        assert not names.same(one[1], other[1])
+        assert not task_names.same(one[1], other[1])
 
 
 def test_the_prefix_chooses_the_benchmark():

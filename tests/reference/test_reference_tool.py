@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from reference_tools import logdir, score_file, seeds
 
 import dreamer as program
-from common.reference import band, curves, figure
+from common.analysis.reference import band, curves, figure
 
 WALKER = next(curve for curve in curves("walker_walk", "dmc_proprio") if curve.algo == "v3")
 LAST = WALKER.x[-1]
@@ -83,7 +83,7 @@ def test_own_runs_are_drawn_on_top(run, tmp_path):
 
 def test_the_axes_end_where_the_user_says_or_soon_after_the_runs(run, tmp_path, monkeypatch):
     ends = []
-    monkeypatch.setattr("common.reference.figure.draw", lambda panels, path, frames: ends.append(frames))
+    monkeypatch.setattr("common.analysis.reference.figure.draw", lambda panels, path, frames: ends.append(frames))
     logdir(tmp_path / "run", train={5000: 1.0, 20_000: 2.0}, evals={30_000: 2.0})
     run("--overlay", "run", "--out", "a.png")
     run("--overlay", "run", "--out", "a.png", "--frames", "100000")

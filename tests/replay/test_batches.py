@@ -9,7 +9,7 @@ from replay_tools import PLAIN, SAMPLERS, SPEC, build, filled, records, same
 
 from common.errors import UserError
 from common.replay import pinned
-from common.run.build import Factory
+from common.training.factory import Factory
 from dreamer_v1.sampler import Episodes
 from dreamer_v3.sampler import Windows
 

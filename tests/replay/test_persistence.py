@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from replay_tools import PLAIN, SAMPLERS, SPEC, build, filled, records, same
 
-from common.checkpoint_file import pack, unpack
 from common.errors import UserError
-from common.replay import chunks, mapped
+from common.replay import chunked_ring, mapped_ring
+from common.storage.checkpoint_file import pack, unpack
 from dreamer_v1.sampler import Episodes
 from dreamer_v3.sampler import Windows
 
@@ -24,7 +24,7 @@ LENGTHS = [7, 30, 2]
 
 @pytest.fixture(autouse=True)
 def small_chunks_without_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(chunks, "TARGET", 16 * 200)  # 16 records of two streams
+    monkeypatch.setattr(chunked_ring, "TARGET", 16 * 200)  # 16 records of two streams
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
@@ -343,7 +343,7 @@ def test_a_full_disk_is_one_message_and_harms_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(chunks.np, "savez", full)
+        patch.setattr(chunked_ring.np, "savez", full)
         with pytest.raises(UserError, match="No space left on device"):
             replay.save(tmp_path)
     build().load(tmp_path, state)
@@ -351,7 +351,7 @@ def test_a_full_disk_is_one_message_and_harms_nothing(tmp_path, monkeypatch):
     again.load(tmp_path, replay.save(tmp_path))
     assert len(again) == 80
     disk = build(directory=tmp_path / "disk")
-    monkeypatch.setattr(mapped.os, "posix_fallocate", full)
+    monkeypatch.setattr(mapped_ring.os, "posix_fallocate", full)
     with pytest.raises(UserError, match="No space for the replay"):
         disk.add(next(records([10], 1)))
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 import dreamer
-from common import config as configs
-from common.video import encode
+from common.config import config as configs
+from common.storage.video import encode
 
 FRAMES = 20_000
 PLACE = {"cpu": "Example CPU", "cores": 2, "memory_gib": 8.0, "gpus": []}

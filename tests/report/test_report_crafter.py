@@ -7,13 +7,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from common.analysis.report import crafter
+from common.analysis.report.analysis import analyse
+from common.analysis.report.run_collection import load_runs
+from common.analysis.report.run_data import read_run
 from common.envs import make_env
-from common.logger import Logger
-from common.report import crafter
-from common.report.analysis import analyse
-from common.report.run import read_run
-from common.report.runs import load_runs
-from common.run.collect import Tally
+from common.storage.logger import Logger
+from common.training.collector import Tally
 from dreamer import main
 from tests.report.fake_runs import write_run
 
@@ -128,9 +128,9 @@ def fake(monkeypatch):
     module = ModuleType("crafter")
     module.Env = Env
     monkeypatch.setitem(sys.modules, "crafter", module)
-    sys.modules.pop("common.envs.crafter", None)
+    sys.modules.pop("common.envs.suites.crafter", None)
     yield
-    sys.modules.pop("common.envs.crafter")
+    sys.modules.pop("common.envs.suites.crafter")
 
 
 def unlocked_first():

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.analysis.report import curves
+from common.analysis.report.run_data import Run
 from common.errors import UserError
-from common.report import curves
-from common.report.run import Run
 
 NAN = float("nan")
 

@@ -6,10 +6,20 @@ from html.parser import HTMLParser
 
 import pytest
 
-from common.report import films, gallery, html, markdown, style, summary, tables, words, write_report
-from common.report.analysis import analyse
-from common.report.films import Film, collect
-from common.report.runs import load_runs
+from common.analysis.report import (
+    figure_style,
+    films,
+    formatting,
+    gallery,
+    html,
+    markdown,
+    summary,
+    tables,
+    write_report,
+)
+from common.analysis.report.analysis import analyse
+from common.analysis.report.films import Film, collect
+from common.analysis.report.run_collection import load_runs
 from tests.report import fake_runs
 from tests.report.fake_runs import ablation, comparison, ladder, write_grid, write_run
 
@@ -89,7 +99,9 @@ def test_all_files_say_the_same(compared):
     text = (compared / "report.md").read_text()
     best = next(row for row in report["scores"] if row["variant"] == "v3")
     for place in (text, Page((compared / "report.html").read_text()).text):
-        assert words.interval(best) in markdown.escape(place) or words.interval(best) in place.replace("\\", "")
+        assert formatting.interval(best) in markdown.escape(place) or formatting.interval(best) in place.replace(
+            "\\", ""
+        )
     for name in re.findall(r"\]\((report_figures/[^)]+)\)", text):
         assert (compared / name).read_text().startswith("<svg")
     assert len(report["runs"]) == 27
@@ -199,11 +211,11 @@ def test_a_variant_has_one_colour_in_all_figures(compared):
     for picture in gallery.curves(report, "frames") + gallery.aggregates(report)[:3]:
         drawn = set(re.findall(r"stroke: (var\(--hue\d\))", picture.svg))
         assert drawn == {swatches[v] for v in report["variants"]}
-    assert [look[v][0] for v in ("v1", "v2", "v3")] == [style.COLORS[f"hue{i}"][0] for i in range(3)]
+    assert [look[v][0] for v in ("v1", "v2", "v3")] == [figure_style.COLORS[f"hue{i}"][0] for i in range(3)]
 
 
 def test_more_variants_than_colours_stay_apart():
-    look = style.Look([str(i) for i in range(20)])
+    look = figure_style.Look([str(i) for i in range(20)])
     assert len(set(look.values())) == 20
 
 
@@ -219,11 +231,11 @@ def contrast(one, two):
 
 @pytest.mark.parametrize("theme", [0, 1])
 def test_colours_can_be_seen_on_the_page(theme):
-    page = style.COLORS["page"][theme]
-    least = {"ink": 7, "muted": 4.5, "line": 1.2} | dict.fromkeys(style.VARIANTS, 2.8)
-    assert {name: contrast(style.COLORS[name][theme], page) >= ratio for name, ratio in least.items()} == dict.fromkeys(
-        least, True
-    )
+    page = figure_style.COLORS["page"][theme]
+    least = {"ink": 7, "muted": 4.5, "line": 1.2} | dict.fromkeys(figure_style.VARIANTS, 2.8)
+    assert {
+        name: contrast(figure_style.COLORS[name][theme], page) >= ratio for name, ratio in least.items()
+    } == dict.fromkeys(least, True)
 
 
 def test_figures_hold_no_colour_that_a_theme_cannot_change(compared):
@@ -297,14 +309,26 @@ def test_a_film_is_in_the_page(tmp_path):
     ).attributes
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    (words.score(1234.5), "1,234"), (words.score(-0.126, sign=True), "−0.13"), (words.score(12.34), "12.3"),
-    (words.score(None), "–"), (words.score(float("nan")), "–"), (words.short(1.5e6), "1.5M"),
-    (words.short(20_000), "20k"), (words.short(5000, 1e3), "5k"), (words.duration(45), "45 s"),
-    (words.duration(738), "12.3 min"), (words.duration(18360), "5.1 h"), (words.memory(3 * 2**29), "1.50 GiB"),
-    (words.listed(["a", "b", "c"]), "a, b and c"), (words.listed(["a"]), "a"),
-    (words.interval({"value": 5.0, "low": None, "high": None}), "5.00"),
-    (words.interval({"value": 500.0, "low": 400.0, "high": 600.0}, sign=True), "+500 [+400, +600]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (formatting.score(1234.5), "1,234"),
+        (formatting.score(-0.126, sign=True), "−0.13"),
+        (formatting.score(12.34), "12.3"),
+        (formatting.score(None), "–"),
+        (formatting.score(float("nan")), "–"),
+        (formatting.short(1.5e6), "1.5M"),
+        (formatting.short(20_000), "20k"),
+        (formatting.short(5000, 1e3), "5k"),
+        (formatting.duration(45), "45 s"),
+        (formatting.duration(738), "12.3 min"),
+        (formatting.duration(18360), "5.1 h"),
+        (formatting.memory(3 * 2**29), "1.50 GiB"),
+        (formatting.listed(["a", "b", "c"]), "a, b and c"),
+        (formatting.listed(["a"]), "a"),
+        (formatting.interval({"value": 5.0, "low": None, "high": None}), "5.00"),
+        (formatting.interval({"value": 500.0, "low": 400.0, "high": 600.0}, sign=True), "+500 [+400, +600]"),
+    ],
+)
 def test_numbers_in_words(text, expected):
     assert text == expected

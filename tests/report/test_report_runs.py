@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
+from common.analysis.report.run_collection import load_runs
 from common.errors import UserError
-from common.report.runs import load_runs
 from tests.report.fake_runs import comparison, write_grid, write_run
 
 

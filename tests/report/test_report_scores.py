@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from common import reference, stats
-from common.report import normal, scores, summary
-from common.report.analysis import analyse
-from common.report.runs import load_runs
+from common.analysis import reference, stats
+from common.analysis.report import score_normalization, scores, summary
+from common.analysis.report.analysis import analyse
+from common.analysis.report.run_collection import load_runs
 from tests.report.fake_runs import ablation, comparison, ladder, write_grid, write_run
 
 
@@ -76,9 +76,9 @@ def test_pictures_that_are_not_the_published_ones(tmp_path, renders, curves):
 
 
 def test_games_are_measured_by_random_players_and_humans():
-    assert normal.scale("atari100k_pong")(np.array([-20.7, 14.6])).tolist() == [0, 1]
-    assert normal.scale("atari_pong") == normal.scale("atari100k_pong")
-    assert normal.scale("gym_CartPole-v1") is None
+    assert score_normalization.scale("atari100k_pong")(np.array([-20.7, 14.6])).tolist() == [0, 1]
+    assert score_normalization.scale("atari_pong") == score_normalization.scale("atari100k_pong")
+    assert score_normalization.scale("gym_CartPole-v1") is None
 
 
 def test_frames_to_a_score(tmp_path):
@@ -146,7 +146,7 @@ def published(method, benchmark, last=None):
     for task in reference.tables.data.load("constants")["tasks"]:
         found = [f.score for f in reference.finals(task, benchmark) if f.method == method]
         found += [(c.mean[-1] if last else c.final[0]) for c in reference.curves(task, benchmark) if c.method == method]
-        scale = normal.scale(task)
+        scale = score_normalization.scale(task)
         if found and scale:
             rows[task] = [scale(np.array(found[:1]))]
     return [values[0] for values in rows.values()]

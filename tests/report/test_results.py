@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dreamer
-from common.logdir import stored_config
+from common.storage.logdir import stored_config
 
 RESULTS = Path(dreamer.__file__).parent / "results"
 GRIDS = sorted(path.parent for path in RESULTS.glob("*/grid.json"))

@@ -5,7 +5,7 @@ import os
 import pytest
 from run_fakes import FakeFactory, config
 
-from common.run.train import train
+from common.training.train import train
 
 
 @pytest.fixture(autouse=True, scope="module")

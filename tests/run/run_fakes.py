@@ -15,11 +15,11 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from common.checkpoint import Checkpoints
-from common.run.build import Factory
-from common.run.loop import Loop
-from common.run.stop import Stop
-from common.run.train import train
+from common.storage.checkpoints import Checkpoints
+from common.training.factory import Factory
+from common.training.loop import Loop
+from common.training.stop import Stop
+from common.training.train import train
 
 
 def config(logdir, **changes):
@@ -81,7 +81,7 @@ def interrupted(logdir, monkeypatch, method, count, factory=None, **changes):
         return original(self, *args, **kwargs)
 
     stopper = []
-    monkeypatch.setattr("common.run.train.Stop", lambda: stopper.append(Stop()) or stopper[-1])
+    monkeypatch.setattr("common.training.train.Stop", lambda: stopper.append(Stop()) or stopper[-1])
     with monkeypatch.context() as patch:
         patch.setattr(owner, method, counting)
         with pytest.raises(SystemExit) as exit_:

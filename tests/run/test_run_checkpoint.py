@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from common import rng
-from common.checkpoint import Checkpoints
-from common.checkpoint_file import HEADER, pack, unpack
 from common.errors import UserError
 from common.files import atomic
+from common.nn import rng
+from common.storage.checkpoint_file import HEADER, pack, unpack
+from common.storage.checkpoints import Checkpoints
 
 
 def state(number=0):
@@ -126,7 +126,7 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path):
 
 
 def test_foreign_code_is_not_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("common.checkpoint_file.pack", lambda tree: tree)
+    monkeypatch.setattr("common.storage.checkpoint_file.pack", lambda tree: tree)
     store = Checkpoints(tmp_path)
     store.save({"evil": Evil()})
     with pytest.raises(UserError, match=r"00000001\.pt holds more than tensors"):

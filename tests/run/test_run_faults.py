@@ -13,15 +13,15 @@ import torch
 from run_fakes import FakeFactory, config, lines, newest, same_run, scores
 
 import dreamer
-from common import checkpoint_file, logger, outputs
-from common.checkpoint import BEST, Checkpoints, fit
-from common.checkpoint_file import about
+from common.commands.eval import evaluate
 from common.errors import UserError
 from common.files import sweep
-from common.logdir import resolve
-from common.replay import chunks
-from common.run.eval import evaluate
-from common.run.train import train
+from common.replay import chunked_ring
+from common.storage import checkpoint_file, logger, outputs
+from common.storage.checkpoint_file import about
+from common.storage.checkpoints import BEST, Checkpoints, fit
+from common.storage.logdir import resolve
+from common.training.train import train
 
 FULL, READ_ONLY, GONE = (OSError(number, os.strerror(number)) for number in (errno.ENOSPC, errno.EROFS, errno.ESTALE))
 
@@ -49,7 +49,7 @@ def failing(function, count, error):
         pytest.param(outputs.TensorBoard, "scalars", 9, GONE, "Stale file handle.*goes on", marks=pytest.mark.long),
         pytest.param(outputs, "write_text", 7, READ_ONLY, "Read-only file system", marks=pytest.mark.long),
         (checkpoint_file.torch, "save", 4, FULL, r"Cannot write .*\.pt: No space left"),
-        (chunks.np, "savez", 7, READ_ONLY, "Cannot write .*chunk-0.*Read-only"),
+        (chunked_ring.np, "savez", 7, READ_ONLY, "Cannot write .*chunk-0.*Read-only"),
         pytest.param(logger.Logger, "film", 2, FULL, "No space left", marks=pytest.mark.long),
     ],
     ids=["metrics", "events", "scores", "checkpoint", "replay", "video"],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.run import film
+from common.experiments import film
 
 
 class Agent:

@@ -11,15 +11,15 @@ import torch
 from run_fakes import FakeAgent, FakeFactory, config, same_run
 
 import dreamer
-from common import checkpoint, checkpoint_file, outputs
-from common import logdir as folders
+from common.commands.eval import evaluate
 from common.errors import UserError
 from common.files import atomic, write_bytes
-from common.logger import Logger
-from common.replay import chunks, journal
-from common.run.eval import evaluate
-from common.run.train import train
-from common.runinfo import RunInfo
+from common.replay import chunked_ring, journal
+from common.storage import checkpoint_file, checkpoints, outputs
+from common.storage import logdir as folders
+from common.storage.logger import Logger
+from common.storage.runinfo import RunInfo
+from common.training.train import train
 
 pytestmark = pytest.mark.xdist_group("run_full_disk")  # what they share is made once
 
@@ -68,8 +68,8 @@ def from_call(number, function, stack):
     ("owner", "name", "number"),
     [
         (checkpoint_file, "_write", 5),
-        (checkpoint.Checkpoints, "save_best", 2),
-        (chunks.Chunks, "_write", 4),
+        (checkpoints.Checkpoints, "save_best", 2),
+        (chunked_ring.Chunks, "_write", 4),
         (journal.Journal, "_write", 9),
         (folders, "write_text", 1),
         (RunInfo, "update", 3),

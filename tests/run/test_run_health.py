@@ -5,10 +5,10 @@ import json
 import pytest
 
 import dreamer
-from common import health
-from common.health import Watch
-from common.report import write_report
-from common.run.train import train
+from common.analysis.report import write_report
+from common.training import health
+from common.training.health import Watch
+from common.training.train import train
 
 TINY = {
     "task": "dummy_point_vector_5", "steps": 60, "batch_size": 2, "batch_length": 5, "imagination.horizon": 2,
@@ -34,17 +34,17 @@ def runs(tmp_path_factory):
     """Folder of all runs, and name -> what was told while the run was at work. Few updates are enough for a flag."""
     folder, told = tmp_path_factory.mktemp("health"), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("common.fast.has_bfloat16", lambda device: False)
+        patch.setattr("common.nn.compile.has_bfloat16", lambda device: False)
         patch.setattr("os.fsync", lambda descriptor: None)
-        patch.setattr("common.health.SETTLED", 6)
+        patch.setattr("common.training.health.SETTLED", 6)
         for name in BROKEN:
             told[name] = []
             with patch.context() as broken:
                 broken.setattr(
-                    "common.run.loop.Progress.message", lambda self, text, said=told[name]: said.append(text)
+                    "common.training.loop.Progress.message", lambda self, text, said=told[name]: said.append(text)
                 )
                 if name == "reward":
-                    broken.setattr("common.envs.dummy.Point.step", lambda self, *_: (self.state, 0.0, False))
+                    broken.setattr("common.envs.suites.dummy.Point.step", lambda self, *_: (self.state, 0.0, False))
                 train(config(name) | {"logdir": str(folder / name)})
         yield folder, told
 
@@ -76,10 +76,10 @@ def test_the_report_has_a_section_with_the_flags(runs, tmp_path):
 
 def test_what_was_told_and_seen_survives_a_stop(tmp_path, monkeypatch):
     """A run that had reward once is not told that it has none, and no flag is told again."""
-    monkeypatch.setattr("common.health.SETTLED", 6)
+    monkeypatch.setattr("common.training.health.SETTLED", 6)
     said, loops, give = [], [], [1.0, 0.0]
-    monkeypatch.setattr("common.run.loop.Progress.message", lambda self, text: said.append(text))
-    monkeypatch.setattr("common.envs.dummy.Point.step", lambda self, *_: (self.state, give[0], False))
+    monkeypatch.setattr("common.training.loop.Progress.message", lambda self, text: said.append(text))
+    monkeypatch.setattr("common.envs.suites.dummy.Point.step", lambda self, *_: (self.state, give[0], False))
     begin = Watch.__init__
     monkeypatch.setattr(Watch, "__init__", lambda self, config: loops.append(self) or begin(self, config))
     given = config("latent") | {"logdir": str(tmp_path / "run")}

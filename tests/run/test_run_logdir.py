@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from run_fakes import FakeFactory, config
 
-from common.config import flatten, write
+from common.commands.eval import evaluate
+from common.config.config import flatten, write
 from common.errors import UserError
-from common.logdir import MAY_CHANGE, adopt, changes, claim, digest, in_use, resolve, stored_config
-from common.run.eval import evaluate
-from common.run.train import train
+from common.storage.logdir import MAY_CHANGE, adopt, changes, claim, digest, in_use, resolve, stored_config
+from common.training.train import train
 
 
 def snapshot(folder):
@@ -138,7 +138,7 @@ def test_a_pipe_in_place_of_a_file_is_refused_before_it_is_waited_for(tmp_path, 
 
 def test_a_folder_that_is_no_logdir_is_not_searched(tmp_path, monkeypatch):
     """Else `--logdir /` would look at every file there is."""
-    monkeypatch.setattr("common.logdir.os.walk", lambda folder: pytest.fail(f"searched {folder}"))
+    monkeypatch.setattr("common.storage.logdir.os.walk", lambda folder: pytest.fail(f"searched {folder}"))
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UserError, match="not the logdir of a run"):
         stored_config(tmp_path)
@@ -175,7 +175,7 @@ def test_names_of_logdirs():
 
 def test_the_largest_memory_of_all_sessions_counts(tmp_path, monkeypatch):
     for memory in (300, 200):
-        monkeypatch.setattr("common.run.train.peak_memory", lambda device, memory=memory: memory)
+        monkeypatch.setattr("common.training.train.peak_memory", lambda device, memory=memory: memory)
         train(config(tmp_path / "run", steps=40 if memory == 300 else 60), FakeFactory())
     assert json.loads((tmp_path / "run/run.json").read_text())["peak_memory"] == 300
 

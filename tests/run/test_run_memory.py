@@ -5,10 +5,10 @@ from run_fakes import FakeFactory, config
 
 import dreamer
 from common.errors import UserError
-from common.run import memory
-from common.run.build import Factory, record_spec
-from common.run.memory import Need
-from common.run.train import train
+from common.training import memory_forecast
+from common.training.factory import Factory, record_spec
+from common.training.memory_forecast import Need
+from common.training.train import train
 
 GIB = 2**30
 
@@ -25,12 +25,12 @@ def pieces():
 
 def test_the_forecast_counts_what_the_run_can_store_and_train(pieces):
     given, _, agent, replay = pieces
-    need = memory.forecast(*pieces, free=GIB)
+    need = memory_forecast.forecast(*pieces, free=GIB)
     assert need.replay == (500 + 2) * replay.forecast().record_bytes
     assert need.weights == 16 * sum(p.numel() for p in agent.parameters() if p.requires_grad)
-    twice = memory.forecast(given | {"batch_size": 2 * given["batch_size"]}, *pieces[1:], free=GIB)
+    twice = memory_forecast.forecast(given | {"batch_size": 2 * given["batch_size"]}, *pieces[1:], free=GIB)
     assert twice.update == 2 * need.update > 2**20
-    disk = memory.forecast(given | {"replay": given["replay"] | {"disk": True}}, *pieces[1:], free=GIB)
+    disk = memory_forecast.forecast(given | {"replay": given["replay"] | {"disk": True}}, *pieces[1:], free=GIB)
     assert disk.replay == 0
 
 
@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_refused_and_what_may_not_is_told(need, says, capsy
 
 
 def test_a_run_that_does_not_fit_ends_before_its_first_step(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("common.run.train.free_memory", lambda: 1000)
+    monkeypatch.setattr("common.training.train.free_memory", lambda: 1000)
     with pytest.raises(UserError, match="does not fit into memory"):
         train(config(tmp_path / "run"), FakeFactory())
     assert "memory  0.00 to 0.00 GiB of 0.00 GiB free: replay 0.00, " in capsys.readouterr().out

@@ -11,17 +11,17 @@ from PIL import Image
 from run_fakes import FakeAgent, FakeFactory, config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from common import video
+from common.commands.eval import evaluate, summarize
 from common.errors import UserError
-from common.logdir import adopt
-from common.logger import Logger, Means, NonFinite
-from common.outputs import JsonLines
-from common.progress import Progress
-from common.run.collect import Episode
-from common.run.eval import evaluate, summarize
-from common.run.offline import source
-from common.run.rollout import Evaluator, Result
-from common.run.train import train
+from common.storage import video
+from common.storage.logdir import adopt
+from common.storage.logger import Logger, Means, NonFinite
+from common.storage.outputs import JsonLines
+from common.storage.progress import Progress
+from common.training.collector import Episode
+from common.training.evaluator import Evaluator, Result
+from common.training.offline import source
+from common.training.train import train
 
 pytestmark = pytest.mark.xdist_group("run_output")  # what they share is made once
 
@@ -108,7 +108,7 @@ def test_episodes_are_spread_so_that_short_ones_are_not_favoured(episodes, lengt
 
 def test_an_evaluation_that_does_not_end_says_why(capsys, monkeypatch):
     spaces, left = gymnasium.spaces, iter(range(8))
-    monkeypatch.setattr("common.run.rollout.PATIENCE", 5)
+    monkeypatch.setattr("common.training.evaluator.PATIENCE", 5)
     monkeypatch.setattr(Uneven, "lengths", np.array([100, 100]))
     agent = FakeAgent({"vector": spaces.Box(-1, 1, (1,))}, spaces.Discrete(3), {})
     with pytest.raises(StopIteration):
@@ -289,6 +289,6 @@ def test_how_a_run_was_drawn_labels_its_evaluation_however_that_is_drawn(tmp_pat
 
 
 def test_messages_of_environments_reach_the_person(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("common.envs.vector.Envs.messages", lambda self: ["environment 1 was made again"])
+    monkeypatch.setattr("common.envs.vector.vector_env.Envs.messages", lambda self: ["environment 1 was made again"])
     train(config(tmp_path / "run", steps=8), FakeFactory())
     assert "environment 1 was made again" in capsys.readouterr().err

@@ -8,9 +8,9 @@ import pytest
 from run_fakes import FakeAgent, FakeFactory, config, interrupted, lines, newest, same_run
 
 from common.errors import UserError
-from common.run.collect import Collector
-from common.run.loop import Loop
-from common.run.train import train
+from common.training.collector import Collector
+from common.training.loop import Loop
+from common.training.train import train
 
 FAULTY = "tests.envs.faulty"
 QUIET = {"run__eval_every": 0, "run__video_every": 0}

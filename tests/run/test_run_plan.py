@@ -9,14 +9,15 @@ import torch
 from gymnasium import spaces
 
 import dreamer
-from common import cost, machine
+from common.agent import cost
+from common.config.request import Request
 from common.errors import UserError
-from common.grid.budget import updates_in
+from common.nn import machine
+from common.profiling import cost_suggestions, forecast, measure, plan_table
+from common.profiling.cost_suggestions import Cheaper
+from common.profiling.forecast import Counts, Pace
 from common.replay.capacity import GIB
-from common.request import Request
-from common.run import cheaper, forecast, measure, plan_table
-from common.run.cheaper import Cheaper
-from common.run.forecast import Counts, Pace
+from common.training.budget import updates_in
 
 pytestmark = pytest.mark.xdist_group("run_plan")  # what they share is made once
 
@@ -36,7 +37,7 @@ def ran(tmp_path_factory):
         patch.setattr(machine, "PRODUCTS", {"cpu": (64,)})
         patch.setattr(machine, "COPIED", {"cpu": 2**20})
         patch.setattr(measure, "FILLED", (2**20, 200))
-        patch.setattr(cheaper, "SMALLER", ())
+        patch.setattr(cost_suggestions, "SMALLER", ())
         assert dreamer.main(["plan", *FLAGS, "--updates", "3", "--json", "plan.json", "--logdir", "run"]) == 0
         assert [path.name for path in folder.iterdir()] == ["plan.json"]
         assert dreamer.main(["train", *FLAGS, "--logdir", "run"]) == 0
@@ -105,7 +106,7 @@ def test_spans(seconds, text):
 @pytest.fixture
 def one_size(monkeypatch):
     """Leaves away the advice to take a smaller network."""
-    monkeypatch.setattr(cheaper, "SMALLER", ())
+    monkeypatch.setattr(cost_suggestions, "SMALLER", ())
 
 
 def advised(algo, blocks=(), flags=None, **about):
@@ -169,15 +170,15 @@ def test_what_takes_the_time_is_what_is_advised(one_size):
 
 
 def test_bfloat16_compiling_and_memory(monkeypatch, one_size):
-    monkeypatch.setattr(cheaper, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(cost_suggestions, "has_bfloat16", lambda device: True)
     monkeypatch.setattr(machine, "matmul_rate", lambda kind, where: 4.0 if kind == torch.bfloat16 else 1.0)
-    monkeypatch.setattr(cheaper, "has_cxx", lambda: False)
+    monkeypatch.setattr(cost_suggestions, "has_cxx", lambda: False)
     found, savings, _ = advised("v2", ["dmc_vision"], replay=8 * GIB)
     assert savings["--precision bf16"].seconds == pytest.approx(found["total"] - 0.75 * found["time"]["updates"])
     assert savings["apt-get install g++"].seconds is None
     assert "8.0 GiB" in savings["--replay.disk true"].why
     assert "4.0 GiB" in savings["--replay.capacity 5"].why
-    monkeypatch.setattr(cheaper, "has_cxx", lambda: True)
+    monkeypatch.setattr(cost_suggestions, "has_cxx", lambda: True)
     off = advised("v2", ["dmc_vision"], {"run.compile": "off"})[1]
     assert "--compile auto" in off
     assert not any(word in flags for flags in advised("v2", compiler=object())[1] for word in ("compile", "g++"))
@@ -186,7 +187,7 @@ def test_bfloat16_compiling_and_memory(monkeypatch, one_size):
 def test_drawing_less_is_advised_where_drawing_takes_the_time(monkeypatch, one_size):
     box = spaces.Box(-1, 1, (1,))
     drawn = lambda task, env: SimpleNamespace(reset=list, close=list, action_space=box, step=lambda _: env["render"])
-    monkeypatch.setattr(cheaper, "make_env", drawn)
+    monkeypatch.setattr(cost_suggestions, "make_env", drawn)
     slow = PACE._replace(environment=10.0)
     found, savings, _ = advised("v2", ["dmc_vision"], {"env.render": "full"}, pace=slow)
     assert {flags for flags in list(savings)[:2]} == {"--env.render fast", "--env.render ray"}
@@ -207,7 +208,7 @@ def test_rays_are_not_advised_where_there_is_a_skin(monkeypatch, one_size):
             raise UserError("This task has a skin")
         return SimpleNamespace(reset=list, close=list, action_space=spaces.Box(-1, 1, (1,)), step=lambda _: None)
 
-    monkeypatch.setattr(cheaper, "make_env", made)
+    monkeypatch.setattr(cost_suggestions, "make_env", made)
     slow = PACE._replace(environment=10.0)
     savings = advised("v2", ["dmc_vision"], {"env.render": "full"}, pace=slow)[1]
     assert "--env.render fast" in savings

@@ -5,9 +5,9 @@ import torch
 from run_fakes import lines, newest
 
 import dreamer
-from common.run.eval import evaluate
-from common.run.loop import Loop
-from common.run.train import train
+from common.commands.eval import evaluate
+from common.training.loop import Loop
+from common.training.train import train
 
 
 def config(logdir, algo, **flags):

@@ -5,9 +5,9 @@ import shutil
 import pytest
 from run_fakes import FakeFactory, config, interrupted, lines, newest, same_run
 
-from common.checkpoint import Checkpoints
-from common.run.loop import Loop
-from common.run.train import train
+from common.storage.checkpoints import Checkpoints
+from common.training.loop import Loop
+from common.training.train import train
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 10, 11, 30, 61])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from run_fakes import FakeFactory, SlowAgent, config, lines
 
-from common.run.train import train
+from common.training.train import train
 
 HERE = Path(__file__).parent
 STEPS = 240

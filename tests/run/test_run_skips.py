@@ -8,11 +8,11 @@ import torch
 from run_fakes import FakeAgent, FakeFactory, config, lines, newest
 
 import dreamer
-from common import caught, checkpoint_file
-from common.agent import Agent
+from common.agent.agent import Agent
+from common.agent.update_guard import floats, unsound
 from common.errors import NonFinite, UserError
-from common.guard import floats, unsound
-from common.run.train import train
+from common.storage import checkpoint_file, nonfinite_dump
+from common.training.train import train
 
 TINY = {
     "task": "dummy_point_10", "steps": 60, "batch_size": 2, "batch_length": 6, "run.threads": 1, "run.device": "cpu",
@@ -44,7 +44,7 @@ def test_some_updates_are_skipped_and_counted(tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.count("not finite: loss/data") == 3
     assert "debug-batch" in said
-    files = [caught.load(tmp_path / "run/nonfinite" / name) for name in caught.FILES]
+    files = [nonfinite_dump.load(tmp_path / "run/nonfinite" / name) for name in nonfinite_dump.FILES]
     assert [state["updates"] for state in files] == [4, 7]
     straight = newest(tmp_path / "run")
     assert lines(tmp_path / "run")[-1]["train/skipped"] == straight["skipped"] == 3
@@ -73,7 +73,7 @@ def poisoned(tmp_path_factory):
     """Logdirs of runs of real agents that stopped: a reward or a weight was not finite."""
     folder = tmp_path_factory.mktemp("poisoned")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("common.fast.has_bfloat16", lambda device: False)
+        patch.setattr("common.nn.compile.has_bfloat16", lambda device: False)
         for name, algo in (("reward", "v2"), ("weight", "v3")):
             with patch.context() as spoilt:
                 SPOIL[name](spoilt)
@@ -170,7 +170,7 @@ def overflown(tmp_path_factory):
     logdir, seen, said = tmp_path_factory.mktemp("overflown") / "run", [], []
     given = flags("v3") | {"run.prefill": 30, "run.save_every": 10, "optim.lr.critic": 1e30, "logdir": str(logdir)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("common.fast.has_bfloat16", lambda device: False)
+        patch.setattr("common.nn.compile.has_bfloat16", lambda device: False)
         for _ in range(2):
             with pytest.raises(UserError) as error:
                 train(dreamer.resolve("v3", ["debug"], given))

@@ -10,12 +10,12 @@ import torch
 from run_fakes import FakeFactory, config, newest, put
 
 import dreamer
-from common import caught, checkpoint_file
-from common.checkpoint import Checkpoints
+from common.commands.eval import evaluate
 from common.errors import UserError
-from common.run.eval import evaluate
-from common.run.train import train
-from common.schema import LATER, odd
+from common.storage import checkpoint_file, nonfinite_dump
+from common.storage.checkpoint_schema import LATER, odd
+from common.storage.checkpoints import Checkpoints
+from common.training.train import train
 
 
 def spoilt(state, place, value):
@@ -120,7 +120,7 @@ TINY = {
 def real(tmp_path_factory):
     """Config of a run of a real agent."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("common.fast.has_bfloat16", lambda device: False)
+        patch.setattr("common.nn.compile.has_bfloat16", lambda device: False)
         given = dreamer.resolve("v3", ["debug"], TINY | {"logdir": str(tmp_path_factory.mktemp("real") / "run")})
         train(given)
     return given
@@ -171,6 +171,6 @@ def test_debug_batch_refuses_what_no_run_keeps(real, tmp_path, capsys, odd):
     }
     whole |= {"batch": {}, "rng": state["rng"]} | odd
     checkpoint_file.write(logdir / "first.pt", whole)
-    assert set(caught.load(logdir / "first.pt")) >= {"config"}
+    assert set(nonfinite_dump.load(logdir / "first.pt")) >= {"config"}
     assert dreamer.main(["debug-batch", str(logdir / "first.pt")]) == 2
     assert f"Error: {logdir / 'first.pt'}" in capsys.readouterr().err

@@ -9,12 +9,12 @@ import torch
 from run_fakes import FakeAgent, FakeFactory, config, lines, newest
 
 import dreamer
-from common import rng
-from common.run import threads
-from common.run.build import Factory, record_spec
-from common.run.eval import evaluate
-from common.run.measure import fill
-from common.run.train import train
+from common.commands.eval import evaluate
+from common.nn import rng
+from common.profiling.measure import fill
+from common.training import threads
+from common.training.factory import Factory, record_spec
+from common.training.train import train
 from tests.fakes import action_space, obs_space
 
 

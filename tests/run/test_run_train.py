@@ -8,14 +8,14 @@ import pytest
 import torch
 from run_fakes import FakeAgent, FakeFactory, config, interrupted, lines, newest, same_run, scores
 
-from common import caught
-from common.drawn import renderer
+from common.config.render_mode import renderer
 from common.errors import NonFinite, UserError
-from common.run.banner import updates_per_step
-from common.run.clock import Clock
-from common.run.loop import Loop
-from common.run.stop import Stopped
-from common.run.train import train
+from common.storage import nonfinite_dump
+from common.training.banner import updates_per_step
+from common.training.clock import Clock
+from common.training.loop import Loop
+from common.training.stop import Stopped
+from common.training.train import train
 
 
 def test_evaluation_and_videos_leave_training_alone(straight, tmp_path):
@@ -50,7 +50,7 @@ def test_the_renderer_of_a_run(task, env, says, monkeypatch):
 @pytest.mark.parametrize("repeat", [1, 2, 4])
 def test_frames_are_what_the_environments_counted(tmp_path, monkeypatch, envs, repeat):
     counted = []
-    monkeypatch.setattr("common.envs.dummy.Counter.step", counting(counted))
+    monkeypatch.setattr("common.envs.suites.dummy.Counter.step", counting(counted))
     changes = {"task": "dummy_counter_8", "env__repeat": repeat, "run__envs": envs, "run__eval_every": 0}
     train(config(tmp_path / "run", steps=320, **changes), FakeFactory())
     state = newest(tmp_path / "run")
@@ -60,7 +60,7 @@ def test_frames_are_what_the_environments_counted(tmp_path, monkeypatch, envs, r
 
 
 def counting(counted):
-    from common.envs.dummy import Counter
+    from common.envs.suites.dummy import Counter
 
     step = Counter.step
 
@@ -196,7 +196,7 @@ def test_actions_that_are_not_finite_in_an_evaluation_are_put_on_file(tmp_path, 
     with pytest.raises(UserError, match=r"diverged at frame 60, .*not finite: the actions of the policy") as error:
         train(config(tmp_path / "run", run__save_every=20), FakeFactory(Sick))
     assert isinstance(error.value.__cause__, NonFinite)
-    state = caught.load(tmp_path / "run/nonfinite/first.pt")
+    state = nonfinite_dump.load(tmp_path / "run/nonfinite/first.pt")
     assert (state["mode"], state["frames"]) == ("eval", 60)
     assert set(state["record"]) >= {"vector", "is_first"}
     assert set(state["acting"]) == {"deter", "action"}
@@ -267,7 +267,7 @@ class Ticking(FakeAgent):
 def ticking(monkeypatch):
     """Factory of agents that make the clock go on."""
     monkeypatch.setattr(Ticking, "now", 0.0)
-    monkeypatch.setattr("common.run.loop.time.monotonic", lambda: Ticking.now)
+    monkeypatch.setattr("common.training.loop.time.monotonic", lambda: Ticking.now)
     return FakeFactory(Ticking)
 
 

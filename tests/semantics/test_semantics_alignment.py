@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import dreamer
-from common import video
-from common.agent import Agent
+from common.agent.agent import Agent
+from common.storage import video
 from tests.semantics.tools import Pipeline, copied, load, still
 
 QUICK = {

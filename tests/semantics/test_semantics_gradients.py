@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import dreamer
-from common import parts
-from common.behavior import Behavior
-from common.rssm import State
+from common.agent.behavior import Behavior
+from common.agent.rssm import State
+from common.config import parts
 from tests.fakes import random_batch
 from tests.semantics.tools import KINDS, Bandit, gradients, load, make, nonzero
 

@@ -8,7 +8,7 @@ import torch
 
 import dreamer
 from common.errors import UserError
-from common.nets import BlockLinear, Linear, Style, conv, init_weight
+from common.nn.nets import BlockLinear, Linear, Style, conv, init_weight
 from tests.fakes import random_batch
 from tests.semantics.tools import Pipeline, load, make
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import dreamer
-from common.rssm import State
+from common.agent.rssm import State
 from tests.fakes import random_actions, random_batch
 from tests.semantics.tools import make
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import dreamer
-from common import parts
-from common.heads import SoftContinue
-from common.nets import Style
+from common.agent.heads import SoftContinue
+from common.config import parts
+from common.nn.nets import Style
 from dreamer_v1.returns import ArrivalReturns
 from dreamer_v3.heads import BinaryContinue
 from dreamer_v3.returns import DepartureReturns

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 import dreamer
-from common.agent import Agent
-from common.run.build import Factory, record_spec
-from common.run.clock import Stopwatch
-from common.run.collect import Collector
+from common.agent.agent import Agent
+from common.training.clock import Stopwatch
+from common.training.collector import Collector
+from common.training.factory import Factory, record_spec
 from tests.fakes import action_space, obs_space
 
 KINDS = ("box", "discrete", "multi")

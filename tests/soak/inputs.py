@@ -12,11 +12,11 @@ import torch
 from fuzz_tools import TOKENS, VALUES, damaged, ends_well, odd_json, odd_row, odd_tree, tree
 
 import dreamer
-from common import config as configs
-from common.checkpoint import Checkpoints
-from common.checkpoint_file import read, write
-from common.grid.file import Grid, Job, State
-from common.grid.file import write as write_grid
+from common.config import config as configs
+from common.storage.checkpoint_file import read, write
+from common.storage.checkpoints import Checkpoints
+from common.storage.grid_file import Grid, Job, State
+from common.storage.grid_file import write as write_grid
 
 TASK = "dummy_onehot_7"
 LATE = 44  # frames of a run that goes on

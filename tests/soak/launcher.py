@@ -22,18 +22,18 @@ sys.path[:0] = [str(ROOT)]
 import torch  # noqa: E402
 
 import dreamer  # noqa: E402
-from common.run import loop  # noqa: E402
+from common.training import loop  # noqa: E402
 
 #: What may be killed in: name -> part of the path of its source files; before there is a loop, all of ours.
 BEGINNING = "beginning"
 PLACES = {
     "files": "common/files.py",
-    "checkpoint": "common/checkpoint",
+    "checkpoint": "common/storage/checkpoint",
     "replay": "common/replay/",
-    "evaluation": "common/run/rollout.py",
-    "logs": "common/outputs.py",
-    "loop": "common/run/loop.py",
-    "agent": "common/agent.py",
+    "evaluation": "common/training/evaluator.py",
+    "logs": "common/storage/outputs.py",
+    "loop": "common/training/loop.py",
+    "agent": "common/agent/agent.py",
     "environment": "common/envs/",
 }
 

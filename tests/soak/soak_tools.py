@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from common.checkpoint import Checkpoints
-from common.replay import chunks, mapped
+from common.replay import chunked_ring, mapped_ring
 from common.replay.ring import Ring
+from common.storage.checkpoints import Checkpoints
 
 HERE = Path(__file__).parent
 EVERY = 20  # frames between two checkpoints
@@ -147,7 +147,7 @@ def same(one, other, name: str) -> None:
 
 def records(folder: Path, state: dict) -> dict:
     """All records that a replay's state describes, read from its files, with the numbers they have."""
-    kind = mapped if state["kind"] == "ring" else chunks
+    kind = mapped_ring if state["kind"] == "ring" else chunked_ring
     about = json.loads((folder / ("ring.json" if state["kind"] == "ring" else "chunks.json")).read_text())
     shapes = about["keys"].items()
     arrays = {k: np.zeros((about["streams"], state["slots"], *shape), dtype) for k, (shape, dtype) in shapes}

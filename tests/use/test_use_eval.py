@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import video
+from common.storage import video
 from tests.use.use_tools import say, untrained
 
 
@@ -65,7 +65,7 @@ def test_a_drawing_that_is_reused_and_changes_its_size_is_filmed(tmp_path, monke
 
 
 def test_nothing_to_film_and_no_run(logdir, tmp_path, capsys, monkeypatch):
-    monkeypatch.delattr("common.envs.dummy.Dummy.render")
+    monkeypatch.delattr("common.envs.suites.dummy.Dummy.render")
     assert say("eval", "--logdir", logdir, "--video", 1) == 0
     assert "Nothing to film" in capsys.readouterr().out
     assert say("eval", "--logdir", logdir, "--video", -1) == 2

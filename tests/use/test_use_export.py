@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from common.deploy.export import NOISE, Example, Step, check, description, program
+from common.deploy.onnx import ndtri
 from common.errors import UserError
-from common.export import NOISE, Example, Step, check, description, program
-from common.onnx import ndtri
 from dreamer import load
 from tests.use.use_tools import say, untrained
 

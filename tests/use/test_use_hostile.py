@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import dreamer
-from common import inputs, spaces
-from common.config import read
+from common import safe_io
+from common.config.config import read
 from common.errors import UserError
-from common.replay import chunks, episodes
+from common.replay import chunked_ring, episode_files
 from common.replay.ring import Ring
+from common.storage import spaces
 from tests.use.use_tools import say, untrained
 
 DEEP = "[" * 100_000
@@ -148,7 +149,7 @@ def test_a_policy_says_which_file_is_damaged(run):
     "content",
     [
         json.dumps([{"task": "t", "method": "m", "xs": [1], "ys": [1]}]).replace("[1]", f"[{HUGE}]").encode(),
-        gzip.compress(bytes(2 * inputs.LARGEST), 1),
+        gzip.compress(bytes(2 * safe_io.LARGEST), 1),
         gzip.compress(b"[]")[:-4],
         DEEP.encode(),
     ],
@@ -201,24 +202,24 @@ GOOD = {"first": np.int64(0), "data/x": np.zeros((1, 4), np.float32)}
 )
 def test_odd_chunks_are_named(tmp_path, write, change):
     ring = Ring({"x": np.zeros((1, 8), np.float32)}, 4)
-    store = chunks.Chunks("me", ring)
+    store = chunked_ring.Chunks("me", ring)
     store.save(tmp_path)
     state = {"ident": "me", "generation": 1}
-    chunks.load(tmp_path, state, ring)
+    chunked_ring.load(tmp_path, state, ring)
     (path,) = tmp_path.glob("chunk-*.npz")
     write(path, **(GOOD | change))
     with pytest.raises(UserError, match=r"chunk-00000000-data-000001\.npz is (damaged|incomplete).*--logdir"):
-        chunks.load(tmp_path, state, ring)
+        chunked_ring.load(tmp_path, state, ring)
 
 
 @pytest.mark.parametrize("change", [{"length": 0}, {"length": "x"}, {"keys": [1]}, {"keys": None}])
 def test_an_odd_description_of_a_replay_is_named(tmp_path, change):
     ring = Ring({"x": np.zeros((1, 8), np.float32)}, 4)
-    chunks.Chunks("me", ring).save(tmp_path)
+    chunked_ring.Chunks("me", ring).save(tmp_path)
     about = json.loads((tmp_path / "chunks.json").read_text())
     (tmp_path / "chunks.json").write_text(json.dumps(about | change))
     with pytest.raises(UserError, match=r"chunks\.json is damaged"):
-        chunks.load(tmp_path, {"ident": "me", "generation": 1}, ring)
+        chunked_ring.load(tmp_path, {"ident": "me", "generation": 1}, ring)
 
 
 def test_any_flipped_bit_of_an_episode_file_is_a_message_or_nothing(tmp_path):
@@ -231,7 +232,7 @@ def test_any_flipped_bit_of_an_episode_file_is_a_message_or_nothing(tmp_path):
         data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
         path.write_bytes(data)
         try:
-            episodes.read(path)
+            episode_files.read(path)
         except UserError as error:
             refusals.append(str(error))
     assert 0 < len(refusals) < 300

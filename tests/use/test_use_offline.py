@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from common.checkpoint import newest
 from common.errors import UserError
-from common.replay import episodes
+from common.replay import episode_files
+from common.storage.checkpoints import newest
 from tests.use.use_tools import say
 
 TASK = "dummy_point_7"
@@ -91,7 +91,7 @@ def files(tmp_path):
 
 
 def test_episode_files_are_turned_to_records(files):
-    records = episodes.read(episodes.files(files)[0])
+    records = episode_files.read(episode_files.files(files)[0])
     assert np.array_equal(records["action"][:-1], records["vector"][1:])
     assert not records["action"][-1].any()
     assert np.array_equal(np.flatnonzero(records["is_first"]), [0])

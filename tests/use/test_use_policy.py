@@ -11,13 +11,15 @@ import torch
 from cli_tools import SHORT
 from gymnasium import spaces as gym
 
-from common import rng, spaces
-from common.envs import make_env, wrappers
+from common.commands.eval import evaluate
+from common.deploy.policy import picked
+from common.envs import make_env
+from common.envs.adapt import wrappers
 from common.errors import UserError
-from common.policy import picked
-from common.run.build import EVAL_SEED
-from common.run.eval import evaluate
-from common.run.rollout import STREAM
+from common.nn import rng
+from common.storage import spaces
+from common.training.evaluator import STREAM
+from common.training.factory import EVAL_SEED
 from dreamer import load
 from tests.use.awkward import Awkward, Pairs
 from tests.use.use_tools import say, untrained
@@ -151,7 +153,11 @@ def test_nothing_that_only_training_needs_is_made(made, monkeypatch):
     def never(*_, **__):
         raise AssertionError("not here")
 
-    for name in ("common.optim.Optimizer.__init__", "common.replay.Replay.__init__", "common.agent.Agent.__init__"):
+    for name in (
+        "common.agent.optim.Optimizer.__init__",
+        "common.replay.Replay.__init__",
+        "common.agent.agent.Agent.__init__",
+    ):
         monkeypatch.setattr(name, never)
     monkeypatch.setattr("common.envs.make_env", never)
     monkeypatch.setattr("common.envs.make_envs", never)

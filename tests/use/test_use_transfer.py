@@ -4,12 +4,12 @@ import pytest
 import torch
 
 import dreamer
-from common.agent import Agent
-from common.checkpoint import newest
+from common.agent.agent import Agent
 from common.envs import make_envs
 from common.errors import UserError
-from common.logdir import LATER, adopt, changes, digest, stored_config
-from common.transfer import take
+from common.storage.checkpoints import newest
+from common.storage.logdir import LATER, adopt, changes, digest, stored_config
+from common.training.initial_weights import take
 from tests.use.use_tools import say, untrained
 
 TASK = "dummy_point_6"

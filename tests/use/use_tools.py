@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 
 import dreamer
-from common import config as configs
-from common import spaces
-from common.agent import Agent
-from common.checkpoint import Checkpoints
+from common.agent.agent import Agent
+from common.config import config as configs
 from common.envs import make_envs
-from common.logdir import digest
+from common.storage import spaces
+from common.storage.checkpoints import Checkpoints
+from common.storage.logdir import digest
 
 
 def untrained(logdir: Path, algo: str, task: str, **flags) -> dict:

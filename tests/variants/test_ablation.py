@@ -6,9 +6,9 @@ import pytest
 from variant_tools import MIXED, PICTURES, VECTORS, check_words, losses, request, setting
 
 import dreamer
-from common import features
-from common.ablation import ablations, added, settled, suites, variants
+from common.config import features
 from common.errors import UserError
+from common.experiments.ablation import ablations, added, settled, suites, variants
 
 NAMES = [name for name, one in ablations().items() if name not in one.also]
 ASKED = (

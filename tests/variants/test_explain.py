@@ -7,14 +7,14 @@ import pytest
 from variant_tools import MIXED, PICTURES, VECTORS, losses, request, setting
 
 import dreamer
-from common import config as configs
+from common.analysis.explain import conditions
+from common.analysis.explain.entries import ROOT, entries, entry, every_key, part_file, part_names
+from common.analysis.explain.rows import ABSENT, differing, rows
+from common.analysis.explain.text import markdown, terminal
+from common.config import config as configs
+from common.config.parts import PARTS as SEAMS
 from common.errors import UserError
-from common.explain import conditions
-from common.explain.entries import ROOT, entries, entry, every_key, part_file, part_names
-from common.explain.rows import ABSENT, differing, rows
-from common.explain.text import markdown, terminal
-from common.logdir import MAY_CHANGE
-from common.parts import PARTS as SEAMS
+from common.storage.logdir import MAY_CHANGE
 
 LOADED = {algo: dreamer.resolve(algo) for algo in dreamer.ALGOS}
 KEYS, PARTS = every_key(list(LOADED.values())), part_names()

@@ -9,12 +9,12 @@ import pytest
 from variant_tools import MIXED, PICTURES, VECTORS, check_words, losses, request, setting
 
 import dreamer
-from common import config as configs
-from common import features
+from common.config import config as configs
+from common.config import features
 from common.errors import UserError
-from common.ladder import Climb, Step, concept, ladder, steps
-from common.logdir import MAY_CHANGE
-from common.variant import Setting
+from common.experiments.ladder import Climb, Step, concept, ladder, steps
+from common.experiments.variant import Setting
+from common.storage.logdir import MAY_CHANGE
 
 pytestmark = pytest.mark.xdist_group("ladder")  # what they share is made once
 
@@ -134,7 +134,7 @@ def test_no_way_is_an_error_that_names_what_is_left():
 def test_a_key_that_no_feature_has_is_an_error(monkeypatch):
     left = {name: found for name, found in features.FEATURES.items() if name != "discount"}
     monkeypatch.setattr(features, "FEATURES", left)
-    with pytest.raises(UserError, match=r"No feature of common/features\.py has discount"):
+    with pytest.raises(UserError, match=r"No feature of common/config/features\.py has discount"):
         climb("v2", "v3", by="concept")
 
 

@@ -6,8 +6,8 @@ import pytest
 from variant_tools import VECTORS
 
 import dreamer
-from common import config as configs
-from common.run import ablate, ladder
+from common.commands import ablate, ladder
+from common.config import config as configs
 
 SHORT = ["--configs", "debug", "--tasks", VECTORS, "--steps", "500", "--seeds", "2", "--jobs", "1"]
 

@@ -3,10 +3,10 @@
 import torch
 
 import dreamer
-from common.agent import Agent
-from common.grid.plan import make_jobs
-from common.request import Request
-from common.variant import Setting
+from common.agent.agent import Agent
+from common.config.request import Request
+from common.experiments.grid.plan import make_jobs
+from common.experiments.variant import Setting
 from tests.fakes import random_batch
 
 MIXED = "dummy_mixed_box_10"  # images and vectors, continuous actions

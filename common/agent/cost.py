@@ -1,0 +1,214 @@
+"""What one update costs, counted from config and spaces: parameters, FLOPs, bytes. No numbers are computed.
+
+The networks are built on torch's meta device, where tensors have shapes and nothing else. A layer's FLOPs follow from
+the shape of its weight and the positions it is applied to; how often each module is applied, and which gradients its
+backward pass needs, follows from the config.
+
+FLOPs: matrix products and convolutions, forward and backward; one multiply-add is 2. Elementwise work, norms, softmax,
+sampling, clipping and the optimiser's arithmetic are not counted (nor does `torch.utils.flop_counter`).
+
+Bytes: the least that an update moves, as if every tensor were read or written once by each pass that needs it.
+  Parameters (float32): read once by every pass of a module, forward and backward; a scan over time is one pass.
+  Gradients (float32): written by the backward pass, read for clipping, read by the optimiser.
+  Optimiser: each parameter and its two slots are read and written. A slow critic: itself and the critic are read, it
+  is written.
+  Activations (float32, or 2 bytes each in half precision): the outputs of the counted layers, written and read once;
+  where a gradient passes, read once more, and the gradients of the outputs written and read.
+Not counted: elementwise intermediates, what falls out of the caches in between, copies, the batch itself.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.agent.acting import action_sizes
+from common.agent.behavior import Behavior
+from common.agent.rssm import RSSM, State
+from common.agent.slow import NoSlow
+from common.agent.world_model import WorldModel
+from common.nn.layer_cost import Layer, layers
+
+FLOAT = 4  # bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """One use of a module in an update, at `positions` (time steps and rows of the batch taken together).
+
+    weights, inputs: whether gradients of its weights are computed, and of its inputs: "all", "inner" (not those of the
+    first layers) or "none". Without either it runs without autograd. begin: positions at which "all" is only "inner",
+    where a scan begins with a state that needs no gradient.
+    """
+
+    part: str
+    name: str
+    layers: list[Layer]
+    positions: int
+    weights: bool = False
+    inputs: str = "none"
+    begin: int = 0
+
+    @property
+    def forward(self) -> int:
+        """FLOPs of the forward pass."""
+        return self.positions * sum(layer.flops for layer in self.layers)
+
+    @property
+    def weight_grads(self) -> int:
+        """FLOPs of the gradients of weights."""
+        return self.positions * sum(layer.grad for layer in self.layers) if self.weights else 0
+
+    @property
+    def input_grads(self) -> int:
+        """FLOPs of the gradients of inputs and activations."""
+        every, first = (sum(x.grad for x in self.layers if x.first or not only) for only in (False, True))
+        needed = {"all": self.positions * every - self.begin * first, "inner": self.positions * (every - first)}
+        return needed.get(self.inputs, 0)
+
+    @property
+    def autograd(self) -> bool:
+        """Whether there is a backward pass."""
+        return self.weights or self.inputs != "none"
+
+    @property
+    def flops(self) -> int:
+        """All FLOPs."""
+        return self.forward + self.weight_grads + self.input_grads
+
+    def bytes(self, size: int) -> int:
+        """Weights and activations read and written, with `size` bytes for each activation."""
+        weights = FLOAT * sum(layer.weights for layer in self.layers) * (2 if self.autograd else 1)
+        return weights + size * self.positions * sum(layer.outputs for layer in self.layers) * (
+            5 if self.autograd else 2
+        )
+
+    def note(self) -> str:
+        """What its backward pass leaves away, in words."""
+        if not self.autograd:
+            return "forward only"
+        if not self.weights:
+            return "no gradients of weights"
+        return "no gradient of the input" if self.inputs == "inner" else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Parameters by module, and all passes of one update.
+
+    parameters: module -> trained parameters; slow: parameters of the slow critic; size: bytes of an activation.
+    """
+
+    parameters: dict[str, int]
+    slow: int
+    passes: list[Pass]
+    size: int
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of one update."""
+        return sum(p.flops for p in self.passes)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one update, as the module's docstring counts them."""
+        trained = sum(self.parameters.values())
+        return sum(p.bytes(self.size) for p in self.passes) + FLOAT * (9 * trained + 3 * self.slow)
+
+
+def count(config: dict, obs_space, act_space, half: bool = False) -> Cost:
+    """Cost of one update of an agent for these spaces. `half`: activations take 2 bytes."""
+    actions, classes = action_sizes(act_space)
+    with torch.device("meta"):
+        world = WorldModel(obs_space, actions, config)
+        behavior = Behavior(world.rssm.feat_size, actions, classes, config)
+        batch, length = config["batch_size"], config["batch_length"]
+        passes = [*model_passes(world, obs_space, batch * length), *behavior_passes(world, behavior, batch, length)]
+    modules = {name: getattr(world, name) for name in ("encoder", "rssm", "decoder", "reward", "con")}
+    modules |= {"actor": behavior.actor, "critic": behavior.critic}
+    size = lambda module: sum(p.numel() for p in module.parameters())
+    used = [p for p in passes if p.positions and p.layers]
+    return Cost(
+        {name: size(module) for name, module in modules.items()}, size(behavior.slow), used, 2 if half else FLOAT
+    )
+
+
+def model_passes(world: WorldModel, obs_space, steps: int) -> Iterable[Pass]:
+    """Passes of the world model over `steps` replayed steps."""
+    rssm, route = world.rssm, lambda head: "all" if world.grads[head] else "inner"
+    obs = {key: torch.zeros(1, *box.shape) for key, box in obs_space.items()}
+    state = State(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
+    both = torch.zeros(1, rssm.deter + world.encoder.size, requires_grad=True)
+    step = [*layers(rssm.cell, *state, torch.zeros(1, rssm.action)), *layers(rssm.post, both)]
+    made = lambda name, found, inputs, weights=True: Pass("world model", name, found, steps, weights, inputs)
+    yield made("encoder", layers(world.encoder, obs), "inner")
+    yield made("observe", step, "all", weights=False)
+    yield made("observe at once", step, "inner")
+    yield made("prior", prior(rssm), "all")
+    yield made("decoder", layers(world.decoder, state), route("rec"))
+    yield made("reward", layers(world.reward, state.feat), route("reward"))
+    yield made("continue", head(world.con, state.feat), route("con"))
+
+
+def behavior_passes(world: WorldModel, behavior: Behavior, batch: int, length: int) -> Iterable[Pass]:
+    """Passes of imagination, actor and critic from a batch of `batch` sequences of `length`."""
+    rssm, through = world.rssm, behavior.grad.through_model
+    state = State(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
+    actor, critic = layers(behavior.actor, state.feat), layers(behavior.critic, state.feat)
+    horizon, starts = behavior.imagination["horizon"], behavior.starts(torch.zeros(batch, length)).numel()
+    rolled, seen, flow = starts * horizon, starts * (horizon + 1), "all" if through else "none"
+    step = [*layers(rssm.cell, *state, torch.zeros(1, rssm.action, requires_grad=True)), *prior(rssm)]
+    yield Pass("imagination", "policy", actor, rolled, through, "inner" if through else "none")
+    yield Pass("imagination", "dynamics", step, rolled, False, flow, starts)
+    judged = lambda name, found, inputs=flow: Pass("actor-critic", name, found, seen, False, inputs)
+    yield judged("rewards", layers(world.reward, state.feat))
+    yield judged("continues", head(world.con, state.feat), flow if differentiable(world.con, state.feat) else "none")
+    yield judged("values", critic)
+    yield from learning_passes(behavior, actor, critic, starts, batch * (length - 1))
+
+
+def learning_passes(behavior: Behavior, actor: list, critic: list, starts: int, replayed: int) -> Iterable[Pass]:
+    """Passes that train actor and critic: on imagined sequences from `starts`, and perhaps on `replayed` steps."""
+    made = lambda name, found, positions, *grads: Pass("actor-critic", name, found, positions, *grads)
+    acted, valued = (starts * states for states in trained_states(behavior))
+    trains, replayed = actor_trains(behavior), replayed if behavior.replay_value.scales else 0
+    acted = acted if behavior.learns_from_actions else starts
+    yield made("actor", actor, acted, trains, "inner" if trains else "none")
+    yield made("critic", critic, valued, True, "inner")
+    yield made("replay value", critic, replayed, True, "all" if behavior.replay_value.through_model else "inner")
+    regular = type(behavior.slow).regularize is not NoSlow.regularize
+    yield made("slow critic", critic, (valued + replayed) * regular)
+
+
+def trained_states(behavior: Behavior) -> tuple[int, int]:
+    """How many states of an imagined sequence train the actor, and how many the critic."""
+    states = torch.zeros(1, behavior.imagination["horizon"] + 1)
+    targets = behavior.returns(states, states, states, 1.0)
+    size = lambda part: len(range(*part.indices(states.shape[1])))
+    return size(targets.actor), size(targets.critic)
+
+
+def actor_trains(behavior: Any) -> bool:
+    """Whether the actor is differentiated at the imagined states, and not in the roll-out alone."""
+    value, logp = torch.zeros(1, 1), torch.zeros(1, 1, requires_grad=True)
+    gain = behavior.grad(lambda x: x, value, value, logp, 0)
+    return gain.requires_grad or bool(behavior.entropy)
+
+
+def differentiable(con: Any, feat: Tensor) -> bool:
+    """Whether the predicted continuation has a gradient with respect to the state."""
+    return con.pred(feat.detach().requires_grad_()).requires_grad
+
+
+def head(con: nn.Module, feat: Tensor) -> list[Layer]:
+    """Layers of the continue head, none where continuation is a constant."""
+    net = getattr(con, "net", None)
+    return layers(net, feat) if isinstance(net, nn.Module) else []
+
+
+def prior(rssm: RSSM) -> list[Layer]:
+    """Layers of the prior, of all members of an ensemble. What they read needs a gradient, wherever they are used."""
+    deter = torch.zeros(1, rssm.deter, requires_grad=True)
+    return [layer for member in rssm.priors for layer in layers(member, deter)]

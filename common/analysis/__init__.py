@@ -1,0 +1,1 @@
+"""What runs reached and how they differ: statistics, reports, published scores, explanations."""

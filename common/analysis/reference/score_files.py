@@ -1,0 +1,140 @@
+"""Score files as Dreamer's official repositories publish them, and as our runs write them.
+
+A JSON list, or one JSON object a line, of {task, method, seed, xs, ys}: frames and scores of one run. With or without
+gzip. Ours have a `kind` too: scores of training or of evaluation episodes.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common.analysis.reference import data
+from common.analysis.reference.binning import bin_means, final, grid, pool
+from common.analysis.reference.published import EPISODES, Curve, describe
+from common.analysis.reference.task_names import find
+from common.errors import UserError
+from common.safe_io import parse_json, read_bytes, unzipped
+
+KINDS = ("train", "eval")
+EXPECTED = "Expected a JSON list or JSON lines of {task, method, seed, xs, ys}, with or without gzip."
+
+
+class Raw(NamedTuple):
+    """Scores ys (points,) of one run at frames xs (points,); kind: "train", "eval", or "" where the file has none."""
+
+    task: str
+    method: str
+    seed: str
+    kind: str
+    xs: np.ndarray
+    ys: np.ndarray
+
+
+def read(path: Path) -> list[Raw]:
+    """Runs of a score file. Raises UserError for a file that is none, or is damaged."""
+    try:
+        rows = _decode(unzipped(read_bytes(path)))
+        return [_raw(row) for row in rows]
+    except ValueError as error:
+        raise UserError(f"{path} is not a score file: {error}. {EXPECTED}") from error
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}. Check the path.") from error
+
+
+def episodes(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Frames and scores, each (points,), of the "train" and "eval" episodes in the score file of one run of ours.
+
+    Raises UserError for a file that is none, or is damaged.
+    """
+    points = {raw.kind: (raw.xs, raw.ys) for raw in read(path)}
+    return {kind: points.get(kind, (np.zeros(0), np.zeros(0))) for kind in KINDS}
+
+
+def curves(path: Path, benchmark: str = "") -> list[Curve]:
+    """Curves of a score file, one for each task, method and kind of episode.
+
+    benchmark: the one that the file belongs to, needed where the names of its tasks leave a choice. Raises UserError
+    for a file that is none, and where that choice is open.
+    """
+    groups: dict[tuple[str, str, str], list[Raw]] = {}
+    for run in read(path):
+        if len(run.xs) > 1 and run.xs.any():
+            groups.setdefault((run.task, run.method, run.kind), []).append(run)
+    if not groups:
+        raise UserError(f"{path} has no run with more than one score. {EXPECTED}")
+    limits: dict[str, float] = {}
+    for (_, method, _), runs in groups.items():
+        limits[method] = max(limits.get(method, 0.0), *(run.xs.max() for run in runs))
+    return [_curve(path, runs, grid(limits[key[1]]), benchmark) for key, runs in groups.items()]
+
+
+def _decode(content: bytes) -> list:
+    text = content.decode()
+    try:
+        rows = parse_json(text)
+    except json.JSONDecodeError:
+        rows = [parse_json(line) for line in text.splitlines() if line.strip()]
+    rows = [rows] if isinstance(rows, dict) else rows
+    if not isinstance(rows, list) or not rows:
+        raise ValueError("it holds no list of runs")
+    return rows
+
+
+def _raw(row: Any) -> Raw:
+    if not isinstance(row, dict) or not {"task", "method", "xs", "ys"} <= set(row):
+        raise ValueError("a run lacks task, method, xs or ys")
+    xs, ys = row["xs"], row["ys"]
+    if not isinstance(xs, list) or not isinstance(ys, list) or len(xs) != len(ys):
+        raise ValueError("xs and ys of a run are not lists of the same length")
+    if not all(_number(x) and 0 <= x < math.inf for x in xs) or not all(y is None or _number(y) for y in ys):
+        raise ValueError("xs and ys of a run are not all numbers")
+    names = (str(row["task"]), str(row["method"]), str(row.get("seed", "")), str(row.get("kind", "")))
+    kept = [i for i, y in enumerate(ys) if y is not None and math.isfinite(y)]
+    return Raw(*names, np.array(xs, float)[kept], np.array(ys, float)[kept])
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _curve(path: Path, runs: list[Raw], edges: np.ndarray, benchmark: str) -> Curve:
+    method, kind = data.load("catalogue")["labels"].get(runs[0].method, runs[0].method), runs[0].kind
+    place, task = _place(path, runs[0].task, benchmark)
+    mean, std, n = pool(np.array([bin_means(run.xs, run.ys, edges) for run in runs]))
+    known = n > 0
+    entry = next((entry for entry in data.entries(place) if entry["method"] == method), None)
+    protocol = describe(entry["protocol"]) if entry and not kind else EPISODES.get(kind, EPISODES[""])
+    return Curve(
+        method=method,
+        benchmark=place,
+        budget=edges[-1],
+        x=edges[known],
+        mean=mean[known],
+        std=std[known],
+        n=n[known],
+        seeds=len(runs),
+        source=str(path),
+        protocol=f"{protocol}; {len(runs)} runs",
+        task=task,
+        final=final([(run.xs, run.ys) for run in runs], edges[-1]),
+        algo=entry["algo"] if entry else method,
+        blocks=tuple(entry["blocks"]) if entry else (),
+        episodes=kind or (entry["protocol"]["episodes"] if entry else ""),
+    )
+
+
+def _place(path: Path, task: str, benchmark: str) -> tuple[str, str]:
+    """Benchmark and name of a task in a file; a task that is not in the tables keeps its name.
+
+    Without `benchmark` the file's name may tell it, as those of the official files do: dmc_vision-drqv2.json.gz.
+    """
+    name = path.name.replace("-", "_")
+    hint = benchmark or max((b for b in data.benchmarks() if name.startswith(b)), key=len, default="")
+    found = find(task, hint) or ([] if benchmark else find(task))
+    if len(found) > 1:
+        choices = " or ".join(place for place, _ in found)
+        raise UserError(f"{path} does not say to which benchmark {task} belongs: add --benchmark {choices}.")
+    return found[0] if found else (benchmark or task.partition("_")[0], task)

@@ -1,0 +1,64 @@
+"""report.md: the tables and the first figures, for places that show Markdown."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from common.analysis.report import methods_text, summary, tables
+from common.analysis.report.gallery import Gallery, Picture
+from common.analysis.report.tables import Table
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, in one line."""
+    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def table(data: Table) -> str:
+    """A table with numbers to the right."""
+    head, *rows = [" | ".join(map(escape, row)) for row in (data.head, *data.rows)]
+    line = " | ".join("---" if place < data.labels else "---:" for place in range(len(data.head)))
+    note = f"\n\n{escape(data.note)}" if data.note else ""
+    return "\n".join(f"| {row} |" for row in (head, line, *rows)) + note
+
+
+def images(pictures: Iterable[Picture], folder: str) -> str:
+    """Links to figures."""
+    return "\n".join(f"![{escape(picture.about)}]({folder}/{picture.name}.svg)" for picture in pictures)
+
+
+def bullets(sentences: Sequence[str]) -> str:
+    """A list of sentences."""
+    return "\n".join(f"- {escape(sentence)}" for sentence in sentences)
+
+
+def render(report: dict, gallery: Gallery, folder: str) -> str:
+    """The document. Figures lie in `folder`."""
+    parts = [f"# {escape(report['title'])}", escape(summary.compared(report)), escape(summary.warning(report))]
+    parts += [bullets(summary.findings(report)), "## Final scores", table(tables.scores(report))]
+    parts += [escape(sentence) for sentence in tables.cuts(report, report["axis"])]
+    if report["comparisons"]:
+        parts += ["## Differences", table(tables.comparisons(report["comparisons"]))]
+    if gallery.effects:
+        parts += ["## Effects", images(gallery.effects, folder)]
+    parts += ["## Learning curves", images(gallery.curves[report["axis"]], folder)]
+    if report["aggregates"]:
+        parts += ["## Over all tasks", images(gallery.aggregates, folder)]
+        parts += [table(tables.aggregates(report["aggregates"], report["variants"])), table(tables.scales(report))]
+        parts += [table(tables.comparisons(report["aggregates"]["comparisons"]))]
+    parts += ["## Environment frames to a score", table(tables.reach(report))]
+    if "crafter" in report:
+        parts += ["## Crafter score", table(tables.crafter(report))]
+    if report["health"]:
+        parts += ["## Health", table(tables.health(report))]
+    parts += ["## Runs", table(tables.costs(report)), table(tables.runs(report)), table(tables.origins(report))]
+    if report["left_out"]:
+        parts += ["## Left out", table(tables.left_out(report))]
+    if report["config"]:
+        parts += ["## Config differences", table(tables.config(report))]
+    parts += [
+        "## How the numbers are made",
+        bullets([f"{term}: {text}" for term, text in methods_text.definitions(report)]),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"

@@ -1,0 +1,165 @@
+"""`eval`: plays episodes with the newest checkpoint of a logdir and reports their returns.
+
+--video N films the first N episodes: as GIF, and as mp4 where imageio-ffmpeg is installed. --out DIR takes what is
+written, for a run that may only be read.
+"""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.analysis import stats
+from common.config.render_mode import beware, drawn
+from common.errors import UserError
+from common.files import make_folder, write_bytes, write_text
+from common.nn import rng
+from common.safe_io import path_of
+from common.storage import spaces, video
+from common.storage.logdir import stored_config
+from common.storage.runinfo import used_up
+from common.storage.saved_agent import fill, trained
+from common.training.evaluator import Evaluator, Result
+from common.training.factory import Factory
+from common.training.threads import keep
+from common.training.training_errors import named_mismatch
+
+OPTIONS: dict = {"video": 0, "best": False, "out": ""}
+FPS = 30  # of films
+NOTHING = (
+    "Nothing to film: this task has no images, and its environment draws none here. It may have no render method, or "
+    "lack a package for it: that of Gymnasium's classic control is pygame."
+)
+
+
+def evaluate(config: dict, factory: Factory | None = None) -> dict:
+    """Plays `run.eval_episodes` episodes in the way `actor.eval` says; prints, writes and returns the result.
+
+    `config` is the config of the run in `config['logdir']`, perhaps with other `run.*` or `actor.eval`. Without
+    `config['eval']['video']`, the first episode is filmed if `run.video_every` is not 0 and the task has images.
+
+    Raises UserError where there is no run, no checkpoint, one that does not fit the config, or no leave to write.
+    """
+    if not config.get("logdir"):
+        raise UserError("eval needs the folder of a run: give --logdir.")
+    logdir, run = path_of(config["logdir"]).absolute(), config["run"]  # environments may change the working folder
+    config = {**config, "logdir": str(logdir)}
+    trained_on = stored_config(logdir)
+    own = OPTIONS | config.get("eval", {})
+    state = trained(logdir, best=own["best"])
+    films, out = own["video"], _target(logdir, own["out"])
+    if kept := keep(run["threads"], state.get("threads")):
+        torch.set_num_threads(kept.threads)
+    result, pictures = _play(filmed(config, films) if films else config, state, factory or Factory(), own)
+    summary = summarize(config, state["frames"], result, drawn(trained_on))
+    write_text(out / "eval.json", json.dumps(summary, indent=2) + "\n")
+    print(sentence(summary))
+    if "render" in summary:
+        print(beware(summary["render"]))
+    if "wall" in state and not used_up(config, state["frames"], state["wall"]):
+        print(f"This run is not finished: the checkpoint is of {state['frames']:,} of {config['steps']:,} frames.")
+    _film(out / "videos", state["frames"], result.pictures, pictures, films)
+    return summary
+
+
+def _target(logdir: Path, out: str) -> Path:
+    """The folder for eval.json and films. Raises UserError, before minutes of playing, where it cannot be written."""
+    if out:
+        make_folder(path_of(out))
+        return path_of(out).absolute()
+    if not os.access(logdir, os.W_OK):
+        raise UserError(f"{logdir} may only be read. Give --out another folder, for eval.json and films.")
+    return logdir
+
+
+def filmed(config: dict, films: int) -> dict:
+    """The config with which films are made: one environment, in this process, that can be drawn."""
+    if films < 1:
+        raise UserError(f"--video takes the number of episodes to film, got {films}.")
+    run, env = config["run"], config["env"] | {"film": True}
+    run = run | {"parallel": "none", "eval_envs": 1, "video_every": 0}
+    return config | {"run": run | {"eval_episodes": max(films, run["eval_episodes"])}, "env": env}
+
+
+def summarize(config: dict, frames: int, result: Result, trained_on: str = "") -> dict:
+    """What `eval.json` holds; `std` is over episodes, `interval` the 95 % bootstrap interval of their mean.
+
+    trained_on: how the images were drawn that the agent learned from, if not in full.
+    """
+    metrics, scores = result.metrics(), [episode.score for episode in result.episodes]
+    _, low, high = stats.bootstrap(stats.mean, [np.array(scores)])
+    return {
+        "task": config["task"],
+        "method": config["algo"],
+        "seed": config["seed"],
+        "frames": frames,
+        "mode": config["actor"]["eval"],
+        "mean": metrics["eval/score"],
+        "std": metrics["eval/score_std"],
+        "interval": None if math.isnan(low) else [float(low), float(high)],
+        "n": len(result.episodes),
+        "scores": scores,
+        "lengths": [episode.length for episode in result.episodes],
+        **({"render": how} if (how := trained_on or drawn(config)) else {}),
+    }
+
+
+def sentence(summary: dict) -> str:
+    """The result in a line."""
+    text = "eval {task} {method} at frame {frames:,}: {mean:.2f} ± {std:.2f} (mean ± std, n = {n}), {mode}"
+    interval = "; 95 % interval of the mean {interval[0]:.2f} to {interval[1]:.2f}" if summary["interval"] else ""
+    return (text + interval).format(**summary)
+
+
+def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[Result, list[np.ndarray]]:
+    """The episodes, and pictures (T, H, W, 3) of those to be filmed. own: the OPTIONS."""
+    episodes, films = config["run"]["eval_episodes"], own["video"]
+    if episodes < 1:
+        raise UserError(f"run.eval_episodes must be at least 1 to evaluate, got {episodes}.")
+    rng.seed_all(config["seed"])
+    envs = factory.envs(config, evaluate=True)
+    try:
+        logdir = path_of(config["logdir"])
+        agent = factory.agent(envs.obs_space, envs.act_space, config)
+        with named_mismatch(logdir / "checkpoints", own["best"]):
+            fill(agent, state["agent"], logdir)
+        if not own["out"]:
+            spaces.write(logdir, spaces.of(envs))
+        evaluator, camera = Evaluator(agent, lambda: envs, config["seed"]), video.Films(films, picture(envs))
+        film = config["run"]["video_every"] > 0
+        result = evaluator.run(episodes, state["frames"], film=film, films=camera if films else None)
+        for message in evaluator.messages():
+            print(message.partition("\n")[0], file=sys.stderr)
+        return result, camera.pictures()
+    finally:
+        envs.close()
+
+
+def picture(envs) -> Callable[[dict], np.ndarray | None]:
+    """What shows a record: its image, or what the environment draws."""
+    key = video.image_key(dict(envs.obs_space.items()))
+    return (lambda record: video.colored(record[key][0]).copy()) if key else lambda record: envs.picture(0)
+
+
+def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.ndarray], films: int) -> None:
+    """Writes the films: the one that is made unasked, or those of --video."""
+    if first is not None or asked:
+        folder.mkdir(exist_ok=True)
+    if first is not None:
+        write_bytes(folder / f"eval_{frames:09d}.gif", video.encode(first))
+    if films and not asked:
+        print(NOTHING)
+    shown = {folder / f"eval_{frames:09d}_{k}": video.scaled(pictures) for k, pictures in enumerate(asked)}
+    for path, pictures in shown.items():
+        write_bytes(path.with_suffix(".gif"), video.encode(pictures, FPS))
+    try:
+        for path, pictures in shown.items():
+            video.write_mp4(path.with_suffix(".mp4"), pictures, FPS)
+    except UserError as error:
+        print(error)
+    print("".join(f"Film: {path}\n" for path in sorted(folder.glob(f"eval_{frames:09d}_*.*")) if shown), end="")

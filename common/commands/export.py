@@ -1,0 +1,65 @@
+"""`export`: writes the policy step of a run as one file that needs nothing of this program, and checks it.
+
+Version and config come from the run. --format torch makes a file for torch.export.load, onnx one for any ONNX runtime;
+--mode says how it chooses actions. Noise is an input, so that a step is a plain function.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from common.config.request import Request
+from common.deploy.export import Example, Step, check, description, program, to_torch
+from common.deploy.onnx import require, to_onnx
+from common.deploy.policy import load
+from common.errors import UserError
+from common.files import make_folder, write_bytes
+from common.nn import rng
+from common.nn.nets import check_choice
+from common.safe_io import path_of
+
+FORMATS = {"torch": (to_torch, ".pt2"), "onnx": (to_onnx, ".onnx")}
+OPTIONS: dict = {"logdir": "", "out": "", "format": "torch", "mode": ""}
+
+
+def export(request: Request) -> None:
+    """Writes --out and prints how far it is from the policy. Raises UserError where it cannot be made."""
+    own = request.own
+    refuse(request)
+    check_choice("--format", own["format"], FORMATS)
+    path = target(own["out"], own["format"])
+    if own["format"] == "onnx":
+        require()
+    policy = load(own["logdir"], mode=own["mode"])
+    example, step = Example(policy, np.random.default_rng(0)), Step(policy).eval()
+    facts = {"algo": policy.config["algo"], "task": policy.config["task"], "frames": policy.frames}
+    with rng.isolated(0), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about matters between the exporters of torch
+        graph = program(step, example.draw(2))
+        file, run = FORMATS[own["format"]][0](graph, description(policy, example.draw(2), **facts))
+        worst = check(step, run, example)
+    write_bytes(path, file)
+    print(
+        f"{path}: one step of {facts['algo']} on {facts['task']} at frame {policy.frames:,}, mode {policy.mode}. "
+        f"Over 10 steps it differs from the policy by at most {worst:.1g}."
+    )
+
+
+def refuse(request: Request) -> None:
+    """Raises UserError for what has no place here."""
+    if request.given() or request.words:
+        raise UserError(f"export takes everything from the run: give {', '.join(f'--{key}' for key in OPTIONS)} alone.")
+    missing = [f"--{key}" for key in ("logdir", "out") if not request.own[key]]
+    if missing:
+        raise UserError(f"export needs {' and '.join(missing)}: the folder of a run, and the file to write.")
+
+
+def target(out: str, style: str) -> Path:
+    """Path of the file, in a folder that can be written. Raises UserError for another one."""
+    path = path_of(out)
+    suffix = FORMATS[style][1]
+    if path.suffix != suffix:
+        raise UserError(f"A file of --format {style} ends with {suffix}, got --out {out}.")
+    make_folder(path.parent)
+    return path

@@ -1,0 +1,36 @@
+"""`ladder`: from one version to the next, one feature at a time; the last rung is the last version itself.
+
+    ladder VERSION VERSION ... [--by feature|concept] [--tasks ... --steps N]
+
+Features without any effect on the tasks change on the way, but have no run of their own.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from common.config.request import Request
+from common.errors import UserError
+from common.experiments import setting
+from common.experiments.grid.plan import carry_out
+from common.experiments.ladder import ladder as climb
+from common.experiments.variant import described
+from common.nn.nets import check_choice
+
+OPTIONS: dict[str, Any] = {"by": "feature", **setting.OPTIONS}
+
+
+def ladder(request: Request) -> None:
+    """Trains every rung on each task with each seed, and reports on them.
+
+    Says first which keys each rung changes. Raises UserError where there is no way between the versions.
+    """
+    check_choice("--by", request.own["by"], ("feature", "concept"))
+    versions = list(dict.fromkeys(request.words))
+    if len(versions) < 2 or len(versions) < len(request.words) or request.algo or request.borrowed:
+        few = " ".join(request.algos[:3])
+        raise UserError(f"ladder takes two versions or more, each once, and nothing borrowed, such as ladder {few}.")
+    requests, tasks = setting.place(request, versions)
+    rungs, silent = climb(requests, setting.setting(request, tasks), request.own["by"])
+    print("\n".join([*map(described, rungs), setting.left_out(silent, tasks)]).rstrip())
+    runs = {rung.name: rung.request for rung in rungs}
+    carry_out("ladder", runs, tasks, Path(request.own["logdir"] or f"logs/ladder/{'-'.join(versions)}"))

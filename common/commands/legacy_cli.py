@@ -1,0 +1,140 @@
+"""Command lines that are well known from another Dreamer repository, in the words of this one.
+
+    python dreamer.py --env 'walker-walk' --algo 'Dreamer...' --exp 'default_hp' --train
+    python dreamer.py --env 'walker-walk' --algo 'Dreamer...' --exp 'eval' --evaluate --restore --checkpoint_path PATH
+
+There, --env is DOMAIN-TASK of DeepMind Control seen as pixels, and --exp is a name for the run. This holds where no
+command is given; `--algo Dreamer...` is understood by every command.
+"""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from common.errors import UserError
+from common.safe_io import path_of
+from common.storage.checkpoints import Checkpoints
+from common.storage.logdir import CONFIG, stored_config
+
+ALGO = re.compile(r"dreamer[-_ ]?(v\d[\w.-]*)", re.IGNORECASE)
+BLOCK = "dmc_vision"
+SWITCHES = ("train", "evaluate", "restore")
+FLAGS = ("env", "exp", "checkpoint_path", *SWITCHES)
+ALIASES = {"exp-name": "exp", "checkpoint-path": "checkpoint_path"}
+
+Flags = dict[str, list[str]]
+
+
+def translate(argv: list[str], default: str) -> list[str]:
+    """`argv` in today's words; a line that had to be changed is printed on stderr.
+
+    default: the version without --algo. Raises UserError where the flags do not fit together, or name no run.
+    """
+    argv = respelled(argv)
+    old, others = split(argv) if argv and argv[0].startswith("-") else ({}, argv)
+    if not old.keys() & set(FLAGS):
+        return argv
+    check(old)
+    algo, task = one(old, "algo") if "algo" in old else default, task_of(old)
+    words = play(old, algo, task, others) if "evaluate" in old else train(old, algo, task, others)
+    said = algo if "algo" in old else f"no --algo, so {algo}"
+    print(f"A familiar command line: {said}, {task}. Today's spelling:", file=sys.stderr)
+    print(f"  python dreamer.py {shlex.join(words)}", file=sys.stderr)
+    return words
+
+
+def respelled(argv: list[str]) -> list[str]:
+    """`argv` with the version after --algo as it is called here, however it is spelled."""
+    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--algo=") else [word])]
+    version = lambda word: match[1].lower() if (match := ALGO.fullmatch(word)) else word
+    return [
+        version(word) if before == "--algo" else word for before, word in zip(["", *words[:-1]], words, strict=True)
+    ]
+
+
+def split(argv: list[str]) -> tuple[Flags, list[str]]:
+    """The flags that are understood here, --algo among them, with their values; and all other words."""
+    old: Flags = {}
+    others: list[str] = []
+    values = others
+    for word in argv:
+        name, _, value = word[2:].partition("=")
+        name = ALIASES.get(name, name)
+        if not word.startswith("--") or name not in (*FLAGS, "algo"):
+            values = others if word.startswith("--") else values
+            values.append(word)
+        else:
+            values = old[name] = [value] if value else []
+    return old, others
+
+
+def check(old: Flags) -> None:
+    """Raises UserError for switches with a value, and for flags that say nothing without another."""
+    for name in SWITCHES:
+        if old.get(name):
+            raise UserError(f"--{name} takes no value, got {' '.join(old[name])}.")
+    if {"train", "evaluate"} <= old.keys():
+        raise UserError("--train and --evaluate exclude each other: give one of them.")
+    if "env" not in old:
+        first = next(name for name in old if name in FLAGS)
+        raise UserError(
+            f"--{first} is only understood together with --env, such as --env walker-walk. "
+            "In the words of this program: python dreamer.py train --task dmc_walker_walk --logdir DIR."
+        )
+
+
+def one(old: Flags, name: str) -> str:
+    """The only value of a flag."""
+    if len(old[name]) != 1:
+        raise UserError(f"--{name} takes one value, got {' '.join(old[name]) or 'none'}.")
+    return old[name][0]
+
+
+def task_of(old: Flags) -> str:
+    """'ball_in_cup-catch' -> 'dmc_ball_in_cup_catch'."""
+    name = one(old, "env")
+    if not re.fullmatch(r"[a-z_]+-[a-z0-9_]+", name):
+        raise UserError(
+            f"--env takes DOMAIN-TASK of DeepMind Control, such as walker-walk, got {name!r}. "
+            "Any other task: --task NAME, see python dreamer.py --help."
+        )
+    return f"dmc_{name.replace('-', '_')}"
+
+
+def train(old: Flags, algo: str, task: str, others: list[str]) -> list[str]:
+    """Words that train from pixels, in a folder named by --exp or that of the run which --checkpoint_path names."""
+    words = ["train", "--algo", algo, "--configs", BLOCK, "--task", task]
+    if "checkpoint_path" in old:
+        words += ["--logdir", str(run_of(old, algo, task))]
+    elif "exp" in old:
+        words += ["--logdir", f"logs/{task}/{algo}/{one(old, 'exp')}"]
+    return words + others
+
+
+def play(old: Flags, algo: str, task: str, others: list[str]) -> list[str]:
+    """Words that evaluate the run which --checkpoint_path names."""
+    if "checkpoint_path" not in old:
+        raise UserError("--evaluate needs --checkpoint_path PATH, the logdir of a run or a checkpoint in it.")
+    return ["eval", "--logdir", str(run_of(old, algo, task)), *others]
+
+
+def run_of(old: Flags, algo: str, task: str) -> Path:
+    """Logdir of the run that --checkpoint_path names.
+
+    Raises UserError where there is none, it is another one than the rest of the line says, or the checkpoint is not the
+    one that would be taken.
+    """
+    path = path_of(one(old, "checkpoint_path"))
+    folder = next((place for place in (path, *path.parents[:2]) if (place / CONFIG).is_file()), None)
+    if folder is None or not path.exists():
+        raise UserError(f"{path} is neither the logdir of a run nor a checkpoint in one. Check --checkpoint_path.")
+    stored = stored_config(folder)
+    asked = {"task": task} | ({"algo": algo} if "algo" in old else {})
+    for name, value in asked.items():
+        if stored.get(name) != value:
+            raise UserError(f"The run in {folder} has {name} {stored.get(name)}, the command line says {value}.")
+    newest = next(iter(Checkpoints(folder / "checkpoints").paths()), path)
+    if path.suffix == newest.suffix and path.name != newest.name:
+        raise UserError(f"{path} is not the newest checkpoint: only {newest} can be used. Or name the folder {folder}.")
+    return folder

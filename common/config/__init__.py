@@ -1,0 +1,1 @@
+"""Configs: the command line, the parts table, defaults, ranges and named features."""

@@ -1,0 +1,96 @@
+"""Named features: which config keys make up each idea that differs between the versions.
+
+A feature is switched by giving its keys another version's values: `--features retnorm=v2` in V3 turns return
+normalisation off, `--features retnorm=v3` in V1 turns it on. Setting the keys themselves does the same.
+"""
+
+import fnmatch
+
+from common.config.config import flatten, unknown
+from common.errors import UserError
+
+#: Feature -> (what it is, config keys; globs allowed).
+FEATURES = {
+    "latent": ("Stochastic state", ["latent.*"]),
+    "std": ("Standard deviation of Gaussian states", ["latent.std", "latent.min_std"]),
+    "unimix": ("Uniform mix in latents and discrete actions", ["latent.unimix", "policy_disc.unimix"]),
+    "cell": ("Recurrent cell", ["cell.*"]),
+    "layers": ("Layers of prior and posterior", ["rssm.prior_layers", "rssm.post_layers"]),
+    "ensemble": ("Prior ensemble", ["rssm.ensemble"]),
+    "action_clip": ("Actions above 1 are scaled down in the dynamics", ["rssm.action_clip"]),
+    "initial": ("Initial state", ["rssm.initial"]),
+    "kl": ("KL loss: balance, scales, free nats", ["kl.*"]),
+    "free_nats": ("Free nats and where they apply", ["kl.free", "kl.where"]),
+    "conv": ("Convolutions", ["conv.*"]),
+    "image": ("Pixel likelihood", ["image.*"]),
+    "symlog": ("Symlog of vector inputs and targets", ["encoder.symlog", "vector.*"]),
+    "reward": ("Reward head", ["reward.*"]),
+    "reward_transform": ("Reward transform", ["reward_transform"]),
+    "critic": ("Critic head", ["critic.*"]),
+    "twohot": ("Reward and critic heads together", ["reward.*", "critic.*"]),
+    "zero_init": ("Output scale of reward and critic at the start", ["reward.outscale", "critic.outscale"]),
+    "model_grads": ("Heads that shape the representation", ["model_grads.*"]),
+    "continue": ("Continue head, its scale, starts of imagination", ["con.*", "loss.con", "imagination.drop_last"]),
+    "first": ("Discount of the start state", ["returns.first"]),
+    "discount": ("Discount", ["discount"]),
+    "returns": ("Value convention and lambda-return", ["returns.*"]),
+    "start": ("Imagined sequence includes its start", ["returns.start"]),
+    "retnorm": ("Scale of advantages", ["advantage.*"]),
+    "reward_norm": ("Reward normalisation", ["reward_norm.*"]),
+    "slow_critic": ("Target or slow critic", ["slow.*"]),
+    "replay_value": ("Value loss on replayed steps", ["replay_value.*"]),
+    "actor_grad": ("Actor gradient", ["grad_cont.*", "grad_disc.*"]),
+    "entropy": ("Entropy scale", ["actor.entropy"]),
+    "policy": ("Continuous action distribution", ["policy_cont.*"]),
+    "actor_init": ("Output scale of the actor at the start", ["actor.outscale"]),
+    "explore": ("Exploration noise", ["explore.*"]),
+    "eval": ("Action in evaluation", ["actor.eval"]),
+    "act": ("Activations", ["net.act", "net.conv_act"]),
+    "norm": ("Norm of all layers", ["net.norm", "net.eps", "net.bias"]),
+    "init": ("Initialisation", ["net.init"]),
+    "sizes": (
+        "Layers and units of all networks, recurrent state",
+        ["mlp.*.layers", "mlp.*.units", "rssm.deter", "rssm.hidden"],
+    ),
+    "horizon": ("Imagination horizon", ["imagination.horizon"]),
+    "optim": ("Optimiser, learning rates, warm-up, decay", ["optim.*"]),
+    "clip": ("Gradient clipping", ["clip.*"]),
+    "order": ("Order of updates", ["order.*"]),
+    "batch": ("Batch size and length", ["batch_size", "batch_length"]),
+    "sampler": ("Replay sampling", ["sampler.*"]),
+    "ends": ("Extra chance of episode ends", ["sampler.ends"]),
+    "online": ("New data is replayed at once", ["sampler.online"]),
+    "context": ("Start state of a window: stored latents or fresh", ["replay.context", "replay.force_first"]),
+    "capacity": ("Replay capacity (steps)", ["replay.capacity"]),
+    "schedule": ("Train rate", ["schedule.*"]),
+    "envs": ("Environments side by side", ["run.envs"]),
+    "protocol": ("The environment's protocol", ["env.*"]),
+    "cadence": (
+        "How often: evaluation, videos, logs, checkpoints",
+        ["run.*_every", "run.eval_episodes", "run.eval_envs"],
+    ),
+    "precision": ("Precision of matrix products", ["run.precision"]),
+    "prefill": ("Random prefill (agent steps), pretraining updates", ["run.prefill", "run.pretrain"]),
+}
+
+
+def is_whole(feature: str) -> bool:
+    """Whether a feature has whole parts or groups. It comes before features with some of its keys."""
+    return any(glob.endswith(".*") for glob in FEATURES.get(feature.partition("=")[0], ("", []))[1])
+
+
+def keys(feature: str, config: dict) -> list[str]:
+    """Config keys of a feature in a config. Raises UserError for an unknown feature."""
+    if feature not in FEATURES:
+        raise UserError(unknown("feature", feature, FEATURES))
+    names = list(flatten(config))
+    found = {name for glob in FEATURES[feature][1] for name in fnmatch.filter(names, glob)}
+    return [name for name in names if name in found]
+
+
+def values(feature: str, config: dict) -> dict:
+    """Flat config layer that gives a feature the value it has in `config`. Raises UserError if it has none there."""
+    flat, names = flatten(config), keys(feature, config)
+    if not names:
+        raise UserError(f"{config['algo']} has no {feature}: none of its parts has {', '.join(FEATURES[feature][1])}.")
+    return {key: flat[key] for key in names}

@@ -1,0 +1,78 @@
+"""Seams of the agent: which part can be swapped, and where each alternative lives.
+
+A part lives in the folder of the version that introduced it. A switch is a class name, on the command line
+`--SEAM.use CLASS`; the options of a part are the keyword-only arguments of its class.
+"""
+
+import dataclasses
+import importlib
+import inspect
+
+from common.errors import UserError
+
+PARTS = {
+    "latent": ["dreamer_v1.latent:Gaussian", "dreamer_v2.latent:Categorical"],
+    "cell": ["dreamer_v1.cell:GRU", "dreamer_v2.cell:NormGRU", "dreamer_v3.cell:BlockGRU"],
+    "kl": ["dreamer_v1.kl:PlainKL", "dreamer_v2.kl:SplitKL"],
+    "conv": ["dreamer_v1.conv:ValidConv", "dreamer_v3.conv_2023:StrideConv", "dreamer_v3.conv:PoolConv"],
+    "image": ["dreamer_v1.image:PixelNormal", "dreamer_v3.image:PixelMSE"],
+    "vector": ["common.agent.heads:UnitNormal", "dreamer_v3.heads:MSE", "dreamer_v3.heads:SymlogMSE"],
+    "reward": [
+        "common.agent.heads:UnitNormal",
+        "dreamer_v3.heads:SymlogTwohot",
+        "dreamer_v3.heads:SymexpTwohot",
+        "dreamer_v3.heads:SymlogMSE",
+        "dreamer_v3.heads:Huber",
+    ],
+    "con": ["common.agent.heads:NoContinue", "common.agent.heads:SoftContinue", "dreamer_v3.heads:BinaryContinue"],
+    "critic": [
+        "common.agent.heads:UnitNormal",
+        "dreamer_v3.heads:SymlogTwohot",
+        "dreamer_v3.heads:SymexpTwohot",
+        "dreamer_v3.heads:SymlogMSE",
+        "dreamer_v3.heads:Huber",
+    ],
+    "returns": ["dreamer_v1.returns:ArrivalReturns", "dreamer_v3.returns:DepartureReturns"],
+    "slow": ["common.agent.slow:NoSlow", "dreamer_v2.slow:HardCopy", "dreamer_v3.slow:SlowRegularizer"],
+    "replay_value": ["common.agent.replay_value:NoReplayValue", "dreamer_v3.replay_value:ReplayValue"],
+    "policy_cont": [
+        "dreamer_v1.actor:TanhNormal",
+        "dreamer_v2.actor:TruncNormal",
+        "dreamer_v2.actor:FreeNormal",
+        "dreamer_v3.actor:BoundedNormal",
+    ],
+    "policy_disc": ["common.nn.distributions:OneHot"],
+    "grad_cont": ["dreamer_v1.actor:Dynamics", "dreamer_v2.actor:Reinforce", "dreamer_v2.actor:Mixed"],
+    "grad_disc": ["dreamer_v1.actor:Dynamics", "dreamer_v2.actor:Reinforce", "dreamer_v2.actor:Mixed"],
+    "advantage": ["common.agent.returns:Unscaled", "dreamer_v3.returns:Percentile", "dreamer_v3.returns:AdvantageNorm"],
+    "reward_norm": ["common.agent.returns:RawReward", "dreamer_v2.returns:StreamNorm"],
+    "explore": ["dreamer_v1.actor:ActionNoise", "dreamer_v2.actor:NoNoise"],
+    "order": ["dreamer_v1.order:Joint", "dreamer_v2.order:ModelFirst"],
+    "optim": ["common.agent.optim:Adam", "dreamer_v3.optim:LaProp"],
+    "clip": ["common.agent.optim:GlobalNorm", "dreamer_v3.optim:AGC"],
+    "schedule": ["dreamer_v1.schedule:Bursts", "dreamer_v2.schedule:Every", "dreamer_v3.schedule:Ratio"],
+    "sampler": ["dreamer_v1.sampler:Episodes", "dreamer_v3.sampler:Windows"],
+}
+
+Recipe = dataclasses.make_dataclass("Recipe", [(seam, type) for seam in PARTS], frozen=True)
+Recipe.__doc__ = "One class for each seam. Leaving one out, or naming another, is a TypeError at import."
+
+
+def find(seam: str, name: str) -> type:
+    """Returns the class called `name` at `seam`. Raises UserError with the valid names."""
+    known = {path.split(":")[1]: path for path in PARTS[seam]}
+    if name not in known:
+        raise UserError(f"{seam}.use must be one of {', '.join(known)}, got {name!r}.")
+    module, attribute = known[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def options(cls: type) -> dict:
+    """Keyword-only options of a part with their defaults."""
+    params = inspect.signature(cls).parameters.values()
+    return {p.name: p.default for p in params if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+
+
+def build(seam: str, block: dict, *args, **extra):
+    """Makes the part that the config block `{"use": NAME, **options}` describes."""
+    return find(seam, block["use"])(*args, **extra, **{k: v for k, v in block.items() if k != "use"})

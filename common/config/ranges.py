@@ -1,0 +1,111 @@
+"""Ranges of config values, so that a number that cannot work is refused by name before anything is built."""
+
+import fnmatch
+import math
+
+from common.errors import UserError
+from common.nn.nets import check_choice
+from common.safe_io import finite, path_of
+
+#: Ends of ranges that no real run comes near; beyond them, memory or the numbers of the system end.
+COUNT = 10**12  # of frames, steps, updates, episodes or seconds
+WIDTH = 2**17  # of layers, and rows or steps of a batch
+DEEP = 1000  # layers, blocks or models
+
+#: Glob of config keys -> smallest and largest value.
+RANGES = {
+    "steps": (1, COUNT),
+    "batch_*": (1, WIDTH),
+    "seed": (0, 2**32 - 1),
+    "run.*envs": (1, 2**14),
+    "run.*_every": (0, COUNT),
+    "run.eval_episodes": (0, COUNT),
+    "run.threads": (0, 1024),
+    "run.max_s*": (0, COUNT),
+    "run.pre[ft]*": (0, COUNT),
+    "env.repeat": (1, COUNT),
+    "env.size": (0, 4096),
+    "env.sticky": (0, 1),
+    "env.time_limit": (0, COUNT),
+    "env.*noops": (0, COUNT),
+    "env.max_failures": (0, COUNT),
+    "env.action_scale": (1e-9, 1e9),
+    "env.timeout": (0, 10**8),
+    "replay.capacity": (0, COUNT),
+    "replay.max_gib": (0, COUNT),
+    "replay.context": (0, 1),
+    "schedule.ratio": (0, COUNT),
+    "schedule.every": (1, COUNT),
+    "schedule.steps": (1, COUNT),
+    "schedule.updates": (1, COUNT),
+    "sampler.*": (0, COUNT),
+    "*.unimix": (0, 1),
+    "*.bins": (2, WIDTH),
+    "latent.stoch": (1, WIDTH),
+    "latent.classes": (2, WIDTH),
+    "cell.blocks": (1, WIDTH),
+    "cell.layers": (1, DEEP),
+    "conv.depth": (1, WIDTH),
+    "conv.blocks": (1, WIDTH),
+    "rssm.deter": (1, WIDTH),
+    "rssm.hidden": (1, WIDTH),
+    "rssm.*_layers": (0, DEEP),
+    "rssm.ensemble": (1, DEEP),
+    "rssm.action_clip": (0, math.inf),
+    "mlp.*.layers": (0, DEEP),
+    "mlp.*.units": (1, WIDTH),
+    "kl.*": (0, math.inf),
+    "loss.*": (0, math.inf),
+    "discount": (0, 1),
+    "returns.lam": (0, 1),
+    "imagination.horizon": (1, WIDTH),
+    "imagination.drop_last": (0, 1),
+    "imagination.last": (0, COUNT),
+    "advantage.low": (0, 100),
+    "advantage.high": (0, 100),
+    "*.rate": (0, 1),
+    "slow.every": (1, COUNT),
+    "slow.fraction": (0, 1),
+    "policy_cont.*std": (0, math.inf),
+    "grad_*.mix": (0, 1),
+    "optim.lr.*": (0, math.inf),
+    "optim.beta*": (0, 1),
+    "optim.warmup": (0, COUNT),
+    "optim.anneal": (0, COUNT),
+    "optim.wd": (0, 1),
+    "clip.*": (0, math.inf),
+}
+CHOICES = {
+    "run.precision": ("auto", "fp32", "bf16"),
+    "run.compile": ("auto", "on", "off"),
+    "run.parallel": ("auto", "none", "process", "native"),
+    "run.init_parts": ("world_model", "all"),
+    "actor.eval": ("mode", "sample"),
+}
+PATHS = ("logdir", "run.init", "run.offline")
+
+
+def check(flat: dict) -> None:
+    """Raises UserError for the first value of a flat config that is out of its range, or no finite number."""
+    for key, value in flat.items():
+        if key in CHOICES:
+            check_choice(key, value, CHOICES[key])
+        if key in PATHS:
+            check_path(key, value)
+        if isinstance(value, (bool, str)):
+            continue
+        if not finite(value):
+            raise UserError(f"{key} must be a finite number, got {value}.")
+        for glob, (low, high) in RANGES.items():
+            if not low <= value <= high and fnmatch.fnmatchcase(key, glob):
+                raise UserError(
+                    f"{key} must be {f'at least {low}' if value < low else f'at most {high:,}'}, got {value}."
+                )
+
+
+def check_path(key: str, value: str) -> None:
+    """Raises UserError, with the key, for a path that cannot be."""
+    try:
+        path_of(value)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error

@@ -1,0 +1,146 @@
+"""A policy step as a pure function of tensors, for use without this program: what it takes and gives, and in a file.
+
+Shapes: n environments, A action, D deter, Z stoch.
+"""
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common.deploy.policy import Policy, modules
+from common.errors import UserError
+from common.nn.encoder import PIECE
+from common.storage import spaces
+
+STATE = ("deter", "stoch", "action")
+OUTPUTS = ("env_action", *(f"next_{name}" for name in STATE))
+NOISE = ("latent_noise", "action_noise")
+CLOSE = 1e-5
+
+Inputs = dict[str, Any]
+Runner = Callable[[Inputs], list[np.ndarray]]
+
+
+class Step(nn.Module):
+    """Observations, acting state, flags of episode starts, noise -> action for the environment, new acting state."""
+
+    def __init__(self, policy: Policy):
+        super().__init__()
+        self.acting, self.mode = policy.acting, policy.mode
+        self.parts = nn.ModuleList(modules(policy.acting).values())
+
+    def forward(
+        self,
+        obs: dict[str, Tensor],
+        deter: Tensor,
+        stoch: Tensor,
+        action: Tensor,
+        is_first: Tensor,
+        latent_noise: Tensor,
+        action_noise: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Returns (n, A) in [-1, 1] or indices (n,) or (n, k), then deter (n, D), stoch (n, Z), action (n, A)."""
+        before = {"deter": deter, "stoch": stoch, "action": action}
+        latent = self.acting.see({**obs, "is_first": is_first}, before, latent_noise)
+        chosen = self.acting.choose(latent.feat, action_noise, self.mode)
+        return self.acting.decode(chosen), latent.deter, latent.stoch, chosen
+
+
+@dataclasses.dataclass
+class Example:
+    """Random inputs of a step for n environments, drawn afresh by `draw`."""
+
+    policy: Policy
+    random: np.random.Generator
+
+    def draw(self, n: int) -> Inputs:
+        """Inputs by name; observations and noise are random, the state is that before an episode."""
+        acting = self.policy.acting
+        noise = acting.rssm.latent.noise(n), acting.noise(n, self.policy.mode)
+        boxes = self.policy.spaces.observation
+        obs = {key: torch.as_tensor(self._observation(boxes[key], n)) for key in sorted(self.policy.keys)}
+        given = {"obs": obs, **acting.initial(n), "is_first": torch.ones(n, dtype=torch.bool)}
+        return given | {name: value for name, value in zip(NOISE, noise, strict=True) if value is not None}
+
+    def _observation(self, box: Any, n: int) -> np.ndarray:
+        if box.dtype == np.uint8:
+            return self.random.integers(0, 256, (n, *box.shape), np.uint8)
+        return self.random.normal(size=(n, *box.shape)).astype(np.float32)
+
+
+def program(step: Step, example: Inputs) -> torch.export.ExportedProgram:
+    """The step as a graph for any number of environments."""
+    n = torch.export.Dim("n", min=1, max=PIECE)
+    place = {name: axis(name, value) for name, value in flat(example).items()}
+    dynamic: dict = {name: {place[name]: n} for name in example if name != "obs"}
+    dynamic |= {"obs": {key: {0: n} for key in example["obs"]}}
+    with torch.no_grad():
+        return torch.export.export(step, (), example, dynamic_shapes={name: dynamic[name] for name in example})
+
+
+def axis(name: str, value: Tensor) -> int:
+    """The axis of the environments."""
+    return 1 if name == "action_noise" and value.ndim == 3 else 0  # the draws of a mode come first
+
+
+def flat(inputs: Inputs) -> dict[str, Tensor]:
+    """Inputs with names as a file has them: `obs.KEY` for each observation."""
+    return {f"obs.{key}": x for key, x in inputs["obs"].items()} | {k: x for k, x in inputs.items() if k != "obs"}
+
+
+def description(policy: Policy, example: Inputs, **facts: Any) -> str:
+    """What a file says about itself, as JSON: every input and output, the spaces, where it comes from."""
+    kinds = dict(zip(NOISE, (policy.acting.rssm.latent.randomness, policy.acting.actor.dist.randomness), strict=True))
+    inputs = {}
+    for name, x in flat(example).items():
+        shape: list = list(x.shape)
+        shape[axis(name, x)] = "n"
+        noise = {"noise": kinds[name]} if name in kinds else {}
+        inputs[name] = {"shape": shape, "dtype": str(x.dtype).removeprefix("torch."), **noise}
+    about = {**facts, "mode": policy.mode, "largest_n": PIECE, "inputs": inputs, "outputs": OUTPUTS}
+    about["spaces"] = spaces.plain(policy.spaces)
+    return json.dumps(about, indent=1)
+
+
+def to_torch(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Runner]:
+    """A file for `torch.export.load`, and what runs it."""
+    file = io.BytesIO()
+    torch.export.save(graph, file, extra_files={"policy.json": about})
+    file.seek(0)
+    module = torch.export.load(file).module()
+    return file.getvalue(), lambda inputs: [x.numpy() for x in module(**inputs)]
+
+
+def check(step: Step, run: Runner, example: Example, steps: int = 5) -> float:
+    """Largest difference between the step and its file over some steps of 1 and of 3 environments.
+
+    Raises UserError if one is above `CLOSE`, relative to numbers above 1.
+    """
+    worst = 0.0
+    for n in (1, 3):
+        state: dict = {}
+        for k in range(steps):
+            inputs = example.draw(n) | state
+            inputs["is_first"] = torch.arange(n) >= k  # episodes begin at different steps
+            with torch.no_grad():
+                truth = step(**inputs)
+            for name, one, other in zip(OUTPUTS, truth, run(inputs), strict=True):
+                worst = max(worst, difference(name, one.numpy(), other))
+            state = dict(zip(STATE, truth[1:], strict=True))
+    return worst
+
+
+def difference(name: str, one: np.ndarray, other: np.ndarray) -> float:
+    """Largest difference of two arrays, relative to numbers above 1. Raises UserError if it is above `CLOSE`."""
+    if one.shape != other.shape:
+        raise UserError(f"The exported step gives {name} the shape {other.shape} in place of {one.shape}.")
+    worst = float((np.abs(one.astype(float) - other) / np.maximum(1, np.abs(one))).max())
+    if not worst <= CLOSE:
+        raise UserError(f"The exported step differs from the policy: {name} by {worst:.2g}. Nothing was written.")
+    return worst

@@ -1,0 +1,163 @@
+"""A trained agent for use elsewhere: `policy = load("logdir")`, then `action, state = policy(obs, state)`.
+
+It holds the encoder, the recurrent state and the actor, and nothing that only training needs: no replay, no optimiser,
+no environment.
+"""
+
+from collections.abc import Iterator, Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from common.agent.acting import Acting, action_sizes
+from common.agent.behavior import Behavior
+from common.agent.world_model import WorldModel
+from common.config import parts
+from common.config.ranges import CHOICES
+from common.envs.adapt.actions import action_reader
+from common.envs.adapt.adapter import joined, leaves, reader
+from common.envs.adapt.images import fit
+from common.errors import UserError
+from common.nn.compile import is_half
+from common.nn.machine import device as device_of
+from common.nn.nets import check_choice
+from common.safe_io import path_of
+from common.storage import spaces as stored_spaces
+from common.storage.logdir import stored_config
+from common.storage.saved_agent import trained
+
+
+def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
+    """The policy in the newest checkpoint of a run.
+
+    device: auto, cpu, cuda or cuda:N. mode: how actions are chosen, mode or sample; empty for what the run's
+    evaluation does. Raises UserError where there is no run, no checkpoint, or one that does not fit the config.
+    """
+    folder = path_of(logdir)
+    config = stored_config(folder)
+    state = trained(folder)
+    policy = Policy(stored_spaces.read(folder), config, device_of(device), mode)
+    policy.take(state["agent"], folder)
+    policy.frames = state["frames"]
+    return policy
+
+
+class Policy:
+    """Chooses actions: `action, state = policy(obs, state)`, with state None at the first step of an episode.
+
+    mode: `mode` or `sample`, may be changed at any time. spaces: what observations and actions look like. keys: those
+    of the agent's observations that are read. frames: how long it was trained. Samples come from torch's global
+    generator.
+    """
+
+    def __init__(self, found: stored_spaces.Spaces, config: dict, device: str = "cpu", mode: str = ""):
+        """A policy without weights; `take` gives it some."""
+        self.spaces, self.config, self.device = found, config, torch.device(device)
+        self.frames = 0
+        self.mode = mode or config["actor"]["eval"]
+        check_choice("mode", self.mode, CHOICES["actor.eval"])
+        self.half = is_half(config["run"]["precision"], self.device) and self.device.type != "cpu"
+        self.explore = parts.build("explore", config["explore"])
+        self.acting = skeleton(found, config)
+        self.keys = {*self.acting.encoder.images, *self.acting.encoder.vectors}
+        image = lambda picture: fit(picture, *(config["env"][key] for key in ("size", "gray", "resize")))
+        seen = lambda space: [leaf for leaf in leaves(space) if leaf[0] in self.keys]
+        readers = lambda space: {key: (child, reader(child, key, image)[1]) for key, child in seen(space)}
+        self._raw, self._plain = readers(found.raw[0]), readers(found.observation)
+        self._decode = action_reader(found.raw[1], config["env"]["action_scale"])[1]
+
+    def take(self, weights: dict[str, Any], source: Any) -> None:
+        """Copies the weights of an agent's state. Raises UserError, naming `source`, if they do not fit."""
+        for prefix, module in modules(self.acting).items():
+            own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+            try:
+                module.load_state_dict(own, assign=True)
+            except RuntimeError as error:
+                raise UserError(f"The checkpoint in {source} does not fit its config: {error}") from error
+            module.to(self.device).requires_grad_(False)
+
+    def __call__(self, obs: Any, state: dict | None = None, is_first: Any = None) -> tuple[Any, dict]:
+        """Observation as the environment gives it, one or a batch of n; acting state -> action(s) for it, new state.
+
+        The actions of a batch are an array, or a list if they are dicts or tuples.
+
+        is_first: flag or flags (n,) of observations that begin an episode, which forget the state; by default all if
+        state is None, else none. A dict of arrays as the agent sees them (`policy.spaces.observation`) will do, too.
+        """
+        arrays, batched = self.read(obs)
+        n = len(next(iter(arrays.values())))
+        first = np.broadcast_to(state is None if is_first is None else is_first, n)
+        action, state = self.act(arrays | {"is_first": first.copy()}, state or self.acting.initial(n, self.device))
+        actions = [self._decode(each) for each in self.acting.decode(action).cpu().numpy()]
+        if not batched:
+            return actions[0], state
+        nested = isinstance(self.spaces.raw[1], spaces.Dict | spaces.Tuple)
+        return (actions if nested else np.array(actions)), state
+
+    @torch.no_grad()
+    def act(self, record: dict[str, np.ndarray], state: dict) -> tuple[torch.Tensor, dict]:
+        """Observations as the agent sees them (n, ...) with is_first, acting state -> action vectors (n, A), state."""
+        obs = {key: torch.as_tensor(value, device=self.device) for key, value in record.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half, cache_enabled=False):
+            latent, action = self.acting.step(obs, state, self.mode)
+        action = self.explore(action, self.acting.actor.dist if self.acting.classes else None, "eval", 0)
+        return action, {"deter": latent.deter, "stoch": latent.stoch, "action": action}
+
+    def read(self, obs: Any) -> tuple[dict[str, np.ndarray], bool]:
+        """Observation(s) of the environment -> what the agent sees and reads of them (n, ...), and whether a batch.
+
+        Raises UserError where that is not there.
+        """
+        space = self.spaces.raw[0]
+        plain = isinstance(obs, dict) and not isinstance(space, spaces.Dict)
+        space, readers = (self.spaces.observation, self._plain) if plain else (space, self._raw)
+        values = dict(picked(space, obs, self.keys))
+        batched = {np.ndim(value) - len(readers[key][0].shape or ()) for key, value in values.items()}
+        if not batched <= {0} and not batched <= {1}:
+            shapes = {key: np.shape(value) for key, value in values.items()}
+            raise UserError(f"Observations must be {space}, or batches of them in every entry, got shapes {shapes}.")
+        rows = lambda value: value if batched == {1} else [value]
+        arrays = {key: np.stack([readers[key][1](row) for row in rows(value)]) for key, value in values.items()}
+        return arrays, batched == {1}
+
+
+def picked(space: spaces.Space, obs: Any, keys: Set[str], name: str = "") -> Iterator[tuple[str, Any]]:
+    """(key, value) of those parts of an observation that are among `keys`; the others need not be there."""
+    if not isinstance(space, spaces.Dict | spaces.Tuple):
+        yield from leaves(space, obs, name)
+        return
+    parts: dict[Any, spaces.Space] = dict(space.items() if isinstance(space, spaces.Dict) else enumerate(space))
+    paths = {key: joined(name, str(key)) for key in parts}
+    read = [key for key in parts if any(leaf in keys for leaf, _ in leaves(parts[key], None, paths[key]))]
+    for key in read:
+        yield from picked(parts[key], entry(obs, key, space, read, name), keys, paths[key])
+
+
+def entry(obs: Any, key: Any, space: spaces.Space, read: list, name: str) -> Any:
+    """One entry of an observation that is a dict, or a tuple."""
+    place = f" in {name}" if name else ""
+    if isinstance(space, spaces.Tuple):
+        if not isinstance(obs, tuple | list) or len(obs) != len(space):
+            what = f"{len(obs)} values" if isinstance(obs, tuple | list) else type(obs).__name__
+            raise UserError(f"This policy observes a tuple of {len(space)}{place}, got {what}.")
+    elif not isinstance(obs, dict) or key not in obs:
+        what = f"a dict with {', '.join(map(str, obs))}" if isinstance(obs, dict) else type(obs).__name__
+        raise UserError(f"This policy observes a dict with {', '.join(map(str, read))}{place}, got {what}.")
+    return obs[key]
+
+
+def skeleton(found: stored_spaces.Spaces, config: dict) -> Acting:
+    """What acts, built on the meta device: neither it nor the rest of the agent takes memory before it gets weights."""
+    actions, classes = action_sizes(found.action)
+    with torch.device("meta"):
+        world = WorldModel(found.observation, actions, config)
+        behavior = Behavior(world.rssm.feat_size, actions, classes, config)
+    return Acting(world.encoder, world.rssm, behavior.actor, classes)
+
+
+def modules(acting: Acting) -> dict[str, torch.nn.Module]:
+    """Prefix in the state of an agent -> module."""
+    return {"world.encoder.": acting.encoder, "world.rssm.": acting.rssm, "behavior.actor.": acting.actor}

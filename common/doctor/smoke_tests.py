@@ -1,0 +1,92 @@
+"""A little of each thing that a run does: steps of environments, files in the logdir, an update of each version."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.commands.speed import Update, pieces
+from common.config.request import Request
+from common.doctor.check import Check, attempt
+from common.envs import make_env
+from common.errors import UserError
+from common.profiling import measure
+from common.replay.capacity import GIB, free_disk
+from common.storage.logdir import claim
+from common.training.factory import Factory
+
+STATES, GAME = "dmc_cartpole_balance", "atari_pong"
+UP, DOWN = 2, 3  # actions of the game that move opposite ways
+STEPS = 10
+LEAST = 1.0  # GiB that should be free
+WRITTEN = 2**24  # bytes of the file that is written
+REINSTALL = "make install, or: pip install -r requirements.txt in a fresh environment"
+
+
+def trials(request: Request, logdir: Path) -> Iterator[Check]:
+    """One line for each trial."""
+    yield attempt("states", states, REINSTALL)
+    yield attempt("atari", atari, "pip install 'ale-py>=0.11'", needed=False)
+    yield attempt("logdir", partial(writable, logdir), "choose another folder with --logdir")
+    for algo in request.algos:
+        yield attempt(f"update {algo}", partial(update, request, algo), REINSTALL)
+
+
+def states() -> str:
+    """Steps of dm_control, without a renderer."""
+    env = make_env(STATES)
+    env.reset()
+    begin = time.perf_counter()
+    observed = [env.step(env.action_space.sample())[0] for _ in range(STEPS)]
+    assert all(np.isfinite(value).all() for value in observed[-1].values()), observed[-1]
+    return f"{STATES}, {STEPS / (time.perf_counter() - begin):,.0f} steps/s"
+
+
+def atari() -> str:
+    """Plays a game twice from the same start, and sees that the actions are those that were meant."""
+    down, up, again = (_screen(action) for action in (DOWN, UP, DOWN))
+    if not np.array_equal(down, again):
+        raise UserError(f"{GAME} does not repeat itself with the same seed and actions.")
+    if np.array_equal(down, up):
+        raise UserError(f"actions have no effect in {GAME}.")
+    return f"{GAME}, actions do what they should"
+
+
+def _screen(action: int) -> np.ndarray:
+    """Last picture after the same action has been repeated."""
+    env = make_env(GAME, {"repeat": 4, "actions": "minimal"}, seed=0)
+    env.reset()
+    pictures = [env.step(action)[0]["image"] for _ in range(STEPS)]
+    env.close()
+    return pictures[-1]
+
+
+def writable(logdir: Path) -> str:
+    """Writes and locks a folder where `logdir` is or would be made; leaves nothing behind."""
+    place = next(folder for folder in (logdir.absolute(), *logdir.absolute().parents) if folder.exists())
+    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as folder, claim(Path(folder) / "run"):
+        begin = time.perf_counter()
+        (Path(folder) / "data").write_bytes(bytes(WRITTEN))
+        rate = WRITTEN / (time.perf_counter() - begin)
+    free = free_disk(place) / GIB
+    if free < LEAST:
+        raise UserError(f"{logdir} has only {free:.2f} GiB free.")
+    return f"{logdir} can be written and locked, {free:,.0f} GiB free, {rate / 2**20:,.0f} MiB/s"
+
+
+def update(request: Request, algo: str) -> str:
+    """One update of a tiny agent on random states; sees that its losses are numbers."""
+    flags = {"task": "dummy_point", "run.compile": "off", "run.threads": str(torch.get_num_threads())}
+    config = request.resolve(algo, ["debug"], flags | {"replay.capacity": "1000"})
+    with pieces(config, Factory()) as (envs, agent, replay, *_):
+        measure.fill(replay, agent, envs.obs_space, config["batch_size"], config["batch_length"])
+        one = Update(agent, replay.sample(config["batch_size"], config["batch_length"]))
+        seconds = measure.repeated(one, agent.device, 1)[0]
+        wrong = [name for name, value in one.metrics.items() if not torch.as_tensor(value).isfinite().all()]
+    if wrong:
+        raise UserError(f"not finite: {', '.join(wrong)}")
+    return f"on {agent.device}, the first took {seconds:.2f} s"

@@ -1,0 +1,1 @@
+"""Adapters that give every environment the same spaces, actions and observations."""

@@ -1,0 +1,210 @@
+"""Small built-in environments with known answers, for tests and first runs.
+
+    dummy             = dummy_mixed
+    dummy_mixed       walk on a ring of 8 cells; reward 1 on cell 0            image + vector, Discrete(4)
+    dummy_point       move a point onto a target; reward up to 1 per step      vector, Box(1)
+    dummy_pixels      the same, seen as a picture                              image, Box(1)
+    dummy_bandit      a cue names the arm that pays 1                          vector, Discrete(4)
+    dummy_onehot      the next observation is the one-hot of the action, the
+                      reward its number / 3: misaligned data cannot fit it     vector, Discrete(4)
+    dummy_counter     observes (step, last action); reward 1 only at the
+                      terminal end                                             vector, Discrete(4)
+    dummy_cliff       a cue names the arm that ends the episode (terminal);
+                      reward 1 per step survived                               vector, Discrete(4)
+
+Suffixes, in any order, change what it looks like: `image`, `vector` or `both`; `discrete`, `box` or `multi`;
+a number is the episode length (time limit; the terminal end of the counter). dummy_point_image_multi_30 is the point,
+seen as a picture, moved by MultiDiscrete([2, 2]) for 30 steps.
+
+Pictures are 64 x 64: one column per number of the vector, a bright block at the height of its value.
+"""
+
+import difflib
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from common.envs.suites.gym import normalised
+from common.errors import UserError
+
+CHOICES = 4
+VIEWS = ("image", "vector", "both")
+ACTIONS: dict[str, spaces.Space] = {
+    "discrete": spaces.Discrete(CHOICES),
+    "box": spaces.Box(-1, 1, (1,), np.float32),
+    "multi": spaces.MultiDiscrete([2, 2]),
+}
+
+
+def make(name: str, config: dict) -> gymnasium.Env:
+    """The environment of a kind with its suffixes.
+
+    Raises:
+        UserError: unknown kind or suffix.
+    """
+    kind, *suffixes = (name or "mixed").split("_")
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.3) or list(KINDS)
+        raise UserError(f"There is no task dummy_{kind}. Nearest: dummy_{near[0]}. All: {', '.join(KINDS)}.")
+    world, look = KINDS[kind]
+    look = look | {_option(suffix): suffix for suffix in suffixes}
+    return normalised(Dummy(world(), look["view"], look["action"], int(look["length"])), config)
+
+
+class Dummy(gymnasium.Env):
+    """A world seen as a picture, a vector or both, and acted on through any action space."""
+
+    def __init__(self, world, view: str, action: str, length: int):
+        self.world, self.view, self.length = world, view, length
+        self.action_space = ACTIONS[action]
+        views: dict[str, spaces.Space] = {
+            "image": spaces.Box(0, 255, (64, 64, 3), np.uint8),
+            "vector": spaces.Box(-np.inf, np.inf, (world.size,), np.float32),
+        }
+        self.observation_space = spaces.Dict({key: box for key, box in views.items() if view in (key, "both")})
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return self._observe(self.world.reset(self.np_random, self.length)), {}
+
+    def step(self, action):
+        self.time += 1
+        choice, force = _decode(self.action_space, action)
+        vector, reward, terminated = self.world.step(choice, force)
+        truncated = self.time >= self.length and not terminated
+        return self._observe(vector), reward, terminated, truncated, {}
+
+    def _observe(self, vector):
+        vector = self.vector = np.asarray(vector, np.float32)
+        views = {"image": draw(vector), "vector": vector}
+        return {key: views[key] for key in self.observation_space}
+
+    def render(self):
+        return draw(self.vector)
+
+
+class Ring:
+    """Eight cells; choices 0 and 1 step back, 2 and 3 forward. Observes the one-hot of the cell."""
+
+    size = 8
+
+    def reset(self, random, length):
+        self.cell = int(random.integers(8))
+        return np.eye(8)[self.cell]
+
+    def step(self, choice, force):
+        self.cell = (self.cell + (1 if choice >= 2 else -1)) % 8
+        return np.eye(8)[self.cell], float(self.cell == 0), False
+
+
+class Point:
+    """A point and a target in [-1, 1]; the force moves it by up to 0.2. Observes both."""
+
+    size = 2
+
+    def reset(self, random, length):
+        self.state = random.uniform(-1, 1, 2)
+        return self.state
+
+    def step(self, choice, force):
+        self.state = np.clip(self.state + np.array([0.2 * force, 0]), -1, 1)
+        distance = abs(self.state[0] - self.state[1])
+        return self.state, float(max(0, 1 - 2 * distance)), False
+
+
+class Bandit:
+    """The right arm pays 1; the cue, its one-hot, changes every step."""
+
+    size = CHOICES
+
+    def reset(self, random, length):
+        self.random = random
+        return self._cue()
+
+    def step(self, choice, force):
+        reward = float(choice == self.arm)
+        return self._cue(), reward, False
+
+    def _cue(self):
+        self.arm = int(self.random.integers(CHOICES))
+        return np.eye(CHOICES)[self.arm]
+
+
+class OneHot:
+    """Shows the action that was just taken (nothing after a reset), and pays its number / 3."""
+
+    size = CHOICES
+
+    def reset(self, random, length):
+        return np.zeros(CHOICES)
+
+    def step(self, choice, force):
+        return np.eye(CHOICES)[choice], choice / (CHOICES - 1), False
+
+
+class Counter:
+    """Counts steps and repeats the last choice (-1 after a reset); pays 1 at its terminal end."""
+
+    size = 2
+
+    def reset(self, random, length):
+        self.count, self.length = 0, length
+        return self.count, -1
+
+    def step(self, choice, force):
+        self.count += 1
+        over = self.count >= self.length
+        return (self.count, choice), float(over), over
+
+
+class Cliff(Bandit):
+    """The arm of the cue is fatal; every other step pays 1."""
+
+    def step(self, choice, force):
+        fatal = choice == self.arm
+        return self._cue(), float(not fatal), fatal
+
+
+KINDS = {
+    "mixed": (Ring, {"view": "both", "action": "discrete", "length": "50"}),
+    "point": (Point, {"view": "vector", "action": "box", "length": "50"}),
+    "pixels": (Point, {"view": "image", "action": "box", "length": "50"}),
+    "bandit": (Bandit, {"view": "vector", "action": "discrete", "length": "10"}),
+    "onehot": (OneHot, {"view": "vector", "action": "discrete", "length": "20"}),
+    "counter": (Counter, {"view": "vector", "action": "discrete", "length": "10"}),
+    "cliff": (Cliff, {"view": "vector", "action": "discrete", "length": "20"}),
+}
+
+
+def draw(vector: np.ndarray) -> np.ndarray:
+    """(n,) -> uint8 (64, 64, 3): column i has a block whose height is vector[i] from -1 (top) to 1, folded outside."""
+    image = np.full((64, 64, 3), 32, np.uint8)
+    width = 64 // len(vector)
+    for column, value in enumerate(vector):
+        top = round(28 + 28 * float((value + 1) % 2 - 1 if abs(value) > 1 else value))
+        image[top : top + 8, column * width : (column + 1) * width, column % 3] = 255
+    return image
+
+
+def _decode(space, action):
+    """(choice in 0..3, force in [-1, 1]) of an action of any of the spaces."""
+    if isinstance(space, spaces.Box):
+        force = float(np.clip(action[0], -1, 1))
+        return min(int((force + 1) / 2 * CHOICES), CHOICES - 1), force
+    choice = int(action) if isinstance(space, spaces.Discrete) else int(2 * action[0] + action[1])
+    return choice, 2 * choice / (CHOICES - 1) - 1
+
+
+def _option(suffix):
+    if suffix in VIEWS:
+        return "view"
+    if suffix in ACTIONS:
+        return "action"
+    if suffix.isdecimal() and int(suffix) > 0:
+        return "length"
+    near = difflib.get_close_matches(suffix, [*VIEWS, *ACTIONS], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    known = ", ".join([*VIEWS, *ACTIONS])
+    raise UserError(f"Unknown suffix {suffix!r} of a dummy task.{hint} Use {known} or a length.")

@@ -1,0 +1,1 @@
+"""Several environments stepped together, in this process or in workers."""

@@ -1,0 +1,1 @@
+"""Grids of runs: comparisons, ablations, ladders and suites."""

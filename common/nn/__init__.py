@@ -1,0 +1,1 @@
+"""Network layers and what makes them fast; nothing here knows an agent."""

@@ -1,0 +1,76 @@
+"""The machine: which device to use, and its rates of matrix products and of copying, measured."""
+
+import functools
+import resource
+import time
+from collections.abc import Callable
+
+import torch
+
+from common.errors import UserError
+from common.storage.runinfo import hardware
+
+PRODUCTS = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}  # sides of the square matrices tried
+COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes
+
+
+def device(name: str) -> str:
+    """`auto` as `cuda` or `cpu`, whichever there is; UserError if `cuda` is asked for in vain."""
+    if name not in ("auto", "cpu", "cuda") and not name.startswith("cuda:"):
+        raise UserError(f"run.device must be auto, cpu, cuda or cuda:N, got {name!r}.")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("run.device is cuda, but torch finds no GPU. Use --run.device cpu, or install torch with CUDA.")
+    return name
+
+
+def best(work: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """Least seconds of one call of `work`, over at least three calls and about `seconds`; the first is not counted."""
+    synchronize(device)
+    work()
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < seconds:
+        synchronize(device)
+        begin = time.perf_counter()
+        work()
+        synchronize(device)
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.2) -> float:
+    """FLOP/s of the product of two large square matrices of `dtype`: the best of some sizes."""
+    rates = []
+    for side in PRODUCTS[device.type]:
+        one, two = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        out = torch.empty_like(one)
+        rates.append(2 * side**3 / best(functools.partial(torch.mm, one, two, out=out), device, seconds))
+    return max(rates)
+
+
+def copy_rate(device: torch.device, seconds: float = 0.3) -> float:
+    """Bytes per second, read and written ones together, of copying a tensor that no cache holds."""
+    source = torch.zeros(COPIED[device.type], dtype=torch.uint8, device=device)
+    target = torch.ones_like(source)
+    return 2 * source.numel() / best(lambda: target.copy_(source), device, seconds)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes at most in use so far: resident memory of the process, or what torch allocated on the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def describe(device: torch.device) -> str:
+    """Name of the processor or GPU, and the threads that torch uses."""
+    facts = hardware()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else facts["cpu"]
+    return f"{name}, {torch.get_num_threads()} thread(s) of {facts['cores']} core(s), torch {torch.__version__}"

@@ -1,0 +1,62 @@
+"""Episodes in npz files, one each, as other programs store them, read as records.
+
+Such files hold (T, ...) arrays: `action` (one-hot or continuous) that led to the observation of the same row, `reward`,
+observations, and `is_terminal` or a `discount` that is 0 at a terminal end.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from gymnasium import spaces
+
+from common.errors import UserError
+from common.safe_io import read_arrays
+
+APART = ("action", "reward", "discount", "reset", "logprob", "is_first", "is_last", "is_terminal")
+
+
+def files(folder: Path) -> list[Path]:
+    """The episodes in a folder, by name, which usually is by time."""
+    return sorted(folder.glob("*.npz"))
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Records (T, ...) of one episode: the action is the one chosen at the row, images are uint8, vectors float32.
+
+    Raises UserError where the file is no episode.
+    """
+    try:
+        arrays = read_arrays(path)
+        length, action = len(arrays["reward"]), np.asarray(arrays["action"], np.float32)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no episode: {error!r}. It needs the arrays action and reward.") from error
+    wrong = {key: value.shape for key, value in arrays.items() if value.shape[:1] != (length,)}
+    if wrong or action.ndim != 2:
+        raise UserError(f"{path} is no episode: action {action.shape} should be (T, A), and T be {length}: {wrong}.")
+    last = np.arange(length) == length - 1
+    terminal = arrays.get("is_terminal", arrays.get("discount", np.ones(length)) == 0)
+    flags = {"is_first": np.arange(length) == 0, "is_last": last, "is_terminal": last & terminal.astype(bool)}
+    chosen = np.concatenate([action[1:], np.zeros_like(action[:1])])
+    seen = {key: value for key, value in arrays.items() if key not in APART and not key.startswith("log")}
+    plain = {key: x if x.dtype == np.uint8 and x.ndim == 4 else x.astype(np.float32) for key, x in seen.items()}
+    return {**plain, "reward": arrays["reward"].astype(np.float32), "action": chosen, **flags}
+
+
+def rows(records: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """The records of an episode in turn, (1, ...) each."""
+    for t in range(len(records["reward"])):
+        yield {key: value[t : t + 1] for key, value in records.items()}
+
+
+def spaces_of(records: dict[str, np.ndarray]) -> tuple[spaces.Dict, spaces.Space]:
+    """Observation and action space of an episode; actions count as discrete if all of them are one-hot."""
+    boxes: dict = {}
+    for key, value in records.items():
+        if key not in APART:
+            low, high = (0.0, 255.0) if value.dtype == np.uint8 else (-np.inf, np.inf)
+            boxes[key] = spaces.Box(low, high, value.shape[1:], value.dtype.type)
+    action = records["action"][:-1]
+    one_hot = action.shape[1] > 1 and np.isin(action, (0, 1)).all() and (action.sum(1) == 1).all()
+    width = action.shape[1]
+    return spaces.Dict(boxes), spaces.Discrete(width) if one_hot else spaces.Box(-1, 1, (width,), np.float32)

@@ -1,0 +1,127 @@
+"""Metrics of a run: averaged between two lines without waiting for the device, checked, and written everywhere."""
+
+import contextlib
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.errors import NonFinite
+from common.files import write_bytes
+from common.storage import video
+from common.storage.outputs import JsonLines, Scores, TensorBoard
+
+
+class Means:
+    """Running means of named numbers; tensors stay on their device until `take`."""
+
+    def __init__(self) -> None:
+        self.groups: dict[tuple[str, ...], list] = {}
+
+    def add(self, metrics: dict[str, torch.Tensor | float]) -> None:
+        """Adds one value per name: 0-dim tensors, all on one device, or plain numbers."""
+        if not metrics:
+            return
+        values = torch.stack([torch.as_tensor(value).detach().double() for value in metrics.values()])
+        group = self.groups.setdefault(tuple(metrics), [torch.zeros_like(values), 0])
+        group[0] = group[0].to(values.device) + values
+        group[1] += 1
+
+    def take(self) -> dict[str, float]:
+        """Means since the last call, in order of first appearance."""
+        means = self.peek()
+        self.groups = {}
+        return means
+
+    def peek(self) -> dict[str, float]:
+        """Means so far; waits for the device once per set of names."""
+        totals: dict[str, list] = {}
+        for names, (values, count) in self.groups.items():
+            for name, value in zip(names, values.tolist(), strict=True):
+                total = totals.setdefault(name, [0.0, 0])
+                total[0] += value
+                total[1] += count
+        return {name: value / count for name, (value, count) in totals.items()}
+
+    def state(self) -> list:
+        """Sums and counts, for a checkpoint."""
+        return [{"names": list(n), "sum": values.cpu(), "count": count} for n, (values, count) in self.groups.items()]
+
+    def restore(self, state: list) -> None:
+        """Undoes `state`. Raises ValueError for what is none."""
+        for group in state:
+            if group["sum"].shape != (len(group["names"]),) or not isinstance(group["count"], int):
+                raise ValueError(f"means of {group['names']}")
+        self.groups = {tuple(group["names"]): [group["sum"], group["count"]] for group in state}
+
+
+class Logger:
+    """Writes `metrics.jsonl`, `scores.jsonl`, TensorBoard events and `videos/` of one logdir.
+
+    `state` is what `Logger.state` returned at the checkpoint that the run goes on from, None for a new run; lines
+    written after that checkpoint are removed. A state of something else raises TypeError, ValueError or LookupError.
+    """
+
+    def __init__(self, logdir: Path, *, task: str, method: str, seed: int, state: dict | None = None):
+        state = state or {"offset": 0, "frames": 0, "means": [], "scores": None}
+        self.logdir = logdir
+        self.means = Means()
+        self.means.restore(state["means"])
+        self.scores = Scores(logdir / "scores.jsonl", task=task, method=method, seed=seed)
+        self.scores.restore(state["scores"])
+        self.lines = JsonLines(logdir / "metrics.jsonl", state["offset"])
+        self.board = TensorBoard(logdir, state["frames"])
+
+    def add(self, metrics: dict[str, torch.Tensor | float]) -> None:
+        """Adds values to the means of the next line."""
+        self.means.add(metrics)
+
+    def episode(self, frames: int, score: float, length: int, extra: dict[str, float]) -> None:
+        """Adds a finished training episode: undiscounted return, length in agent steps, what else there is to tell."""
+        self.scores.add("train", frames, score)
+        numbers = {"score": score, "length": length, **extra}
+        self.means.add({f"episode/{name}": float(value) for name, value in numbers.items()})
+
+    def check(self) -> None:
+        """Raises NonFinite, naming the metrics, if one became NaN or infinite since the last line."""
+        _require_finite(self.means.peek())
+
+    def write(self, counters: dict[str, float], metrics: dict[str, float]) -> dict[str, float]:
+        """Writes one line: `counters` (with `frames`), then `metrics`; returns the metrics."""
+        _require_finite(metrics)
+        self.lines.write({**counters, **metrics})
+        self.board.scalars(metrics, int(counters["frames"]), time.time())
+        self.scores.write()
+        return metrics
+
+    def failure(self, frames: int, message: str) -> None:
+        """Adds a message of several lines, such as a traceback, to `failures.log`."""
+        with (self.logdir / "failures.log").open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}, frame {frames:,}: {message}\n\n")
+
+    def film(self, name: str, frames: int, pictures: Any) -> None:
+        """Stores uint8 `pictures` (T, H, W, 3) as a GIF in `videos/` and in TensorBoard."""
+        data = video.encode(pictures)
+        folder = self.logdir / "videos"
+        folder.mkdir(exist_ok=True)
+        write_bytes(folder / f"{name.replace('/', '_')}_{frames:09d}.gif", data)
+        self.board.image(name, data, pictures.shape[1:3], frames, time.time())
+
+    def state(self, frames: int) -> dict:
+        """All that the next process needs to go on in the middle of a line; puts files on disk."""
+        self.scores.write()
+        offset = self.lines.sync()
+        return {"offset": offset, "frames": frames, "means": self.means.state(), "scores": self.scores.points}
+
+    def close(self) -> None:
+        """Closes all files."""
+        with contextlib.closing(self.board):
+            self.lines.close()
+
+
+def _require_finite(metrics: dict[str, float]) -> None:
+    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if bad:
+        raise NonFinite(bad)

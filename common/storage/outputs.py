@@ -1,0 +1,134 @@
+"""Where metrics go: a file of JSON lines, TensorBoard, and score files as the published ones."""
+
+import functools
+import itertools
+import json
+import operator
+import os
+import socket
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from common.files import write_text
+from common.safe_io import finite
+
+NUMBERS = itertools.count()  # of files of events that one process writes
+
+
+class JsonLines:
+    """One JSON object per line, appended; what an interrupted process wrote beyond `offset` bytes is cut off.
+
+    Nothing is touched before the first line: a run may yet be refused.
+    """
+
+    def __init__(self, path: Path, offset: int = 0):
+        self.path, self.offset = path, operator.index(offset)
+
+    @functools.cached_property
+    def file(self) -> BinaryIO:
+        """The file, opened and cut when it is first needed."""
+        file = self.path.open("ab")
+        if file.tell() > self.offset:
+            file.truncate(self.offset)
+            file.seek(0, os.SEEK_END)
+        return file
+
+    def write(self, row: dict) -> None:
+        """Appends `row` as strict JSON."""
+        self.file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        self.file.flush()
+
+    def sync(self) -> int:
+        """Puts all lines on disk; returns the length of the file in bytes."""
+        os.fsync(self.file.fileno())
+        return self.file.tell()
+
+    def close(self) -> None:
+        """Closes the file."""
+        if "file" in self.__dict__:
+            self.file.close()
+
+
+class TensorBoard:
+    """Scalars and GIF videos over environment frames; on resume, points after `frames` are hidden.
+
+    Written at once, without TensorBoard's own thread: that one would end with a traceback where the disk is full.
+    """
+
+    def __init__(self, logdir: Path, frames: int = 0):
+        self.logdir, self.frames = logdir, frames
+
+    @functools.cached_property
+    def writer(self) -> RecordWriter:
+        """A new file of events, made when it is first needed."""
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(NUMBERS)}"
+        writer, start = RecordWriter((self.logdir / name).open("wb")), SessionLog(status=SessionLog.START)
+        hidden = self.frames + 1 if self.frames else 0
+        for event in (
+            Event(wall_time=time.time(), file_version="brain.Event:2"),
+            Event(step=hidden, session_log=start),
+        ):
+            writer.write(event.SerializeToString())
+        return writer
+
+    def scalars(self, values: dict[str, float], frames: int, wall: float) -> None:
+        """Adds one point to the curve of each name."""
+        self._add([Summary.Value(tag=name, simple_value=value) for name, value in values.items()], frames, wall)
+
+    def image(self, name: str, data: bytes, size: tuple[int, int], frames: int, wall: float) -> None:
+        """Adds an encoded GIF or PNG of `size` (height, width)."""
+        image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=data)
+        self._add([Summary.Value(tag=name, image=image)], frames, wall)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if "writer" in self.__dict__:
+            self.writer.close()
+
+    def _add(self, values: list[Summary.Value], frames: int, wall: float) -> None:
+        event = Event(step=frames, wall_time=wall, summary=Summary(value=values))
+        self.writer.write(event.SerializeToString())
+        self.writer.flush()
+
+
+class Scores:
+    """`scores.jsonl`: one line with `xs` (frames) and `ys` (undiscounted returns) for each kind of episode.
+
+    `train`: every training episode at the frame it ended; `eval`: the mean of each evaluation.
+    """
+
+    def __init__(self, path: Path, **identity: str | int):
+        self.path, self.identity = path, identity
+        self.points: dict[str, dict[str, list]] = {kind: {"xs": [], "ys": []} for kind in ("train", "eval")}
+        self._changed = True
+
+    def restore(self, points: dict | None) -> None:
+        """Goes on from `points`, or from none. Raises ValueError for what is no points."""
+        for kind, found in (points or {}).items():
+            lists = [found["xs"], found["ys"]]
+            if kind not in self.points or not all(isinstance(x, list) and all(map(finite, x)) for x in lists):
+                raise ValueError(f"scores of {kind}")
+        self.points |= points or {}
+        self._changed = True
+
+    def add(self, kind: str, frames: int, score: float) -> None:
+        """Adds one point of `kind` 'train' or 'eval'."""
+        self.points[kind]["xs"].append(frames)
+        self.points[kind]["ys"].append(score)
+        self._changed = True
+
+    def write(self) -> None:
+        """Replaces the file if there is something new."""
+        if self._changed:
+            rows = [{**self.identity, "kind": kind, **points} for kind, points in self.points.items()]
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+            self._changed = False
+
+    def last(self, kind: str) -> float | None:
+        """Newest score of `kind`."""
+        return self.points[kind]["ys"][-1] if self.points[kind]["ys"] else None

@@ -1,0 +1,76 @@
+"""The block printed before training: what is about to run, in words and numbers."""
+
+import copy
+from typing import Any
+
+from common.config.render_mode import beware, drawn, renderer
+
+PRECISION: dict[Any, str] = {True: "bfloat16", False: "float32"}
+STRIDE, WINDOW = 1000, 1_000_000  # agent steps over which the schedule is sounded out
+
+
+def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, threads: str, memory: str) -> str:
+    """Device, algorithm, task, spaces, parameters, schedule, replay, memory and budget of a run.
+
+    threads: number of threads and how it was chosen. memory: what the run needs of it.
+    """
+    run = config["run"]
+    batch = config["batch_size"] * config["batch_length"]
+    rate = updates_per_step(schedule, repeat=envs.repeat, batch=batch)
+    rows = {
+        "algorithm": f"{config['algo']}, seed {config['seed']}",
+        "task": f"{config['task']}, {envs.num} environment(s)",
+        "device": f"{agent.device}, {PRECISION.get(getattr(agent, 'half', None), run['precision'])}, "
+        f"{'compiled' if getattr(agent, 'compiler', None) else 'eager'}, {threads}",
+        "observations": ", ".join(f"{key} {box.dtype} {box.shape}" for key, box in envs.obs_space.items()),
+        **({"renderer": by} if (by := renderer(config)) else {}),
+        **({"beware": beware(how)} if (how := drawn(config)) else {}),
+        "actions": str(envs.act_space),
+        "parameters": _parameters(agent.parameter_table()),
+        "step unit": f"environment frames; 1 agent step = {envs.repeat} frame(s)",
+        "schedule": f"{_words(config['schedule'])}: {rate / envs.repeat:.4g} updates and "
+        f"{rate * batch / envs.repeat:.4g} replayed steps per frame (batch {config['batch_size']} x "
+        f"{config['batch_length']}), after {run['prefill'] * envs.repeat:,} random frames "
+        f"and {run['pretrain']:,} updates",
+        "replay": str(replay.forecast()).removeprefix("Replay: "),
+        "memory": memory,
+        "budget": _budget(config, envs.repeat, schedule),
+        "logdir": config["logdir"],
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"{name:>{width}}  {text}" for name, text in rows.items())
+
+
+def updates_per_step(schedule: Any, *, repeat: int, batch: int) -> float:
+    """Mean number of updates per agent step, found by asking a copy of the schedule."""
+    probe = copy.deepcopy(schedule)
+    options = {"repeat": repeat, "replayed_per_update": batch}
+    probe.due(STRIDE, **options)
+    steps = range(2 * STRIDE, WINDOW + 2 * STRIDE, STRIDE)
+    return sum(probe.due(step, **options) for step in steps) / (len(steps) * STRIDE)
+
+
+def expected_updates(config: dict, repeat: int, schedule: Any) -> float:
+    """About how many updates a training run of these steps makes, if it trains as soon as the prefill is over."""
+    rate = updates_per_step(schedule, repeat=repeat, batch=config["batch_size"] * config["batch_length"])
+    return rate * max(0, agent_steps(config, repeat) - config["run"]["prefill"]) + config["run"]["pretrain"]
+
+
+def agent_steps(config: dict, repeat: int) -> int:
+    """Agent steps of a training run."""
+    return -(-config["steps"] // repeat)
+
+
+def _words(schedule: dict) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in schedule.items() if key != "use")
+    return f"{schedule['use']} ({options})"
+
+
+def _parameters(table: dict[str, int]) -> str:
+    return f"{sum(table.values()):,} = " + " + ".join(f"{name} {count:,}" for name, count in table.items())
+
+
+def _budget(config: dict, repeat: int, schedule: Any) -> str:
+    steps, updates = agent_steps(config, repeat), expected_updates(config, repeat, schedule)
+    seconds = f"; at most {config['run']['max_seconds']:,} s" if config["run"]["max_seconds"] else ""
+    return f"{config['steps']:,} frames = {steps:,} agent steps, about {updates:,.0f} updates{seconds}"

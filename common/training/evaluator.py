@@ -1,0 +1,111 @@
+"""Evaluation episodes: own environments, own random numbers, nothing counted and nothing disturbed."""
+
+import itertools
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common.nn import rng
+from common.storage.video import Film, Films, image_key
+from common.training.collector import Episode, Tally, finite, plain
+
+STREAM = 1  # separates the random numbers of evaluation from those of reports
+PATIENCE = 100_000  # steps in which an episode of any task here ends
+ENDLESS = """Evaluation: no episode has ended within {:,} steps, and this goes on until one does. An environment without
+an end needs --env.time_limit, in frames."""
+
+
+class Result(NamedTuple):
+    """Evaluation episodes and, if filmed, the pictures (T, H, W, 3) of the first."""
+
+    episodes: list[Episode]
+    pictures: np.ndarray | None
+
+    def metrics(self) -> dict[str, float]:
+        """Mean and standard deviation of the returns, mean length."""
+        scores = np.array([episode.score for episode in self.episodes])
+        lengths = np.array([episode.length for episode in self.episodes])
+        return {
+            "eval/score": float(scores.mean()),
+            "eval/score_std": float(scores.std()),
+            "eval/length": float(lengths.mean()),
+        }
+
+
+class Evaluator:
+    """Runs evaluation episodes on environments that `make_envs` builds when they are first needed.
+
+    `state` tells the next process which episodes come next; it changes only when an evaluation is complete. `seen` is
+    what the agent acted on last: record, acting state and mode.
+    """
+
+    def __init__(self, agent: Any, make_envs: Callable[[], Any], seed: int, state: list | None = None):
+        self.agent, self.seed, self.state = agent, seed, state
+        self._make_envs = make_envs
+        self._envs: Any = None
+        self.seen: dict[str, Any] = {}
+
+    def run(
+        self,
+        episodes: int,
+        step: int,
+        *,
+        film: bool = False,
+        films: Films | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Result:
+        """Plays `episodes` episodes, spread evenly over the environments, with random numbers derived from `step`.
+
+        film: take pictures of the first one, if there are images; films: takes all that it wants. `check` is called
+        before every action and may raise to break off.
+        """
+        envs = self.prepare()
+        camera = self._camera(envs) if film else None
+        with rng.isolated(self.seed, step, STREAM):
+            done = self._play(envs, episodes, [each for each in (camera, films) if each], check)
+        self.state = envs.state()
+        return Result(done, camera.pictures() if camera else None)
+
+    def close(self) -> None:
+        """Closes the environments."""
+        if self._envs is not None:
+            self._envs.close()
+
+    def messages(self) -> list[str]:
+        """What went wrong in the environments since the last call."""
+        return self._envs.messages() if self._envs is not None else []
+
+    def _play(self, envs: Any, episodes: int, cameras: list, check: Callable[[], None]) -> list[Episode]:
+        quota = [episodes // envs.num + (i < episodes % envs.num) for i in range(envs.num)]
+        record, state, tally = envs.reset(), self.agent.initial(envs.num), Tally(envs.num)
+        done: list[list[Episode]] = [[] for _ in quota]
+        for steps in itertools.count():
+            for i, episode in tally.see(record).items():
+                done[i].append(episode)
+            if steps == PATIENCE and not any(done):
+                print(ENDLESS.format(steps), file=sys.stderr)
+            for camera in cameras:
+                camera.see(record)
+            if all(len(finished) >= count for finished, count in zip(done, quota, strict=True)):
+                break
+            check()
+            self.seen = {"record": plain(record), "acting": state, "mode": "eval"}
+            action, _, state = self.agent.act(plain(record), state, mode="eval")
+            record = envs.step(finite(action))
+        return [episode for finished, count in zip(done, quota, strict=True) for episode in finished[:count]]
+
+    def prepare(self) -> Any:
+        """The environments, made if need be. Raises UserError where they cannot be."""
+        if self._envs is None:
+            self._envs = self._make_envs()
+            self._envs.messages()  # of how spaces are read: the training environments have told it
+            if self.state is not None and len(self.state) == self._envs.num:
+                self._envs.restore(self.state)
+        return self._envs
+
+    @staticmethod
+    def _camera(envs: Any) -> Film | None:
+        key = image_key(dict(envs.obs_space.items()))
+        return Film(key) if key else None

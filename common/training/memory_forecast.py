@@ -1,0 +1,75 @@
+"""What a run will need of memory, forecast before its first step, beside what is free."""
+
+import sys
+from typing import Any, NamedTuple
+
+import torch
+
+from common.agent import cost
+from common.errors import UserError
+from common.nn import rng
+from common.replay.capacity import GIB
+
+WEIGHT = 4 * 4  # bytes of a trained parameter: itself, two moments, its gradient
+KEPT = 5  # bytes that an update holds for each byte that its layers put out; measured: 2 (V1, V2) to 5 (V3)
+
+
+class Need(NamedTuple):
+    """Bytes: replay (what this run can fill of it), weights with moments and gradients, one update; and what is free.
+
+    where: the device of weights and updates; free_there: what is free on it, if it has memory of its own.
+    """
+
+    replay: int
+    weights: int
+    update: int
+    free: int
+    where: str = "cpu"
+    free_there: int = 0
+
+    def __str__(self) -> str:
+        update = f"an update about {self.update / GIB:.2f}"
+        if not self.free_there:
+            sure, most = self.replay + self.weights, self.replay + self.weights + self.update
+            parts = f"replay {self.replay / GIB:.2f}, weights and moments {self.weights / GIB:.2f}, {update}"
+            return f"{sure / GIB:.2f} to {most / GIB:.2f} GiB of {self.free / GIB:.2f} GiB free: {parts}"
+        return (
+            f"replay {self.replay / GIB:.2f} of {self.free / GIB:.2f} GiB free; on {self.where} weights and moments "
+            f"{self.weights / GIB:.2f}, {update}, of {self.free_there / GIB:.2f} GiB free"
+        )
+
+    def check(self) -> None:
+        """Raises UserError if replay and weights alone do not fit; warns if only an update would make it too much."""
+        host = 0 if self.free_there else self.weights
+        there = self.free_there or self.free - self.replay
+        if self.replay + host > self.free or self.weights > there:
+            raise UserError(f"This run does not fit into memory: {self}. {REMEDY}")
+        if self.weights + self.update > there:
+            print(f"WARNING: this run may not fit into memory: {self}. {REMEDY}", file=sys.stderr, flush=True)
+
+
+REMEDY = "Lower --replay.max_gib, --batch_size or the size of the networks, or keep the replay in files: --replay.disk."
+
+
+def forecast(config: dict, envs: Any, agent: Any, replay: Any, free: int) -> Need:
+    """Need of a run made of these pieces. free: bytes free before any of them was made."""
+    size = replay.forecast()
+    records = min(size.records, -(-config["steps"] // envs.repeat) + size.records // size.slots)
+    stored = 0 if config["replay"]["disk"] else records * size.record_bytes
+    weights, device = WEIGHT * sum(agent.parameter_table().values()), torch.device(agent.device)
+    need = Need(stored, weights, activations(agent, envs.obs_space, config), free)
+    if device.type != "cuda":
+        return need
+    return need._replace(where=str(device), free_there=torch.cuda.mem_get_info(device)[0])
+
+
+def activations(agent: Any, obs_space: Any, config: dict) -> int:
+    """Bytes that one update holds, about, from the outputs of all layers that a gradient passes; 0 without layers."""
+    if not hasattr(agent, "world"):
+        return 0
+    batch, length = config["batch_size"], config["batch_length"]
+    with rng.isolated(config["seed"]), torch.device(agent.device):
+        passes = [*cost.model_passes(agent.world, obs_space, batch * length)]
+        passes += cost.behavior_passes(agent.world, agent.behavior, batch, length)
+    outputs = sum(p.positions * sum(layer.outputs for layer in p.layers) for p in passes if p.autograd)
+    return KEPT * cost.FLOAT * outputs
