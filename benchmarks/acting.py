@@ -61,7 +61,7 @@ def rows(options):
             work = WORKLOADS[name.split()[0]] | change
             agent, obs_space = build(algo, work, options)
             for n in options.batches:
-                times = latency(measure.acting(agent, obs_space, n, options.seconds))
+                times = latency(measure.time_policy(agent, obs_space, n, options.seconds))
                 shown = {f"{key}_ms": 1e3 * value for key, value in times.items()}
                 what = {"observes": "image" if work["channels"] else "vector"}
                 what |= {"precision": "bf16" if agent.half and options.device != "cpu" else "fp32"}
@@ -70,14 +70,14 @@ def rows(options):
 
 def main(argv=None):
     options = arguments(argv)
-    options.device = machine.device(options.device)
+    options.device = machine.resolve_device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
     found = []
     for row in rows(options):
         found.append(row)
         print(row, file=sys.stderr)
-    where = machine.describe(torch.device(options.device))
+    where = machine.describe_device(torch.device(options.device))
     print(json.dumps({"where": where, "date": time.strftime("%Y-%m-%d"), "rows": found}, indent=2))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from common.errors import UserError
-from common.nn.machine import describe
+from common.nn.machine import describe_device
 
 
 def positive(text: str) -> int:
@@ -36,5 +36,5 @@ def write(options, results):
     asked = {key: value for key, value in vars(options).items() if key not in ("json", "folder")}
     if "disk" in asked:
         asked["disk"] = bool(asked["disk"])  # a folder of this machine
-    about = {"machine": describe(torch.device("cpu")), "date": time.strftime("%Y-%m-%d")}
+    about = {"machine": describe_device(torch.device("cpu")), "date": time.strftime("%Y-%m-%d")}
     Path(options.json).write_text(json.dumps(about | asked | {"results": results}, indent=2) + "\n")

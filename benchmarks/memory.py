@@ -31,7 +31,7 @@ import numpy as np
 
 from benchmarks.figures import script, write
 from common.config import config as configs
-from common.profiling.measure import EPISODE, random_record
+from common.profiling.measure import EPISODE_RECORDS, random_record
 from common.storage.checkpoints import Checkpoints
 from common.training.factory import Factory, record_spec
 
@@ -120,9 +120,9 @@ def fill(logdir, words, records):
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         replay = factory.replay(config, record_spec(envs.obs_space, agent), ENVS, logdir / "replay")
         replay.load(logdir / "replay", state["replay"])
-        made = [random_record(envs.obs_space, ENVS, t, rng) | agent.random(ENVS)[1] for t in range(EPISODE)]
+        made = [random_record(envs.obs_space, ENVS, t, rng) | agent.random(ENVS)[1] for t in range(EPISODE_RECORDS)]
     for t in range(records // ENVS - replay.ring.count):
-        replay.add(made[t % EPISODE])
+        replay.add(made[t % EPISODE_RECORDS])
     begin = time.perf_counter()
     state["replay"] = replay.save(logdir / "replay")
     checkpoints.save(state, frames=state["frames"], updates=0, algo=config["algo"])

@@ -25,7 +25,7 @@ import dreamer
 from benchmarks.figures import positive, script, write
 from common.nn.compile import make_compiler
 from common.training.factory import Factory, record_spec
-from common.training.threads import available, choose, counts, random_batch
+from common.training.threads import available_threads, choose_threads, random_batch, thread_counts
 
 VECTOR = spaces.Dict({"vector": spaces.Box(-np.inf, np.inf, (24,), np.float32)})
 IMAGE = spaces.Dict({"image": spaces.Box(0, 255, (64, 64, 3), np.uint8)})
@@ -56,7 +56,7 @@ def arguments(argv=None):
 def whole(config, envs, most, options):
     """Median seconds of a whole update with 1, 2, 4, ... threads, each with an agent of its own."""
     seconds = {}
-    for count in (1, *counts(most)):
+    for count in (1, *thread_counts(most)):
         torch.set_num_threads(count)
         torch.manual_seed(0)
         agent = Factory().agent(envs.obs_space, envs.act_space, config)
@@ -77,7 +77,7 @@ def compare(name, most, options):
     envs = SimpleNamespace(obs_space=obs_space, act_space=spaces.Box(-1, 1, (6,), np.float32))
     torch.set_num_threads(most)
     begin = time.perf_counter()
-    choice = choose(config, None, Factory(), envs, options.run)
+    choice = choose_threads(config, None, Factory(), envs, options.run)
     spent = time.perf_counter() - begin
     seconds = whole(config, envs, most, options)
     return {"threads": choice.threads, "why": choice.why, "seconds_to_choose": spent, "whole": seconds}
@@ -93,7 +93,7 @@ def row(name, found):
 
 
 def main(argv=None):
-    options, most = arguments(argv), available()
+    options, most = arguments(argv), available_threads()
     results = {}
     print("| preset | choice | why | seconds to choose | whole updates | best is faster by |\n" + "| --- " * 6 + "|")
     for name in options.only:

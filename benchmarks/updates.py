@@ -24,8 +24,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.figures import positive
-from common.nn.compile import has_bfloat16
-from common.nn.machine import describe
+from common.nn.compile import has_fast_bfloat16
+from common.nn.machine import describe_device
 
 CONTESTANT = Path(__file__).with_name("contestant.py")
 
@@ -68,9 +68,9 @@ def main():
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error(f"--device {device}: torch sees no such GPU.")
     torch.set_num_threads(options.threads)  # for what is said of the machine
-    options.precisions = options.precisions or PRECISIONS[not has_bfloat16(device) :]
+    options.precisions = options.precisions or PRECISIONS[not has_fast_bfloat16(device) :]
     options.rows = options.rows or [row for row in ROWS if (row in GPU) == (device.type == "cuda")]
-    about = {"where": describe(device), "date": time.strftime("%Y-%m-%d")}
+    about = {"where": describe_device(device), "date": time.strftime("%Y-%m-%d")}
     figures = []
     for figure in (figure for row in options.rows for figure in measure(row, peers, options)):
         figures.append(figure)
@@ -104,7 +104,7 @@ def contestants(row, peers, options):
     for name in names:
         if name in peers:
             checkout, python = peers[name]
-            for precision in ([half] if name in HALF and has_bfloat16(device) else []) + ["fp32"]:
+            for precision in ([half] if name in HALF and has_fast_bfloat16(device) else []) + ["fp32"]:
                 yield [python], name, workload, algo, options, precision, compiled, checkout
 
 

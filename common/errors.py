@@ -7,7 +7,7 @@ class UserError(Exception):
     """Base of every error shown to users as one message, without a traceback."""
 
 
-class NonFinite(UserError):
+class NonFiniteError(UserError):
     """A loss, a gradient, a metric or an action became NaN or infinite. `names` says which."""
 
     def __init__(self, names: Sequence[str]):
@@ -15,14 +15,14 @@ class NonFinite(UserError):
         self.names = list(names)
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """What an error says, in characters that every file and terminal takes, even where it cannot say it."""
     try:
-        return printable(str(error))
+        return escape_surrogates(str(error))
     except Exception:  # whatever foreign code raises
         return "(what it says cannot be read)"
 
 
-def printable(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """`text` with escapes for halves of characters, as names of files may have them."""
     return text.encode(errors="backslashreplace").decode()

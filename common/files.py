@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from common.errors import UserError
 
 #: Folders inside a logdir that a run, an evaluation or a report writes files to.
-INNER = ("checkpoints", "replay", "nonfinite", "videos", "report_figures")
+RUN_SUBFOLDERS = ("checkpoints", "replay", "nonfinite", "videos", "report_figures")
 
 
 class _Noted(io.FileIO):
@@ -29,7 +29,7 @@ class _Noted(io.FileIO):
 
 
 @contextlib.contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Opens a temporary file that takes the place of `path` once it is complete and on disk.
 
     Raises UserError where the folder cannot be written or the disk is full; `path` is then as it was before.
@@ -55,7 +55,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             temp.unlink(missing_ok=True)
 
 
-def make_folder(folder: Path) -> None:
+def make_output_folder(folder: Path) -> None:
     """Makes the folder that --out writes to. Raises UserError where there cannot be one."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replaces the content of `path` by `data`, all or nothing."""
-    with atomic(path) as file:
+    with atomic_write(path) as file:
         file.write(data)
 
 
@@ -79,12 +79,12 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+|^\.", "_", name)
 
 
-def sweep(*folders: Path) -> None:
+def remove_temporary_files(*folders: Path) -> None:
     """Removes what a killed process left half written in folders and their `INNER` ones.
 
     Only for folders that no other process writes to.
     """
-    for place in [place for folder in folders for place in (folder, *(folder / name for name in INNER))]:
+    for place in [place for folder in folders for place in (folder, *(folder / name for name in RUN_SUBFOLDERS))]:
         for path in place.glob(".*.tmp"):
             path.unlink(missing_ok=True)
 

@@ -19,12 +19,12 @@ import numpy as np
 from common.errors import UserError
 
 MIB = 2**20
-LARGEST = 256 * MIB  # bytes of a JSON file, also of what a compressed one becomes
-DIGITS = 300  # of a whole number: any more, and it is no float
-ARRAY = 2**32  # bytes of an array of a file
+MAX_FILE_BYTES = 256 * MIB  # bytes of a JSON file, also of what a compressed one becomes
+MAX_INTEGER_DIGITS = 300  # of a whole number: any more, and it is no float
+MAX_ARRAY_BYTES = 2**32  # bytes of an array of a file
 
 
-def path_of(word: str | Path) -> Path:
+def expand_path(word: str | Path) -> Path:
     """The path that a person means, with `~` for a home. Raises UserError for one that cannot be."""
     try:
         if "\0" in str(word):
@@ -34,7 +34,7 @@ def path_of(word: str | Path) -> Path:
         raise UserError(f"The path {str(word)!r} cannot be used: {error}. A folder called ~name is ./~name.") from error
 
 
-def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
+def read_bytes(path: Path, largest: int = MAX_FILE_BYTES) -> bytes:
     """Content of a file."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size > largest:
@@ -42,7 +42,7 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
         return _some(file, largest)
 
 
-def unzipped(data: bytes, largest: int = LARGEST) -> bytes:
+def decompress_gzip(data: bytes, largest: int = MAX_FILE_BYTES) -> bytes:
     """`data` as it is, or out of gzip's form."""
     if data[:2] != b"\x1f\x8b":
         return data
@@ -61,7 +61,7 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it is too deeply nested or too large") from error
 
 
-def read_json(path: Path, largest: int = LARGEST) -> Any:
+def read_json(path: Path, largest: int = MAX_FILE_BYTES) -> Any:
     """The value in a JSON file."""
     return parse_json(read_bytes(path, largest))
 
@@ -78,7 +78,7 @@ def read_arrays(path: Path, keys: list[str] | None = None) -> dict[str, np.ndarr
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def finite(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
     """Whether a value is a number, and one that a float can be."""
     try:
         return isinstance(value, int | float) and math.isfinite(value)
@@ -95,8 +95,8 @@ def _some(file: IO[bytes] | gzip.GzipFile, largest: int) -> bytes:
 
 
 def _whole(text: str) -> int:
-    if len(text) > DIGITS:
-        raise ValueError(f"it holds a number of more than {DIGITS} digits")
+    if len(text) > MAX_INTEGER_DIGITS:
+        raise ValueError(f"it holds a number of more than {MAX_INTEGER_DIGITS} digits")
     return int(text)
 
 
@@ -108,7 +108,7 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
         size = math.prod(shape) * dtype.itemsize
-        if dtype.hasobject or size != about.file_size - file.tell() or size > ARRAY:
+        if dtype.hasobject or size != about.file_size - file.tell() or size > MAX_ARRAY_BYTES:
             raise ValueError(f"{name} is said to hold {size:,} bytes of {dtype}")
     with archive.open(about) as file:
         return np.lib.format.read_array(file, allow_pickle=False)

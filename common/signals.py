@@ -15,7 +15,7 @@ def pass_on_interrupt(error: BaseException) -> None:
         raise error
 
 
-def end_by(number: int) -> None:
+def end_by_signal(number: int) -> None:
     """Ends this process by a signal, as if nobody had listened to it: one that foreign code forked from ours."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -42,7 +42,7 @@ class TanhNormal:
         pre = tanh_inverse(action)
         return (normal_log_prob(*self.stats(out), pre) - tanh_log_slope(pre)).sum(-1)
 
-    def center(self, out):
+    def mean_action(self, out):
         """(..., 2 A) -> tanh of the means (..., A)."""
         return torch.tanh(self.stats(out)[0])
 
@@ -77,7 +77,7 @@ def tanh_log_slope(x):
     return 2 * (math.log(2) - x - F.softplus(-2 * x))
 
 
-class Dynamics:
+class DynamicsGradient:
     """Returns are maximised by backpropagation through heads, dynamics and sampled actions.
 
     `baseline` subtracts the value of the state first, gradient included (V3-2023).

@@ -7,7 +7,7 @@ from torch import nn
 from common.nn.nets import Layer, Style, init_weight
 
 
-class Gates(nn.GRUCell):
+class PlainGRUCell(nn.GRUCell):
     """nn.GRUCell in plain operations, which are the same on every device.
 
     On a GPU torch would use a fused kernel, which keeps the state in bfloat16 where products are, and is not compiled.
@@ -31,7 +31,7 @@ class GRU(nn.Module):
     def __init__(self, stoch, action, deter, hidden, style: Style):
         super().__init__()
         self.inp = Layer(stoch + action, hidden, style)
-        self.gru = Gates(hidden, deter)
+        self.gru = PlainGRUCell(hidden, deter)
         init_weight(self.gru.weight_ih, hidden, 3 * deter, style.init)
         nn.init.orthogonal_(self.gru.weight_hh)
         nn.init.zeros_(self.gru.bias_ih)

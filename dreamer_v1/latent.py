@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from common.nn.nets import check_choice
 
-STD = {"softplus": F.softplus, "sigmoid2": lambda x: 2 * torch.sigmoid(x / 2)}
+STD_FUNCTIONS = {"softplus": F.softplus, "sigmoid2": lambda x: 2 * torch.sigmoid(x / 2)}
 
 
 class Gaussian:
@@ -18,9 +18,9 @@ class Gaussian:
     randomness = "normal"
 
     def __init__(self, *, stoch: int = 30, std: str = "softplus", min_std: float = 0.1):
-        check_choice("latent.std", std, STD)
+        check_choice("latent.std", std, STD_FUNCTIONS)
         self.size, self.params = stoch, 2 * stoch
-        self.std, self.min_std = STD[std], min_std
+        self.std, self.min_std = STD_FUNCTIONS[std], min_std
 
     def stats(self, params):
         """(..., P) -> mean, std (..., K) in float32."""

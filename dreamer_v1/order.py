@@ -13,5 +13,5 @@ class Joint:
         """Batch of tensors -> losses by name, replayed states (B, T), statistics."""
         losses, states, stats = agent.model_losses(batch, noise)
         more, extra = agent.behavior_losses(states, batch, step, noise)
-        norms = agent.finish(losses | more)
+        norms = agent.step_later(losses | more)
         return losses | more, states, stats | extra | norms

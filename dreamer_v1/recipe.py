@@ -13,7 +13,7 @@ from common.agent.returns import RawReward, Unscaled
 from common.agent.slow import NoSlow
 from common.config.parts import Recipe
 from common.nn.distributions import OneHot
-from dreamer_v1.actor import ActionNoise, Dynamics, TanhNormal
+from dreamer_v1.actor import ActionNoise, DynamicsGradient, TanhNormal
 from dreamer_v1.cell import GRU
 from dreamer_v1.conv import ValidConv
 from dreamer_v1.image import PixelNormal
@@ -41,8 +41,8 @@ recipe = Recipe(
     replay_value=NoReplayValue,
     policy_cont=TanhNormal,
     policy_disc=OneHot,  # straight-through
-    grad_cont=Dynamics,  # values are backpropagated through the model
-    grad_disc=Dynamics,
+    grad_cont=DynamicsGradient,  # values are backpropagated through the model
+    grad_disc=DynamicsGradient,
     advantage=Unscaled,
     reward_norm=RawReward,
     explore=ActionNoise,  # 0.3 on every action

@@ -17,7 +17,7 @@ class ArrivalReturns:
     Source: V1 `Dreamer._train`; V2 `ActorCritic.target`, `actor_loss`, `critic_loss`.
     """
 
-    shortest = 2  # horizon that leaves a step for every loss
+    min_horizon = 2  # horizon that leaves a step for every loss
 
     def __init__(self, *, lam: float = 0.95, start: bool = False, first: str = "true"):
         check_choice("returns.first", first, ("true", "pred", "one"))

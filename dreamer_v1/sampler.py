@@ -37,11 +37,11 @@ class Episodes:
             raise UserError(f"sampler.ends must be >= 0 and sampler.minimum >= 1, got {ends} and {minimum}.")
         self.balance, self.ends, self.inclusive = balance, ends, inclusive
         self.minimum, self.ongoing = minimum, ongoing
-        self.finished = Finished()
+        self.finished = FinishedEpisodes()
         self.begin: list[int] = []  # per stream, the first record of the episode that is going on
 
     def rebuild(self, ring: Ring) -> None:
-        self.finished = Finished()
+        self.finished = FinishedEpisodes()
         self.begin = [ring.oldest - 1] * ring.streams
         first, last = (ring.block(key, ring.oldest, ring.count) for key in ("is_first", "is_last"))
         for offset in np.flatnonzero((first | last).any(0)).tolist():
@@ -69,7 +69,7 @@ class Episodes:
         spans = [(stream, begin, ring.count) for stream, begin in enumerate(self.begin)] if self.ongoing else []
         return [x for x in spans if ring.count - max(x[1], ring.oldest) >= self.minimum]
 
-    def waiting(self, ring: Ring, batch: int, length: int, context: int) -> str:
+    def waiting_reason(self, ring: Ring, batch: int, length: int, context: int) -> str:
         """An episode must be there, and as many records of each stream as a row has."""
         if len(self.finished) + len(self._running(ring)) == 0:
             least = f" of {self.minimum} or more records" if self.minimum > 1 else ""
@@ -103,7 +103,7 @@ class Episodes:
         """All that is needed follows from the records, see `rebuild`."""
 
 
-class Finished:
+class FinishedEpisodes:
     """First in, first out table of (stream, begin, stop) in 24 bytes each."""
 
     def __init__(self):

@@ -6,7 +6,7 @@ import torch
 
 from common.nn.distributions import LOG_2PI, NormalAction, normal_entropy, normal_log_prob
 
-EDGE = 1 - 1e-6
+MAX_ACTION = 1 - 1e-6
 
 
 class TruncNormal:
@@ -38,9 +38,9 @@ class TruncNormal:
         return truncated_sample(*self.stats(out), noise)
 
     def mode(self, out, noise=None):
-        return self.stats(out)[0].clamp(-EDGE, EDGE)
+        return self.stats(out)[0].clamp(-MAX_ACTION, MAX_ACTION)
 
-    def center(self, out):
+    def mean_action(self, out):
         """(..., 2 A) -> means before truncation (..., A)."""
         return self.stats(out)[0]
 
@@ -76,7 +76,7 @@ def truncated_sample(mean, std, noise):
         lo, hi = cdf((-1 - mean) / std), cdf((1 - mean) / std)
         unit = torch.special.ndtri(lo + noise * (hi - lo)).clamp(-10, 10)
     sample = mean + std * unit
-    return sample + (sample.clamp(-EDGE, EDGE) - sample).detach()
+    return sample + (sample.clamp(-MAX_ACTION, MAX_ACTION) - sample).detach()
 
 
 def truncated_log_prob(mean, std, value):

@@ -6,7 +6,7 @@ from torch import nn
 from common.nn.nets import Layer, LayerNorm, Linear, Style
 
 
-def gated(reset, cand, update, deter):
+def gated_update(reset, cand, update, deter):
     """Gates of V2 and V3: the reset gate scales the whole candidate, the update gate starts near closed."""
     cand = torch.tanh(torch.sigmoid(reset) * cand)
     update = torch.sigmoid(update - 1)
@@ -33,4 +33,4 @@ class NormGRU(nn.Module):
     def gru(self, x, deter):
         """(B, hidden), (B, D) -> (B, D)."""
         gates = self.norm(self.gates(torch.cat([x, deter], -1)))
-        return gated(*gates.chunk(3, -1), deter)
+        return gated_update(*gates.chunk(3, -1), deter)

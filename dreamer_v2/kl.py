@@ -3,7 +3,7 @@
 from dreamer_v1.kl import divergence, free_nats
 
 
-class SplitKL:
+class BalancedKL:
     """dyn max(KL(sg(post) || prior), free) + rep max(KL(post || sg(prior)), free).
 
     V2 writes it as a scale beta and a balance alpha: dyn = alpha beta, rep = (1 - alpha) beta, free nats on the mean.

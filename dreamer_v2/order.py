@@ -15,4 +15,4 @@ class ModelFirst:
         norms = agent.step(losses)
         states = states.detach()
         more, extra = agent.behavior_losses(states, batch, step, noise)
-        return losses | more, states, stats | extra | norms | agent.finish(more)
+        return losses | more, states, stats | extra | norms | agent.step_later(more)

@@ -13,25 +13,25 @@ from common.agent.replay_value import NoReplayValue
 from common.agent.returns import Unscaled
 from common.config.parts import Recipe
 from common.nn.distributions import OneHot
-from dreamer_v1.actor import Dynamics
+from dreamer_v1.actor import DynamicsGradient
 from dreamer_v1.conv import ValidConv
 from dreamer_v1.image import PixelNormal
 from dreamer_v1.returns import ArrivalReturns
 from dreamer_v1.sampler import Episodes
 from dreamer_v2.actor import NoNoise, Reinforce, TruncNormal
 from dreamer_v2.cell import NormGRU
-from dreamer_v2.kl import SplitKL
+from dreamer_v2.kl import BalancedKL
 from dreamer_v2.latent import Categorical
 from dreamer_v2.order import ModelFirst
 from dreamer_v2.returns import StreamNorm
 from dreamer_v2.schedule import Every
-from dreamer_v2.slow import HardCopy
+from dreamer_v2.slow import TargetCritic
 
 recipe = Recipe(
     # World model
     latent=Categorical,  # 32 one-hots of 32 classes, straight-through
     cell=NormGRU,  # layer norm on the gates, update bias -1
-    kl=SplitKL,  # balanced 0.8 : 0.2
+    kl=BalancedKL,  # balanced 0.8 : 0.2
     conv=ValidConv,
     image=PixelNormal,
     vector=UnitNormal,
@@ -40,11 +40,11 @@ recipe = Recipe(
     # Behaviour
     critic=UnitNormal,
     returns=ArrivalReturns,  # begin with the start state
-    slow=HardCopy,  # every 100 updates; targets and baseline come from it
+    slow=TargetCritic,  # every 100 updates; targets and baseline come from it
     replay_value=NoReplayValue,
     policy_cont=TruncNormal,
     policy_disc=OneHot,
-    grad_cont=Dynamics,
+    grad_cont=DynamicsGradient,
     grad_disc=Reinforce,
     advantage=Unscaled,
     reward_norm=StreamNorm,  # momentum 1: off

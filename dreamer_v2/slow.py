@@ -3,7 +3,7 @@
 from common.agent.slow import SlowCopy
 
 
-class HardCopy(SlowCopy):
+class TargetCritic(SlowCopy):
     """Values come from a copy that is refreshed every `every` updates, the first one included.
 
     `fraction` below 1 mixes instead (the first call always copies). Source: V2 `ActorCritic.update_slow_target`.
@@ -18,5 +18,5 @@ class HardCopy(SlowCopy):
 
     def update(self, critic):
         if self.updates % self.every == 0:
-            self.follow(critic, self.fraction if self.updates else 1.0)
+            self.move_towards(critic, self.fraction if self.updates else 1.0)
         self.updates += 1

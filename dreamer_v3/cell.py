@@ -5,7 +5,7 @@ from torch import nn
 
 from common.errors import UserError
 from common.nn.nets import ACTS, BlockLinear, Layer, Style
-from dreamer_v2.cell import gated
+from dreamer_v2.cell import gated_update
 
 
 class BlockGRU(nn.Module):
@@ -35,4 +35,4 @@ class BlockGRU(nn.Module):
         for linear, norm in zip(self.hidden, self.norms, strict=True):
             x, shared = self.act(norm(linear(x, shared))), None
         gates = self.gates(x).unflatten(-1, (self.blocks, 3, -1))
-        return gated(*(gate.flatten(1) for gate in gates.unbind(2)), deter)
+        return gated_update(*(gate.flatten(1) for gate in gates.unbind(2)), deter)

@@ -12,7 +12,7 @@ from common.errors import UserError
 from common.nn.nets import ChannelNorm, Linear, Style, conv
 from common.nn.upconv import UpConv
 
-START = 4
+START_SIDE = 4
 
 
 class StrideConv:
@@ -23,7 +23,7 @@ class StrideConv:
 
     def check(self, size):
         """Raises UserError unless the image is square with a side of 4 x 2^n."""
-        stages = math.log2(size[0] / START)
+        stages = math.log2(size[0] / START_SIDE)
         if size[0] != size[1] or stages < 1 or stages != int(stages):
             raise UserError(
                 f"conv.use StrideConv takes square images of 8, 16, 32, 64 ... pixels, got {size[0]}x{size[1]}. "
@@ -32,7 +32,7 @@ class StrideConv:
 
     def widths(self, size):
         """Channels after each stage for images of size (H, W)."""
-        return [self.depth * 2**i for i in range(int(math.log2(size[0] / START)))]
+        return [self.depth * 2**i for i in range(int(math.log2(size[0] / START_SIDE)))]
 
     def encoder(self, channels, size, style: Style):
         """(N, C, H, W) -> (N, 4 * 4 * C'), flattened in the order height, width, channel."""
@@ -51,7 +51,7 @@ class StrideEncoder(nn.Sequential):
         for inp, out in zip([channels, *widths[:-1]], widths, strict=True):
             stages += [conv(inp, out, 4, 2, 1, style=style, bias=style.inner_bias), ChannelNorm(out, style)]
         super().__init__(*stages)
-        self.size = START**2 * widths[-1]
+        self.size = START_SIDE**2 * widths[-1]
 
     def forward(self, image):
         """(N, C, H, W) -> (N, size)."""
@@ -63,7 +63,7 @@ class StrideDecoder(nn.Module):
 
     def __init__(self, channels, feat, widths, style):
         super().__init__()
-        self.inp = Linear(feat, START**2 * widths[-1], style.init)
+        self.inp = Linear(feat, START_SIDE**2 * widths[-1], style.init)
         stages = []
         for inp, out in zip(widths[:0:-1], widths[-2::-1], strict=True):
             up = conv(inp, out, 4, 2, 1, style=style, bias=style.inner_bias, kind=UpConv)
@@ -72,5 +72,5 @@ class StrideDecoder(nn.Module):
 
     def forward(self, deter, stoch):
         """(N, D), (N, Z) -> (N, C, H, W)."""
-        x = self.inp(torch.cat([deter, stoch], -1)).unflatten(-1, (START, START, -1))
+        x = self.inp(torch.cat([deter, stoch], -1)).unflatten(-1, (START_SIDE, START_SIDE, -1))
         return self.stages(x.permute(0, 3, 1, 2))

@@ -87,7 +87,7 @@ class Huber(SquaredError):
 
 
 #: `con.predict`: what the logit of an episode going on counts as.
-FLAGS = {"mode": lambda logit: (logit > 0).float(), "mean": torch.sigmoid}
+CONTINUE_PREDICTIONS = {"mode": lambda logit: (logit > 0).float(), "mean": torch.sigmoid}
 
 
 class BinaryContinue(SoftContinue):
@@ -97,9 +97,9 @@ class BinaryContinue(SoftContinue):
     """
 
     def __init__(self, feat, style, discount, *, layers, units, predict: str = "mode"):
-        check_choice("con.predict", predict, FLAGS)
+        check_choice("con.predict", predict, CONTINUE_PREDICTIONS)
         super().__init__(feat, style, discount, layers=layers, units=units)
-        self.outside, self.flag = discount, FLAGS[predict]
+        self.outer_discount, self.flag = discount, CONTINUE_PREDICTIONS[predict]
 
     def losses(self, feat, is_terminal):
         """(..., F), (...) bool -> {"con": (...)}."""

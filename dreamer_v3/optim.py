@@ -37,7 +37,7 @@ class LaProp(Optimizer):
         torch._foreach_add_(root, self.eps)
         torch._foreach_lerp_(mu, torch._foreach_div(grads, root), 1 - self.beta1)
         if self.wd:
-            torch._foreach_mul_(self.decayed(params), 1 - lr * self.wd)
+            torch._foreach_mul_(self.decayed_params(params), 1 - lr * self.wd)
         torch._foreach_add_(params, mu, alpha=-lr / (1 - self.beta1**t))
 
 

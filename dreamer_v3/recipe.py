@@ -13,7 +13,7 @@ from common.config.parts import Recipe
 from common.nn.distributions import OneHot
 from dreamer_v1.order import Joint
 from dreamer_v2.actor import NoNoise, Reinforce
-from dreamer_v2.kl import SplitKL
+from dreamer_v2.kl import BalancedKL
 from dreamer_v2.latent import Categorical
 from dreamer_v3.actor import BoundedNormal
 from dreamer_v3.cell import BlockGRU
@@ -22,7 +22,7 @@ from dreamer_v3.heads import SymexpTwohot, SymlogMSE
 from dreamer_v3.image import PixelMSE
 from dreamer_v3.optim import AGC, LaProp
 from dreamer_v3.replay_value import ReplayValue
-from dreamer_v3.returns import DepartureReturns, Percentile
+from dreamer_v3.returns import DepartureReturns, PercentileReturnNorm
 from dreamer_v3.sampler import Windows
 from dreamer_v3.schedule import Ratio
 from dreamer_v3.slow import SlowRegularizer
@@ -31,7 +31,7 @@ recipe = Recipe(
     # World model
     latent=Categorical,  # with 1% of uniform probability mixed in
     cell=BlockGRU,  # 8 blocks, one input layer each for deter, stoch and action
-    kl=SplitKL,  # 1.0 dyn + 0.1 rep, at least 1 nat at every step
+    kl=BalancedKL,  # 1.0 dyn + 0.1 rep, at least 1 nat at every step
     conv=PoolConv,
     image=PixelMSE,
     vector=SymlogMSE,
@@ -46,7 +46,7 @@ recipe = Recipe(
     policy_disc=OneHot,
     grad_cont=Reinforce,
     grad_disc=Reinforce,
-    advantage=Percentile,  # divided by max(1, running P95 - P5 of returns)
+    advantage=PercentileReturnNorm,  # divided by max(1, running P95 - P5 of returns)
     reward_norm=RawReward,
     explore=NoNoise,
     # Training

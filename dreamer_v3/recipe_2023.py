@@ -8,17 +8,17 @@ from common.agent.replay_value import NoReplayValue
 from common.agent.returns import RawReward
 from common.config.parts import Recipe
 from common.nn.distributions import OneHot
-from dreamer_v1.actor import Dynamics
+from dreamer_v1.actor import DynamicsGradient
 from dreamer_v2.actor import NoNoise, Reinforce
 from dreamer_v2.cell import NormGRU
-from dreamer_v2.kl import SplitKL
+from dreamer_v2.kl import BalancedKL
 from dreamer_v2.latent import Categorical
 from dreamer_v2.order import ModelFirst
 from dreamer_v3.actor import BoundedNormal
 from dreamer_v3.conv_2023 import StrideConv
 from dreamer_v3.heads import BinaryContinue, SymlogMSE, SymlogTwohot
 from dreamer_v3.image import PixelMSE
-from dreamer_v3.returns import DepartureReturns, Percentile
+from dreamer_v3.returns import DepartureReturns, PercentileReturnNorm
 from dreamer_v3.sampler import Windows
 from dreamer_v3.schedule import Ratio
 from dreamer_v3.slow import SlowRegularizer
@@ -27,7 +27,7 @@ recipe = Recipe(
     # World model
     latent=Categorical,  # with 1% of uniform probability mixed in
     cell=NormGRU,
-    kl=SplitKL,  # 0.5 dyn + 0.1 rep, at least 1 nat at every step
+    kl=BalancedKL,  # 0.5 dyn + 0.1 rep, at least 1 nat at every step
     conv=StrideConv,
     image=PixelMSE,  # shifted by 0.5 instead of a sigmoid
     vector=SymlogMSE,
@@ -40,9 +40,9 @@ recipe = Recipe(
     replay_value=NoReplayValue,
     policy_cont=BoundedNormal,
     policy_disc=OneHot,
-    grad_cont=Dynamics,  # of the advantage, baseline included
+    grad_cont=DynamicsGradient,  # of the advantage, baseline included
     grad_disc=Reinforce,
-    advantage=Percentile,
+    advantage=PercentileReturnNorm,
     reward_norm=RawReward,
     explore=NoNoise,
     # Training

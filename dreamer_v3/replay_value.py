@@ -9,7 +9,7 @@ class ReplayValue:
 
     def __init__(self, *, scale: float = 0.3, grad: bool = True):
         self.scales, self.through_model = {"repval": scale}, grad
-        self.trains = {"repval": ("critic", "model") if grad else ("critic",)}
+        self.trained_groups = {"repval": ("critic", "model") if grad else ("critic",)}
 
     def __call__(self, behavior, states, batch, ret):
         """Replayed states (B, T), imagined returns (B T, H) -> {"repval": (B, T-1)}."""

@@ -17,7 +17,7 @@ class DepartureReturns:
     or one. Source: V3 `agent.imag_loss`, `agent.repl_loss`, `agent.lambda_return`.
     """
 
-    shortest = 1  # horizon that leaves a step for every loss
+    min_horizon = 1  # horizon that leaves a step for every loss
 
     def __init__(self, *, lam: float = 0.95, first: str = "pred"):
         check_choice("returns.first", first, ("true", "pred", "one"))
@@ -28,7 +28,7 @@ class DepartureReturns:
         if self.first == "pred":
             return pred
         alive = (~is_terminal).float() if self.first == "true" else torch.ones_like(pred)
-        return alive * con.outside
+        return alive * con.outer_discount
 
     def __call__(self, reward, value, con, outside) -> Targets:
         """Predictions (N, H+1) at the imagined states, the start included."""
@@ -44,7 +44,7 @@ class DepartureReturns:
         return backward_scan(inputs, live * keep, boot[:, -1])
 
 
-class Percentile(nn.Module):
+class PercentileReturnNorm(nn.Module):
     """Divides by the running range between the 5th and 95th percentile of returns, at least `limit`.
 
     The two percentiles are averaged with `rate`, starting at 0; updated before use. Source: V3 `utils.Normalize`.

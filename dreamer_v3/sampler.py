@@ -25,7 +25,7 @@ class Windows:
     def observe(self, ring: Ring) -> None:
         """New records are looked at when windows are drawn."""
 
-    def waiting(self, ring: Ring, batch: int, length: int, context: int) -> str:
+    def waiting_reason(self, ring: Ring, batch: int, length: int, context: int) -> str:
         """Training starts at B x T windows, or at all that fit into a smaller replay."""
         size = length + context
         windows = max(0, ring.count - ring.oldest - size + 1) * ring.streams

@@ -29,5 +29,5 @@ class SlowRegularizer(SlowCopy):
 
     def update(self, critic):
         if self.updates % self.every == 0:
-            self.follow(critic, 1.0 if self.copy and not self.updates else self.rate)
+            self.move_towards(critic, 1.0 if self.copy and not self.updates else self.rate)
         self.updates += 1

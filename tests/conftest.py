@@ -17,7 +17,7 @@ else:
     @pytest.fixture(autouse=True)
     def without_bfloat16(monkeypatch):
         """`run.precision auto` means float32 in this process; tests of bfloat16 ask for it."""
-        monkeypatch.setattr("common.nn.compile.has_bfloat16", lambda device: False)
+        monkeypatch.setattr("common.nn.compile.has_fast_bfloat16", lambda device: False)
 
 
 def pytest_addoption(parser):

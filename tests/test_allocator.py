@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import dreamer
-from common.nn.allocator import exhausted, keep_freed
+from common.nn.allocator import is_out_of_memory, keep_freed_memory
 
 FAULTS = """
 import resource, torch
@@ -32,7 +32,7 @@ def faults(before):
     return int(done.stdout)
 
 
-@pytest.mark.skipif(not keep_freed(), reason="the allocator is not glibc's")
+@pytest.mark.skipif(not keep_freed_memory(), reason="the allocator is not glibc's")
 def test_large_tensors_take_no_new_pages():
     assert faults("keep_freed()") < 1000 < 16384 <= faults("")
 
@@ -44,7 +44,7 @@ WANTED = {"numpy": lambda: np.empty(2**60, np.uint8), "torch": lambda: torch.emp
 def test_too_little_memory_is_one_message(library, monkeypatch, capsys):
     with pytest.raises((MemoryError, RuntimeError)) as failure:
         WANTED[library]()
-    assert exhausted(failure.value)
+    assert is_out_of_memory(failure.value)
     monkeypatch.setattr(dreamer, "function", lambda command: lambda config: WANTED[library]())
     assert dreamer.main(["config"]) == 2
     said = capsys.readouterr().err.split("\nError: ")[-1]
@@ -53,4 +53,4 @@ def test_too_little_memory_is_one_message(library, monkeypatch, capsys):
 
 
 def test_other_errors_are_not_taken_for_it():
-    assert not exhausted(RuntimeError("shapes differ"))
+    assert not is_out_of_memory(RuntimeError("shapes differ"))

@@ -137,7 +137,7 @@ def test_borrowed_features_take_the_other_versions_values_for_the_same_environme
     assert (
         mixed["kl"]
         == other["kl"]
-        == {"use": "SplitKL", "dyn": 0.08, "rep": 0.02, "free": 0.0, "where": "mean"} | {"forward": False}
+        == {"use": "BalancedKL", "dyn": 0.08, "rep": 0.02, "free": 0.0, "where": "mean"} | {"forward": False}
     )
     assert set(configs.differences(base, mixed)) == {"kl.dyn", "kl.rep", "kl.free", "kl.where"}
 

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import dreamer
 from common.agent import cost
 from common.agent.agent import Agent
-from common.nn.layer_cost import Layer
+from common.nn.layer_cost import LayerCost
 from tests.fakes import action_space, obs_space, random_batch
 
 SIZE = {"batch_size": 4, "batch_length": 10}
@@ -30,7 +30,7 @@ def ran(config, spaces):
 @pytest.mark.parametrize("image", [False, True], ids=["vector", "image"])
 def test_flops_of_an_update(algo, kind, image):
     config, spaces = dreamer.resolve(algo, ["debug"], SIZE), (obs_space(image, not image), action_space(kind))
-    assert cost.count(config, *spaces).flops == pytest.approx(ran(config, spaces), rel=TOLERANCE)
+    assert cost.update_cost(config, *spaces).flops == pytest.approx(ran(config, spaces), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -44,21 +44,21 @@ def test_flops_of_an_update(algo, kind, image):
         ("v3", {"model_grads.reward": False, "model_grads.con": False, "model_grads.rec": False}),
         ("v3", {"replay_value.grad": False}),
         ("v3", {"replay_value.use": "NoReplayValue", "imagination.last": 2, "slow.use": "NoSlow"}),
-        ("v3", {"grad_cont.use": "Dynamics", "cell.layers": 2}),
+        ("v3", {"grad_cont.use": "DynamicsGradient", "cell.layers": 2}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
 )
 def test_flops_follow_the_switches(algo, flags):
     config, spaces = dreamer.resolve(algo, ["debug"], SIZE | flags), (obs_space(image=False), action_space("box"))
-    assert cost.count(config, *spaces).flops == pytest.approx(ran(config, spaces), rel=TOLERANCE)
+    assert cost.update_cost(config, *spaces).flops == pytest.approx(ran(config, spaces), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_forward_flops_of_each_network(algo):
     config, spaces = dreamer.resolve(algo, ["debug"], SIZE), (obs_space(), action_space("discrete"))
-    passes = {p.name: p for p in cost.count(config, *spaces).passes}
+    passes = {p.name: p for p in cost.update_cost(config, *spaces).passes}
     agent = Agent(*spaces, config)
-    batch = agent.tensors(random_batch(agent, 4, 10))
+    batch = agent.to_tensors(random_batch(agent, 4, 10))
     world, feat = agent.world, torch.zeros(4, 10, agent.world.rssm.feat_size)
     state = world.rssm.initial(40).apply(lambda x: x.detach().unflatten(0, (4, 10)))
     calls = {
@@ -78,14 +78,14 @@ def test_forward_flops_of_each_network(algo):
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_parameters_are_those_of_the_agent(algo):
     config, spaces = dreamer.resolve(algo, ["debug"]), (obs_space(), action_space("multi"))
-    assert cost.count(config, *spaces).parameters == Agent(*spaces, config).parameter_table()
+    assert cost.update_cost(config, *spaces).parameters == Agent(*spaces, config).parameter_table()
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_every_matrix_is_counted(algo):
     """A layer that is applied in another way than by calling it would be missed."""
     config, spaces = dreamer.resolve(algo, ["debug"], {"rssm.ensemble": 2}), (obs_space(), action_space("box"))
-    passes = {p.name: p for p in cost.count(config, *spaces).passes}
+    passes = {p.name: p for p in cost.update_cost(config, *spaces).passes}
     agent = Agent(*spaces, config)
     rssm = agent.world.rssm
     modules = {"encoder": [agent.world.encoder], "observe": [rssm.cell, rssm.post], "prior": [rssm.priors]}
@@ -97,7 +97,7 @@ def test_every_matrix_is_counted(algo):
 
 def test_counting_the_largest_agent_computes_nothing():
     before = torch.get_rng_state()
-    counted = cost.count(dreamer.resolve("v3", ["size400m"]), obs_space(vector=False), action_space("discrete"))
+    counted = cost.update_cost(dreamer.resolve("v3", ["size400m"]), obs_space(vector=False), action_space("discrete"))
     assert sum(counted.parameters.values()) > 300e6
     assert counted.flops > 1e13
     assert torch.equal(torch.get_rng_state(), before)
@@ -105,7 +105,7 @@ def test_counting_the_largest_agent_computes_nothing():
 
 def notes(algo, kind):
     config = dreamer.resolve(algo, ["debug"])
-    return {p.name: p.note() for p in cost.count(config, obs_space(), action_space(kind)).passes}
+    return {p.name: p.note() for p in cost.update_cost(config, obs_space(), action_space(kind)).passes}
 
 
 def test_notes_say_what_runs_without_autograd():
@@ -120,20 +120,20 @@ def test_notes_say_what_runs_without_autograd():
 
 
 def test_bytes_are_counted_as_documented():
-    first = Layer(flops=20, grad=20, outputs=5, weights=10, first=True)
-    layers = [first, Layer(flops=10, grad=12, outputs=1, weights=5)]
-    trained = cost.Pass("part", "name", layers, positions=100, weights=True, inputs="inner")
+    first = LayerCost(flops=20, grad=20, outputs=5, weights=10, first=True)
+    layers = [first, LayerCost(flops=10, grad=12, outputs=1, weights=5)]
+    trained = cost.ModulePass("part", "name", layers, positions=100, weights=True, inputs="inner")
     assert (trained.forward, trained.weight_grads, trained.input_grads) == (3000, 3200, 1200)
     assert trained.bytes(4) == 2 * 15 * 4 + 5 * 600 * 4
-    frozen = cost.Pass("part", "name", layers, positions=100)
+    frozen = cost.ModulePass("part", "name", layers, positions=100)
     assert (frozen.flops, frozen.bytes(2)) == (3000, 15 * 4 + 2 * 600 * 2)
-    both = cost.Cost({"net": 15}, 15, [trained, frozen], 4)
+    both = cost.UpdateCost({"net": 15}, 15, [trained, frozen], 4)
     assert both.bytes == trained.bytes(4) + frozen.bytes(4) + 15 * 4 * (3 + 6) + 15 * 4 * 3
     assert both.flops == trained.flops + 3000
 
 
 def test_half_precision_halves_activations_only():
     config, spaces = dreamer.resolve("v3", ["debug"]), (obs_space(), action_space("box"))
-    full, half = (cost.count(config, *spaces, half=half) for half in (False, True))
+    full, half = (cost.update_cost(config, *spaces, half=half) for half in (False, True))
     assert full.flops == half.flops
     assert 0.5 < half.bytes / full.bytes < 1

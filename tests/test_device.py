@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import dreamer
-from common.agent.update_guard import Guard
+from common.agent.update_guard import UpdateGuard
 from common.nn import rssm_scan
 from tests.fakes import random_batch
 from tests.test_matrix import build
@@ -55,7 +55,7 @@ def without_autocast(monkeypatch):
 
 def moved(agent):
     """The agent and a batch for it, on the meta device."""
-    batch = {key: on_meta(x) for key, x in agent.tensors(random_batch(agent)).items()}
+    batch = {key: on_meta(x) for key, x in agent.to_tensors(random_batch(agent)).items()}
     for module in agent.modules():
         own, buffers = (dict(found(recurse=False)) for found in (module.named_parameters, module.named_buffers))
         module._parameters |= {key: nn.Parameter(on_meta(p), p.requires_grad) for key, p in own.items()}
@@ -70,11 +70,11 @@ def moved(agent):
 def test_an_update_stays_on_its_device(algo, kind, without_autocast):
     agent, batch = moved(build(dreamer.resolve(algo, ["debug"], {"run.precision": "fp32"}), kind, image=True))
     noise = agent.noise(*batch["reward"].shape)
-    agent.guard = Guard()
+    agent.guard = UpdateGuard()
     with Watch() as watch:
-        agent.guard.keep(agent.behavior.running())
+        agent.guard.snapshot(agent.behavior.running_statistics())
         losses, states, stats = agent.order(agent, batch, 100, noise)
-        agent.optim.apply(agent.guard.due)
+        agent.optim.apply(agent.guard.pending)
         agent.behavior.slow.update(agent.behavior.critic)
     assert not watch.found
     assert {x.device for x in [*losses.values(), *stats.values(), *states]} == {META}
@@ -89,7 +89,7 @@ def test_acting_stays_on_its_device(algo, kind, without_autocast):
     with Watch() as watch, torch.no_grad():
         for mode, way in {"train": "sample", "eval": "mode"}.items():
             latent, action = agent.acting.step(obs, state, way)
-            agent.acting.decode(agent.explore(action, agent.discrete, mode, 0))
+            agent.acting.to_env_action(agent.explore(action, agent.discrete, mode, 0))
     assert not watch.found
     assert {x.device for x in [*latent, action]} == {META}
 

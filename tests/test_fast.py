@@ -18,11 +18,11 @@ from common.errors import UserError
 from common.nn import compile, encoder, rssm_scan
 from common.nn.frozen import frozen
 from common.nn.upconv import SeedConv, UpConv, UpsampleConv
-from dreamer_v1.cell import Gates
+from dreamer_v1.cell import PlainGRUCell
 from tests.fakes import random_batch
 from tests.test_matrix import build
 
-needs_cxx = pytest.mark.skipif(not compile.has_cxx(), reason="needs a C++ compiler")
+needs_cxx = pytest.mark.skipif(not compile.has_cxx_compiler(), reason="needs a C++ compiler")
 
 
 def agent_of(algo, image=True, **flags):
@@ -40,7 +40,7 @@ def learned(agent):
     torch.manual_seed(1)
     grads = {}
     agent.optim.clip = lambda groups, values: grads.update(values) or {}
-    agent.optim.advance = lambda name, values: None
+    agent.optim.update_group = lambda name, values: None
     metrics, _ = agent.update(random_batch(agent))
     return {name: torch.cat([g.flatten() for g in values]) for name, values in grads.items()}, metrics
 
@@ -138,7 +138,7 @@ def test_pieces_of_images_give_the_gradients_of_the_whole(monkeypatch):
 def test_pieces_are_equal_where_a_divisor_allows(rows, sizes, monkeypatch):
     monkeypatch.setattr(encoder, "PIECE", 256 if rows > 40 else 20)
     seen = []
-    encoder.in_pieces(lambda x: seen.append(len(x)) or x, torch.zeros(rows, 1))
+    encoder.apply_in_chunks(lambda x: seen.append(len(x)) or x, torch.zeros(rows, 1))
     assert seen == sizes
 
 
@@ -178,7 +178,7 @@ class Called(TorchFunctionMode):
 
 def test_the_gru_is_torchs_in_plain_operations():
     """Autocast on a GPU would give torch's own a state in bfloat16, and a run that cannot go on from its checkpoint."""
-    cell, x = Gates(5, 4), torch.randn(3, 5, requires_grad=True)
+    cell, x = PlainGRUCell(5, 4), torch.randn(3, 5, requires_grad=True)
     deter = torch.randn(3, 4, requires_grad=True)
     leaves = [x, deter, *cell.parameters()]
     with Called() as called:
@@ -230,7 +230,7 @@ def test_the_compiler_is_set_up_in_every_thread(monkeypatch):
         thread = threading.Thread(target=lambda: found.append(compiler.call(settings)))
         thread.start()
         thread.join()
-    assert found == [(compile.VERSIONS, True)] * 2
+    assert found == [(compile.MAX_RECOMPILES, True)] * 2
 
 
 def broken_backward(function, **options):

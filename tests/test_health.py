@@ -47,10 +47,10 @@ def test_lines_may_lack_what_was_not_finite():
 
 
 def test_a_running_process_keeps_few_lines_and_tells_once():
-    watch = health.Watch({"optim": {"warmup": 0}, "kl": {"free": 1.0}})
+    watch = health.HealthMonitor({"optim": {"warmup": 0}, "kl": {"free": 1.0}})
     told = [finding.name for updates in range(0, 20_000, 20) for finding in watch.see(line(updates, kl=0.01))]
     assert told == ["KL at the floor"]
-    assert len(watch.rows) <= health.KEPT
+    assert len(watch.rows) <= health.MAX_KEPT_ROWS
 
 
 def test_latents_know_what_they_tell_about_the_place():

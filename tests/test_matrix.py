@@ -78,14 +78,14 @@ def test_every_version_learns_from_every_space(algo, kind, image, vector):
 
 SWITCHES = {
     "latent.use": ("Gaussian", "Categorical"),
-    "grad_cont.use": ("Dynamics", "Reinforce", "Mixed"),
-    "grad_disc.use": ("Dynamics", "Reinforce", "Mixed"),
+    "grad_cont.use": ("DynamicsGradient", "Reinforce", "Mixed"),
+    "grad_disc.use": ("DynamicsGradient", "Reinforce", "Mixed"),
     "reward.use": ("UnitNormal", "SymlogTwohot", "SymexpTwohot", "SymlogMSE", "Huber"),
     "critic.use": ("UnitNormal", "SymlogTwohot", "SymexpTwohot", "SymlogMSE", "Huber"),
     "con.use": ("NoContinue", "SoftContinue", "BinaryContinue"),
     "policy_cont.use": ("TanhNormal", "TruncNormal", "BoundedNormal"),
-    "advantage.use": ("Unscaled", "Percentile", "AdvantageNorm"),
-    "slow.use": ("NoSlow", "HardCopy", "SlowRegularizer"),
+    "advantage.use": ("Unscaled", "PercentileReturnNorm", "AdvantageNorm"),
+    "slow.use": ("NoSlow", "TargetCritic", "SlowRegularizer"),
     "returns.first": ("true", "pred", "one"),
     "rssm.ensemble": ("3",),
     "rssm.initial": ("zeros", "learned"),

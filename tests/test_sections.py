@@ -6,13 +6,13 @@ import time
 import pytest
 import torch
 
-from common.nn.sections import recording, section
+from common.nn.sections import section, time_sections
 
 
 def test_time_belongs_to_the_innermost_section(monkeypatch):
     clock = iter([0.0, 1.0, 3.0, 7.0, 20.0, 36.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    with recording() as seconds:
+    with time_sections() as seconds:
         with section("outer"), section("inner"):
             pass
         with section("outer"):
@@ -24,7 +24,7 @@ def test_the_gpu_that_is_waited_for_is_the_one_named(monkeypatch):
     seen = []
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "synchronize", seen.append)
-    with recording("cuda:1"), section("within"):
+    with time_sections("cuda:1"), section("within"):
         pass
     assert seen == [torch.device("cuda:1")] * 2
 
@@ -32,7 +32,7 @@ def test_the_gpu_that_is_waited_for_is_the_one_named(monkeypatch):
 def test_only_what_runs_while_recording_counts():
     with section("before"):
         pass
-    with recording() as seconds, section("within"):
+    with time_sections() as seconds, section("within"):
         pass
     with section("after"):
         pass
@@ -44,7 +44,7 @@ def test_another_thread_is_not_recorded():
         with section("elsewhere"):
             pass
 
-    with recording() as seconds:
+    with time_sections() as seconds:
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
@@ -52,7 +52,7 @@ def test_another_thread_is_not_recorded():
 
 
 def test_an_exception_closes_its_sections():
-    with recording() as seconds:
+    with time_sections() as seconds:
         with pytest.raises(KeyError), section("broken"), section("deep"):
             raise KeyError
         with section("next"):

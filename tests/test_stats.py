@@ -53,7 +53,7 @@ def test_improvement_is_mann_whitney():
 
 def test_first_place_where_a_score_is_reached():
     x, y = np.array([10.0, 20.0, 30.0]), np.array([1.0, 5.0, 4.0])
-    assert [stats.reached(x, y, level) for level in (1, 4, 5, 6)] == [10, 20, 20, math.inf]
+    assert [stats.first_reached(x, y, level) for level in (1, 4, 5, 6)] == [10, 20, 20, math.inf]
 
 
 def test_runs_with_the_same_scores_differ_by_nothing_that_rounding_could_make():
@@ -97,14 +97,14 @@ def test_one_seed_has_no_interval():
     interval = stats.bootstrap(stats.mean, [np.array([1.0, 2.0]), np.array([3.0])])
     assert interval.value == 2.25
     assert np.isnan([interval.low, interval.high]).all()
-    assert np.isnan(stats.band(np.ones((1, 4))).low).all()
+    assert np.isnan(stats.curve_band(np.ones((1, 4))).low).all()
 
 
 def test_a_small_bootstrap_against_all_its_draws():
     """Means of three seeds: the 27 equally likely draws have known quantiles."""
     low, high = stats.bootstrap(stats.mean, [np.array([0.0, 3.0, 9.0])])[1:]
     assert (low, high) == (0, 9)  # each has a chance of 1/27, more than 2.5 %
-    wide = stats.band(np.array([[0.0, 1.0], [3.0, 1.0], [9.0, 1.0]]))
+    wide = stats.curve_band(np.array([[0.0, 1.0], [3.0, 1.0], [9.0, 1.0]]))
     np.testing.assert_allclose(wide, [[4, 1], [0, 1], [9, 1]])
 
 

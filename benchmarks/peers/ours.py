@@ -8,8 +8,8 @@ from gymnasium import spaces
 
 import dreamer
 from common.agent.agent import Agent
-from common.agent.cost import count
-from common.nn.allocator import keep_freed
+from common.agent.cost import update_cost
+from common.nn.allocator import keep_freed_memory
 from common.nn.compile import make_compiler
 from common.nn.machine import matmul_rate, synchronize
 from common.replay import pinned
@@ -74,7 +74,7 @@ def page_locked(array):
 
 
 def build(work, options):
-    keep_freed()  # as dreamer.py does for every command
+    keep_freed_memory()  # as dreamer.py does for every command
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     keys = flags(work, options.algo) | {"run.precision": options.precision}
@@ -92,6 +92,6 @@ def build(work, options):
         synchronize(agent.device)  # its last steps may be under way on a GPU
 
     info = {"parameters": sum(agent.parameter_table().values()), "torch": torch.__version__}
-    info |= {"flops": count(config, obs_space, act_space, agent.half).flops}
+    info |= {"flops": update_cost(config, obs_space, act_space, agent.half).flops}
     dtype = torch.bfloat16 if agent.half else torch.float32
     return update, info | {"matmul_flops_per_second": matmul_rate(dtype, agent.device)}

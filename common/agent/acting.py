@@ -6,7 +6,7 @@ Shapes: n environments, A action (one-hot for discrete), D deter, Z stoch, F fea
 import torch
 from gymnasium import spaces
 
-from common.agent.rssm import State
+from common.agent.rssm import LatentState
 from common.errors import UserError
 
 
@@ -43,12 +43,12 @@ class Acting:
             return dist.noise(n, actions, device=device)
         return dist.noise(dist.draws, n, actions, device=device) if dist.draws else None
 
-    def see(self, obs, state, noise):
+    def infer_latent(self, obs, state, noise):
         """Observations (n, ...) with is_first, acting state, noise of the latent -> latent state (n,)."""
-        before = State(state["deter"], state["stoch"])
-        return self.rssm.filter(before, state["action"], self.encoder(obs), obs["is_first"], noise)[0]
+        before = LatentState(state["deter"], state["stoch"])
+        return self.rssm.obs_step(before, state["action"], self.encoder(obs), obs["is_first"], noise)[0]
 
-    def choose(self, feat, noise, way):
+    def choose_action(self, feat, noise, way):
         """(n, F) -> (n, A)."""
         out = self.actor(feat)
         return self.actor.dist.mode(out, noise) if way == "mode" else self.actor.dist.sample(out, noise)
@@ -56,10 +56,10 @@ class Acting:
     def step(self, obs, state, way):
         """Observations (n, ...) with is_first, acting state -> latent state (n,), action (n, A). Draws its noise."""
         n, device = len(obs["is_first"]), obs["is_first"].device
-        latent = self.see(obs, state, self.rssm.latent.noise(n, device=device))
-        return latent, self.choose(latent.feat, self.noise(n, way, device), way)
+        latent = self.infer_latent(obs, state, self.rssm.latent.noise(n, device=device))
+        return latent, self.choose_action(latent.feat, self.noise(n, way, device), way)
 
-    def decode(self, action):
+    def to_env_action(self, action):
         """(n, A) -> what the environments take: (n, A) in [-1, 1], (n,) or (n, k) indices."""
         if not self.classes:
             return action.clamp(-1, 1)

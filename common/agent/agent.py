@@ -9,12 +9,12 @@ from torch import nn
 
 from common.agent.acting import Acting, action_sizes
 from common.agent.behavior import Behavior
-from common.agent.rssm import State
-from common.agent.update_guard import Guard
+from common.agent.rssm import LatentState
+from common.agent.update_guard import UpdateGuard
 from common.agent.world_model import WorldModel
 from common.config import parts
 from common.errors import UserError
-from common.nn.compile import Compiler, compiling, is_half
+from common.nn.compile import Compiler, compiling, use_bfloat16
 from common.nn.frozen import frozen
 from common.nn.sections import section
 
@@ -27,7 +27,7 @@ class Agent(nn.Module):
     def __init__(self, obs_space, act_space, config, device="cpu"):
         super().__init__()
         self.config, self.device = config, torch.device(device)
-        self.half = is_half(config["run"]["precision"], self.device)
+        self.half = use_bfloat16(config["run"]["precision"], self.device)
         self.compiler: Compiler | None = None  # compiles the hot functions of the update, if set
         self.actions, self.classes = action_sizes(act_space)
         self.world = WorldModel(obs_space, self.actions, config)
@@ -36,16 +36,16 @@ class Agent(nn.Module):
         self.latent = self.world.rssm.latent
         self.order, self.explore = (parts.build(seam, config[seam]) for seam in ("order", "explore"))
         self.discrete = self.behavior.actor.dist if self.classes else None
-        self.check()
+        self.check_config()
         self.to(self.device)
         self.optim = parts.build("optim", config["optim"])
         self.optim.setup(self.groups(), parts.build("clip", config["clip"]))
         self.scales = self.loss_scales()
         # Every other loss trains the world model.
-        self.trains = {"actor": ("actor",), "critic": ("critic",)} | self.behavior.replay_value.trains
-        self.guard = Guard()
+        self.trained_groups = {"actor": ("actor",), "critic": ("critic",)} | self.behavior.replay_value.trained_groups
+        self.guard = UpdateGuard()
 
-    def check(self):
+    def check_config(self):
         """Refuses combinations that make no sense, by name."""
         value, imagination = self.behavior.replay_value, self.config["imagination"]
         self.check_lengths()
@@ -62,7 +62,7 @@ class Agent(nn.Module):
 
     def check_lengths(self):
         """Refuses sequences too short to hold a step of every loss: its mean would be no number."""
-        horizon, shortest = self.config["imagination"]["horizon"], self.behavior.returns.shortest
+        horizon, shortest = self.config["imagination"]["horizon"], self.behavior.returns.min_horizon
         if horizon < shortest:
             use = self.config["returns"]["use"]
             raise UserError(f"returns.use {use} needs imagination.horizon >= {shortest}, got {horizon}.")
@@ -108,7 +108,7 @@ class Agent(nn.Module):
 
         mode: train (sampled, with exploration noise) or eval (as `actor.eval` says). step: agent steps so far.
         """
-        obs = self.tensors(record)
+        obs = self.to_tensors(record)
         way = self.config["actor"]["eval"] if mode == "eval" else "sample"
         with self.autocast(acting=True):
             latent, action = self.acting.step(obs, state, way)
@@ -119,7 +119,7 @@ class Agent(nn.Module):
 
     def env_action(self, action):
         """(n, A) tensor -> what the environments take: (n, A) in [-1, 1], (n,) or (n, k) indices."""
-        return self.acting.decode(action).cpu().numpy()
+        return self.acting.to_env_action(action).cpu().numpy()
 
     def random(self, n):
         """Uniform actions of n environments for the prefill, with arrays to store (zero latents)."""
@@ -129,7 +129,9 @@ class Agent(nn.Module):
         else:
             action = torch.rand(shape) * 2 - 1
         state = self.initial(n)
-        return self.env_action(action), {"action": action.numpy()} | self.pack(State(state["deter"], state["stoch"]))
+        return self.env_action(action), {"action": action.numpy()} | self.pack(
+            LatentState(state["deter"], state["stoch"])
+        )
 
     def latent_spec(self):
         """Latents that the replay keeps with each record: name -> (shape, dtype); {} without replay context."""
@@ -155,31 +157,31 @@ class Agent(nn.Module):
 
         Raises NonFinite, with the agent as it was before, if a loss or a gradient is not finite.
         """
-        batch = self.tensors(batch)
-        losses, states, stats = self.attempt(batch, step, noise or self.noise(*batch["reward"].shape))
+        batch = self.to_tensors(batch)
+        losses, states, stats = self.run_order(batch, step, noise or self.noise(*batch["reward"].shape))
         latents = self.pack(states.detach())  # waits for the device: the guard's look then costs nothing
-        self.guard.settle()
-        self.optim.apply(self.guard.due)
+        self.guard.check_finite()
+        self.optim.apply(self.guard.pending)
         self.behavior.slow.update(self.behavior.critic)
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
         return metrics | stats, latents
 
-    def attempt(self, batch, step, noise):
+    def run_order(self, batch, step, noise):
         """What the order of the update returns; once more if a backward pass could not be compiled."""
-        self.guard = Guard()
-        self.guard.keep(self.behavior.running())
+        self.guard = UpdateGuard()
+        self.guard.snapshot(self.behavior.running_statistics())
         try:
             with compiling(self.compiler):
                 return self.order(self, batch, step, noise)
         except RuntimeError as error:
-            if self.compiler is None or not self.compiler.recovers(error):
+            if self.compiler is None or not self.compiler.can_retry(error):
                 raise
-        self.guard.back()
-        return self.attempt(batch, step, noise)
+        self.guard.roll_back()
+        return self.run_order(batch, step, noise)
 
     def noise(self, batch, length):
         """Randomness of one update."""
-        starts = self.behavior.starts(torch.empty(batch, length)).numel()
+        starts = self.behavior.start_steps(torch.empty(batch, length)).numel()
         post = self.latent.noise(length, batch, device=self.device)
         return {"post": post} | self.behavior.noise(self.latent, starts, self.device)
 
@@ -204,39 +206,39 @@ class Agent(nn.Module):
         """State before the first step of the batch, from latents stored in the replay; None without them."""
         if "context_deter" not in batch:
             return None
-        return State(batch["context_deter"].float(), self.latent.unpack(batch["context_stoch"]))
+        return LatentState(batch["context_deter"].float(), self.latent.unpack(batch["context_stoch"]))
 
     def step(self, losses):
         """Scales the mean losses, differentiates and updates, for the guard to undo. Returns gradient norms."""
         norms, grads = self.differentiate(losses)
-        self.guard.undo.append(self.optim.restorer(grads))
+        self.guard.undo.append(self.optim.make_restorer(grads))
         self.optim.apply(grads)
         return norms
 
-    def finish(self, losses):
+    def step_later(self, losses):
         """As `step`, but groups move when the update has proved sound. Only metrics may follow."""
         norms, grads = self.differentiate(losses)
-        self.guard.due |= grads
+        self.guard.pending |= grads
         return norms
 
     def differentiate(self, losses):
         """Losses -> gradient norms as metrics, clipped gradients by group."""
         scaled = {name: self.scales[name] * loss.mean() for name, loss in losses.items()}
-        norms, grads = self.optim.differentiate(scaled, {name: self.groups_of(name) for name in losses})
+        norms, grads = self.optim.differentiate(scaled, {name: self.groups_trained_by(name) for name in losses})
         metrics = {f"grad/{name}": norm for name, norm in norms.items()}
-        self.guard.watch({f"loss/{name}": loss for name, loss in scaled.items()} | metrics)
+        self.guard.add_stage({f"loss/{name}": loss for name, loss in scaled.items()} | metrics)
         return metrics, grads
 
-    def groups_of(self, loss):
+    def groups_trained_by(self, loss):
         """Groups of parameters that a loss trains."""
-        return self.trains.get(loss, ("model",))
+        return self.trained_groups.get(loss, ("model",))
 
     def report(self, batch, context=5):
         """Open-loop predictions after `context` steps: key -> (truth, model).
 
         Images are in [0, 1] (B, T, H, W, C), everything else is as it is observed: (B, T, ...), numbers (B, T).
         """
-        batch = self.tensors(batch)
+        batch = self.to_tensors(batch)
         size, length = batch["reward"].shape
         noise = self.latent.noise(length, size, device=self.device)
         models = self.world.open_loop(batch, noise[:context], noise[context:], context)
@@ -245,7 +247,7 @@ class Agent(nn.Module):
         pair = lambda key: (truth[key].cpu().numpy(), models[key].reshape(truth[key].shape).cpu().numpy())
         return {key: pair(key) for key in models}
 
-    def tensors(self, arrays):
+    def to_tensors(self, arrays):
         """Arrays -> tensors on the device; flags become bool, rewards float."""
         tensor = lambda x: torch.as_tensor(np.asarray(x)).to(self.device, non_blocking=True)
         return {key: tensor(x).bool() if key in FLAGS else tensor(x) for key, x in arrays.items() if key != "log"}

@@ -9,13 +9,13 @@ from torch import nn
 from common.agent.heads import Head
 from common.config import parts
 from common.config.annealing import schedule
-from common.nn.compile import fast
+from common.nn.compile import compilable
 from common.nn.frozen import frozen
 from common.nn.nets import MLP, Linear, Style
 from common.nn.sections import section
 
-EDGE = 0.01  # how near to -1 or 1 an action counts as being there
-REPLAYED = ("reward", "is_last", "is_terminal")  # what the critic may learn from beside imagination
+SATURATION_MARGIN = 0.01  # how near to -1 or 1 an action counts as being there
+REPLAY_VALUE_KEYS = ("reward", "is_last", "is_terminal")  # what the critic may learn from beside imagination
 
 
 class Actor(nn.Module):
@@ -61,11 +61,11 @@ class Behavior(nn.Module):
         """Whether the actor's loss holds the log-probability or the entropy of imagined actions."""
         return bool(self.entropy) or self.grad.reads_logp
 
-    def running(self):
+    def running_statistics(self):
         """Tensors that an update changes before it steps: statistics of returns, advantages and rewards."""
         return [*self.advantage.buffers(), *self.reward_norm.buffers()]
 
-    def starts(self, x):
+    def start_steps(self, x):
         """(B, T, ...) -> (N, ...): the replayed steps from which imagination starts."""
         last = self.imagination["last"]
         x = x[:, : x.shape[1] - self.imagination["drop_last"]]
@@ -84,32 +84,34 @@ class Behavior(nn.Module):
         """Start states (N,) -> states (N, H+1), actions (N, H, A). The policy never sends gradients into its input."""
         return world.rssm.imagine(start, lambda state, t: self.policy(state, noise["act"][t]), noise["img"])
 
-    @fast
+    @compilable
     def policy(self, state, noise):
         """State (N,), noise -> sampled actions (N, A)."""
         return self.actor.dist.sample(self.actor(state.feat.detach()), noise)
 
     def losses(self, world, states, batch, step, noise=None):
         """Replayed states (B, T) -> losses by name, statistics. Actor and critic losses are (N, L)."""
-        start, terminal = states.detach().apply(self.starts), self.starts(batch["is_terminal"])
+        start, terminal = states.detach().apply(self.start_steps), self.start_steps(batch["is_terminal"])
         noise = noise or self.noise(world.rssm.latent, len(terminal), terminal.device)
         with torch.set_grad_enabled(self.grad.through_model), frozen(self.critic):
             with section("imagination"):
                 imagined, action = self.imagine(world, start, noise)
             with section("actor-critic"):
-                feat, values, targets = self.evaluate(world, imagined, terminal)
-        knobs = {name: torch.full((), x, device=terminal.device) for name, x in self.knobs(step).items()}
-        replayed = {key: batch[key] for key in REPLAYED if key in batch}
+                feat, values, targets = self.imagined_targets(world, imagined, terminal)
+        knobs = {name: torch.full((), x, device=terminal.device) for name, x in self.scheduled_values(step).items()}
+        replayed = {key: batch[key] for key in REPLAY_VALUE_KEYS if key in batch}
         with section("actor-critic"):
-            losses, stats = self.learn(feat, action, values, targets, noise["entropy"], states, replayed, knobs)
+            losses, stats = self.actor_critic_losses(
+                feat, action, values, targets, noise["entropy"], states, replayed, knobs
+            )
         return losses, stats
 
-    def knobs(self, step):
+    def scheduled_values(self, step):
         """Numbers that may follow a schedule of agent steps."""
         return {"entropy": schedule(self.entropy, step), "mix": schedule(self.grad.mix, step)}
 
-    @fast
-    def evaluate(self, world, imagined, terminal):
+    @compilable
+    def imagined_targets(self, world, imagined, terminal):
         """Imagined states (N, H+1), start flags (N,) -> features, predictions by name (N, H+1), targets."""
         feat = imagined.feat
         reward = self.reward_norm(world.reward.pred(feat))
@@ -117,16 +119,16 @@ class Behavior(nn.Module):
         first = self.returns.first_con(con[:, 0], world.con, terminal, self.discount)
         con = torch.cat([first[:, None], con[:, 1:]], 1)
         value = self.slow.target(self.critic, feat)
-        targets = self.returns(reward, value, con, world.con.outside)
+        targets = self.returns(reward, value, con, world.con.outer_discount)
         return feat.detach(), {"reward": reward, "value": value, "continue": con}, targets
 
-    @fast
-    def learn(self, feat, action, values, targets, noise, states, replayed, knobs):
+    @compilable
+    def actor_critic_losses(self, feat, action, values, targets, noise, states, replayed, knobs):
         """Features, predictions and targets of imagined states, actions (N, H, A), the replay -> losses, statistics."""
         losses, stats = self.actor_loss(feat, action, values["value"], targets, knobs, noise)
         losses["critic"] = targets.critic_weight * self.critic_loss(feat[:, targets.critic], targets.critic_ret)
         losses |= self.replay_value(self, states, replayed, targets.ret)
-        return losses, stats | statistics(values, targets.ret)
+        return losses, stats | imagination_metrics(values, targets.ret)
 
     def critic_loss(self, feat, target):
         """(..., F), (...) -> (...), the slow critic's part included."""
@@ -152,11 +154,11 @@ class Behavior(nn.Module):
         """Share of mean actions within `EDGE` of a limit, for continuous actions."""
         if not self.continuous:
             return {}
-        return {"train/saturation": (self.actor.dist.center(out).abs() > 1 - EDGE).float().mean()}
+        return {"train/saturation": (self.actor.dist.mean_action(out).abs() > 1 - SATURATION_MARGIN).float().mean()}
 
 
 @torch.no_grad()
-def statistics(values, ret):
+def imagination_metrics(values, ret):
     """Averages over the imagined sequences."""
     stats = {f"train/{name}": x.mean() for name, x in (values | {"return": ret}).items()}
     return stats | {"train/return_std": ret.std(), "train/return_max": ret.max(), "train/return_min": ret.min()}

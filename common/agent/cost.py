@@ -26,16 +26,16 @@ from torch import Tensor, nn
 
 from common.agent.acting import action_sizes
 from common.agent.behavior import Behavior
-from common.agent.rssm import RSSM, State
+from common.agent.rssm import RSSM, LatentState
 from common.agent.slow import NoSlow
 from common.agent.world_model import WorldModel
-from common.nn.layer_cost import Layer, layers
+from common.nn.layer_cost import LayerCost, layer_costs
 
-FLOAT = 4  # bytes
+FLOAT32_BYTES = 4  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
-class Pass:
+class ModulePass:
     """One use of a module in an update, at `positions` (time steps and rows of the batch taken together).
 
     weights, inputs: whether gradients of its weights are computed, and of its inputs: "all", "inner" (not those of the
@@ -45,7 +45,7 @@ class Pass:
 
     part: str
     name: str
-    layers: list[Layer]
+    layers: list[LayerCost]
     positions: int
     weights: bool = False
     inputs: str = "none"
@@ -80,7 +80,7 @@ class Pass:
 
     def bytes(self, size: int) -> int:
         """Weights and activations read and written, with `size` bytes for each activation."""
-        weights = FLOAT * sum(layer.weights for layer in self.layers) * (2 if self.autograd else 1)
+        weights = FLOAT32_BYTES * sum(layer.weights for layer in self.layers) * (2 if self.autograd else 1)
         return weights + size * self.positions * sum(layer.outputs for layer in self.layers) * (
             5 if self.autograd else 2
         )
@@ -95,7 +95,7 @@ class Pass:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cost:
+class UpdateCost:
     """Parameters by module, and all passes of one update.
 
     parameters: module -> trained parameters; slow: parameters of the slow critic; size: bytes of an activation.
@@ -103,7 +103,7 @@ class Cost:
 
     parameters: dict[str, int]
     slow: int
-    passes: list[Pass]
+    passes: list[ModulePass]
     size: int
 
     @property
@@ -115,10 +115,10 @@ class Cost:
     def bytes(self) -> int:
         """Bytes of one update, as the module's docstring counts them."""
         trained = sum(self.parameters.values())
-        return sum(p.bytes(self.size) for p in self.passes) + FLOAT * (9 * trained + 3 * self.slow)
+        return sum(p.bytes(self.size) for p in self.passes) + FLOAT32_BYTES * (9 * trained + 3 * self.slow)
 
 
-def count(config: dict, obs_space, act_space, half: bool = False) -> Cost:
+def update_cost(config: dict, obs_space, act_space, half: bool = False) -> UpdateCost:
     """Cost of one update of an agent for these spaces. `half`: activations take 2 bytes."""
     actions, classes = action_sizes(act_space)
     with torch.device("meta"):
@@ -130,49 +130,56 @@ def count(config: dict, obs_space, act_space, half: bool = False) -> Cost:
     modules |= {"actor": behavior.actor, "critic": behavior.critic}
     size = lambda module: sum(p.numel() for p in module.parameters())
     used = [p for p in passes if p.positions and p.layers]
-    return Cost(
-        {name: size(module) for name, module in modules.items()}, size(behavior.slow), used, 2 if half else FLOAT
+    return UpdateCost(
+        {name: size(module) for name, module in modules.items()},
+        size(behavior.slow),
+        used,
+        2 if half else FLOAT32_BYTES,
     )
 
 
-def model_passes(world: WorldModel, obs_space, steps: int) -> Iterable[Pass]:
+def model_passes(world: WorldModel, obs_space, steps: int) -> Iterable[ModulePass]:
     """Passes of the world model over `steps` replayed steps."""
-    rssm, route = world.rssm, lambda head: "all" if world.grads[head] else "inner"
+    rssm, route = world.rssm, lambda head: "all" if world.model_grads[head] else "inner"
     obs = {key: torch.zeros(1, *box.shape) for key, box in obs_space.items()}
-    state = State(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
+    state = LatentState(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
     both = torch.zeros(1, rssm.deter + world.encoder.size, requires_grad=True)
-    step = [*layers(rssm.cell, *state, torch.zeros(1, rssm.action)), *layers(rssm.post, both)]
-    made = lambda name, found, inputs, weights=True: Pass("world model", name, found, steps, weights, inputs)
-    yield made("encoder", layers(world.encoder, obs), "inner")
+    step = [*layer_costs(rssm.cell, *state, torch.zeros(1, rssm.action)), *layer_costs(rssm.post, both)]
+    made = lambda name, found, inputs, weights=True: ModulePass("world model", name, found, steps, weights, inputs)
+    yield made("encoder", layer_costs(world.encoder, obs), "inner")
     yield made("observe", step, "all", weights=False)
     yield made("observe at once", step, "inner")
-    yield made("prior", prior(rssm), "all")
-    yield made("decoder", layers(world.decoder, state), route("rec"))
-    yield made("reward", layers(world.reward, state.feat), route("reward"))
-    yield made("continue", head(world.con, state.feat), route("con"))
+    yield made("prior", prior_layers(rssm), "all")
+    yield made("decoder", layer_costs(world.decoder, state), route("rec"))
+    yield made("reward", layer_costs(world.reward, state.feat), route("reward"))
+    yield made("continue", continue_layers(world.con, state.feat), route("con"))
 
 
-def behavior_passes(world: WorldModel, behavior: Behavior, batch: int, length: int) -> Iterable[Pass]:
+def behavior_passes(world: WorldModel, behavior: Behavior, batch: int, length: int) -> Iterable[ModulePass]:
     """Passes of imagination, actor and critic from a batch of `batch` sequences of `length`."""
     rssm, through = world.rssm, behavior.grad.through_model
-    state = State(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
-    actor, critic = layers(behavior.actor, state.feat), layers(behavior.critic, state.feat)
-    horizon, starts = behavior.imagination["horizon"], behavior.starts(torch.zeros(batch, length)).numel()
+    state = LatentState(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
+    actor, critic = layer_costs(behavior.actor, state.feat), layer_costs(behavior.critic, state.feat)
+    horizon, starts = behavior.imagination["horizon"], behavior.start_steps(torch.zeros(batch, length)).numel()
     rolled, seen, flow = starts * horizon, starts * (horizon + 1), "all" if through else "none"
-    step = [*layers(rssm.cell, *state, torch.zeros(1, rssm.action, requires_grad=True)), *prior(rssm)]
-    yield Pass("imagination", "policy", actor, rolled, through, "inner" if through else "none")
-    yield Pass("imagination", "dynamics", step, rolled, False, flow, starts)
-    judged = lambda name, found, inputs=flow: Pass("actor-critic", name, found, seen, False, inputs)
-    yield judged("rewards", layers(world.reward, state.feat))
-    yield judged("continues", head(world.con, state.feat), flow if differentiable(world.con, state.feat) else "none")
+    step = [*layer_costs(rssm.cell, *state, torch.zeros(1, rssm.action, requires_grad=True)), *prior_layers(rssm)]
+    yield ModulePass("imagination", "policy", actor, rolled, through, "inner" if through else "none")
+    yield ModulePass("imagination", "dynamics", step, rolled, False, flow, starts)
+    judged = lambda name, found, inputs=flow: ModulePass("actor-critic", name, found, seen, False, inputs)
+    yield judged("rewards", layer_costs(world.reward, state.feat))
+    yield judged(
+        "continues",
+        continue_layers(world.con, state.feat),
+        flow if continue_is_differentiable(world.con, state.feat) else "none",
+    )
     yield judged("values", critic)
     yield from learning_passes(behavior, actor, critic, starts, batch * (length - 1))
 
 
-def learning_passes(behavior: Behavior, actor: list, critic: list, starts: int, replayed: int) -> Iterable[Pass]:
+def learning_passes(behavior: Behavior, actor: list, critic: list, starts: int, replayed: int) -> Iterable[ModulePass]:
     """Passes that train actor and critic: on imagined sequences from `starts`, and perhaps on `replayed` steps."""
-    made = lambda name, found, positions, *grads: Pass("actor-critic", name, found, positions, *grads)
-    acted, valued = (starts * states for states in trained_states(behavior))
+    made = lambda name, found, positions, *grads: ModulePass("actor-critic", name, found, positions, *grads)
+    acted, valued = (starts * states for states in trained_state_counts(behavior))
     trains, replayed = actor_trains(behavior), replayed if behavior.replay_value.scales else 0
     acted = acted if behavior.learns_from_actions else starts
     yield made("actor", actor, acted, trains, "inner" if trains else "none")
@@ -182,7 +189,7 @@ def learning_passes(behavior: Behavior, actor: list, critic: list, starts: int, 
     yield made("slow critic", critic, (valued + replayed) * regular)
 
 
-def trained_states(behavior: Behavior) -> tuple[int, int]:
+def trained_state_counts(behavior: Behavior) -> tuple[int, int]:
     """How many states of an imagined sequence train the actor, and how many the critic."""
     states = torch.zeros(1, behavior.imagination["horizon"] + 1)
     targets = behavior.returns(states, states, states, 1.0)
@@ -197,18 +204,18 @@ def actor_trains(behavior: Any) -> bool:
     return gain.requires_grad or bool(behavior.entropy)
 
 
-def differentiable(con: Any, feat: Tensor) -> bool:
+def continue_is_differentiable(con: Any, feat: Tensor) -> bool:
     """Whether the predicted continuation has a gradient with respect to the state."""
     return con.pred(feat.detach().requires_grad_()).requires_grad
 
 
-def head(con: nn.Module, feat: Tensor) -> list[Layer]:
+def continue_layers(con: nn.Module, feat: Tensor) -> list[LayerCost]:
     """Layers of the continue head, none where continuation is a constant."""
     net = getattr(con, "net", None)
-    return layers(net, feat) if isinstance(net, nn.Module) else []
+    return layer_costs(net, feat) if isinstance(net, nn.Module) else []
 
 
-def prior(rssm: RSSM) -> list[Layer]:
+def prior_layers(rssm: RSSM) -> list[LayerCost]:
     """Layers of the prior, of all members of an ensemble. What they read needs a gradient, wherever they are used."""
     deter = torch.zeros(1, rssm.deter, requires_grad=True)
-    return [layer for member in rssm.priors for layer in layers(member, deter)]
+    return [layer for member in rssm.priors for layer in layer_costs(member, deter)]

@@ -60,7 +60,7 @@ class Head(nn.Module):
 class NoContinue(nn.Module):
     """No continue head: every state is worth `discount` of the next (V1 and V2 on control tasks)."""
 
-    outside = 1.0
+    outer_discount = 1.0
 
     def __init__(self, feat, style, discount, *, layers, units):
         super().__init__()
@@ -85,7 +85,7 @@ class SoftContinue(nn.Module):
     V1 `pcont`, V2 `discount` head, V3 `con` with `contdisc`. Predictions are probabilities that contain gamma.
     """
 
-    outside = 1.0
+    outer_discount = 1.0
 
     def __init__(self, feat, style, discount, *, layers, units):
         super().__init__()

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from common.agent.update_guard import restorer
+from common.agent.update_guard import make_restorer
 from common.errors import UserError
 from common.nn.nets import check_choice
 from common.nn.sections import section
@@ -50,13 +50,13 @@ class Optimizer(nn.Module):
         """One update of every group that has gradients."""
         with section("optimiser"):
             for name, values in grads.items():
-                self.advance(name, values)
+                self.update_group(name, values)
 
-    def restorer(self, names):
+    def make_restorer(self, names):
         """A function that undoes all steps of some groups from now on."""
         slots = [self.slots[name] for name in names]
         tensors = [p for name in names for p in self.groups[name]] + [x for s in slots for x in s["mu"] + s["nu"]]
-        restore, counts = restorer(tensors), [slot["t"] for slot in slots]
+        restore, counts = make_restorer(tensors), [slot["t"] for slot in slots]
 
         def undo():
             restore()
@@ -72,7 +72,7 @@ class Optimizer(nn.Module):
         return {name: [next(grads) for _ in self.groups[name]] for name in names}
 
     @torch.no_grad()
-    def advance(self, name, grads):
+    def update_group(self, name, grads):
         """One update of one group with clipped gradients."""
         slots = self.slots[name]
         lr = self.lr[name] * self.lr_factor(slots["t"])
@@ -87,7 +87,7 @@ class Optimizer(nn.Module):
             return 1.0
         return 1 - 0.9 * min((t - self.warmup) / (self.anneal - self.warmup), 1.0)
 
-    def decayed(self, params):
+    def decayed_params(self, params):
         """Parameters that decay: all, or only kernels (two axes and more)."""
         return [p for p in params if self.decay == "all" or p.ndim > 1]
 
@@ -127,7 +127,7 @@ class Adam(Optimizer):
     def update(self, params, grads, slots, lr, name):
         mu, nu, t = slots["mu"], slots["nu"], slots["t"]
         if self.wd:
-            torch._foreach_mul_(self.decayed(params), 1 - self.wd)
+            torch._foreach_mul_(self.decayed_params(params), 1 - self.wd)
         torch._foreach_lerp_(mu, grads, 1 - self.beta1)
         torch._foreach_mul_(nu, self.beta2)
         torch._foreach_addcmul_(nu, grads, grads, 1 - self.beta2)

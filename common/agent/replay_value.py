@@ -7,7 +7,7 @@ class NoReplayValue:
     through_model = False
 
     def __init__(self):
-        self.scales, self.trains = {}, {}
+        self.scales, self.trained_groups = {}, {}
 
     def __call__(self, behavior, states, batch, ret):
         return {}

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from common.nn.compile import fast
+from common.nn.compile import compilable
 from common.nn.nets import Style, check_choice, mlp_to
-from common.nn.rssm_scan import unroll
+from common.nn.rssm_scan import scan
 
 
-class State(NamedTuple):
+class LatentState(NamedTuple):
     """Latent state: deter (..., D), stoch (..., Z)."""
 
     deter: Tensor
@@ -24,10 +24,10 @@ class State(NamedTuple):
         """(..., F): what heads, actor and critic read."""
         return torch.cat([self.deter, self.stoch], -1)
 
-    def apply(self, fn) -> "State":
-        return State(fn(self.deter), fn(self.stoch))
+    def apply(self, fn) -> "LatentState":
+        return LatentState(fn(self.deter), fn(self.stoch))
 
-    def detach(self) -> "State":
+    def detach(self) -> "LatentState":
         return self.apply(Tensor.detach)
 
 
@@ -60,13 +60,13 @@ class RSSM(nn.Module):
         self.first = nn.Parameter(torch.zeros(deter)) if initial == "learned" else None
         self.feat_size = deter + latent.size
 
-    def initial(self, batch: int, device=None) -> State:
+    def initial(self, batch: int, device=None) -> LatentState:
         """State before the first step: zeros, or a learned deter with the mode of its prior."""
         if self.first is None:
             zeros = lambda size: torch.zeros(batch, size, device=device)
-            return State(zeros(self.deter), zeros(self.latent.size))
+            return LatentState(zeros(self.deter), zeros(self.latent.size))
         deter = self.first.tanh()[None]
-        return State(deter, self.latent.mode(self.prior(deter))).apply(lambda x: x.expand(batch, -1))
+        return LatentState(deter, self.latent.mode(self.prior(deter))).apply(lambda x: x.expand(batch, -1))
 
     def prior(self, deter):
         """(..., D) -> (..., P). With an ensemble each state draws one of its members."""
@@ -76,38 +76,38 @@ class RSSM(nn.Module):
         pick = torch.randint(len(self.priors), deter.shape[:-1], device=deter.device)[..., None, None]
         return outs.gather(-2, pick.expand(*outs.shape[:-2], 1, outs.shape[-1])).squeeze(-2)
 
-    def step(self, state: State, action) -> Tensor:
+    def deter_step(self, state: LatentState, action) -> Tensor:
         """One deterministic step: state, (B, A) -> deter (B, D)."""
         if self.action_clip:
             action = action / action.detach().abs().clamp(min=self.action_clip) * self.action_clip
         return self.cell(*state, action)
 
-    def reset(self, state: State, action, first):
+    def reset(self, state: LatentState, action, first):
         """Forgets state and action where `first` (B,) is true."""
         fresh, first = self.initial(first.shape[0], action.device), first[:, None]
-        state = State(*(torch.where(first, new, old) for new, old in zip(fresh, state, strict=True)))
+        state = LatentState(*(torch.where(first, new, old) for new, old in zip(fresh, state, strict=True)))
         return state, action.masked_fill(first, 0.0)
 
-    @fast
-    def filter(self, state: State, action, embed, first, noise):
+    @compilable
+    def obs_step(self, state: LatentState, action, embed, first, noise):
         """One posterior step: state, (B, A), (B, E), (B,), noise -> state, posterior parameters (B, P)."""
-        deter = self.step(*self.reset(state, action, first))
+        deter = self.deter_step(*self.reset(state, action, first))
         post = self.post(torch.cat([deter, embed], -1))
-        return State(deter, self.latent.sample(post, noise)), post
+        return LatentState(deter, self.latent.sample(post, noise)), post
 
-    @fast
-    def advance(self, state: State, action, noise) -> State:
+    @compilable
+    def img_step(self, state: LatentState, action, noise) -> LatentState:
         """One prior step: state, (N, A), noise -> state."""
-        deter = self.step(state, action)
-        return State(deter, self.latent.sample(self.prior(deter), noise))
+        deter = self.deter_step(state, action)
+        return LatentState(deter, self.latent.sample(self.prior(deter), noise))
 
     def observe(self, embed, prev_action, is_first, noise, state=None):
         """embed (B, T, E), prev_action (B, T, A), is_first (B, T), noise (T, B, ...) -> states, posterior (B, T, P)."""
         state = state or self.initial(len(embed), embed.device)
-        *states, post = unroll(self, state, prev_action, embed, is_first, noise)
-        return State(*states), post
+        *states, post = scan(self, state, prev_action, embed, is_first, noise)
+        return LatentState(*states), post
 
-    def imagine(self, state: State, policy, noise):
+    def imagine(self, state: LatentState, policy, noise):
         """Rolls the prior forward for len(noise) = H steps.
 
         policy(state (N,), t) -> (N, A). Returns states (N, H+1, ...) that begin with the start, and actions (N, H, A).
@@ -115,12 +115,12 @@ class RSSM(nn.Module):
         states, actions = [state], []
         for t in range(len(noise)):
             action = policy(state, t)
-            state = self.advance(state, action, noise[t])
+            state = self.img_step(state, action, noise[t])
             states.append(state)
             actions.append(action)
-        return stack(states), torch.stack(actions, 1)
+        return stack_states(states), torch.stack(actions, 1)
 
 
-def stack(states) -> State:
+def stack_states(states) -> LatentState:
     """T states (B, ...) -> one state (B, T, ...)."""
-    return State(*(torch.stack(x, 1) for x in zip(*states, strict=True)))
+    return LatentState(*(torch.stack(x, 1) for x in zip(*states, strict=True)))

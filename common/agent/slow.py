@@ -32,7 +32,7 @@ class SlowCopy(NoSlow):
         self.updates = 0
 
     @torch.no_grad()
-    def follow(self, critic, rate):
+    def move_towards(self, critic, rate):
         """slow <- rate critic + (1 - rate) slow."""
         for slow, fast in zip(self.slow.parameters(), critic.parameters(), strict=True):
             slow.lerp_(fast, rate)

@@ -6,12 +6,12 @@ from torch import nn
 from common.agent.heads import Head
 from common.agent.rssm import RSSM
 from common.config import parts
-from common.nn.compile import fast
+from common.nn.compile import compilable
 from common.nn.encoder import Decoder, Encoder
 from common.nn.nets import Style, check_choice
 
 REWARD_TRANSFORMS = {"none": lambda r: r, "tanh": torch.tanh, "sign": torch.sign}
-DEAD = 0.01  # nats: a latent variable that says less about the step of a batch carries nothing
+DEAD_LATENT_NATS = 0.01  # nats: a latent variable that says less about the step of a batch carries nothing
 
 
 class WorldModel(nn.Module):
@@ -23,7 +23,7 @@ class WorldModel(nn.Module):
         style, mlp = Style(**config["net"]), config["mlp"]
         build = lambda seam, *args, **extra: parts.build(seam, config[seam], *args, **extra)
         latent, conv = build("latent"), build("conv")
-        self.kl, self.grads = build("kl"), config["model_grads"]
+        self.kl, self.model_grads = build("kl"), config["model_grads"]
         self.transform = REWARD_TRANSFORMS[config["reward_transform"]]
         self.encoder = Encoder(obs_space, conv, style, **mlp["encoder"], **config["encoder"])
         cell = lambda *sizes: build("cell", *sizes)
@@ -41,30 +41,30 @@ class WorldModel(nn.Module):
         """
         embed = self.encoder(batch)
         states, post = self.rssm.observe(embed, batch["prev_action"], batch["is_first"], noise, context)
-        losses, stats = self.judge(states, post, batch["reward"], batch["is_terminal"])
-        return losses | self.decoder.losses(self.route("rec", states), batch), states, stats
+        losses, stats = self.head_losses(states, post, batch["reward"], batch["is_terminal"])
+        return losses | self.decoder.losses(self.gate_gradient("rec", states), batch), states, stats
 
-    @fast
-    def judge(self, states, post, reward, is_terminal):
+    @compilable
+    def head_losses(self, states, post, reward, is_terminal):
         """Posterior states and parameters (B, T, ...), reward and flags -> other losses (B, T) by name, statistics."""
         prior = self.rssm.prior(states.deter)
         losses = self.kl(self.rssm.latent, post, prior)
-        losses["reward"] = self.reward.loss(self.route("reward", states).feat, self.transform(reward))
-        losses |= self.con.losses(self.route("con", states).feat, is_terminal)
-        return losses, self.statistics(post, prior)
+        losses["reward"] = self.reward.loss(self.gate_gradient("reward", states).feat, self.transform(reward))
+        losses |= self.con.losses(self.gate_gradient("con", states).feat, is_terminal)
+        return losses, self.latent_metrics(post, prior)
 
-    def route(self, head, states):
+    def gate_gradient(self, head, states):
         """States with or without gradient into the representation, as `model_grads` says."""
-        return states if self.grads[head] else states.detach()
+        return states if self.model_grads[head] else states.detach()
 
     @torch.no_grad()
-    def statistics(self, post, prior):
+    def latent_metrics(self, post, prior):
         latent = self.rssm.latent
         return {
             "train/kl": latent.kl(post, prior).mean(),
             "train/post_entropy": latent.entropy(post).mean(),
             "train/prior_entropy": latent.entropy(prior).mean(),
-            "train/dead_latents": (latent.information(post) < DEAD).float().mean(),
+            "train/dead_latents": (latent.information(post) < DEAD_LATENT_NATS).float().mean(),
         }
 
     @torch.no_grad()

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 RESAMPLES = 2000
-ENOUGH = 3  # seeds on each side, without which nothing is said about a difference
+MIN_SEEDS = 3  # seeds on each side, without which nothing is said about a difference
 
 Scores = Sequence[np.ndarray]
 
@@ -61,7 +61,7 @@ def profile(scores: Scores, levels: np.ndarray) -> np.ndarray:
     return np.mean([(task[..., None] > levels).mean(-2) for task in scores], 0)
 
 
-def gap(one: Scores, two: Scores) -> np.ndarray:
+def mean_difference(one: Scores, two: Scores) -> np.ndarray:
     """Mean over tasks of the difference of means over seeds (...)."""
     return mean(one) - mean(two)
 
@@ -91,7 +91,7 @@ def bootstrap(statistic: Callable[..., np.ndarray], *samples: Scores, seed: int 
     return Interval(value, *_bounds(statistic(*(resample(scores, rng) for scores in samples))))
 
 
-def band(curves: np.ndarray, seed: int = 0) -> Interval:
+def curve_band(curves: np.ndarray, seed: int = 0) -> Interval:
     """Mean over seeds of curves (seeds, points), with an interval at each point."""
     value, seeds = curves.mean(0), len(curves)
     if seeds < 2:
@@ -102,7 +102,7 @@ def band(curves: np.ndarray, seed: int = 0) -> Interval:
 
 
 def _bounds(draws: np.ndarray) -> np.ndarray:
-    return np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
 
 
 def difference(one: Scores, two: Scores, seed: int = 0) -> Effect:
@@ -110,10 +110,10 @@ def difference(one: Scores, two: Scores, seed: int = 0) -> Effect:
 
     "better" or "worse" needs `ENOUGH` seeds, an interval without 0, and p < 0.05.
     """
-    value, low, high = (float(number) for number in bootstrap(gap, one, two, seed=seed))
+    value, low, high = (float(number) for number in bootstrap(mean_difference, one, two, seed=seed))
     seeds, p = min(len(task) for scores in (one, two) for task in scores), welch(one, two)
-    clear = (low > 0 or high < 0) and p < 1 - LEVEL
-    verdict = "few" if seeds < ENOUGH else "open" if not clear else "better" if value > 0 else "worse"
+    clear = (low > 0 or high < 0) and p < 1 - CONFIDENCE
+    verdict = "few" if seeds < MIN_SEEDS else "open" if not clear else "better" if value > 0 else "worse"
     return Effect(value, low, high, p, seeds, verdict)
 
 
@@ -137,7 +137,7 @@ def welch(one: Scores, two: Scores) -> float:
     return float(2 * stats.t.sf(abs(total) / np.sqrt(parts.sum()), freedom))
 
 
-def reached(x: np.ndarray, y: np.ndarray, level: float) -> float:
+def first_reached(x: np.ndarray, y: np.ndarray, level: float) -> float:
     """First `x` at which `y` is at least `level`; infinite if it never is."""
     hits = np.flatnonzero(y >= level)
     return float(x[hits[0]]) if len(hits) else float("inf")

@@ -12,9 +12,9 @@ from common.config import config as configs
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments import setting as place
-from common.experiments.ablation import Suite, ablations, added, suites, variants
-from common.experiments.grid.plan import carry_out
-from common.experiments.variant import Setting, described
+from common.experiments.ablation import AblationSuite, ablation_suites, ablations, make_variants, resolve_addition
+from common.experiments.grid.plan import run_experiment
+from common.experiments.variant import Setting, describe_variant
 
 OPTIONS: dict[str, Any] = {"drop": [], "add": [], "suite": "", "list": False, **place.OPTIONS}
 
@@ -24,54 +24,58 @@ def ablate(request: Request) -> None:
 
     Says first which keys each variant changes. Raises UserError for variants that cannot be, before anything starts.
     """
-    if request.own["list"]:
-        print(listing())
+    if request.options["list"]:
+        print(list_ablations())
         return
-    suite = chosen(request.own["suite"])
-    version = named(request, suite)
-    requests, tasks = place.place(request, [version])
-    base, setting = requests[version], place.setting(request, tasks)
-    made, silent = variants(base, wanted(base, suite, setting), setting)
-    print("\n".join([f"{version}: the baseline", *map(described, made), place.left_out(silent, tasks)]).rstrip())
+    suite = find_suite(request.options["suite"])
+    version = requested_version(request, suite)
+    requests, tasks = place.resolve_setting(request, [version])
+    base, setting = requests[version], place.make_setting(request, tasks)
+    made, silent = make_variants(base, requested_variants(base, suite, setting), setting)
+    print(
+        "\n".join(
+            [f"{version}: the baseline", *map(describe_variant, made), place.describe_omitted(silent, tasks)]
+        ).rstrip()
+    )
     if not made:
         raise UserError("There is nothing to compare.")
     runs = {version: base} | {one.name: one.request for one in made}
-    carry_out("ablate", runs, tasks, Path(request.own["logdir"] or f"logs/ablate/{version}"), version)
+    run_experiment("ablate", runs, tasks, Path(request.options["logdir"] or f"logs/ablate/{version}"), version)
 
 
-def chosen(name: str) -> Suite | None:
+def find_suite(name: str) -> AblationSuite | None:
     """The suite of that name, None without a name."""
-    if name and name not in suites():
-        raise UserError(configs.unknown("suite of ablations", name, suites()))
-    return suites()[name] if name else None
+    if name and name not in ablation_suites():
+        raise UserError(configs.unknown_name("suite of ablations", name, ablation_suites()))
+    return ablation_suites()[name] if name else None
 
 
-def named(request: Request, suite: Suite | None) -> str:
+def requested_version(request: Request, suite: AblationSuite | None) -> str:
     """The version to ablate: the word, --algo, or that of the suite."""
-    names = [*request.words, *filter(None, [request.algo])] or ([suite.version] if suite else [])
+    names = [*request.positionals, *filter(None, [request.algo])] or ([suite.version] if suite else [])
     if len(names) != 1:
         raise UserError("ablate takes one version, and what to drop: ablate VERSION --drop NAME. --list shows names.")
     return names[0]
 
 
-def wanted(request: Request, suite: Suite | None, setting: Setting) -> dict[str, str]:
+def requested_variants(request: Request, suite: AblationSuite | None, setting: Setting) -> dict[str, str]:
     """Name of a variant -> what it is."""
-    own = request.own
+    own = request.options
     found = dict(suite.drop) if suite else {}
     found |= {word if "=" in word else f"no_{word}": word for word in own["drop"]}
-    found |= {word: word for word in (added(word, request, setting) for word in own["add"])}
+    found |= {word: word for word in (resolve_addition(word, request, setting) for word in own["add"])}
     if not found:
         raise UserError("ablate needs --drop, --add or --suite. `python dreamer.py ablate --list` shows names.")
     return found
 
 
-def listing() -> str:
+def list_ablations() -> str:
     """Ablations and suites, each with what it is and where it comes from."""
     lines = ["Ablations"]
     for name, one in ablations().items():
         if name not in one.also:
             lines += [f"  {', '.join([name, *one.also])}: {one.what}", *([f"      {one.source}"] if one.source else [])]
     lines += ["", "Suites"]
-    for name, suite in suites().items():
+    for name, suite in ablation_suites().items():
         lines += [f"  {name} ({suite.version}): {suite.source}", f"      {', '.join(suite.drop.values())}"]
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from typing import Any
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.plan import OPTIONS as GRID
-from common.experiments.grid.plan import carry_out
+from common.experiments.grid.plan import run_experiment
 
 OPTIONS: dict[str, Any] = {"algos": [], "tasks": [], **GRID}
 
@@ -18,19 +18,19 @@ def compare(request: Request) -> None:
     All others hold for every run. Raises UserError for wrong ones before anything starts, and for runs
     that failed in the end.
     """
-    if request.words:
-        raise UserError(f"compare takes flags only, got {' '.join(request.words)}. Name versions with --algos.")
-    own, flags = request.own, dict(request.flags)
+    if request.positionals:
+        raise UserError(f"compare takes flags only, got {' '.join(request.positionals)}. Name versions with --algos.")
+    own, flags = request.options, dict(request.flags)
     tasks = [*own["tasks"], *filter(None, [flags.pop("task", "")])]
     if not tasks or not own["steps"]:
         raise UserError("compare needs --tasks and --steps, such as --tasks gym_CartPole-v1 --steps 1e5.")
-    variants = versions(request._replace(flags=flags))
-    carry_out("compare", variants, dict.fromkeys(tasks, own["steps"]), Path(own["logdir"] or "logs/compare"))
+    variants = requested_versions(request._replace(flags=flags))
+    run_experiment("compare", variants, dict.fromkeys(tasks, own["steps"]), Path(own["logdir"] or "logs/compare"))
 
 
-def versions(request: Request) -> dict[str, Request]:
+def requested_versions(request: Request) -> dict[str, Request]:
     """The versions named by --algos or --algo, each with its request. Raises UserError if there is none."""
-    names = dict.fromkeys([*request.own["algos"], *filter(None, [request.algo])])
+    names = dict.fromkeys([*request.options["algos"], *filter(None, [request.algo])])
     if not names:
         raise UserError(f"Name versions with --algos, such as --algos {','.join(request.algos[:3])}.")
     return {name: request._replace(algo=name) for name in names}

@@ -13,7 +13,7 @@ from common.commands import bench
 from common.config.request import Request
 from common.envs import make_envs
 from common.errors import UserError
-from common.experiments.grid.plan import carry_out
+from common.experiments.grid.plan import run_experiment
 from common.files import write_text
 
 EPISODES = 10  # of the final evaluation and of the random policy
@@ -25,22 +25,22 @@ def demo(request: Request) -> None:
 
     Takes the flags of `bench`. A demo that was broken off goes on. Raises UserError as `bench` does.
     """
-    own, folder = request.own, Path(request.own["logdir"])
+    own, folder = request.options, Path(request.options["logdir"])
     if own["episodes"] < 1:
         raise UserError(f"demo plays --episodes with every version, at least 1, got {own['episodes']}.")
-    variants, tasks = bench.plan(request)
+    variants, tasks = bench.plan_suite(request)
     side_by_side = {"jobs": own["jobs"] or len(variants) * len(tasks) * own["seeds"]}
-    variants = {name: one._replace(own=own | side_by_side) for name, one in variants.items()}
-    carry_out("demo", variants, tasks, folder)
+    variants = {name: one._replace(options=own | side_by_side) for name, one in variants.items()}
+    run_experiment("demo", variants, tasks, folder)
     if not own["dry-run"]:
         algo, first = next(iter(variants.items()))
-        show(folder, {task: random_scores(first.config(algo, task=task)) for task in tasks})
+        print_results(folder, {task: random_scores(first.config(algo, task=task)) for task in tasks})
 
 
-def show(folder: Path, random: dict[str, list[float]]) -> None:
+def print_results(folder: Path, random: dict[str, list[float]]) -> None:
     """Prints the table, writes it to `demo.md`, and opens the report if there is a screen to open it on."""
     found = json.loads((folder / "report.json").read_text())
-    text = f"{found['title']}\n\n{table(found['runs'], random)}\n"
+    text = f"{found['title']}\n\n{results_table(found['runs'], random)}\n"
     write_text(folder / "demo.md", text)
     page = (folder / "report.html").resolve()
     print(f"\n{text}\nLearning curves and more: {page}")
@@ -48,7 +48,7 @@ def show(folder: Path, random: dict[str, list[float]]) -> None:
         webbrowser.open(page.as_uri())
 
 
-def table(runs: list[dict], random: dict[str, list[float]]) -> str:
+def results_table(runs: list[dict], random: dict[str, list[float]]) -> str:
     """Records of evaluated runs, and returns at random by task, as a Markdown table."""
     score = f"score (mean ± std of {runs[0]['evaluation']['n']} episodes)"
     lines = [["version", "task", score, "random policy", "frames", "updates", "training time"], ["---"] * 7]
@@ -68,7 +68,7 @@ def random_scores(config: dict, seed: int = 12345) -> list[float]:
         total = 0.0
         envs.reset()
         while len(scores) < EPISODES:
-            record = envs.step(uniform(envs.act_space, rng))
+            record = envs.step(random_action(envs.act_space, rng))
             total += float(record["reward"][0])
             if record["is_last"][0]:
                 scores.append(total)
@@ -76,7 +76,7 @@ def random_scores(config: dict, seed: int = 12345) -> list[float]:
     return scores
 
 
-def uniform(space: Any, rng: np.random.Generator) -> np.ndarray:
+def random_action(space: Any, rng: np.random.Generator) -> np.ndarray:
     """One uniform action of a space, (1, ...)."""
     if hasattr(space, "high"):
         return rng.uniform(-1, 1, (1, *space.shape)).astype(np.float32)

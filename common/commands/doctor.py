@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from itertools import chain
 
 from common.config.request import Request
-from common.doctor.check import OK, Check
+from common.doctor.check import OK, DoctorCheck
 from common.doctor.hardware import hardware, renderers
 from common.doctor.packages import packages
-from common.doctor.smoke_tests import trials
+from common.doctor.smoke_tests import smoke_tests
 from common.errors import UserError
-from common.safe_io import path_of
+from common.safe_io import expand_path
 
 OPTIONS: dict = {"logdir": "logs"}
 
@@ -19,7 +19,7 @@ def doctor(request: Request) -> None:
 
     Raises UserError if one fails that training on states needs, and for flags that have no meaning here.
     """
-    if other := [*request.words, *(f"--{key}" for key in request.flags)]:
+    if other := [*request.positionals, *(f"--{key}" for key in request.flags)]:
         raise UserError(f"doctor takes --logdir DIR and nothing else, got {other[0]}.")
     failed = []
     for check in checks(request):
@@ -30,6 +30,6 @@ def doctor(request: Request) -> None:
     print("Training on states works here.")
 
 
-def checks(request: Request) -> Iterator[Check]:
+def checks(request: Request) -> Iterator[DoctorCheck]:
     """All checks, each made when it is asked for."""
-    return chain(packages(), hardware(), renderers(), trials(request, path_of(request.own["logdir"])))
+    return chain(packages(), hardware(), renderers(), smoke_tests(request, expand_path(request.options["logdir"])))

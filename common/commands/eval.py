@@ -15,23 +15,23 @@ import numpy as np
 import torch
 
 from common.analysis import stats
-from common.config.render_mode import beware, drawn
+from common.config.render_mode import nonstandard_render_mode, render_mode_warning
 from common.errors import UserError
-from common.files import make_folder, write_bytes, write_text
+from common.files import make_output_folder, write_bytes, write_text
 from common.nn import rng
-from common.safe_io import path_of
+from common.safe_io import expand_path
 from common.storage import spaces, video
 from common.storage.logdir import stored_config
-from common.storage.runinfo import used_up
-from common.storage.saved_agent import fill, trained
-from common.training.evaluator import Evaluator, Result
+from common.storage.runinfo import is_finished
+from common.storage.saved_agent import load_saved_agent, load_weights
+from common.training.evaluator import EvalResult, Evaluator
 from common.training.factory import Factory
-from common.training.threads import keep
-from common.training.training_errors import named_mismatch
+from common.training.threads import kept_threads
+from common.training.training_errors import refuse_malformed
 
 OPTIONS: dict = {"video": 0, "best": False, "out": ""}
-FPS = 30  # of films
-NOTHING = (
+VIDEO_FPS = 30  # of films
+NO_IMAGES_MESSAGE = (
     "Nothing to film: this task has no images, and its environment draws none here. It may have no render method, or "
     "lack a package for it: that of Gymnasium's classic control is pygame."
 )
@@ -47,21 +47,21 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     """
     if not config.get("logdir"):
         raise UserError("eval needs the folder of a run: give --logdir.")
-    logdir, run = path_of(config["logdir"]).absolute(), config["run"]  # environments may change the working folder
+    logdir, run = expand_path(config["logdir"]).absolute(), config["run"]  # environments may change the working folder
     config = {**config, "logdir": str(logdir)}
     trained_on = stored_config(logdir)
     own = OPTIONS | config.get("eval", {})
-    state = trained(logdir, best=own["best"])
+    state = load_saved_agent(logdir, best=own["best"])
     films, out = own["video"], _target(logdir, own["out"])
-    if kept := keep(run["threads"], state.get("threads")):
+    if kept := kept_threads(run["threads"], state.get("threads")):
         torch.set_num_threads(kept.threads)
-    result, pictures = _play(filmed(config, films) if films else config, state, factory or Factory(), own)
-    summary = summarize(config, state["frames"], result, drawn(trained_on))
+    result, pictures = _play(film_config(config, films) if films else config, state, factory or Factory(), own)
+    summary = summarize(config, state["frames"], result, nonstandard_render_mode(trained_on))
     write_text(out / "eval.json", json.dumps(summary, indent=2) + "\n")
-    print(sentence(summary))
+    print(result_line(summary))
     if "render" in summary:
-        print(beware(summary["render"]))
-    if "wall" in state and not used_up(config, state["frames"], state["wall"]):
+        print(render_mode_warning(summary["render"]))
+    if "wall" in state and not is_finished(config, state["frames"], state["wall"]):
         print(f"This run is not finished: the checkpoint is of {state['frames']:,} of {config['steps']:,} frames.")
     _film(out / "videos", state["frames"], result.pictures, pictures, films)
     return summary
@@ -70,14 +70,14 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
 def _target(logdir: Path, out: str) -> Path:
     """The folder for eval.json and films. Raises UserError, before minutes of playing, where it cannot be written."""
     if out:
-        make_folder(path_of(out))
-        return path_of(out).absolute()
+        make_output_folder(expand_path(out))
+        return expand_path(out).absolute()
     if not os.access(logdir, os.W_OK):
         raise UserError(f"{logdir} may only be read. Give --out another folder, for eval.json and films.")
     return logdir
 
 
-def filmed(config: dict, films: int) -> dict:
+def film_config(config: dict, films: int) -> dict:
     """The config with which films are made: one environment, in this process, that can be drawn."""
     if films < 1:
         raise UserError(f"--video takes the number of episodes to film, got {films}.")
@@ -86,7 +86,7 @@ def filmed(config: dict, films: int) -> dict:
     return config | {"run": run | {"eval_episodes": max(films, run["eval_episodes"])}, "env": env}
 
 
-def summarize(config: dict, frames: int, result: Result, trained_on: str = "") -> dict:
+def summarize(config: dict, frames: int, result: EvalResult, trained_on: str = "") -> dict:
     """What `eval.json` holds; `std` is over episodes, `interval` the 95 % bootstrap interval of their mean.
 
     trained_on: how the images were drawn that the agent learned from, if not in full.
@@ -105,18 +105,18 @@ def summarize(config: dict, frames: int, result: Result, trained_on: str = "") -
         "n": len(result.episodes),
         "scores": scores,
         "lengths": [episode.length for episode in result.episodes],
-        **({"render": how} if (how := trained_on or drawn(config)) else {}),
+        **({"render": how} if (how := trained_on or nonstandard_render_mode(config)) else {}),
     }
 
 
-def sentence(summary: dict) -> str:
+def result_line(summary: dict) -> str:
     """The result in a line."""
     text = "eval {task} {method} at frame {frames:,}: {mean:.2f} ± {std:.2f} (mean ± std, n = {n}), {mode}"
     interval = "; 95 % interval of the mean {interval[0]:.2f} to {interval[1]:.2f}" if summary["interval"] else ""
     return (text + interval).format(**summary)
 
 
-def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[Result, list[np.ndarray]]:
+def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[EvalResult, list[np.ndarray]]:
     """The episodes, and pictures (T, H, W, 3) of those to be filmed. own: the OPTIONS."""
     episodes, films = config["run"]["eval_episodes"], own["video"]
     if episodes < 1:
@@ -124,13 +124,16 @@ def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[Resul
     rng.seed_all(config["seed"])
     envs = factory.envs(config, evaluate=True)
     try:
-        logdir = path_of(config["logdir"])
+        logdir = expand_path(config["logdir"])
         agent = factory.agent(envs.obs_space, envs.act_space, config)
-        with named_mismatch(logdir / "checkpoints", own["best"]):
-            fill(agent, state["agent"], logdir)
+        with refuse_malformed(logdir / "checkpoints", own["best"]):
+            load_weights(agent, state["agent"], logdir)
         if not own["out"]:
-            spaces.write(logdir, spaces.of(envs))
-        evaluator, camera = Evaluator(agent, lambda: envs, config["seed"]), video.Films(films, picture(envs))
+            spaces.write(logdir, spaces.from_envs(envs))
+        evaluator, camera = (
+            Evaluator(agent, lambda: envs, config["seed"]),
+            video.EvaluationRecorder(films, picture_source(envs)),
+        )
         film = config["run"]["video_every"] > 0
         result = evaluator.run(episodes, state["frames"], film=film, films=camera if films else None)
         for message in evaluator.messages():
@@ -140,10 +143,10 @@ def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[Resul
         envs.close()
 
 
-def picture(envs) -> Callable[[dict], np.ndarray | None]:
+def picture_source(envs) -> Callable[[dict], np.ndarray | None]:
     """What shows a record: its image, or what the environment draws."""
-    key = video.image_key(dict(envs.obs_space.items()))
-    return (lambda record: video.colored(record[key][0]).copy()) if key else lambda record: envs.picture(0)
+    key = video.first_image_key(dict(envs.obs_space.items()))
+    return (lambda record: video.to_rgb(record[key][0]).copy()) if key else lambda record: envs.picture(0)
 
 
 def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.ndarray], films: int) -> None:
@@ -151,15 +154,15 @@ def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.nd
     if first is not None or asked:
         folder.mkdir(exist_ok=True)
     if first is not None:
-        write_bytes(folder / f"eval_{frames:09d}.gif", video.encode(first))
+        write_bytes(folder / f"eval_{frames:09d}.gif", video.encode_gif(first))
     if films and not asked:
-        print(NOTHING)
-    shown = {folder / f"eval_{frames:09d}_{k}": video.scaled(pictures) for k, pictures in enumerate(asked)}
+        print(NO_IMAGES_MESSAGE)
+    shown = {folder / f"eval_{frames:09d}_{k}": video.scale_frames(pictures) for k, pictures in enumerate(asked)}
     for path, pictures in shown.items():
-        write_bytes(path.with_suffix(".gif"), video.encode(pictures, FPS))
+        write_bytes(path.with_suffix(".gif"), video.encode_gif(pictures, VIDEO_FPS))
     try:
         for path, pictures in shown.items():
-            video.write_mp4(path.with_suffix(".mp4"), pictures, FPS)
+            video.write_mp4(path.with_suffix(".mp4"), pictures, VIDEO_FPS)
     except UserError as error:
         print(error)
     print("".join(f"Film: {path}\n" for path in sorted(folder.glob(f"eval_{frames:09d}_*.*")) if shown), end="")

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from common.config.request import Request
-from common.deploy.export import Example, Step, check, description, program, to_torch
-from common.deploy.onnx import require, to_onnx
+from common.deploy.export import PolicyStep, RandomInputs, check_exported, description, export_program, to_torch
+from common.deploy.onnx import require_packages, to_onnx
 from common.deploy.policy import load
 from common.errors import UserError
-from common.files import make_folder, write_bytes
+from common.files import make_output_folder, write_bytes
 from common.nn import rng
 from common.nn.nets import check_choice
-from common.safe_io import path_of
+from common.safe_io import expand_path
 
 FORMATS = {"torch": (to_torch, ".pt2"), "onnx": (to_onnx, ".onnx")}
 OPTIONS: dict = {"logdir": "", "out": "", "format": "torch", "mode": ""}
@@ -25,20 +25,20 @@ OPTIONS: dict = {"logdir": "", "out": "", "format": "torch", "mode": ""}
 
 def export(request: Request) -> None:
     """Writes --out and prints how far it is from the policy. Raises UserError where it cannot be made."""
-    own = request.own
-    refuse(request)
+    own = request.options
+    check_request(request)
     check_choice("--format", own["format"], FORMATS)
-    path = target(own["out"], own["format"])
+    path = output_path(own["out"], own["format"])
     if own["format"] == "onnx":
-        require()
+        require_packages()
     policy = load(own["logdir"], mode=own["mode"])
-    example, step = Example(policy, np.random.default_rng(0)), Step(policy).eval()
+    example, step = RandomInputs(policy, np.random.default_rng(0)), PolicyStep(policy).eval()
     facts = {"algo": policy.config["algo"], "task": policy.config["task"], "frames": policy.frames}
-    with rng.isolated(0), warnings.catch_warnings():
+    with rng.isolated_rng(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about matters between the exporters of torch
-        graph = program(step, example.draw(2))
+        graph = export_program(step, example.draw(2))
         file, run = FORMATS[own["format"]][0](graph, description(policy, example.draw(2), **facts))
-        worst = check(step, run, example)
+        worst = check_exported(step, run, example)
     write_bytes(path, file)
     print(
         f"{path}: one step of {facts['algo']} on {facts['task']} at frame {policy.frames:,}, mode {policy.mode}. "
@@ -46,20 +46,20 @@ def export(request: Request) -> None:
     )
 
 
-def refuse(request: Request) -> None:
+def check_request(request: Request) -> None:
     """Raises UserError for what has no place here."""
-    if request.given() or request.words:
+    if request.given_flags() or request.positionals:
         raise UserError(f"export takes everything from the run: give {', '.join(f'--{key}' for key in OPTIONS)} alone.")
-    missing = [f"--{key}" for key in ("logdir", "out") if not request.own[key]]
+    missing = [f"--{key}" for key in ("logdir", "out") if not request.options[key]]
     if missing:
         raise UserError(f"export needs {' and '.join(missing)}: the folder of a run, and the file to write.")
 
 
-def target(out: str, style: str) -> Path:
+def output_path(out: str, style: str) -> Path:
     """Path of the file, in a folder that can be written. Raises UserError for another one."""
-    path = path_of(out)
+    path = expand_path(out)
     suffix = FORMATS[style][1]
     if path.suffix != suffix:
         raise UserError(f"A file of --format {style} ends with {suffix}, got --out {out}.")
-    make_folder(path.parent)
+    make_output_folder(path.parent)
     return path

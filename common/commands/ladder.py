@@ -11,9 +11,9 @@ from typing import Any
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments import setting
-from common.experiments.grid.plan import carry_out
-from common.experiments.ladder import ladder as climb
-from common.experiments.variant import described
+from common.experiments.grid.plan import run_experiment
+from common.experiments.ladder import build_ladder as climb
+from common.experiments.variant import describe_variant
 from common.nn.nets import check_choice
 
 OPTIONS: dict[str, Any] = {"by": "feature", **setting.OPTIONS}
@@ -24,13 +24,13 @@ def ladder(request: Request) -> None:
 
     Says first which keys each rung changes. Raises UserError where there is no way between the versions.
     """
-    check_choice("--by", request.own["by"], ("feature", "concept"))
-    versions = list(dict.fromkeys(request.words))
-    if len(versions) < 2 or len(versions) < len(request.words) or request.algo or request.borrowed:
+    check_choice("--by", request.options["by"], ("feature", "concept"))
+    versions = list(dict.fromkeys(request.positionals))
+    if len(versions) < 2 or len(versions) < len(request.positionals) or request.algo or request.borrowed:
         few = " ".join(request.algos[:3])
         raise UserError(f"ladder takes two versions or more, each once, and nothing borrowed, such as ladder {few}.")
-    requests, tasks = setting.place(request, versions)
-    rungs, silent = climb(requests, setting.setting(request, tasks), request.own["by"])
-    print("\n".join([*map(described, rungs), setting.left_out(silent, tasks)]).rstrip())
+    requests, tasks = setting.resolve_setting(request, versions)
+    rungs, silent = climb(requests, setting.make_setting(request, tasks), request.options["by"])
+    print("\n".join([*map(describe_variant, rungs), setting.describe_omitted(silent, tasks)]).rstrip())
     runs = {rung.name: rung.request for rung in rungs}
-    carry_out("ladder", runs, tasks, Path(request.own["logdir"] or f"logs/ladder/{'-'.join(versions)}"))
+    run_experiment("ladder", runs, tasks, Path(request.options["logdir"] or f"logs/ladder/{'-'.join(versions)}"))

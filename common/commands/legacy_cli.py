@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 from common.errors import UserError
-from common.safe_io import path_of
+from common.safe_io import expand_path
 from common.storage.checkpoints import Checkpoints
-from common.storage.logdir import CONFIG, stored_config
+from common.storage.logdir import CONFIG_FILE, stored_config
 
-ALGO = re.compile(r"dreamer[-_ ]?(v\d[\w.-]*)", re.IGNORECASE)
-BLOCK = "dmc_vision"
+ALGO_PATTERN = re.compile(r"dreamer[-_ ]?(v\d[\w.-]*)", re.IGNORECASE)
+CONFIG_BLOCK = "dmc_vision"
 SWITCHES = ("train", "evaluate", "restore")
 FLAGS = ("env", "exp", "checkpoint_path", *SWITCHES)
 ALIASES = {"exp-name": "exp", "checkpoint-path": "checkpoint_path"}
@@ -31,29 +31,29 @@ def translate(argv: list[str], default: str) -> list[str]:
 
     default: the version without --algo. Raises UserError where the flags do not fit together, or name no run.
     """
-    argv = respelled(argv)
-    old, others = split(argv) if argv and argv[0].startswith("-") else ({}, argv)
+    argv = normalize_algo(argv)
+    old, others = split_legacy_flags(argv) if argv and argv[0].startswith("-") else ({}, argv)
     if not old.keys() & set(FLAGS):
         return argv
-    check(old)
-    algo, task = one(old, "algo") if "algo" in old else default, task_of(old)
-    words = play(old, algo, task, others) if "evaluate" in old else train(old, algo, task, others)
+    check_legacy_flags(old)
+    algo, task = single_value(old, "algo") if "algo" in old else default, dmc_task_name(old)
+    words = eval_command(old, algo, task, others) if "evaluate" in old else train_command(old, algo, task, others)
     said = algo if "algo" in old else f"no --algo, so {algo}"
     print(f"A familiar command line: {said}, {task}. Today's spelling:", file=sys.stderr)
     print(f"  python dreamer.py {shlex.join(words)}", file=sys.stderr)
     return words
 
 
-def respelled(argv: list[str]) -> list[str]:
+def normalize_algo(argv: list[str]) -> list[str]:
     """`argv` with the version after --algo as it is called here, however it is spelled."""
     words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--algo=") else [word])]
-    version = lambda word: match[1].lower() if (match := ALGO.fullmatch(word)) else word
+    version = lambda word: match[1].lower() if (match := ALGO_PATTERN.fullmatch(word)) else word
     return [
         version(word) if before == "--algo" else word for before, word in zip(["", *words[:-1]], words, strict=True)
     ]
 
 
-def split(argv: list[str]) -> tuple[Flags, list[str]]:
+def split_legacy_flags(argv: list[str]) -> tuple[Flags, list[str]]:
     """The flags that are understood here, --algo among them, with their values; and all other words."""
     old: Flags = {}
     others: list[str] = []
@@ -69,7 +69,7 @@ def split(argv: list[str]) -> tuple[Flags, list[str]]:
     return old, others
 
 
-def check(old: Flags) -> None:
+def check_legacy_flags(old: Flags) -> None:
     """Raises UserError for switches with a value, and for flags that say nothing without another."""
     for name in SWITCHES:
         if old.get(name):
@@ -84,16 +84,16 @@ def check(old: Flags) -> None:
         )
 
 
-def one(old: Flags, name: str) -> str:
+def single_value(old: Flags, name: str) -> str:
     """The only value of a flag."""
     if len(old[name]) != 1:
         raise UserError(f"--{name} takes one value, got {' '.join(old[name]) or 'none'}.")
     return old[name][0]
 
 
-def task_of(old: Flags) -> str:
+def dmc_task_name(old: Flags) -> str:
     """'ball_in_cup-catch' -> 'dmc_ball_in_cup_catch'."""
-    name = one(old, "env")
+    name = single_value(old, "env")
     if not re.fullmatch(r"[a-z_]+-[a-z0-9_]+", name):
         raise UserError(
             f"--env takes DOMAIN-TASK of DeepMind Control, such as walker-walk, got {name!r}. "
@@ -102,31 +102,31 @@ def task_of(old: Flags) -> str:
     return f"dmc_{name.replace('-', '_')}"
 
 
-def train(old: Flags, algo: str, task: str, others: list[str]) -> list[str]:
+def train_command(old: Flags, algo: str, task: str, others: list[str]) -> list[str]:
     """Words that train from pixels, in a folder named by --exp or that of the run which --checkpoint_path names."""
-    words = ["train", "--algo", algo, "--configs", BLOCK, "--task", task]
+    words = ["train", "--algo", algo, "--configs", CONFIG_BLOCK, "--task", task]
     if "checkpoint_path" in old:
-        words += ["--logdir", str(run_of(old, algo, task))]
+        words += ["--logdir", str(find_run(old, algo, task))]
     elif "exp" in old:
-        words += ["--logdir", f"logs/{task}/{algo}/{one(old, 'exp')}"]
+        words += ["--logdir", f"logs/{task}/{algo}/{single_value(old, 'exp')}"]
     return words + others
 
 
-def play(old: Flags, algo: str, task: str, others: list[str]) -> list[str]:
+def eval_command(old: Flags, algo: str, task: str, others: list[str]) -> list[str]:
     """Words that evaluate the run which --checkpoint_path names."""
     if "checkpoint_path" not in old:
         raise UserError("--evaluate needs --checkpoint_path PATH, the logdir of a run or a checkpoint in it.")
-    return ["eval", "--logdir", str(run_of(old, algo, task)), *others]
+    return ["eval", "--logdir", str(find_run(old, algo, task)), *others]
 
 
-def run_of(old: Flags, algo: str, task: str) -> Path:
+def find_run(old: Flags, algo: str, task: str) -> Path:
     """Logdir of the run that --checkpoint_path names.
 
     Raises UserError where there is none, it is another one than the rest of the line says, or the checkpoint is not the
     one that would be taken.
     """
-    path = path_of(one(old, "checkpoint_path"))
-    folder = next((place for place in (path, *path.parents[:2]) if (place / CONFIG).is_file()), None)
+    path = expand_path(single_value(old, "checkpoint_path"))
+    folder = next((place for place in (path, *path.parents[:2]) if (place / CONFIG_FILE).is_file()), None)
     if folder is None or not path.exists():
         raise UserError(f"{path} is neither the logdir of a run nor a checkpoint in one. Check --checkpoint_path.")
     stored = stored_config(folder)

@@ -9,11 +9,11 @@ from common.analysis.report import curves, figure_style, figures
 from common.analysis.report.run_collection import LeftOut, Runs, load_runs
 from common.analysis.report.run_data import Run
 from common.commands.report import logdirs
-from common.config.config import unknown
+from common.config.config import unknown_name
 from common.config.request import Request
 from common.errors import UserError
-from common.files import atomic, make_folder
-from common.safe_io import path_of
+from common.files import atomic_write, make_output_folder
+from common.safe_io import expand_path
 
 OPTIONS: dict = {"logdirs": [], "y": "score", "x": "frames", "out": "plot.png", "unfinished": False}
 FORMATS = (".png", ".svg", ".pdf")
@@ -26,13 +26,13 @@ def plot(request: Request) -> None:
     Runs without the quantity are left out. Raises UserError, with nothing written, for a quantity, an axis or a kind of
     file that does not exist.
     """
-    paths, own = logdirs(request, "plot"), request.own
-    out = path_of(own["out"])
+    paths, own = logdirs(request, "plot"), request.options
+    out = expand_path(own["out"])
     if own["x"] not in curves.AXES:
-        raise UserError(unknown("--x", own["x"], curves.AXES))
+        raise UserError(unknown_name("--x", own["x"], curves.AXES))
     if out.suffix not in FORMATS:
         raise UserError(f"--out must end in {', '.join(FORMATS)}, got {own['out']!r}.")
-    runs = having(load_runs(paths, own["unfinished"]), own["y"])
+    runs = runs_with_quantity(load_runs(paths, own["unfinished"]), own["y"])
     for name, status, reason in runs.left_out:
         print(f"Left out: {name} ({status}): {reason}", file=sys.stderr)
     figure = draw(runs, own["y"], own["x"])
@@ -40,11 +40,11 @@ def plot(request: Request) -> None:
     print(f"{own['y']} of {len(runs.runs)} runs over {curves.AXES[own['x']]}: {out}")
 
 
-def having(runs: Runs, y: str) -> Runs:
+def runs_with_quantity(runs: Runs, y: str) -> Runs:
     """The runs that have a quantity; the others are left out. Raises UserError if none has it."""
     kept, left_out, problems = [], [], []
     for run in runs.runs:
-        problem = lacking(run, y)
+        problem = missing_quantity(run, y)
         if problem is None:
             kept.append(run)
         else:
@@ -55,22 +55,22 @@ def having(runs: Runs, y: str) -> Runs:
     return runs._replace(runs=kept, left_out=[*runs.left_out, *left_out])
 
 
-def lacking(run: Run, y: str) -> UserError | None:
+def missing_quantity(run: Run, y: str) -> UserError | None:
     """What there is to say of a run without a quantity; None if it has one."""
     try:
-        return None if len(curves.points(run, y)[0]) else UserError(f"{run.logdir} has no {y} yet.")
+        return None if len(curves.quantity_points(run, y)[0]) else UserError(f"{run.logdir} has no {y} yet.")
     except UserError as error:
         return error
 
 
-@figure_style.drawn
+@figure_style.with_figure_style
 def draw(runs: Runs, y: str, axis: str) -> Figure:
     """The figure; what was cut off is said in each panel."""
     columns = min(COLUMNS, len(runs.tasks))
     rows = -(-len(runs.tasks) // columns)
-    figure = Figure(figsize=(figure_style.WIDTH * columns, HEIGHT * rows), layout="constrained")
+    figure = Figure(figsize=(figure_style.FIGURE_INCHES * columns, HEIGHT * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
-    look = figure_style.Look(runs.variants)
+    look = figure_style.LineStyles(runs.variants)
     for axes in grid.flat[len(runs.tasks) :]:
         axes.set_axis_off()
     for task, axes in zip(runs.tasks, grid.flat, strict=False):
@@ -78,11 +78,11 @@ def draw(runs: Runs, y: str, axis: str) -> Figure:
     return figure
 
 
-def panel(axes, task: str, runs: list[Run], y: str, axis: str, look: figure_style.Look) -> None:
+def panel(axes, task: str, runs: list[Run], y: str, axis: str, look: figure_style.LineStyles) -> None:
     """Curves of one task with a legend that counts the seeds."""
-    lines, cut = curves.curves(runs, y, axis)
+    lines, cut = curves.mean_curves(runs, y, axis)
     if not lines:
-        raise UserError(f"No run has {y} on {task} before {figures.words.count(cut.at)} {curves.AXES[axis]}.")
+        raise UserError(f"No run has {y} on {task} before {figures.formatting.count(cut.at)} {curves.AXES[axis]}.")
     for variant, line in lines.items():
         number = len(line.single)
         label = f"{variant} ({number} seed{'s' * (number != 1)})"
@@ -99,6 +99,6 @@ def panel(axes, task: str, runs: list[Run], y: str, axis: str, look: figure_styl
 
 
 def _save(figure: Figure, out: Path) -> None:
-    make_folder(out.parent)
-    with figure_style.settings(), atomic(out) as file:
+    make_output_folder(out.parent)
+    with figure_style.figure_settings(), atomic_write(out) as file:
         figure.savefig(file, format=out.suffix[1:], dpi=150, facecolor="white")

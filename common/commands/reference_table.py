@@ -6,13 +6,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from common.analysis.reference import data, task_names
-from common.analysis.reference.aggregate import Summary, scoreboard, summarise
-from common.analysis.reference.published import Constants, Curve, Final
+from common.analysis.reference.aggregate import AggregateScores, scoreboard, summarise
+from common.analysis.reference.published import Constants, FinalScore, PublishedCurve
 
 FRACTIONS = (0.1, 0.25, 0.5, 1.0)  # of the smallest budget: the frames that a task's table shows
 
 
-def catalogue(extra: list[Curve]) -> str:
+def catalogue(extra: list[PublishedCurve]) -> str:
     """All benchmarks with their methods and tasks, and the curves of the user's file."""
     blocks = []
     for benchmark, about in data.benchmarks().items():
@@ -28,7 +28,7 @@ def catalogue(extra: list[Curve]) -> str:
     return "\n\n".join(blocks)
 
 
-def task(benchmark: str, curves: list[Curve], finals: list[Final]) -> str:
+def task(benchmark: str, curves: list[PublishedCurve], finals: list[FinalScore]) -> str:
     """Curves of one task at a few frames, final scores, and where all of it is from."""
     name = (curves or finals)[0].task
     title = data.benchmarks().get(benchmark, {"title": "from the file"})["title"]
@@ -44,7 +44,7 @@ def task(benchmark: str, curves: list[Curve], finals: list[Final]) -> str:
     return "\n\n".join([*blocks, "Sources and protocols\n" + "\n".join(origins([*curves, *finals]))])
 
 
-def cells(curve: Curve, frames: list[float]) -> list[str]:
+def cells(curve: PublishedCurve, frames: list[float]) -> list[str]:
     """A curve's row in the table of a task."""
     at = [int(i) for i in np.searchsorted(curve.x, frames)]
     values = [f"{curve.mean[i]:.4g} ± {curve.std[i]:.3g}" if i < len(curve.x) else "–" for i in at]
@@ -52,7 +52,7 @@ def cells(curve: Curve, frames: list[float]) -> list[str]:
     return [*values, f"{mean:.4g} ± {std:.3g}", str(n), f"{curve.x[-1]:,.0f}"]
 
 
-def origins(items: list[Curve | Final]) -> list[str]:
+def origins(items: list[PublishedCurve | FinalScore]) -> list[str]:
     """One paragraph for each source and protocol, with the methods that share it."""
     groups: dict[tuple[str, str], list[str]] = {}
     for item in items:
@@ -72,7 +72,7 @@ def benchmark(name: str) -> str:
     return f"{text}\n\n{aggregates(summaries, scale)}" if summaries else text
 
 
-def aggregates(summaries: dict[str, Summary], scale: float) -> str:
+def aggregates(summaries: dict[str, AggregateScores], scale: float) -> str:
     """Mean and median over tasks, of scores or, on Atari, of scores relative to a human's."""
     unit = "score" if scale != 1 else "relative to human"
     rows = [["over its tasks", "tasks", f"mean {unit}", f"median {unit}", "mean of record", "cut at 1"]]

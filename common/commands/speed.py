@@ -21,15 +21,15 @@ from common.nn import machine, rng
 from common.nn.compile import make_compiler
 from common.profiling import measure
 from common.profiling.speed_table import render
-from common.safe_io import path_of
-from common.storage.runinfo import session
+from common.safe_io import expand_path
+from common.storage.runinfo import session_facts
 from common.training.banner import expected_updates, updates_per_step
 from common.training.factory import Factory, record_spec
-from common.training.threads import Choice, choose
+from common.training.threads import ThreadChoice, choose_threads
 
-WARMUP = 2  # updates after the first one, which may compile
+WARMUP_UPDATES = 2  # updates after the first one, which may compile
 OPTIONS: dict = {"updates": 10, "json": "", "profile": ""}
-BATCHES = 1, 16  # environments that the policy acts in
+POLICY_ENVS = 1, 16  # environments that the policy acts in
 
 
 def speed(config: dict, factory: Factory | None = None) -> dict:
@@ -46,14 +46,14 @@ def speed(config: dict, factory: Factory | None = None) -> dict:
     files = {"json": options["json"], "profile": options["profile"]}
     if config["logdir"] and not files["json"]:
         files["json"] = str(Path(config["logdir"]) / "speed.json")
-    paths = {name: target(name, file) for name, file in files.items() if file}
+    paths = {name: output_path(name, file) for name, file in files.items() if file}
     if len(set(paths.values())) < len(paths):
         raise UserError("--json and --profile name the same file. Give each its own.")
     rng.seed_all(config["seed"])
-    with pieces(config, factory or Factory()) as made:
+    with build_run(config, factory or Factory()) as made:
         if made[1].compiler:
             print("Compiling the update, which may take minutes the first time.", flush=True)
-        found = result(config, made, options["updates"], profile=paths.get("profile"))
+        found = measure_run(config, made, options["updates"], profile=paths.get("profile"))
     print(render(found), flush=True)
     if "json" in paths:
         write_text(paths["json"], json.dumps(found, indent=2) + "\n")
@@ -62,9 +62,9 @@ def speed(config: dict, factory: Factory | None = None) -> dict:
     return found
 
 
-def target(name: str, file: str) -> Path:
+def output_path(name: str, file: str) -> Path:
     """Path of a file to be written, in a folder that exists. Raises UserError where there cannot be one."""
-    path = path_of(file)
+    path = expand_path(file)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()
@@ -77,14 +77,14 @@ def target(name: str, file: str) -> Path:
 
 
 @contextlib.contextmanager
-def pieces(config: dict, factory: Factory) -> Iterator[tuple]:
+def build_run(config: dict, factory: Factory) -> Iterator[tuple]:
     """Environments, agent, replay, schedule and threads of a run in a folder that vanishes."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         envs = factory.envs(config)
         stack.callback(envs.close)
         schedule = factory.schedule(config)
         updates = expected_updates(config, envs.repeat, schedule)
-        threads = choose(config, None, factory, envs, updates)
+        threads = choose_threads(config, None, factory, envs, updates)
         torch.set_num_threads(threads.threads)
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, Path(folder))
@@ -92,7 +92,7 @@ def pieces(config: dict, factory: Factory) -> Iterator[tuple]:
         yield envs, agent, replay, schedule, threads
 
 
-def result(
+def measure_run(
     config: dict, made: tuple, updates: int, *, seconds: float = math.inf, profile: Path | None = None
 ) -> dict[str, Any]:
     """Everything that is printed and written, as plain numbers and texts; times in seconds.
@@ -102,23 +102,23 @@ def result(
     envs, agent, replay, schedule, threads = made
     size = config["batch_size"], config["batch_length"]
     device, dtype = agent.device, torch.bfloat16 if agent.half else torch.float32
-    counted = cost.count(config, envs.obs_space, envs.act_space, agent.half)
-    step = measure.collecting(envs, agent, replay)
-    measure.fill(replay, agent, envs.obs_space, *size)
-    drawn, drawn_bytes = measure.sampling(replay, *size)
-    update = Update(agent, replay.sample(*size))
-    timed = training(update, device, updates, seconds)
-    lines = measure.logging(update.metrics, device)
-    back = statistics.median(measure.repeated(lambda: replay.write_back(*update.latents), device, 10, 1.0))
-    split = timed.pop("split") | around(config, envs.repeat, schedule, step, drawn + back, lines)
+    counted = cost.update_cost(config, envs.obs_space, envs.act_space, agent.half)
+    step = measure.time_collection(envs, agent, replay)
+    measure.fill_replay(replay, agent, envs.obs_space, *size)
+    drawn, drawn_bytes = measure.time_sampling(replay, *size)
+    update = FixedBatchUpdate(agent, replay.sample(*size))
+    timed = time_training(update, device, updates, seconds)
+    lines = measure.time_logging(update.metrics, device)
+    back = statistics.median(measure.time_calls(lambda: replay.write_back(*update.latents), device, 10, 1.0))
+    split = timed.pop("split") | time_around_update(config, envs.repeat, schedule, step, drawn + back, lines)
     if profile:
         trace(update, device, profile)
-    acts = {str(n): latency(measure.acting(agent, envs.obs_space, n)) for n in BATCHES}
+    acts = {str(n): latency(measure.time_policy(agent, envs.obs_space, n)) for n in POLICY_ENVS}
     memory = machine.peak_memory(device)
     return {
-        **about(config, envs, agent, dtype, threads),
+        **describe_run(config, envs, agent, dtype, threads),
         "parameters": agent.parameter_table(),
-        "cost": {"flops": counted.flops, "bytes": counted.bytes, "passes": list(map(row, counted.passes))},
+        "cost": {"flops": counted.flops, "bytes": counted.bytes, "passes": list(map(pass_row, counted.passes))},
         "updates": timed | {"replayed_per_second": timed["per_second"] * size[0] * size[1]},
         "split": split,
         "step": step,
@@ -127,12 +127,12 @@ def result(
         "acting": acts,
         "peak_memory": memory,
         "replay_bytes": round(replay.gib * 2**30),
-        "machine": possible(counted, timed["per_second"], dtype, device),
-        "session": session(),
+        "machine": machine_rates(counted, timed["per_second"], dtype, device),
+        "session": session_facts(),
     }
 
 
-class Update:
+class FixedBatchUpdate:
     """Updates on one fixed batch; keeps what the last one returned."""
 
     def __init__(self, agent: Any, batch: dict):
@@ -145,18 +145,18 @@ class Update:
         self.latents, self.step = (self.batch["index"], latents), self.step + 1
 
 
-def training(update: Callable[[], None], device: torch.device, calls: int, seconds: float = math.inf) -> dict:
+def time_training(update: Callable[[], None], device: torch.device, calls: int, seconds: float = math.inf) -> dict:
     """Times of updates: the first, the median, their rate, and the split over the sections of a mean one."""
-    first = measure.repeated(update, device, 1)[0]
-    measure.repeated(update, device, WARMUP)
-    times, parts = measure.updates(update, device, calls, seconds)
+    first = measure.time_calls(update, device, 1)[0]
+    measure.time_calls(update, device, WARMUP_UPDATES)
+    times, parts = measure.time_updates(update, device, calls, seconds)
     median = statistics.median(times)
     split = parts | {"rest of the update": max(0.0, statistics.mean(times) - sum(parts.values()))}
     return {"first": first, "seconds": times, "median": median, "per_second": 1 / median, "split": split}
 
 
-def around(
-    config: dict, repeat: int, schedule: Any, step: dict, sampling: float, lines: measure.Lines
+def time_around_update(
+    config: dict, repeat: int, schedule: Any, step: dict, sampling: float, lines: measure.LoggingCost
 ) -> dict[str, float]:
     """Seconds that go with one update in training, when one thing is done after the other.
 
@@ -180,7 +180,7 @@ def latency(times: list[float]) -> dict[str, float]:
     return {"median": statistics.median(ordered), "p90": ordered[int(0.9 * (len(ordered) - 1) + 0.5)]}
 
 
-def possible(counted: cost.Cost, rate: float, dtype: torch.dtype, device: torch.device) -> dict[str, float]:
+def machine_rates(counted: cost.UpdateCost, rate: float, dtype: torch.dtype, device: torch.device) -> dict[str, float]:
     """The machine's rates beside those that updates reach."""
     return {
         "matmul_flops_per_second": machine.matmul_rate(dtype, device),
@@ -190,7 +190,7 @@ def possible(counted: cost.Cost, rate: float, dtype: torch.dtype, device: torch.
     }
 
 
-def about(config: dict, envs: Any, agent: Any, dtype: torch.dtype, threads: Choice) -> dict:
+def describe_run(config: dict, envs: Any, agent: Any, dtype: torch.dtype, threads: ThreadChoice) -> dict:
     """What was measured, where."""
     spaces = {key: [str(box.dtype), list(box.shape)] for key, box in envs.obs_space.items()}
     return {
@@ -206,11 +206,11 @@ def about(config: dict, envs: Any, agent: Any, dtype: torch.dtype, threads: Choi
         "device": str(agent.device),
         "threads": threads.threads,
         "threads_chosen": threads.why,
-        "where": machine.describe(agent.device),
+        "where": machine.describe_device(agent.device),
     }
 
 
-def row(work: cost.Pass) -> dict:
+def pass_row(work: cost.ModulePass) -> dict:
     """A pass of the update as plain values."""
     plain = {name: getattr(work, name) for name in ("part", "name", "positions")}
     plain |= {name: getattr(work, name) for name in ("forward", "weight_grads", "input_grads", "flops")}

@@ -7,7 +7,7 @@ import fnmatch
 
 from common.config import features, parts
 from common.config.config import flatten
-from common.config.formatting import words
+from common.config.formatting import format_value
 from common.config.request import Request
 
 OPTIONS: dict = {}
@@ -15,7 +15,7 @@ OPTIONS: dict = {}
 
 def show(request: Request) -> None:
     """Prints the table of the versions named, or of all, one column each."""
-    names = request.words or ([request.algo] if request.algo else request.algos)
+    names = request.positionals or ([request.algo] if request.algo else request.algos)
     print(render({name: request.config(name) for name in names}))
 
 
@@ -49,12 +49,14 @@ def plain(name: str, config: dict, telling: set[str]) -> str:
     group = {key: value for key, value in flat.items() if key.startswith(f"{name}.")}
     if group:
         shown = {key: value for key, value in group.items() if key in telling} or group
-        return ", ".join(f"{key.removeprefix(f'{name}.')} {words(value)}" for key, value in shown.items())
+        return ", ".join(f"{key.removeprefix(f'{name}.')} {format_value(value)}" for key, value in shown.items())
     found = {key: value for key, value in flat.items() if fnmatch.fnmatchcase(key, name)}
-    return words(found) if found else ""
+    return format_value(found) if found else ""
 
 
 def part(block: dict) -> str:
     """Class of a part with its options, but for those switched off."""
-    options = [key if value is True else f"{key} {words(value)}" for key, value in block.items() if value is not False]
+    options = [
+        key if value is True else f"{key} {format_value(value)}" for key, value in block.items() if value is not False
+    ]
     return f"{block['use']} ({', '.join(options[1:])})" if options[1:] else block["use"]

@@ -9,13 +9,13 @@ import re
 from common.errors import UserError
 
 NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
-PATTERN = re.compile(rf"(linear|warmup|exp|horizon)\(({NUMBER}(?:,\s*{NUMBER})*)\)")
+SCHEDULE_PATTERN = re.compile(rf"(linear|warmup|exp|horizon)\(({NUMBER}(?:,\s*{NUMBER})*)\)")
 ARITY = {"linear": 3, "warmup": 2, "exp": 3, "horizon": 3}
 
 
-def parse(text: str):
+def parse_schedule(text: str):
     """'linear(1, 0, 1e6)' -> ('linear', [1.0, 0.0, 1e6]). Raises UserError for anything else."""
-    match = PATTERN.fullmatch(text.strip())
+    match = SCHEDULE_PATTERN.fullmatch(text.strip())
     args = [float(x) for x in match[2].split(",")] if match else []
     if not match or len(args) != ARITY[match[1]]:
         forms = "linear(a, b, n), warmup(n, a), exp(a, b, n), horizon(a, b, n)"
@@ -28,7 +28,7 @@ def schedule(value, step: float) -> float:
     try:
         return float(value)
     except ValueError:
-        kind, args = parse(value)
+        kind, args = parse_schedule(value)
     if kind == "warmup":
         return min(step / args[0], 1.0) * args[1]
     start, end, steps = args

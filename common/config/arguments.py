@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from common.config import config as configs
 from common.errors import UserError
 
-SEVERAL = ("configs", "features")  # flags of every command that take several values
+LIST_FLAGS = ("configs", "features")  # flags of every command that take several values
 
 
-class Said(NamedTuple):
+class ParsedArguments(NamedTuple):
     """What stands behind a command.
 
     words: what comes before the first flag. algo: the version, or None. blocks: --configs. borrowed: --features, as
@@ -23,7 +23,7 @@ class Said(NamedTuple):
     flags: dict[str, Any]
 
 
-def parse(argv: list[str], own: Mapping[str, Any], aliases: Mapping[str, str], *, words: bool) -> Said:
+def parse(argv: list[str], own: Mapping[str, Any], aliases: Mapping[str, str], *, words: bool) -> ParsedArguments:
     """Sorts what stands behind a command: `--key VALUE`, `--key=VALUE`; of flags with one value the last one counts.
 
     own: flags that only this command takes, with their defaults; a flag alone is true where that is a bool, and takes
@@ -33,21 +33,21 @@ def parse(argv: list[str], own: Mapping[str, Any], aliases: Mapping[str, str], *
         UserError: a word in the wrong place, or too few or too many values.
     """
     first = next((place for place, word in enumerate(argv) if word.startswith("--")), len(argv)) if words else 0
-    several = {*SEVERAL, *_lists(own)}
-    groups = _groups(argv[first:], several, lambda name: name if name in own else aliases.get(name, name))
-    blocks, borrowed = _some(groups, "configs"), dict(map(_pair, _some(groups, "features")))
+    several = {*LIST_FLAGS, *_list_flags(own)}
+    groups = _values_by_flag(argv[first:], several, lambda name: name if name in own else aliases.get(name, name))
+    blocks, borrowed = _pop_list(groups, "configs"), dict(map(_parse_feature, _pop_list(groups, "features")))
     given = {key: values or ["true"] * isinstance(own.get(key), bool) for key, values in groups.items()}
-    flags = {key: values if key in several else _one(key, values) for key, values in given.items()}
-    return Said(argv[:first], flags.pop("algo", None), blocks, borrowed, flags)
+    flags = {key: values if key in several else _single_value(key, values) for key, values in given.items()}
+    return ParsedArguments(argv[:first], flags.pop("algo", None), blocks, borrowed, flags)
 
 
-def take_own(flags: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict, dict]:
+def split_own_flags(flags: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict, dict]:
     """The command's own flags, typed by their defaults, and the others. Several values may have commas between them.
 
     Raises:
         UserError: a value of another type, or none at all.
     """
-    given = {key: [v for word in flags[key] for v in word.split(",") if v] for key in _lists(own) if key in flags}
+    given = {key: [v for word in flags[key] for v in word.split(",") if v] for key in _list_flags(own) if key in flags}
     if empty := [key for key, values in given.items() if not values]:
         raise UserError(f"--{empty[0]} needs at least one value.")
     cast = lambda key, old: configs.cast(f"--{key}", old, given.get(key, flags.get(key, old)))
@@ -55,7 +55,7 @@ def take_own(flags: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict, di
     return typed, {key: value for key, value in flags.items() if key not in own}
 
 
-def _groups(argv, several, meaning):
+def _values_by_flag(argv, several, meaning):
     """Flag -> the words behind it; `meaning` turns what was typed into the name of a flag."""
     groups: dict[str, list[str]] = {}
     for word in argv:
@@ -72,24 +72,24 @@ def _groups(argv, several, meaning):
     return groups
 
 
-def _lists(own):
+def _list_flags(own):
     return [key for key, old in own.items() if isinstance(old, list)]
 
 
-def _one(key, values):
+def _single_value(key, values):
     if len(values) != 1:
         raise UserError(f"--{key} takes one value, got {' '.join(values) or 'none'}.")
     return values[0]
 
 
-def _some(groups, key):
+def _pop_list(groups, key):
     """Takes the values of a flag that may have several out of `groups`."""
     if groups.get(key) == []:
         raise UserError(f"--{key} needs at least one value. `python dreamer.py --help` lists them.")
     return groups.pop(key, [])
 
 
-def _pair(text):
+def _parse_feature(text):
     """'retnorm=v2' -> ('retnorm', 'v2')."""
     feature, _, algo = text.partition("=")
     if not feature or not algo:

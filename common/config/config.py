@@ -17,29 +17,29 @@ from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from common.config import parts, ranges
-from common.config.annealing import parse
+from common.config.annealing import parse_schedule
 from common.errors import UserError
 from common.safe_io import read_bytes
 
-LARGEST = 100_000  # bytes of a file, and values in it
-DEEPEST = 50  # levels of a file
-BITS = 1000  # of a whole number
-ALIASES = 10  # uses of anchors in a file: some dozens, merged into each other, would become millions of values
+MAX_YAML_BYTES = 100_000  # bytes of a file, and values in it
+MAX_YAML_DEPTH = 50  # levels of a file
+MAX_INTEGER_BITS = 1000  # of a whole number
+MAX_YAML_ALIASES = 10  # uses of anchors in a file: some dozens, merged into each other, would become millions of values
 
 #: Numbers that may also be schedules of agent steps, such as "linear(0.1, 0, 2.5e6)".
-SCHEDULED = ("actor.entropy", "explore.amount", "grad_cont.mix", "grad_disc.mix")
+SCHEDULE_KEYS = ("actor.entropy", "explore.amount", "grad_cont.mix", "grad_disc.mix")
 
 
 def read(path) -> dict:
     """Reads a YAML 1.2 file safely. Raises UserError with the place of a syntax error, and for what no config holds."""
     try:
-        text = read_bytes(pathlib.Path(path), LARGEST).decode()
-        if nesting(text) > DEEPEST:
+        text = read_bytes(pathlib.Path(path), MAX_YAML_BYTES).decode()
+        if bracket_depth(text) > MAX_YAML_DEPTH:
             raise ValueError("it is too deeply nested")
-        if text.count("*") > ALIASES and aliases(text) > ALIASES:
-            raise ValueError(f"it uses more than {ALIASES} aliases; write the values out")
+        if text.count("*") > MAX_YAML_ALIASES and count_aliases(text) > MAX_YAML_ALIASES:
+            raise ValueError(f"it uses more than {MAX_YAML_ALIASES} aliases; write the values out")
         tree = YAML(typ="safe", pure=True).load(text) or {}
-        plain(tree, [LARGEST])
+        check_plain(tree, [MAX_YAML_BYTES])
         return tree
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
@@ -47,27 +47,27 @@ def read(path) -> dict:
         raise UserError(f"{path} is not valid YAML: {error}") from error
 
 
-def nesting(text: str) -> int:
+def bracket_depth(text: str) -> int:
     """How deeply brackets are nested."""
     steps = (1 if letter in "[{" else -1 for letter in re.findall(r"[\[\]{}]", text))
     return max(itertools.accumulate(steps), default=0)
 
 
-def aliases(text: str) -> int:
+def count_aliases(text: str) -> int:
     """How often a file refers to an anchor, counted without building anything."""
     return sum(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text))
 
 
-def plain(tree, left: list[int], depth: int = 0):
+def check_plain(tree, left: list[int], depth: int = 0):
     """Raises ValueError unless all is names, numbers, lists and dicts of them, and no more than `left` of these."""
     left[0] -= 1
-    if left[0] < 0 or depth > DEEPEST:
+    if left[0] < 0 or depth > MAX_YAML_DEPTH:
         raise ValueError("it is too large, too deeply nested or holds itself")
     if isinstance(tree, dict | list):
         for child in [*tree, *tree.values()] if isinstance(tree, dict) else tree:
-            plain(child, left, depth + 1)
-    elif isinstance(tree, int) and tree.bit_length() > BITS:
-        raise ValueError(f"it holds a number of more than {BITS} bits")
+            check_plain(child, left, depth + 1)
+    elif isinstance(tree, int) and tree.bit_length() > MAX_INTEGER_BITS:
+        raise ValueError(f"it holds a number of more than {MAX_INTEGER_BITS} bits")
     elif not isinstance(tree, str | int | float | None):
         raise ValueError(f"{tree!r} is a {type(tree).__name__}, which no setting is")
 
@@ -101,35 +101,35 @@ def resolve(recipe, defaults: dict, layers: list[dict]) -> dict:
     A layer holds nested or dotted keys, globs such as "mlp.*.units" included. Replacing the part at a seam first
     brings in the new part's own defaults. Raises UserError for unknown keys, values of the wrong type or out of range.
     """
-    config = {seam: part_block(getattr(recipe, seam)) for seam in parts.PARTS}
+    config = {seam: part_defaults(getattr(recipe, seam)) for seam in parts.PARTS}
     config |= {key: copy.deepcopy(value) for key, value in defaults.items() if key not in parts.PARTS}
     own = {key: value for key, value in defaults.items() if key in parts.PARTS}
     for layer in (own, *layers):
-        apply(config, layer)
-    ranges.check(flatten(config))
+        apply_layer(config, layer)
+    ranges.check_values(flatten(config))
     return config
 
 
-def part_block(cls) -> dict:
+def part_defaults(cls) -> dict:
     return {"use": cls.__name__} | copy.deepcopy(parts.options(cls))
 
 
-def apply(config: dict, layer: dict):
+def apply_layer(config: dict, layer: dict):
     """Sets the keys of one layer in place; parts are chosen before their options."""
     flat = flatten(layer)
     for key in sorted(flat, key=lambda key: not key.endswith(".use")):
-        for name in matches(config, key):
+        for name in matching_keys(config, key):
             assign(config, name, flat[key])
 
 
-def matches(config, key):
+def matching_keys(config, key):
     """Full names of the config keys that `key` means: itself, or all that a glob fits."""
     if not isinstance(get(config, key), dict | None):
         return [key]
     names = flatten(config)
     found = fnmatch.filter(names, key) if set(key) & set("*?[") else []
     if not found:
-        raise UserError(elsewhere(config, key) or unknown("key", key, names))
+        raise UserError(other_part_message(config, key) or unknown_name("key", key, names))
     return found
 
 
@@ -140,7 +140,7 @@ def get(config, key):
     return config
 
 
-def elsewhere(config, key):
+def other_part_message(config, key):
     """Message for an option of another part of its seam than the chosen one; None for any other key."""
     seam, _, option = key.partition(".")
     paths = [path.split(":")[1] for path in parts.PARTS.get(seam, ())]
@@ -150,7 +150,7 @@ def elsewhere(config, key):
     return f"{key} is an option of {' and '.join(owners)}, but {seam}.use is {config[seam]['use']}."
 
 
-def unknown(kind, name, known) -> str:
+def unknown_name(kind, name, known) -> str:
     """Message for an unknown name with the nearest valid ones."""
     last = [k for k in known if k.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
     near = difflib.get_close_matches(name, list(known), 3, 0.5) or last[:3]
@@ -163,7 +163,7 @@ def assign(config, key, value):
     *path, last = key.split(".")
     if last == "use" and path[0] in parts.PARTS:
         if value != config[path[0]]["use"]:
-            config[path[0]] = part_block(parts.find(path[0], value))
+            config[path[0]] = part_defaults(parts.find(path[0], value))
         return
     node = config
     for name in path:
@@ -174,7 +174,7 @@ def assign(config, key, value):
 def cast(key, old, new):
     """`new` as the type of `old`. Raises UserError when it is not one."""
     if type(new) is type(old):
-        return check_text(key, new)
+        return check_schedule(key, new)
     try:
         return convert(key, old, new)
     except (ValueError, TypeError, OverflowError):
@@ -191,17 +191,17 @@ def convert(key, old, new):
         if float(new) != int(float(new)):
             raise ValueError
         return int(float(new))
-    if key in SCHEDULED and isinstance(new, str) and "(" in new:
-        parse(new)
+    if key in SCHEDULE_KEYS and isinstance(new, str) and "(" in new:
+        parse_schedule(new)
         return new
-    if isinstance(old, float) or (key in SCHEDULED and isinstance(old, str)):
+    if isinstance(old, float) or (key in SCHEDULE_KEYS and isinstance(old, str)):
         return float(new)
     raise ValueError
 
 
-def check_text(key, value):
-    if key in SCHEDULED and isinstance(value, str):
-        parse(value)
+def check_schedule(key, value):
+    if key in SCHEDULE_KEYS and isinstance(value, str):
+        parse_schedule(value)
     return value
 
 

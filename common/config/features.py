@@ -6,7 +6,7 @@ normalisation off, `--features retnorm=v3` in V1 turns it on. Setting the keys t
 
 import fnmatch
 
-from common.config.config import flatten, unknown
+from common.config.config import flatten, unknown_name
 from common.errors import UserError
 
 #: Feature -> (what it is, config keys; globs allowed).
@@ -74,7 +74,7 @@ FEATURES = {
 }
 
 
-def is_whole(feature: str) -> bool:
+def covers_whole_group(feature: str) -> bool:
     """Whether a feature has whole parts or groups. It comes before features with some of its keys."""
     return any(glob.endswith(".*") for glob in FEATURES.get(feature.partition("=")[0], ("", []))[1])
 
@@ -82,7 +82,7 @@ def is_whole(feature: str) -> bool:
 def keys(feature: str, config: dict) -> list[str]:
     """Config keys of a feature in a config. Raises UserError for an unknown feature."""
     if feature not in FEATURES:
-        raise UserError(unknown("feature", feature, FEATURES))
+        raise UserError(unknown_name("feature", feature, FEATURES))
     names = list(flatten(config))
     found = {name for glob in FEATURES[feature][1] for name in fnmatch.filter(names, glob)}
     return [name for name in names if name in found]

@@ -3,19 +3,19 @@
 from typing import Any
 
 
-def words(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A config value in few characters; the numbers of several groups are joined with slashes."""
     if isinstance(value, dict):
-        texts = list(map(words, value.values()))
+        texts = list(map(format_value, value.values()))
         return texts[0] if len(set(texts)) == 1 else "/".join(texts)
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    return number(value) if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """4 digits at most: 0.997, 5, 6e-4."""
     if not 0 < abs(value) < 1e-3:
         return f"{value:.4g}"

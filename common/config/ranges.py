@@ -5,73 +5,73 @@ import math
 
 from common.errors import UserError
 from common.nn.nets import check_choice
-from common.safe_io import finite, path_of
+from common.safe_io import expand_path, is_finite_number
 
 #: Ends of ranges that no real run comes near; beyond them, memory or the numbers of the system end.
-COUNT = 10**12  # of frames, steps, updates, episodes or seconds
-WIDTH = 2**17  # of layers, and rows or steps of a batch
-DEEP = 1000  # layers, blocks or models
+MAX_COUNT = 10**12  # of frames, steps, updates, episodes or seconds
+MAX_WIDTH = 2**17  # of layers, and rows or steps of a batch
+MAX_DEPTH = 1000  # layers, blocks or models
 
 #: Glob of config keys -> smallest and largest value.
 RANGES = {
-    "steps": (1, COUNT),
-    "batch_*": (1, WIDTH),
+    "steps": (1, MAX_COUNT),
+    "batch_*": (1, MAX_WIDTH),
     "seed": (0, 2**32 - 1),
     "run.*envs": (1, 2**14),
-    "run.*_every": (0, COUNT),
-    "run.eval_episodes": (0, COUNT),
+    "run.*_every": (0, MAX_COUNT),
+    "run.eval_episodes": (0, MAX_COUNT),
     "run.threads": (0, 1024),
-    "run.max_s*": (0, COUNT),
-    "run.pre[ft]*": (0, COUNT),
-    "env.repeat": (1, COUNT),
+    "run.max_s*": (0, MAX_COUNT),
+    "run.pre[ft]*": (0, MAX_COUNT),
+    "env.repeat": (1, MAX_COUNT),
     "env.size": (0, 4096),
     "env.sticky": (0, 1),
-    "env.time_limit": (0, COUNT),
-    "env.*noops": (0, COUNT),
-    "env.max_failures": (0, COUNT),
+    "env.time_limit": (0, MAX_COUNT),
+    "env.*noops": (0, MAX_COUNT),
+    "env.max_failures": (0, MAX_COUNT),
     "env.action_scale": (1e-9, 1e9),
     "env.timeout": (0, 10**8),
-    "replay.capacity": (0, COUNT),
-    "replay.max_gib": (0, COUNT),
+    "replay.capacity": (0, MAX_COUNT),
+    "replay.max_gib": (0, MAX_COUNT),
     "replay.context": (0, 1),
-    "schedule.ratio": (0, COUNT),
-    "schedule.every": (1, COUNT),
-    "schedule.steps": (1, COUNT),
-    "schedule.updates": (1, COUNT),
-    "sampler.*": (0, COUNT),
+    "schedule.ratio": (0, MAX_COUNT),
+    "schedule.every": (1, MAX_COUNT),
+    "schedule.steps": (1, MAX_COUNT),
+    "schedule.updates": (1, MAX_COUNT),
+    "sampler.*": (0, MAX_COUNT),
     "*.unimix": (0, 1),
-    "*.bins": (2, WIDTH),
-    "latent.stoch": (1, WIDTH),
-    "latent.classes": (2, WIDTH),
-    "cell.blocks": (1, WIDTH),
-    "cell.layers": (1, DEEP),
-    "conv.depth": (1, WIDTH),
-    "conv.blocks": (1, WIDTH),
-    "rssm.deter": (1, WIDTH),
-    "rssm.hidden": (1, WIDTH),
-    "rssm.*_layers": (0, DEEP),
-    "rssm.ensemble": (1, DEEP),
+    "*.bins": (2, MAX_WIDTH),
+    "latent.stoch": (1, MAX_WIDTH),
+    "latent.classes": (2, MAX_WIDTH),
+    "cell.blocks": (1, MAX_WIDTH),
+    "cell.layers": (1, MAX_DEPTH),
+    "conv.depth": (1, MAX_WIDTH),
+    "conv.blocks": (1, MAX_WIDTH),
+    "rssm.deter": (1, MAX_WIDTH),
+    "rssm.hidden": (1, MAX_WIDTH),
+    "rssm.*_layers": (0, MAX_DEPTH),
+    "rssm.ensemble": (1, MAX_DEPTH),
     "rssm.action_clip": (0, math.inf),
-    "mlp.*.layers": (0, DEEP),
-    "mlp.*.units": (1, WIDTH),
+    "mlp.*.layers": (0, MAX_DEPTH),
+    "mlp.*.units": (1, MAX_WIDTH),
     "kl.*": (0, math.inf),
     "loss.*": (0, math.inf),
     "discount": (0, 1),
     "returns.lam": (0, 1),
-    "imagination.horizon": (1, WIDTH),
+    "imagination.horizon": (1, MAX_WIDTH),
     "imagination.drop_last": (0, 1),
-    "imagination.last": (0, COUNT),
+    "imagination.last": (0, MAX_COUNT),
     "advantage.low": (0, 100),
     "advantage.high": (0, 100),
     "*.rate": (0, 1),
-    "slow.every": (1, COUNT),
+    "slow.every": (1, MAX_COUNT),
     "slow.fraction": (0, 1),
     "policy_cont.*std": (0, math.inf),
     "grad_*.mix": (0, 1),
     "optim.lr.*": (0, math.inf),
     "optim.beta*": (0, 1),
-    "optim.warmup": (0, COUNT),
-    "optim.anneal": (0, COUNT),
+    "optim.warmup": (0, MAX_COUNT),
+    "optim.anneal": (0, MAX_COUNT),
     "optim.wd": (0, 1),
     "clip.*": (0, math.inf),
 }
@@ -82,19 +82,19 @@ CHOICES = {
     "run.init_parts": ("world_model", "all"),
     "actor.eval": ("mode", "sample"),
 }
-PATHS = ("logdir", "run.init", "run.offline")
+PATH_KEYS = ("logdir", "run.init", "run.offline")
 
 
-def check(flat: dict) -> None:
+def check_values(flat: dict) -> None:
     """Raises UserError for the first value of a flat config that is out of its range, or no finite number."""
     for key, value in flat.items():
         if key in CHOICES:
             check_choice(key, value, CHOICES[key])
-        if key in PATHS:
+        if key in PATH_KEYS:
             check_path(key, value)
         if isinstance(value, (bool, str)):
             continue
-        if not finite(value):
+        if not is_finite_number(value):
             raise UserError(f"{key} must be a finite number, got {value}.")
         for glob, (low, high) in RANGES.items():
             if not low <= value <= high and fnmatch.fnmatchcase(key, glob):
@@ -106,6 +106,6 @@ def check(flat: dict) -> None:
 def check_path(key: str, value: str) -> None:
     """Raises UserError, with the key, for a path that cannot be."""
     try:
-        path_of(value)
+        expand_path(value)
     except UserError as error:
         raise UserError(f"{key}: {error}") from error

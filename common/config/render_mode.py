@@ -3,20 +3,20 @@
 import os
 
 
-def pixels(config: dict) -> bool:
+def has_dmc_images(config: dict) -> bool:
     """Whether the run has images of DeepMind Control."""
     return str(config.get("task")).startswith("dmc_") and config.get("env", {}).get("obs") != "vector"
 
 
-def drawn(config: dict) -> str:
+def nonstandard_render_mode(config: dict) -> str:
     """`fast` or `ray` for images of DeepMind Control that are not drawn in full; "" for all others."""
     render = config.get("env", {}).get("render", "full")
-    return render if pixels(config) and render != "full" else ""
+    return render if has_dmc_images(config) and render != "full" else ""
 
 
-def renderer(config: dict) -> str:
+def renderer_description(config: dict) -> str:
     """Who draws the images of DeepMind Control, once its environments chose it; "" without such images."""
-    if not pixels(config):
+    if not has_dmc_images(config):
         return ""
     render = config["env"]["render"]
     if render == "ray":
@@ -24,6 +24,6 @@ def renderer(config: dict) -> str:
     return f"env.render {render}: OpenGL, MUJOCO_GL={os.environ.get('MUJOCO_GL', 'not chosen')}"
 
 
-def beware(how: str) -> str:
+def render_mode_warning(how: str) -> str:
     """A warning in one sentence for what `drawn` says."""
     return f"Images are drawn with env.render {how}: not to be compared with published scores."

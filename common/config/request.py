@@ -15,21 +15,21 @@ class Request(NamedTuple):
     --algo need not name.
     """
 
-    words: list[str]
+    positionals: list[str]
     algo: str | None
     blocks: list[str]
     borrowed: dict[str, str]
     flags: dict[str, Any]
-    own: dict[str, Any]
+    options: dict[str, Any]
     resolve: Callable[..., dict]
     algos: tuple[str, ...]
-    default: str = ""
+    default_algo: str = ""
 
-    def single(self) -> str:
+    def single_algo(self) -> str:
         """The one version that a command is about."""
-        return single(self.algo, self.algos, self.default)
+        return algo_or_default(self.algo, self.algos, self.default_algo)
 
-    def given(self) -> list[str]:
+    def given_flags(self) -> list[str]:
         """Flags that were given, but for the tool's own."""
         asked = {"algo": self.algo, "configs": self.blocks, "features": self.borrowed}
         return [f"--{key}" for key in (*(key for key, value in asked.items() if value), *self.flags)]
@@ -39,7 +39,7 @@ class Request(NamedTuple):
         extra = {key.replace("__", "."): value for key, value in flags.items()}
         return self.resolve(algo, self.blocks, self.flags | extra, self.borrowed)
 
-    def words_for(self, **flags: Any) -> list[str]:
+    def train_arguments(self, **flags: Any) -> list[str]:
         """Words after `dreamer.py train` that mean `config(self.algo, **flags)`."""
         given = self.flags | {key.replace("__", "."): value for key, value in flags.items()}
         words = ["--algo", str(self.algo)]
@@ -48,7 +48,7 @@ class Request(NamedTuple):
         return [*words, *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
 
 
-def single(algo: str | None, algos: tuple[str, ...], default: str) -> str:
+def algo_or_default(algo: str | None, algos: tuple[str, ...], default: str) -> str:
     """A version, or the default one where none is named, which is said aloud."""
     if algo is None:
         others = ", ".join(name for name in algos if name != default)

@@ -13,27 +13,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.deploy.policy import Policy, modules
+from common.deploy.policy import Policy, acting_modules
 from common.errors import UserError
-from common.nn.encoder import PIECE
+from common.nn.encoder import MAX_CPU_IMAGES
 from common.storage import spaces
 
-STATE = ("deter", "stoch", "action")
-OUTPUTS = ("env_action", *(f"next_{name}" for name in STATE))
-NOISE = ("latent_noise", "action_noise")
-CLOSE = 1e-5
+STATE_INPUTS = ("deter", "stoch", "action")
+OUTPUTS = ("env_action", *(f"next_{name}" for name in STATE_INPUTS))
+NOISE_INPUTS = ("latent_noise", "action_noise")
+MAX_DIFFERENCE = 1e-5
 
 Inputs = dict[str, Any]
 Runner = Callable[[Inputs], list[np.ndarray]]
 
 
-class Step(nn.Module):
+class PolicyStep(nn.Module):
     """Observations, acting state, flags of episode starts, noise -> action for the environment, new acting state."""
 
     def __init__(self, policy: Policy):
         super().__init__()
         self.acting, self.mode = policy.acting, policy.mode
-        self.parts = nn.ModuleList(modules(policy.acting).values())
+        self.parts = nn.ModuleList(acting_modules(policy.acting).values())
 
     def forward(
         self,
@@ -47,13 +47,13 @@ class Step(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Returns (n, A) in [-1, 1] or indices (n,) or (n, k), then deter (n, D), stoch (n, Z), action (n, A)."""
         before = {"deter": deter, "stoch": stoch, "action": action}
-        latent = self.acting.see({**obs, "is_first": is_first}, before, latent_noise)
-        chosen = self.acting.choose(latent.feat, action_noise, self.mode)
-        return self.acting.decode(chosen), latent.deter, latent.stoch, chosen
+        latent = self.acting.infer_latent({**obs, "is_first": is_first}, before, latent_noise)
+        chosen = self.acting.choose_action(latent.feat, action_noise, self.mode)
+        return self.acting.to_env_action(chosen), latent.deter, latent.stoch, chosen
 
 
 @dataclasses.dataclass
-class Example:
+class RandomInputs:
     """Random inputs of a step for n environments, drawn afresh by `draw`."""
 
     policy: Policy
@@ -66,7 +66,7 @@ class Example:
         boxes = self.policy.spaces.observation
         obs = {key: torch.as_tensor(self._observation(boxes[key], n)) for key in sorted(self.policy.keys)}
         given = {"obs": obs, **acting.initial(n), "is_first": torch.ones(n, dtype=torch.bool)}
-        return given | {name: value for name, value in zip(NOISE, noise, strict=True) if value is not None}
+        return given | {name: value for name, value in zip(NOISE_INPUTS, noise, strict=True) if value is not None}
 
     def _observation(self, box: Any, n: int) -> np.ndarray:
         if box.dtype == np.uint8:
@@ -74,37 +74,39 @@ class Example:
         return self.random.normal(size=(n, *box.shape)).astype(np.float32)
 
 
-def program(step: Step, example: Inputs) -> torch.export.ExportedProgram:
+def export_program(step: PolicyStep, example: Inputs) -> torch.export.ExportedProgram:
     """The step as a graph for any number of environments."""
-    n = torch.export.Dim("n", min=1, max=PIECE)
-    place = {name: axis(name, value) for name, value in flat(example).items()}
+    n = torch.export.Dim("n", min=1, max=MAX_CPU_IMAGES)
+    place = {name: batch_axis(name, value) for name, value in flatten_inputs(example).items()}
     dynamic: dict = {name: {place[name]: n} for name in example if name != "obs"}
     dynamic |= {"obs": {key: {0: n} for key in example["obs"]}}
     with torch.no_grad():
         return torch.export.export(step, (), example, dynamic_shapes={name: dynamic[name] for name in example})
 
 
-def axis(name: str, value: Tensor) -> int:
+def batch_axis(name: str, value: Tensor) -> int:
     """The axis of the environments."""
     return 1 if name == "action_noise" and value.ndim == 3 else 0  # the draws of a mode come first
 
 
-def flat(inputs: Inputs) -> dict[str, Tensor]:
+def flatten_inputs(inputs: Inputs) -> dict[str, Tensor]:
     """Inputs with names as a file has them: `obs.KEY` for each observation."""
     return {f"obs.{key}": x for key, x in inputs["obs"].items()} | {k: x for k, x in inputs.items() if k != "obs"}
 
 
 def description(policy: Policy, example: Inputs, **facts: Any) -> str:
     """What a file says about itself, as JSON: every input and output, the spaces, where it comes from."""
-    kinds = dict(zip(NOISE, (policy.acting.rssm.latent.randomness, policy.acting.actor.dist.randomness), strict=True))
+    kinds = dict(
+        zip(NOISE_INPUTS, (policy.acting.rssm.latent.randomness, policy.acting.actor.dist.randomness), strict=True)
+    )
     inputs = {}
-    for name, x in flat(example).items():
+    for name, x in flatten_inputs(example).items():
         shape: list = list(x.shape)
-        shape[axis(name, x)] = "n"
+        shape[batch_axis(name, x)] = "n"
         noise = {"noise": kinds[name]} if name in kinds else {}
         inputs[name] = {"shape": shape, "dtype": str(x.dtype).removeprefix("torch."), **noise}
-    about = {**facts, "mode": policy.mode, "largest_n": PIECE, "inputs": inputs, "outputs": OUTPUTS}
-    about["spaces"] = spaces.plain(policy.spaces)
+    about = {**facts, "mode": policy.mode, "largest_n": MAX_CPU_IMAGES, "inputs": inputs, "outputs": OUTPUTS}
+    about["spaces"] = spaces.to_json(policy.spaces)
     return json.dumps(about, indent=1)
 
 
@@ -117,7 +119,7 @@ def to_torch(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Ru
     return file.getvalue(), lambda inputs: [x.numpy() for x in module(**inputs)]
 
 
-def check(step: Step, run: Runner, example: Example, steps: int = 5) -> float:
+def check_exported(step: PolicyStep, run: Runner, example: RandomInputs, steps: int = 5) -> float:
     """Largest difference between the step and its file over some steps of 1 and of 3 environments.
 
     Raises UserError if one is above `CLOSE`, relative to numbers above 1.
@@ -132,7 +134,7 @@ def check(step: Step, run: Runner, example: Example, steps: int = 5) -> float:
                 truth = step(**inputs)
             for name, one, other in zip(OUTPUTS, truth, run(inputs), strict=True):
                 worst = max(worst, difference(name, one.numpy(), other))
-            state = dict(zip(STATE, truth[1:], strict=True))
+            state = dict(zip(STATE_INPUTS, truth[1:], strict=True))
     return worst
 
 
@@ -141,6 +143,6 @@ def difference(name: str, one: np.ndarray, other: np.ndarray) -> float:
     if one.shape != other.shape:
         raise UserError(f"The exported step gives {name} the shape {other.shape} in place of {one.shape}.")
     worst = float((np.abs(one.astype(float) - other) / np.maximum(1, np.abs(one))).max())
-    if not worst <= CLOSE:
+    if not worst <= MAX_DIFFERENCE:
         raise UserError(f"The exported step differs from the policy: {name} by {worst:.2g}. Nothing was written.")
     return worst

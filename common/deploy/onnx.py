@@ -4,7 +4,7 @@ import importlib
 
 import torch
 
-from common.deploy.export import OUTPUTS, Runner, flat
+from common.deploy.export import OUTPUTS, Runner, flatten_inputs
 from common.errors import UserError
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -16,10 +16,10 @@ CENTRE_BELOW = (-54.47609879822406, 161.5858368580409, -155.6989798598866, 66.80
 TAIL = (-0.007784894002430293, -0.3223964580411365, -2.400758277161838, -2.549732539343734, 4.374664141464968,
         2.938163982698783)  # fmt: skip
 TAIL_BELOW = (0.007784695709041462, 0.3224671290700398, 2.445134137142996, 3.754408661907416, 1.0)
-EDGE = 0.02425  # probability below which the tail begins
+TAIL_PROBABILITY = 0.02425  # probability below which the tail begins
 
 
-def require() -> None:
+def require_packages() -> None:
     """Raises UserError where a package is missing."""
     try:
         for name in PACKAGES:
@@ -35,28 +35,28 @@ def to_onnx(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Run
     inputs = graph.example_inputs[1]
     plain = graph.run_decompositions({torch.ops.aten.special_ndtri.default: ndtri})
     made = torch.onnx.export(
-        plain, (), kwargs=inputs, input_names=list(flat(inputs)), output_names=list(OUTPUTS), verbose=False
+        plain, (), kwargs=inputs, input_names=list(flatten_inputs(inputs)), output_names=list(OUTPUTS), verbose=False
     )
     assert made is not None
     made.model.metadata_props["policy"] = about
     file = made.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(file)
     taken = [given.name for given in session.get_inputs()]  # what is never read is left out
-    feed = lambda given: {name: x.numpy() for name, x in flat(given).items() if name in taken}
+    feed = lambda given: {name: x.numpy() for name, x in flatten_inputs(given).items() if name in taken}
     return file, lambda given: session.run(None, feed(given))
 
 
 def ndtri(p: torch.Tensor) -> torch.Tensor:
     """Inverse of the standard Normal distribution function, which ONNX lacks; in double precision inside."""
     kind, p = p.dtype, p.double()
-    side = (p - 0.5).clamp(-0.5 + EDGE, 0.5 - EDGE)
+    side = (p - 0.5).clamp(-0.5 + TAIL_PROBABILITY, 0.5 - TAIL_PROBABILITY)
     square = side * side
     centre = side * polynomial(CENTRE, square) / polynomial(CENTRE_BELOW, square)
-    near = torch.minimum(p, 1 - p).clamp(1e-30, EDGE)
+    near = torch.minimum(p, 1 - p).clamp(1e-30, TAIL_PROBABILITY)
     root = (-2 * near.log()).sqrt()
     tail = polynomial(TAIL, root) / polynomial(TAIL_BELOW, root)
     outside = torch.where(p < 0.5, tail, -tail)
-    return torch.where((p < EDGE) | (p > 1 - EDGE), outside, centre).to(kind)
+    return torch.where((p < TAIL_PROBABILITY) | (p > 1 - TAIL_PROBABILITY), outside, centre).to(kind)
 
 
 def polynomial(coefficients: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:

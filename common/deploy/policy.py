@@ -17,17 +17,17 @@ from common.agent.behavior import Behavior
 from common.agent.world_model import WorldModel
 from common.config import parts
 from common.config.ranges import CHOICES
-from common.envs.adapt.actions import action_reader
-from common.envs.adapt.adapter import joined, leaves, reader
-from common.envs.adapt.images import fit
+from common.envs.adapt.actions import normalize_action_space
+from common.envs.adapt.adapter import join_key, named_leaves, observation_converter
+from common.envs.adapt.images import fit_image
 from common.errors import UserError
-from common.nn.compile import is_half
-from common.nn.machine import device as device_of
+from common.nn.compile import use_bfloat16
+from common.nn.machine import resolve_device as device_of
 from common.nn.nets import check_choice
-from common.safe_io import path_of
+from common.safe_io import expand_path
 from common.storage import spaces as stored_spaces
 from common.storage.logdir import stored_config
-from common.storage.saved_agent import trained
+from common.storage.saved_agent import load_saved_agent
 
 
 def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
@@ -36,9 +36,9 @@ def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
     device: auto, cpu, cuda or cuda:N. mode: how actions are chosen, mode or sample; empty for what the run's
     evaluation does. Raises UserError where there is no run, no checkpoint, or one that does not fit the config.
     """
-    folder = path_of(logdir)
+    folder = expand_path(logdir)
     config = stored_config(folder)
-    state = trained(folder)
+    state = load_saved_agent(folder)
     policy = Policy(stored_spaces.read(folder), config, device_of(device), mode)
     policy.take(state["agent"], folder)
     policy.frames = state["frames"]
@@ -59,19 +59,21 @@ class Policy:
         self.frames = 0
         self.mode = mode or config["actor"]["eval"]
         check_choice("mode", self.mode, CHOICES["actor.eval"])
-        self.half = is_half(config["run"]["precision"], self.device) and self.device.type != "cpu"
+        self.half = use_bfloat16(config["run"]["precision"], self.device) and self.device.type != "cpu"
         self.explore = parts.build("explore", config["explore"])
-        self.acting = skeleton(found, config)
+        self.acting = build_acting(found, config)
         self.keys = {*self.acting.encoder.images, *self.acting.encoder.vectors}
-        image = lambda picture: fit(picture, *(config["env"][key] for key in ("size", "gray", "resize")))
-        seen = lambda space: [leaf for leaf in leaves(space) if leaf[0] in self.keys]
-        readers = lambda space: {key: (child, reader(child, key, image)[1]) for key, child in seen(space)}
+        image = lambda picture: fit_image(picture, *(config["env"][key] for key in ("size", "gray", "resize")))
+        seen = lambda space: [leaf for leaf in named_leaves(space) if leaf[0] in self.keys]
+        readers = lambda space: {
+            key: (child, observation_converter(child, key, image)[1]) for key, child in seen(space)
+        }
         self._raw, self._plain = readers(found.raw[0]), readers(found.observation)
-        self._decode = action_reader(found.raw[1], config["env"]["action_scale"])[1]
+        self._decode = normalize_action_space(found.raw[1], config["env"]["action_scale"])[1]
 
     def take(self, weights: dict[str, Any], source: Any) -> None:
         """Copies the weights of an agent's state. Raises UserError, naming `source`, if they do not fit."""
-        for prefix, module in modules(self.acting).items():
+        for prefix, module in acting_modules(self.acting).items():
             own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
             try:
                 module.load_state_dict(own, assign=True)
@@ -91,7 +93,7 @@ class Policy:
         n = len(next(iter(arrays.values())))
         first = np.broadcast_to(state is None if is_first is None else is_first, n)
         action, state = self.act(arrays | {"is_first": first.copy()}, state or self.acting.initial(n, self.device))
-        actions = [self._decode(each) for each in self.acting.decode(action).cpu().numpy()]
+        actions = [self._decode(each) for each in self.acting.to_env_action(action).cpu().numpy()]
         if not batched:
             return actions[0], state
         nested = isinstance(self.spaces.raw[1], spaces.Dict | spaces.Tuple)
@@ -114,7 +116,7 @@ class Policy:
         space = self.spaces.raw[0]
         plain = isinstance(obs, dict) and not isinstance(space, spaces.Dict)
         space, readers = (self.spaces.observation, self._plain) if plain else (space, self._raw)
-        values = dict(picked(space, obs, self.keys))
+        values = dict(needed_entries(space, obs, self.keys))
         batched = {np.ndim(value) - len(readers[key][0].shape or ()) for key, value in values.items()}
         if not batched <= {0} and not batched <= {1}:
             shapes = {key: np.shape(value) for key, value in values.items()}
@@ -124,19 +126,19 @@ class Policy:
         return arrays, batched == {1}
 
 
-def picked(space: spaces.Space, obs: Any, keys: Set[str], name: str = "") -> Iterator[tuple[str, Any]]:
+def needed_entries(space: spaces.Space, obs: Any, keys: Set[str], name: str = "") -> Iterator[tuple[str, Any]]:
     """(key, value) of those parts of an observation that are among `keys`; the others need not be there."""
     if not isinstance(space, spaces.Dict | spaces.Tuple):
-        yield from leaves(space, obs, name)
+        yield from named_leaves(space, obs, name)
         return
     parts: dict[Any, spaces.Space] = dict(space.items() if isinstance(space, spaces.Dict) else enumerate(space))
-    paths = {key: joined(name, str(key)) for key in parts}
-    read = [key for key in parts if any(leaf in keys for leaf, _ in leaves(parts[key], None, paths[key]))]
+    paths = {key: join_key(name, str(key)) for key in parts}
+    read = [key for key in parts if any(leaf in keys for leaf, _ in named_leaves(parts[key], None, paths[key]))]
     for key in read:
-        yield from picked(parts[key], entry(obs, key, space, read, name), keys, paths[key])
+        yield from needed_entries(parts[key], read_entry(obs, key, space, read, name), keys, paths[key])
 
 
-def entry(obs: Any, key: Any, space: spaces.Space, read: list, name: str) -> Any:
+def read_entry(obs: Any, key: Any, space: spaces.Space, read: list, name: str) -> Any:
     """One entry of an observation that is a dict, or a tuple."""
     place = f" in {name}" if name else ""
     if isinstance(space, spaces.Tuple):
@@ -149,7 +151,7 @@ def entry(obs: Any, key: Any, space: spaces.Space, read: list, name: str) -> Any
     return obs[key]
 
 
-def skeleton(found: stored_spaces.Spaces, config: dict) -> Acting:
+def build_acting(found: stored_spaces.Spaces, config: dict) -> Acting:
     """What acts, built on the meta device: neither it nor the rest of the agent takes memory before it gets weights."""
     actions, classes = action_sizes(found.action)
     with torch.device("meta"):
@@ -158,6 +160,6 @@ def skeleton(found: stored_spaces.Spaces, config: dict) -> Acting:
     return Acting(world.encoder, world.rssm, behavior.actor, classes)
 
 
-def modules(acting: Acting) -> dict[str, torch.nn.Module]:
+def acting_modules(acting: Acting) -> dict[str, torch.nn.Module]:
     """Prefix in the state of an agent -> module."""
     return {"world.encoder.": acting.encoder, "world.rssm.": acting.rssm, "behavior.actor.": acting.actor}

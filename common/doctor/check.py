@@ -8,7 +8,7 @@ from common.errors import UserError
 OK, MISSING, BROKEN = "ok", "missing", "broken"
 
 
-class Check(NamedTuple):
+class DoctorCheck(NamedTuple):
     """What was looked at, how it stands (OK, MISSING or BROKEN), what was found, and what to type next if it is not OK.
 
     needed: whether training on states would not work without it.
@@ -25,11 +25,11 @@ class Check(NamedTuple):
         return f"{line}\n{'':<24}-> {self.todo}" if self.todo and self.status != OK else line
 
 
-def attempt(name: str, work: Callable[[], str], todo: str, needed: bool = True) -> Check:
+def run_check(name: str, work: Callable[[], str], todo: str, needed: bool = True) -> DoctorCheck:
     """Does `work`, which returns what it found; whatever it raises makes the check BROKEN."""
     try:
-        return Check(name, OK, work(), needed=needed)
+        return DoctorCheck(name, OK, work(), needed=needed)
     except UserError as error:
-        return Check(name, BROKEN, str(error), todo, needed)
+        return DoctorCheck(name, BROKEN, str(error), todo, needed)
     except Exception as error:  # what is looked for here is just what nobody expects
-        return Check(name, BROKEN, f"{type(error).__name__}: {error}", todo, needed)
+        return DoctorCheck(name, BROKEN, f"{type(error).__name__}: {error}", todo, needed)

@@ -9,34 +9,34 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common.commands.speed import Update, pieces
+from common.commands.speed import FixedBatchUpdate, build_run
 from common.config.request import Request
-from common.doctor.check import Check, attempt
+from common.doctor.check import DoctorCheck, run_check
 from common.envs import make_env
 from common.errors import UserError
 from common.profiling import measure
 from common.replay.capacity import GIB, free_disk
-from common.storage.logdir import claim
+from common.storage.logdir import lock_logdir
 from common.training.factory import Factory
 
 STATES, GAME = "dmc_cartpole_balance", "atari_pong"
 UP, DOWN = 2, 3  # actions of the game that move opposite ways
 STEPS = 10
-LEAST = 1.0  # GiB that should be free
-WRITTEN = 2**24  # bytes of the file that is written
+MIN_FREE_GIB = 1.0  # GiB that should be free
+TEST_FILE_BYTES = 2**24  # bytes of the file that is written
 REINSTALL = "make install, or: pip install -r requirements.txt in a fresh environment"
 
 
-def trials(request: Request, logdir: Path) -> Iterator[Check]:
+def smoke_tests(request: Request, logdir: Path) -> Iterator[DoctorCheck]:
     """One line for each trial."""
-    yield attempt("states", states, REINSTALL)
-    yield attempt("atari", atari, "pip install 'ale-py>=0.11'", needed=False)
-    yield attempt("logdir", partial(writable, logdir), "choose another folder with --logdir")
+    yield run_check("states", step_dmc, REINSTALL)
+    yield run_check("atari", play_atari, "pip install 'ale-py>=0.11'", needed=False)
+    yield run_check("logdir", partial(check_writable, logdir), "choose another folder with --logdir")
     for algo in request.algos:
-        yield attempt(f"update {algo}", partial(update, request, algo), REINSTALL)
+        yield run_check(f"update {algo}", partial(run_update, request, algo), REINSTALL)
 
 
-def states() -> str:
+def step_dmc() -> str:
     """Steps of dm_control, without a renderer."""
     env = make_env(STATES)
     env.reset()
@@ -46,7 +46,7 @@ def states() -> str:
     return f"{STATES}, {STEPS / (time.perf_counter() - begin):,.0f} steps/s"
 
 
-def atari() -> str:
+def play_atari() -> str:
     """Plays a game twice from the same start, and sees that the actions are those that were meant."""
     down, up, again = (_screen(action) for action in (DOWN, UP, DOWN))
     if not np.array_equal(down, again):
@@ -65,27 +65,27 @@ def _screen(action: int) -> np.ndarray:
     return pictures[-1]
 
 
-def writable(logdir: Path) -> str:
+def check_writable(logdir: Path) -> str:
     """Writes and locks a folder where `logdir` is or would be made; leaves nothing behind."""
     place = next(folder for folder in (logdir.absolute(), *logdir.absolute().parents) if folder.exists())
-    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as folder, claim(Path(folder) / "run"):
+    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as folder, lock_logdir(Path(folder) / "run"):
         begin = time.perf_counter()
-        (Path(folder) / "data").write_bytes(bytes(WRITTEN))
-        rate = WRITTEN / (time.perf_counter() - begin)
+        (Path(folder) / "data").write_bytes(bytes(TEST_FILE_BYTES))
+        rate = TEST_FILE_BYTES / (time.perf_counter() - begin)
     free = free_disk(place) / GIB
-    if free < LEAST:
+    if free < MIN_FREE_GIB:
         raise UserError(f"{logdir} has only {free:.2f} GiB free.")
     return f"{logdir} can be written and locked, {free:,.0f} GiB free, {rate / 2**20:,.0f} MiB/s"
 
 
-def update(request: Request, algo: str) -> str:
+def run_update(request: Request, algo: str) -> str:
     """One update of a tiny agent on random states; sees that its losses are numbers."""
     flags = {"task": "dummy_point", "run.compile": "off", "run.threads": str(torch.get_num_threads())}
     config = request.resolve(algo, ["debug"], flags | {"replay.capacity": "1000"})
-    with pieces(config, Factory()) as (envs, agent, replay, *_):
-        measure.fill(replay, agent, envs.obs_space, config["batch_size"], config["batch_length"])
-        one = Update(agent, replay.sample(config["batch_size"], config["batch_length"]))
-        seconds = measure.repeated(one, agent.device, 1)[0]
+    with build_run(config, Factory()) as (envs, agent, replay, *_):
+        measure.fill_replay(replay, agent, envs.obs_space, config["batch_size"], config["batch_length"])
+        one = FixedBatchUpdate(agent, replay.sample(config["batch_size"], config["batch_length"]))
+        seconds = measure.time_calls(one, agent.device, 1)[0]
         wrong = [name for name, value in one.metrics.items() if not torch.as_tensor(value).isfinite().all()]
     if wrong:
         raise UserError(f"not finite: {', '.join(wrong)}")

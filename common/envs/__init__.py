@@ -22,7 +22,7 @@ from functools import partial
 
 import gymnasium
 
-from common.envs.adapt.adapter import find
+from common.envs.adapt.adapter import find_adapter
 from common.envs.adapt.wrappers import Seeded
 from common.envs.vector.vector_env import Envs
 from common.errors import UserError
@@ -69,7 +69,7 @@ CHOICES = {
     "resize": ("area", "bilinear"),
     "life_loss": ("ignore", "end"),
 }
-LEAST = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "least_noops": 0, "max_failures": 0, "timeout": 0}
+MINIMUMS = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "least_noops": 0, "max_failures": 0, "timeout": 0}
 
 
 def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) -> gymnasium.Env:
@@ -137,18 +137,18 @@ def _python(task, config, n, seed, probe, parallel):
         repeat=config["repeat"],
         max_failures=config["max_failures"],
         raw=raw_spaces(probe),
-        messages=remarks(probe),
+        messages=space_notes(probe),
         timeout=config["timeout"],
     )
 
 
 def raw_spaces(env: gymnasium.Env) -> tuple[gymnasium.Space, gymnasium.Space] | None:
     """Observation and action space before the adapter; None where more than the adapter lies between."""
-    inner = find(env)
+    inner = find_adapter(env)
     return (inner.env.observation_space, inner.env.action_space) if inner else None
 
 
-def remarks(env: gymnasium.Env) -> list[str]:
+def space_notes(env: gymnasium.Env) -> list[str]:
     """What a person should know of how the spaces of an environment are read."""
     return env.get_wrapper_attr("remarks") if env.has_wrapper_attr("remarks") else []
 
@@ -157,7 +157,7 @@ def _check(config):
     for key, choices in CHOICES.items():
         if config[key] not in choices:
             raise UserError(f"env.{key} must be one of {', '.join(choices)}, not {config[key]!r}.")
-    for key, least in LEAST.items():
+    for key, least in MINIMUMS.items():
         if config[key] < least:
             raise UserError(f"env.{key} must be at least {least}, not {config[key]}.")
 

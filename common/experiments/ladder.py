@@ -17,11 +17,11 @@ from common.errors import UserError
 from common.experiments.variant import Setting, Variant
 from common.storage.logdir import MAY_CHANGE
 
-TOGETHER = 3  # steps at most that are tried as one, where none can be made alone
-CADENCE = "cadence"  # the feature that says how often is logged and evaluated: the same for all runs
+MAX_COMBINED_STEPS = 3  # steps at most that are tried as one, where none can be made alone
+CADENCE_FEATURE = "cadence"  # the feature that says how often is logged and evaluated: the same for all runs
 
 
-class Step(NamedTuple):
+class LadderStep(NamedTuple):
     """Features that change together, and their name."""
 
     name: str
@@ -35,43 +35,43 @@ class Ladder(NamedTuple):
     silent: list[str]
 
 
-def ladder(versions: dict[str, Request], setting: Setting, by: str = "feature") -> Ladder:
+def build_ladder(versions: dict[str, Request], setting: Setting, by: str = "feature") -> Ladder:
     """The ladder through several versions, each with its request, in the setting given.
 
     by: feature, or concept for all features of a concept together. Raises UserError where no order of steps works.
     """
     names = list(versions)
-    equal = {name: even(request, names[-1]) for name, request in versions.items()}
+    equal = {name: with_cadence_of(request, names[-1]) for name, request in versions.items()}
     rungs, silent = [Variant(names[0], "the version itself", equal[names[0]], {})], []
     for low, high in itertools.pairwise(equal.values()):
         climb = Climb(low, high, setting)
-        rungs += climb.rungs(steps(by))
+        rungs += climb.rungs(ladder_steps(by))
         silent += climb.silent
     return Ladder(rungs, silent)
 
 
-def even(request: Request, last: str) -> Request:
+def with_cadence_of(request: Request, last: str) -> Request:
     """The request with the cadence of the last version."""
-    return request if request.algo == last else request._replace(borrowed=request.borrowed | {CADENCE: last})
+    return request if request.algo == last else request._replace(borrowed=request.borrowed | {CADENCE_FEATURE: last})
 
 
-def steps(by: str) -> list[Step]:
+def ladder_steps(by: str) -> list[LadderStep]:
     """All steps there may be, in the order in which they are tried."""
     order = list(dict.fromkeys(known.concept for known in entries().values()))
-    place = lambda name: (order.index(concept(name)), features.is_whole(name))
-    names = sorted(itertools.filterfalse(is_sum, features.FEATURES), key=place)
+    place = lambda name: (order.index(concept_of(name)), features.covers_whole_group(name))
+    names = sorted(itertools.filterfalse(is_combined, features.FEATURES), key=place)
     if by == "feature":
-        return [Step(name, [name]) for name in names]
-    return [Step(key.lower(), list(group)) for key, group in itertools.groupby(names, concept)]
+        return [LadderStep(name, [name]) for name in names]
+    return [LadderStep(key.lower(), list(group)) for key, group in itertools.groupby(names, concept_of)]
 
 
-def concept(name: str) -> str:
+def concept_of(name: str) -> str:
     """Concept of a feature: that of the first entry of its first key."""
     glob = features.FEATURES[name][1][0]
     return next(known.concept for key, known in entries().items() if fnmatch.fnmatchcase(key, glob))
 
 
-def is_sum(name: str) -> bool:
+def is_combined(name: str) -> bool:
     """Whether a feature is nothing but several other ones together."""
     globs = features.FEATURES[name][1]
     return len(globs) > 1 and all(any([glob] == other for _, other in features.FEATURES.values()) for glob in globs)
@@ -87,11 +87,11 @@ class Climb:
     def __init__(self, low: Request, high: Request, setting: Setting):
         self.low, self.high, self.setting = low, high, setting
         self.now, self.goal = setting.configs(low), setting.configs(high)
-        self.layers = {task: layers(config) for task, config in self.goal.items()}
+        self.layers = {task: feature_values(config) for task, config in self.goal.items()}
         self.taken: list[str] = []
         self.silent: list[str] = []
 
-    def rungs(self, waiting: list[Step]) -> list[Variant]:
+    def rungs(self, waiting: list[LadderStep]) -> list[Variant]:
         """Variants after each step that has an effect. The last one is the higher version."""
         found = []
         while waiting := [step for step in waiting if self.differing(step)]:
@@ -111,17 +111,17 @@ class Climb:
             found[-1] = found[-1]._replace(name=name, request=self.high)
         return found
 
-    def differing(self, step: Step) -> list[str]:
+    def differing(self, step: LadderStep) -> list[str]:
         """Features of a step that are not yet as in the higher version."""
         return [name for name in step.features if any(self.open(name, task) for task in self.goal)]
 
     def open(self, name: str, task: str) -> bool:
         return any(configs.get(self.now[task], key) != value for key, value in self.layers[task][name].items())
 
-    def possible(self, waiting: list[Step]) -> tuple[Step, ...]:
+    def possible(self, waiting: list[LadderStep]) -> tuple[LadderStep, ...]:
         """The first step that leads to agents that can be; several at once where no single one does."""
         problem = ""
-        for some in (some for n in range(1, TOGETHER + 1) for some in itertools.combinations(waiting, n)):
+        for some in (some for n in range(1, MAX_COMBINED_STEPS + 1) for some in itertools.combinations(waiting, n)):
             try:
                 after = self.moved([name for step in some for name in self.differing(step)])
                 problem = self.setting.problem(after)
@@ -136,7 +136,9 @@ class Climb:
         """Configs by task with these features as in the higher version. Raises UserError if they have no place yet."""
         after = copy.deepcopy(self.now)
         for task, config in after.items():
-            configs.apply(config, {key: value for name in names for key, value in self.layers[task][name].items()})
+            configs.apply_layer(
+                config, {key: value for name in names for key, value in self.layers[task][name].items()}
+            )
         return after
 
     def request(self) -> Request:
@@ -144,7 +146,9 @@ class Climb:
 
         Keys in which the two requests themselves differ from their versions are set one by one.
         """
-        names = sorted(self.taken, key=features.is_whole, reverse=True)  # parts first, then what their options are
+        names = sorted(
+            self.taken, key=features.covers_whole_group, reverse=True
+        )  # parts first, then what their options are
         borrowed = {name: str(self.high.algo) for name in names}
         shared = {key: value for key, value in self.low.flags.items() if self.high.flags.get(key) == value}
         request = self.low._replace(borrowed=self.low.borrowed | borrowed, flags=shared)
@@ -169,7 +173,7 @@ class Climb:
                 )
 
 
-def layers(goal: dict) -> dict[str, dict[str, Any]]:
+def feature_values(goal: dict) -> dict[str, dict[str, Any]]:
     """Feature -> flat keys that it has in a config, with their values."""
     flat = configs.flatten(goal)
     return {name: {key: flat[key] for key in features.keys(name, goal)} for name in features.FEATURES}

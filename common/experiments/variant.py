@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from common.agent.agent import Agent
 from common.analysis.explain.conditions import Facts, effects
-from common.config.formatting import words
+from common.config.formatting import format_value
 from common.config.request import Request
 from common.envs import make_env
 from common.errors import UserError
@@ -39,7 +39,7 @@ class Setting(NamedTuple):
 
     def facts(self, config: dict) -> Facts:
         """What is known of the environment of a config. Raises UserError where there is none."""
-        obs, act, resized = world(config["task"], json.dumps(config["env"]))
+        obs, act, resized = task_spaces(config["task"], json.dumps(config["env"]))
         return Facts(obs, act, resized, self.evaluated)
 
     def effects(self, before: dict[str, dict], after: dict[str, dict]) -> Changes:
@@ -51,25 +51,25 @@ class Setting(NamedTuple):
 
     def problem(self, configs: dict[str, dict]) -> str:
         """Why an agent with one of these configs cannot be, or nothing."""
-        return next(filter(None, (refusal(config, self.facts(config)) for config in configs.values())), "")
+        return next(filter(None, (agent_error(config, self.facts(config)) for config in configs.values())), "")
 
 
 @functools.cache
-def world(task: str, env: str) -> tuple[spaces.Dict, spaces.Space, bool]:
+def task_spaces(task: str, env: str) -> tuple[spaces.Dict, spaces.Space, bool]:
     """Spaces of a task, and whether its images are brought to another size. env: its options as JSON."""
     options = json.loads(env)
-    (obs, act), (own, _) = (made(task, options | size) for size in ({}, {"size": 0}))
+    (obs, act), (own, _) = (env_spaces(task, options | size) for size in ({}, {"size": 0}))
     return obs, act, obs != own
 
 
-def made(task: str, env: dict) -> tuple[Any, Any]:
+def env_spaces(task: str, env: dict) -> tuple[Any, Any]:
     """Observation and action space of an environment."""
     found = make_env(task, env)
     found.close()
     return found.observation_space, found.action_space
 
 
-def refusal(config: dict, facts: Facts) -> str:
+def agent_error(config: dict, facts: Facts) -> str:
     """The message with which an agent refuses a config, or nothing. It is built without numbers."""
     try:
         with torch.device("meta"):
@@ -79,13 +79,16 @@ def refusal(config: dict, facts: Facts) -> str:
     return ""
 
 
-def described(variant: Variant) -> str:
+def describe_variant(variant: Variant) -> str:
     """Name, what it is, and a line for each key it changes."""
     width = max(map(len, variant.changes), default=0)
-    lines = [f"  {key:{width}}  {text(old)} -> {text(new)}" for key, (old, new) in variant.changes.items()]
+    lines = [
+        f"  {key:{width}}  {format_or_dash(old)} -> {format_or_dash(new)}"
+        for key, (old, new) in variant.changes.items()
+    ]
     return "\n".join([f"{variant.name}: {variant.what}", *lines])
 
 
-def text(value: Any) -> str:
+def format_or_dash(value: Any) -> str:
     """A value as it is typed; a key that there is not is a dash."""
-    return "–" if value is None else words(value)
+    return "–" if value is None else format_value(value)

@@ -10,12 +10,17 @@ import ctypes
 
 import torch
 
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # parameters of mallopt
-REFUSED = "can't allocate memory"  # what torch says of the memory of the machine, in an error of no class of its own
-KEPT = (2**30, 2**25)  # bytes up to which an allocation is kept: what is wanted, and what older versions of glibc take
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # parameters of mallopt
+TORCH_OUT_OF_MEMORY_TEXT = (
+    "can't allocate memory"  # what torch says of the memory of the machine, in an error of no class of its own
+)
+MMAP_THRESHOLD_BYTES = (
+    2**30,
+    2**25,
+)  # bytes up to which an allocation is kept: what is wanted, and what older versions of glibc take
 
 
-def keep_freed() -> bool:
+def keep_freed_memory() -> bool:
     """Sets this up for the process. Returns whether the allocator is one that can do it.
 
     Allocations above 1 GiB, such as the images of a large replay, still come from the system and go back to it.
@@ -24,9 +29,9 @@ def keep_freed() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # not glibc
         return False
-    return any(mallopt(MMAP_THRESHOLD, size) for size in KEPT) and bool(mallopt(TRIM_THRESHOLD, -1))
+    return any(mallopt(M_MMAP_THRESHOLD, size) for size in MMAP_THRESHOLD_BYTES) and bool(mallopt(M_TRIM_THRESHOLD, -1))
 
 
-def exhausted(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there was not enough memory, of the machine or of a GPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or REFUSED in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or TORCH_OUT_OF_MEMORY_TEXT in str(error)

@@ -19,7 +19,7 @@ import torch
 from common.errors import UserError
 
 #: Versions of one function kept: one for each agent of a process and each kind of gradient.
-VERSIONS = 64
+MAX_RECOMPILES = 64
 
 
 class Compiler:
@@ -29,38 +29,38 @@ class Compiler:
         self.fallback = fallback
         self.failed: dict[str, str] = {}
         self.compiled: dict[Callable, Callable] = {}
-        self.off = False  # whether nothing is compiled any more
+        self.disabled = False  # whether nothing is compiled any more
 
     def call(self, function: Callable, *args):
         """Calls the compiled form of `function`, made at its first call."""
-        if self.off or function.__qualname__ in self.failed:
+        if self.disabled or function.__qualname__ in self.failed:
             return function(*args)
-        set_up()
+        configure_torch_compiler()
         if function not in self.compiled:
             self.compiled[function] = torch.compile(function, dynamic=False)
         try:
             return self.compiled[function](*args)
         except (torch._dynamo.exc.TorchDynamoException, OSError) as error:
-            if (half := half_written(str(error))) is not None:
+            if (half := truncated_library(str(error))) is not None:
                 half.unlink()
                 del self.compiled[function]
                 return self.call(function, *args)
-            self.failed[function.__qualname__] = self.refused(function.__qualname__, error)
+            self.failed[function.__qualname__] = self.explain_failure(function.__qualname__, error)
             return function(*args)
 
-    def recovers(self, error: Exception) -> bool:
+    def can_retry(self, error: Exception) -> bool:
         """Whether an update that raised `error` in a backward pass may be tried again: all of it runs eagerly then,
         but where a library was half written."""
         if not isinstance(error, torch._dynamo.exc.TorchDynamoException):
             return False
-        if (half := half_written(str(error))) is not None:
+        if (half := truncated_library(str(error))) is not None:
             half.unlink()
             return True
-        self.refused("a backward pass", error)
-        self.off = True
+        self.explain_failure("a backward pass", error)
+        self.disabled = True
         return True
 
-    def refused(self, what: str, error: Exception) -> str:
+    def explain_failure(self, what: str, error: Exception) -> str:
         """The reason why `what` cannot be compiled, for which there is a warning, or a UserError without fallback."""
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         if not self.fallback:
@@ -75,18 +75,18 @@ class Compiler:
 _here = threading.local()
 
 
-def set_up():
+def configure_torch_compiler():
     """Sets up torch's compiler, whose settings hold in one thread: backward passes on a GPU run in another one."""
     if not hasattr(_here, "done"):
         import torch._dynamo
         import torch._inductor.config
 
-        torch._dynamo.config.recompile_limit = VERSIONS
+        torch._dynamo.config.recompile_limit = MAX_RECOMPILES
         torch._inductor.config.fallback_random = True  # the same random numbers as eagerly
         _here.done = True
 
 
-def half_written(error: str) -> Path | None:
+def truncated_library(error: str) -> Path | None:
     """The library in torch's cache that an error is about, if a process was killed while it wrote it."""
     match = re.search(r"(/\S+\.so): (?:file too short|invalid ELF header)", error)
     path = Path(match[1]) if match else None
@@ -96,7 +96,7 @@ def half_written(error: str) -> Path | None:
 _now: Compiler | None = None
 
 
-def fast(function):
+def compilable(function):
     """Marks a method of tensors as worth compiling."""
 
     @functools.wraps(function)
@@ -122,25 +122,25 @@ def make_compiler(choice: str, device: torch.device, updates: float, least: int 
 
     auto compiles on a GPU, and on a CPU with a C++ compiler when at least `least` updates repay the minute it takes.
     """
-    worth = device.type == "cuda" or (updates >= least and has_cxx())
+    worth = device.type == "cuda" or (updates >= least and has_cxx_compiler())
     if choice == "off" or (choice == "auto" and not worth):
         return None
-    set_up()
+    configure_torch_compiler()
     return Compiler(fallback=choice == "auto")
 
 
-def is_half(choice: str, device: torch.device) -> bool:
+def use_bfloat16(choice: str, device: torch.device) -> bool:
     """run.precision -> whether matrix products are in bfloat16. auto: where the hardware multiplies it faster."""
-    return choice == "bf16" or (choice == "auto" and has_bfloat16(device))
+    return choice == "bf16" or (choice == "auto" and has_fast_bfloat16(device))
 
 
-def has_bfloat16(device: torch.device) -> bool:
+def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
-def has_cxx() -> bool:
+def has_cxx_compiler() -> bool:
     """Whether there is a C++ compiler for CPU code."""
     return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)

@@ -65,7 +65,7 @@ class NormalAction:
     def mode(self, out, noise=None):
         return self.stats(out)[0]
 
-    def center(self, out):
+    def mean_action(self, out):
         """(..., 2 A) -> mean actions (..., A)."""
         return self.stats(out)[0]
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
-from common.nn.compile import fast
+from common.nn.compile import compilable
 from common.nn.nets import MLP, Linear, Style, symlog
 
 
@@ -41,17 +41,17 @@ def image_size(obs_space, images):
     return sizes.pop()
 
 
-PIECE = 256  # images at a time: on a CPU, what convolutions write then stays in the cache
+MAX_CPU_IMAGES = 256  # images at a time: on a CPU, what convolutions write then stays in the cache
 
 
-def in_pieces(function, *tensors):
+def apply_in_chunks(function, *tensors):
     """function(*tensors) of (N, ...) tensors, on a CPU in equal pieces of at most PIECE rows, joined again."""
     rows = tensors[0].shape[0]
-    if tensors[0].device.type != "cpu" or rows <= PIECE:
+    if tensors[0].device.type != "cpu" or rows <= MAX_CPU_IMAGES:
         return function(*tensors)
-    size = max(n for n in range(1, PIECE + 1) if rows % n == 0)
-    if size < PIECE // 8:  # no fitting divisor
-        size = PIECE
+    size = max(n for n in range(1, MAX_CPU_IMAGES + 1) if rows % n == 0)
+    if size < MAX_CPU_IMAGES // 8:  # no fitting divisor
+        size = MAX_CPU_IMAGES
     return torch.cat([function(*part) for part in zip(*(x.split(size) for x in tensors), strict=True)])
 
 
@@ -83,11 +83,11 @@ class Encoder(nn.Module):
         if self.images:
             image = torch.cat([obs[key] for key in self.images], -1)
             lead = image.shape[:-3]
-            outs.append(in_pieces(self.look, image.flatten(0, -4)).unflatten(0, lead))
+            outs.append(apply_in_chunks(self.encode_images, image.flatten(0, -4)).unflatten(0, lead))
         return torch.cat(outs, -1)
 
-    @fast
-    def look(self, image):
+    @compilable
+    def encode_images(self, image):
         """(N, H, W, C) uint8 -> features (N, size of the convolutions)."""
         return self.cnn(image.permute(0, 3, 1, 2).float() / 255 - 0.5)
 
@@ -121,17 +121,17 @@ class Decoder(nn.Module):
         """states (..., D), (..., Z) -> raw outputs by key: images (..., H, W, C), vectors (..., n)."""
         outs = {}
         if self.images:
-            images = self.draw(*(x.flatten(0, -2) for x in states))
+            images = self.decode_images(*(x.flatten(0, -2) for x in states))
             outs |= {key: image.unflatten(0, states.deter.shape[:-1]) for key, image in images.items()}
-        return outs | self.describe(states)
+        return outs | self.decode_vectors(states)
 
-    def draw(self, deter, stoch):
+    def decode_images(self, deter, stoch):
         """(N, D), (N, Z) -> raw images by key (N, H, W, C)."""
         pixels = self.cnn(deter, stoch).permute(0, 2, 3, 1)
         channels = [self.shapes[key][2] for key in self.images]
         return dict(zip(self.images, pixels.split(channels, -1), strict=True))
 
-    def describe(self, states):
+    def decode_vectors(self, states):
         """States (..., D), (..., Z) -> raw vectors by key (..., n)."""
         if not self.vectors:
             return {}
@@ -143,16 +143,16 @@ class Decoder(nn.Module):
         losses = {}
         if self.images:
             flat = [x.flatten(0, -2) for x in states]
-            rows = in_pieces(self.redraw, *flat, *(obs[key].flatten(0, -4) for key in self.images))
+            rows = apply_in_chunks(self.image_losses, *flat, *(obs[key].flatten(0, -4) for key in self.images))
             losses |= {key: x.unflatten(0, states.deter.shape[:-1]) for key, x in zip(self.images, rows.T, strict=True)}
-        for key, out in self.describe(states).items():
+        for key, out in self.decode_vectors(states).items():
             losses[key] = self.vector.loss(out, flat_vector(obs[key], len(self.shapes[key]))).sum(-1)
         return losses
 
-    @fast
-    def redraw(self, deter, stoch, *images):
+    @compilable
+    def image_losses(self, deter, stoch, *images):
         """States (N, D), (N, Z), true images (N, H, W, C) -> their losses (N, number of images)."""
-        outs = self.draw(deter, stoch).values()
+        outs = self.decode_images(deter, stoch).values()
         return torch.stack([self.image.loss(out, image) for out, image in zip(outs, images, strict=True)], -1)
 
     def predict(self, states):

@@ -10,11 +10,11 @@ import torch
 from common.errors import UserError
 from common.storage.runinfo import hardware
 
-PRODUCTS = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}  # sides of the square matrices tried
-COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes
+MATMUL_SIDES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}  # sides of the square matrices tried
+COPY_BYTES = {"cpu": 2**28, "cuda": 2**30}  # bytes
 
 
-def device(name: str) -> str:
+def resolve_device(name: str) -> str:
     """`auto` as `cuda` or `cpu`, whichever there is; UserError if `cuda` is asked for in vain."""
     if name not in ("auto", "cpu", "cuda") and not name.startswith("cuda:"):
         raise UserError(f"run.device must be auto, cpu, cuda or cuda:N, got {name!r}.")
@@ -25,7 +25,7 @@ def device(name: str) -> str:
     return name
 
 
-def best(work: Callable[[], object], device: torch.device, seconds: float) -> float:
+def best_seconds(work: Callable[[], object], device: torch.device, seconds: float) -> float:
     """Least seconds of one call of `work`, over at least three calls and about `seconds`; the first is not counted."""
     synchronize(device)
     work()
@@ -48,18 +48,18 @@ def synchronize(device: torch.device) -> None:
 def matmul_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.2) -> float:
     """FLOP/s of the product of two large square matrices of `dtype`: the best of some sizes."""
     rates = []
-    for side in PRODUCTS[device.type]:
+    for side in MATMUL_SIDES[device.type]:
         one, two = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
         out = torch.empty_like(one)
-        rates.append(2 * side**3 / best(functools.partial(torch.mm, one, two, out=out), device, seconds))
+        rates.append(2 * side**3 / best_seconds(functools.partial(torch.mm, one, two, out=out), device, seconds))
     return max(rates)
 
 
 def copy_rate(device: torch.device, seconds: float = 0.3) -> float:
     """Bytes per second, read and written ones together, of copying a tensor that no cache holds."""
-    source = torch.zeros(COPIED[device.type], dtype=torch.uint8, device=device)
+    source = torch.zeros(COPY_BYTES[device.type], dtype=torch.uint8, device=device)
     target = torch.ones_like(source)
-    return 2 * source.numel() / best(lambda: target.copy_(source), device, seconds)
+    return 2 * source.numel() / best_seconds(lambda: target.copy_(source), device, seconds)
 
 
 def peak_memory(device: torch.device) -> int:
@@ -69,7 +69,7 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def describe(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """Name of the processor or GPU, and the threads that torch uses."""
     facts = hardware()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else facts["cpu"]

@@ -36,7 +36,7 @@ def set_state(state: dict) -> None:
 
 
 @contextlib.contextmanager
-def isolated(*seeds: int) -> Iterator[None]:
+def isolated_rng(*seeds: int) -> Iterator[None]:
     """Runs a block on generators of its own, seeded by `seeds`; outside nothing has been drawn."""
     before = get_state()
     seed_all(int(np.random.SeedSequence(seeds).generate_state(1)[0]))

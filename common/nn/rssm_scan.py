@@ -13,46 +13,46 @@ from common.nn.frozen import frozen
 
 #: Multiply-adds of the largest product of one step from which bfloat16 is the faster one on a CPU: below, preparing a
 #: product takes longer than computing it in float32.
-WORTH_HALF = 20_000_000
+MIN_BFLOAT16_MULTIPLY_ADDS = 20_000_000
 
 
-def unroll(rssm, state, action, embed, first, noise):
+def scan(rssm, state, action, embed, first, noise):
     """State before the first step, inputs (B, T, ...), noise (T, B, ...) -> deter, stoch, post (B, T, ...)."""
     if not torch.is_grad_enabled():
-        return stacked(run(rssm, state, action, embed, first, noise))
-    return Unroll.apply(rssm, type(state), action, embed, first, noise, *state, *rssm.parameters())
+        return stack_time(scan_steps(rssm, state, action, embed, first, noise))
+    return RSSMScan.apply(rssm, type(state), action, embed, first, noise, *state, *rssm.parameters())
 
 
-def run(rssm, state, action, embed, first, noise):
+def scan_steps(rssm, state, action, embed, first, noise):
     """The steps in turn -> list of T tuples deter, stoch, post (B, ...)."""
     outs = []
     with step_precision(rssm, len(first), first.device.type):
         for now in zip(action.unbind(1), embed.unbind(1), first.unbind(1), noise.unbind(0), strict=True):
-            state, post = rssm.filter(state, *now)
-            state = state.apply(alias)
-            outs.append((*state, alias(post)))
+            state, post = rssm.obs_step(state, *now)
+            state = state.apply(graph_alias)
+            outs.append((*state, graph_alias(post)))
     return outs
 
 
 def step_precision(rssm, rows, device):
     """Float32 for steps of few rows and small matrices on a CPU, else what holds outside."""
     largest = rows * max(p.numel() for p in rssm.parameters())
-    if device == "cpu" and largest < WORTH_HALF:
+    if device == "cpu" and largest < MIN_BFLOAT16_MULTIPLY_ADDS:
         return torch.autocast(device, enabled=False)
     return contextlib.nullcontext()
 
 
-def alias(x):
+def graph_alias(x):
     """The same numbers as another node of the graph: its gradient is what arrives from outside of the step."""
     return x.view_as(x)
 
 
-def stacked(outs):
+def stack_time(outs):
     """T tuples of (B, ...) -> tuple of (B, T, ...)."""
     return tuple(torch.stack(x, 1) for x in zip(*outs, strict=True))
 
 
-class Unroll(torch.autograd.Function):
+class RSSMScan(torch.autograd.Function):
     """`run`, and the gradients of actions, embeddings, the first state and the parameters."""
 
     @staticmethod
@@ -61,8 +61,8 @@ class Unroll(torch.autograd.Function):
         ctx.autocast = autocast_options(embed.device.type)
         ctx.leaves = [x.detach().requires_grad_() for x in (action, embed, deter, stoch)]
         with torch.enable_grad(), frozen(rssm):
-            ctx.steps = run(rssm, kind(*ctx.leaves[2:]), *ctx.leaves[:2], first, noise)
-        return stacked([[x.detach() for x in step] for step in ctx.steps])
+            ctx.steps = scan_steps(rssm, kind(*ctx.leaves[2:]), *ctx.leaves[:2], first, noise)
+        return stack_time([[x.detach() for x in step] for step in ctx.steps])
 
     @staticmethod
     def backward(ctx, *grads):
@@ -70,7 +70,7 @@ class Unroll(torch.autograd.Function):
         arriving = [x for step in zip(*(g.unbind(1) for g in grads), strict=True) for x in step]
         inputs = [*ctx.leaves, *outs]
         grads = torch.autograd.grad(outs, inputs, arriving, retain_graph=True, materialize_grads=True)
-        return None, None, *grads[:2], None, None, *grads[2:4], *Unroll.parameters(ctx, grads[4:])
+        return None, None, *grads[:2], None, None, *grads[2:4], *RSSMScan.parameters(ctx, grads[4:])
 
     @staticmethod
     def parameters(ctx, grads):
@@ -80,7 +80,7 @@ class Unroll(torch.autograd.Function):
         before = [[*state], *([x.detach() for x in step[:2]] for step in ctx.steps[:-1])]
         state = ctx.kind(*(torch.cat(x) for x in zip(*before, strict=True)))
         with torch.enable_grad(), torch.autocast(**ctx.autocast):
-            state, post = ctx.rssm.filter(state, rows(action), rows(embed), rows(first), noise.flatten(0, 1))
+            state, post = ctx.rssm.obs_step(state, rows(action), rows(embed), rows(first), noise.flatten(0, 1))
         arriving = [torch.cat(grads[i::3]) for i in range(3)]
         return torch.autograd.grad([*state, post], ctx.params, arriving, allow_unused=True)
 

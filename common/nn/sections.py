@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 
 
-class Recorder:
+class SectionTimer:
     """Seconds by section of one thread. Time belongs to the innermost section, so the shares add up.
 
     On a GPU the device is waited for at every border, which slows the program down a little: record the split and the
@@ -28,15 +28,15 @@ class Recorder:
 
     def enter(self, name: str) -> None:
         """From now on, time belongs to `name`."""
-        self.border()
+        self.charge_elapsed()
         self.open.append(name)
 
     def exit(self) -> None:
         """Time belongs to the section around again."""
-        self.border()
+        self.charge_elapsed()
         self.open.pop()
 
-    def border(self) -> None:
+    def charge_elapsed(self) -> None:
         """Gives the time since the last border to the innermost section."""
         if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
             torch.cuda.synchronize(self.device)
@@ -46,7 +46,7 @@ class Recorder:
         self.since = now
 
 
-_active: Recorder | None = None
+_active: SectionTimer | None = None
 
 
 @contextlib.contextmanager
@@ -65,10 +65,10 @@ def section(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recording(device: torch.device | str = "cpu") -> Iterator[dict[str, float]]:
+def time_sections(device: torch.device | str = "cpu") -> Iterator[dict[str, float]]:
     """Sections of this thread are timed; the dict of seconds by name fills as they end."""
     global _active
-    before, recorder = _active, Recorder(device)
+    before, recorder = _active, SectionTimer(device)
     _active = recorder
     try:
         yield recorder.seconds

@@ -38,7 +38,7 @@ def phase_taps(kernel, place):
     return taps, -min(used)
 
 
-def doubled(x, weight, bias, taps, before, size):
+def conv_to_double_size(x, weight, bias, taps, before, size):
     """(N, I, H, W), weight (O, I, K, K), taps (2, M, K) -> (N, O, *size).
 
     before: zero pixels in front of the image; behind it as many as `size` needs.
@@ -66,7 +66,7 @@ class UpsampleConv(nn.Conv2d):
 
     def forward(self, x):
         size = [2 * n for n in x.shape[2:]]
-        return doubled(x, self.weight, self.bias, self.taps, self.before, size)
+        return conv_to_double_size(x, self.weight, self.bias, self.taps, self.before, size)
 
 
 class UpConv(nn.ConvTranspose2d):
@@ -84,10 +84,10 @@ class UpConv(nn.ConvTranspose2d):
     def forward(self, x):
         dtype, place = compute_dtype(x), (self.before, self.padding[0], self.crop)
         bias = None if self.bias is None else self.bias.to(dtype)
-        return Transposed.apply(x.to(dtype), self.weight.to(dtype), bias, self.taps, *place)
+        return TransposedFunction.apply(x.to(dtype), self.weight.to(dtype), bias, self.taps, *place)
 
 
-class Transposed(torch.autograd.Function):
+class TransposedFunction(torch.autograd.Function):
     """`doubled` forwards, a transposed convolution backwards."""
 
     @staticmethod
@@ -95,7 +95,7 @@ class Transposed(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.padding, ctx.crop = padding, crop
         size = [2 * n + weight.shape[2] - 2 * padding - 2 - crop for n in x.shape[2:]]
-        return doubled(x, weight.transpose(0, 1), bias, taps.to(x.dtype), before, size)
+        return conv_to_double_size(x, weight.transpose(0, 1), bias, taps.to(x.dtype), before, size)
 
     @staticmethod
     def backward(ctx, grad):

@@ -12,30 +12,38 @@ from typing import NamedTuple
 import torch
 
 from common.agent import cost
-from common.config.render_mode import pixels
+from common.config.render_mode import has_dmc_images
 from common.config.request import Request
 from common.envs import make_env
 from common.errors import UserError
 from common.nn import machine
-from common.nn.compile import has_bfloat16, has_cxx
+from common.nn.compile import has_cxx_compiler, has_fast_bfloat16
 from common.profiling import forecast, measure
-from common.profiling.forecast import Pace
+from common.profiling.forecast import UnitTimes
 from common.replay.capacity import GIB
 from common.training.factory import Factory
-from common.training.threads import choose
+from common.training.threads import choose_threads
 
-SMALLER = ("size200m", "size100m", "size50m", "size25m", "size12m", "size1m", "cpu")  # blocks, where a version has them
-HALVES = {"ratio": lambda x: x / 2, "every": lambda x: x * 2, "steps": lambda x: x * 2}  # option of the schedule
-WORTH = 0.05  # share of the time, or of the memory, that a change should save
-MUCH = 0.7  # share of the multiply-adds that a smaller network may have at most
-COMPILED = 3000  # updates from which compiling them pays
-LESS = {"full": ("fast", "ray"), "fast": ("ray",), "ray": ()}  # `env.render` -> those that draw less
-DRAWN = 20  # steps that are timed with images drawn otherwise
-APART = "scores compare with none that are drawn otherwise"
-MANY = 16  # environments that the policy was timed with
+SMALLER_BLOCKS = (
+    "size200m",
+    "size100m",
+    "size50m",
+    "size25m",
+    "size12m",
+    "size1m",
+    "cpu",
+)  # blocks, where a version has them
+HALVE_UPDATES = {"ratio": lambda x: x / 2, "every": lambda x: x * 2, "steps": lambda x: x * 2}  # option of the schedule
+MIN_SAVED_SHARE = 0.05  # share of the time, or of the memory, that a change should save
+MAX_FLOPS_SHARE = 0.7  # share of the multiply-adds that a smaller network may have at most
+MIN_COMPILED_UPDATES = 3000  # updates from which compiling them pays
+CHEAPER_RENDERS = {"full": ("fast", "ray"), "fast": ("ray",), "ray": ()}  # `env.render` -> those that draw less
+TIMED_RENDER_STEPS = 20  # steps that are timed with images drawn otherwise
+PROTOCOL_NOTE = "scores compare with none that are drawn otherwise"
+MANY_ENVS = 16  # environments that the policy was timed with
 
 
-class Saving(NamedTuple):
+class Suggestion(NamedTuple):
     """Flags to add; seconds that the run then takes at best, or None where only something else changes; why."""
 
     flags: str
@@ -43,21 +51,21 @@ class Saving(NamedTuple):
     why: str
 
 
-class Cheaper:
+class CostSuggestions:
     """Changes of one run. speed, found: what `speed` and `plan` found out about it."""
 
     def __init__(self, request: Request, config: dict, made: tuple, speed: dict, found: dict):
         self.request, self.config, self.speed, self.found = request, config, speed, found
         self.envs, self.agent, self.replay, *_ = made
-        self.pace = Pace(**found["pace"])
+        self.pace = UnitTimes(**found["pace"])
 
-    def savings(self) -> list[Saving]:
+    def suggestions(self) -> list[Suggestion]:
         """All that are worth it: those that save time, the most first, then the others."""
-        worth = (1 - WORTH) * self.found["total"]
+        worth = (1 - MIN_SAVED_SHARE) * self.found["total"]
         timed = [saving for saving in self._timed() if saving.seconds is not None and saving.seconds < worth]
         return [*sorted(timed, key=lambda saving: saving.seconds or 0), *self._others()]
 
-    def _timed(self) -> Iterator[Saving]:
+    def _timed(self) -> Iterator[Suggestion]:
         yield from self._smaller()
         yield from self._rarer()
         yield from self._repeat()
@@ -65,9 +73,9 @@ class Cheaper:
         yield from self._side_by_side()
         yield from self._drawing()
         for key, part in (("run.eval_every", "evaluation"), ("run.video_every", "videos")):
-            yield Saving(f"--{key} 0", self.found["total"] - self.found["time"][part], f"no {part}")
+            yield Suggestion(f"--{key} 0", self.found["total"] - self.found["time"][part], f"no {part}")
 
-    def _others(self) -> Iterator[Saving]:
+    def _others(self) -> Iterator[Suggestion]:
         yield from self._threads()
         yield from self._compiler()
         yield from self._replay()
@@ -79,65 +87,65 @@ class Cheaper:
         images = self.found["counts"]["pictures"] > 0
         share = self._work(config) / self.speed["cost"]["flops"]
         pace = self.pace._replace(update=self.pace.update * share)
-        return sum(forecast.seconds(forecast.counts(config, images), pace).values()), share
+        return sum(forecast.forecast_seconds(forecast.count_run(config, images), pace).values()), share
 
     def _work(self, config: dict) -> int:
-        return cost.count(config, self.envs.obs_space, self.envs.act_space, self.agent.half).flops
+        return cost.update_cost(config, self.envs.obs_space, self.envs.act_space, self.agent.half).flops
 
-    def _smaller(self) -> Iterator[Saving]:
+    def _smaller(self) -> Iterator[Suggestion]:
         """The next smaller networks, and the smallest."""
         found = []
-        for block in SMALLER:
+        for block in SMALLER_BLOCKS:
             try:
                 time, share = self._changed({}, (block,))
             except UserError:  # a version without that block
                 continue
-            if share < MUCH:
-                found.append(Saving(f"--configs {' '.join([*self.request.blocks, block])}", time, _less(share)))
+            if share < MAX_FLOPS_SHARE:
+                found.append(Suggestion(f"--configs {' '.join([*self.request.blocks, block])}", time, _less(share)))
         found.sort(key=lambda saving: -(saving.seconds or 0))
         yield from found[:1] + found[1:][-1:]
 
-    def _rarer(self) -> Iterator[Saving]:
+    def _rarer(self) -> Iterator[Suggestion]:
         """Half the updates."""
         options = self.config["schedule"]
-        key = next((key for key in HALVES if options.get(key)), None)
+        key = next((key for key in HALVE_UPDATES if options.get(key)), None)
         if key:
-            flags = {f"schedule.{key}": HALVES[key](options[key])}
-            yield Saving(_words(flags), self._changed(flags)[0], "half the updates: it learns less from each frame")
+            flags = {f"schedule.{key}": HALVE_UPDATES[key](options[key])}
+            yield Suggestion(_words(flags), self._changed(flags)[0], "half the updates: it learns less from each frame")
 
-    def _repeat(self) -> Iterator[Saving]:
+    def _repeat(self) -> Iterator[Suggestion]:
         """Fewer decisions in as many frames."""
         if self.config["env"]["repeat"] == 1:
             flags = {"env.repeat": 2}
             time, _ = self._changed(flags)
-            yield Saving(_words(flags), time, "an action for every 2 frames: scores compare with no others")
+            yield Suggestion(_words(flags), time, "an action for every 2 frames: scores compare with no others")
 
-    def _half(self) -> Iterator[Saving]:
+    def _half(self) -> Iterator[Suggestion]:
         """Matrix products in bfloat16, where they are not."""
         where = self.agent.device
-        if self.agent.half or not has_bfloat16(where):
+        if self.agent.half or not has_fast_bfloat16(where):
             return
         half, full = (machine.matmul_rate(kind, where) for kind in (torch.bfloat16, torch.float32))
         pace = self.pace._replace(update=self.pace.update * full / half)
         why = f"products of matrices are {half / full:.1f} times as fast as in float32, measured"
-        yield Saving("--precision bf16", self._at(pace), why)
+        yield Suggestion("--precision bf16", self._at(pace), why)
 
-    def _side_by_side(self) -> Iterator[Saving]:
+    def _side_by_side(self) -> Iterator[Suggestion]:
         """More environments, for which the policy is asked at once."""
-        if self.envs.num < MANY:
-            policy = self.speed["acting"][str(MANY)]["median"] / MANY
-            why = f"the policy decides for {MANY} at once in {policy * MANY * 1e3:.2g} ms, measured"
-            yield Saving(f"--envs {MANY}", self._at(self.pace._replace(policy=policy)), why)
+        if self.envs.num < MANY_ENVS:
+            policy = self.speed["acting"][str(MANY_ENVS)]["median"] / MANY_ENVS
+            why = f"the policy decides for {MANY_ENVS} at once in {policy * MANY_ENVS * 1e3:.2g} ms, measured"
+            yield Suggestion(f"--envs {MANY_ENVS}", self._at(self.pace._replace(policy=policy)), why)
 
-    def _drawing(self) -> Iterator[Saving]:
+    def _drawing(self) -> Iterator[Suggestion]:
         """Images of DeepMind Control drawn with less, which saves most where no GPU draws them."""
-        for render in LESS[self.config["env"]["render"]] if pixels(self.config) else ():
+        for render in CHEAPER_RENDERS[self.config["env"]["render"]] if has_dmc_images(self.config) else ():
             try:
                 spent = self._step_drawn(render)
             except UserError:  # no rays for a body under a skin
                 continue
-            why = f"{spent * 1e3:.2g} ms for a step, measured; not the published protocol: {APART}"
-            yield Saving(f"--env.render {render}", self._at(self.pace._replace(environment=spent)), why)
+            why = f"{spent * 1e3:.2g} ms for a step, measured; not the published protocol: {PROTOCOL_NOTE}"
+            yield Suggestion(f"--env.render {render}", self._at(self.pace._replace(environment=spent)), why)
 
     def _step_drawn(self, render: str) -> float:
         """Seconds of a step of the environment with images drawn in another way."""
@@ -145,39 +153,39 @@ class Cheaper:
         with contextlib.closing(probe):
             probe.reset()
             step = lambda: probe.step(probe.action_space.sample())
-            return statistics.median(measure.repeated(step, self.agent.device, DRAWN))
+            return statistics.median(measure.time_calls(step, self.agent.device, TIMED_RENDER_STEPS))
 
-    def _at(self, pace: Pace) -> float:
+    def _at(self, pace: UnitTimes) -> float:
         """Seconds of the run as it is, at another pace."""
-        return sum(forecast.seconds(forecast.Counts(**self.found["counts"]), pace).values())
+        return sum(forecast.forecast_seconds(forecast.RunCounts(**self.found["counts"]), pace).values())
 
-    def _threads(self) -> Iterator[Saving]:
+    def _threads(self) -> Iterator[Suggestion]:
         """The number of threads that is best here, where another one was asked for."""
         run = self.config["run"]
         if run["threads"]:
-            best = choose(
+            best = choose_threads(
                 self.config | {"run": run | {"threads": 0}}, None, Factory(), self.envs, self.found["counts"]["updates"]
             )
             if best.threads != run["threads"]:
-                yield Saving(f"--threads {best.threads}", None, f"threads measured: {best.why}")
+                yield Suggestion(f"--threads {best.threads}", None, f"threads measured: {best.why}")
 
-    def _compiler(self) -> Iterator[Saving]:
+    def _compiler(self) -> Iterator[Suggestion]:
         """Compiled updates, in a run that is long enough."""
-        if self.agent.compiler is not None or self.found["counts"]["updates"] < COMPILED:
+        if self.agent.compiler is not None or self.found["counts"]["updates"] < MIN_COMPILED_UPDATES:
             return
-        lacks = self.config["run"]["compile"] == "auto" and not has_cxx()
+        lacks = self.config["run"]["compile"] == "auto" and not has_cxx_compiler()
         flags = "apt-get install g++" if lacks else "--compile auto"
-        yield Saving(flags, None, "compiles the updates; how much that saves is not known before")
+        yield Suggestion(flags, None, "compiles the updates; how much that saves is not known before")
 
-    def _replay(self) -> Iterator[Saving]:
+    def _replay(self) -> Iterator[Suggestion]:
         """Less memory for records."""
         need = self.found["memory"]
         size = need["replay"]
-        if size < max(GIB, WORTH * (need["program"] + need["workers"] + size)):
+        if size < max(GIB, MIN_SAVED_SHARE * (need["program"] + need["workers"] + size)):
             return
         half = self.found["replay"]["records"] // 2
-        yield Saving("--replay.disk true", None, f"{size / GIB:.1f} GiB of memory less: the replay lies on disk")
-        yield Saving(f"--replay.capacity {half}", None, f"{size / GIB / 2:.1f} GiB less: it forgets the older half")
+        yield Suggestion("--replay.disk true", None, f"{size / GIB:.1f} GiB of memory less: the replay lies on disk")
+        yield Suggestion(f"--replay.capacity {half}", None, f"{size / GIB / 2:.1f} GiB less: it forgets the older half")
 
 
 def _words(flags: Mapping[str, float]) -> str:

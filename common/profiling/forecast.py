@@ -8,12 +8,12 @@ import torch
 from common.replay.capacity import record_bytes
 from common.replay.chunked_ring import TARGET
 from common.replay.ring import LATENTS
-from common.storage.checkpoints import KEPT
-from common.storage.video import LIMIT
-from common.training.budget import updates_in
+from common.storage.checkpoints import CHECKPOINTS_KEPT
+from common.storage.video import MAX_EPISODE_FRAMES
+from common.training.budget import count_updates
 
 
-class Counts(NamedTuple):
+class RunCounts(NamedTuple):
     """What a run does: agent steps, updates, records stored; agent steps of evaluation and pictures of episodes, both
     at most; times that films are made, and lines logged."""
 
@@ -26,7 +26,7 @@ class Counts(NamedTuple):
     lines: int
 
 
-class Pace(NamedTuple):
+class UnitTimes(NamedTuple):
     """Seconds: of an update, of drawing its batch, of logging it; of an agent step in policy, environment and replay;
     of a line of metrics; of the films of one time, and of a picture of an episode."""
 
@@ -41,28 +41,28 @@ class Pace(NamedTuple):
     picture: float
 
 
-def counts(config: dict, images: bool) -> Counts:
+def count_run(config: dict, images: bool) -> RunCounts:
     """Counts of a run of `config['steps']` frames. images: whether there are any to be filmed."""
-    repeat, films = config["env"]["repeat"], times(config, "video")
+    repeat, films = config["env"]["repeat"], count_due(config, "video")
     steps, limit = -(-config["steps"] // repeat), -(-config["env"]["time_limit"] // repeat)
-    return Counts(
+    return RunCounts(
         steps=steps,
-        updates=updates_in(config),
+        updates=count_updates(config),
         records=steps + (steps // limit if limit else 0),
-        evaluated=times(config, "eval") * config["run"]["eval_episodes"] * limit,
-        pictures=films * images * min(limit or LIMIT, LIMIT),
+        evaluated=count_due(config, "eval") * config["run"]["eval_episodes"] * limit,
+        pictures=films * images * min(limit or MAX_EPISODE_FRAMES, MAX_EPISODE_FRAMES),
         films=films,
-        lines=times(config, "log"),
+        lines=count_due(config, "log"),
     )
 
 
-def times(config: dict, what: str) -> int:
+def count_due(config: dict, what: str) -> int:
     """How often `run.WHAT_every` is due in a run."""
     every = config["run"][f"{what}_every"]
     return config["steps"] // every if every else 0
 
 
-def seconds(done: Counts, pace: Pace) -> dict[str, float]:
+def forecast_seconds(done: RunCounts, pace: UnitTimes) -> dict[str, float]:
     """Part of training -> seconds, one thing done after the other."""
     return {
         "updates": done.updates * pace.update,
@@ -75,13 +75,13 @@ def seconds(done: Counts, pace: Pace) -> dict[str, float]:
     }
 
 
-def stored(done: Counts, replay: Any) -> int:
+def replay_bytes(done: RunCounts, replay: Any) -> int:
     """Bytes of the records in the replay when the run ends: all of them, or as many as it holds."""
     size = replay.forecast()
     return min(done.records, size.records) * size.record_bytes
 
 
-def filed(kept: int, replay: Any, on_disk: bool) -> int:
+def replay_file_bytes(kept: int, replay: Any, on_disk: bool) -> int:
     """Bytes, at most, of the files of a replay with `kept` bytes of records.
 
     Where the records are in memory, the last chunk of them and all latents are on disk twice: for two checkpoints.
@@ -93,9 +93,9 @@ def filed(kept: int, replay: Any, on_disk: bool) -> int:
     return kept + kept * latents // size.record_bytes + min(kept, TARGET)
 
 
-def checkpoints(agent: torch.nn.Module) -> int:
+def checkpoint_bytes(agent: torch.nn.Module) -> int:
     """Bytes of the checkpoints that are kept: the newest ones and the best agent."""
-    return (KEPT + 1) * sum(map(_bytes, agent.state_dict().values()))
+    return (CHECKPOINTS_KEPT + 1) * sum(map(_bytes, agent.state_dict().values()))
 
 
 def _bytes(tree: Any) -> int:
@@ -107,7 +107,7 @@ def _bytes(tree: Any) -> int:
     return sum(map(_bytes, tree)) if isinstance(tree, (list, tuple)) else 0
 
 
-def span(time: float) -> str:
+def format_span(time: float) -> str:
     """Seconds in words of three digits at most: 45 s, 12 min, 3.4 h, 2.1 days."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if time >= 1.5 * size:

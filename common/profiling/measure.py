@@ -12,18 +12,18 @@ import torch
 
 from common.errors import UserError
 from common.nn.machine import synchronize
-from common.nn.sections import recording, section
+from common.nn.sections import section, time_sections
 from common.storage import video
 from common.storage.logger import Logger
-from common.training.camera import predicted
+from common.training.camera import predict_open_loop
 from common.training.collector import Collector
 
-EPISODE = 50  # records of the random episodes that fill the replay
+EPISODE_RECORDS = 50  # records of the random episodes that fill the replay
 FILLED = 2**28, 10_000  # the replay is filled up to so many bytes or records, so that no cache holds it
-SPLIT = 3  # updates whose parts are timed on a GPU
+SPLIT_UPDATES = 3  # updates whose parts are timed on a GPU
 
 
-def repeated(work: Callable[[], object], device: torch.device, calls: int, seconds: float = np.inf) -> list[float]:
+def time_calls(work: Callable[[], object], device: torch.device, calls: int, seconds: float = np.inf) -> list[float]:
     """Seconds of each of `calls` calls of `work`, or of at least three within about `seconds`."""
     times: list[float] = []
     while len(times) < calls and (len(times) < 3 or sum(times) < seconds):
@@ -35,16 +35,16 @@ def repeated(work: Callable[[], object], device: torch.device, calls: int, secon
     return times
 
 
-def updates(
+def time_updates(
     update: Callable[[], object], device: torch.device, calls: int, seconds: float = np.inf
 ) -> tuple[list[float], dict[str, float]]:
     """Seconds of each of `calls` updates (or of those in `seconds`), and seconds of each section in a mean update.
 
     A GPU has to be waited for at every border of a section, so there the sections are timed in updates of their own.
     """
-    times = repeated(update, device, calls, seconds) if device.type == "cuda" else []
-    with recording(device) as parts:
-        split = repeated(update, device, SPLIT if times else calls, seconds)
+    times = time_calls(update, device, calls, seconds) if device.type == "cuda" else []
+    with time_sections(device) as parts:
+        split = time_calls(update, device, SPLIT_UPDATES if times else calls, seconds)
     return times or split, {name: spent / len(split) for name, spent in parts.items()}
 
 
@@ -55,21 +55,21 @@ def random_record(obs_space: Any, n: int, time: int, rng: np.random.Generator) -
         if box.dtype == np.uint8
         else rng.standard_normal((n, *box.shape), np.float32)
     )
-    place, flag = time % EPISODE, lambda on: np.full(n, on)
+    place, flag = time % EPISODE_RECORDS, lambda on: np.full(n, on)
     record = {key: draw(box) for key, box in obs_space.items()} | {"reward": rng.standard_normal(n, np.float32)}
-    flags = {"is_first": flag(place == 0), "is_last": flag(place == EPISODE - 1), "is_terminal": flag(False)}
+    flags = {"is_first": flag(place == 0), "is_last": flag(place == EPISODE_RECORDS - 1), "is_terminal": flag(False)}
     return record | flags
 
 
-def acting(agent: Any, obs_space: Any, n: int, seconds: float = 0.5) -> list[float]:
+def time_policy(agent: Any, obs_space: Any, n: int, seconds: float = 0.5) -> list[float]:
     """Seconds of each of 10 to 200 calls of the policy on `n` environments, in about `seconds`."""
     record, state = random_record(obs_space, n, 1, np.random.default_rng(0)), agent.initial(n)
     act = lambda: agent.act(record, state, mode="train")
-    warm = sum(repeated(act, agent.device, 3)[1:]) / 2
-    return repeated(act, agent.device, int(np.clip(seconds / warm, 10, 200)))
+    warm = sum(time_calls(act, agent.device, 3)[1:]) / 2
+    return time_calls(act, agent.device, int(np.clip(seconds / warm, 10, 200)))
 
 
-def collecting(envs: Any, agent: Any, replay: Any, seconds: float = 0.5) -> dict[str, float]:
+def time_collection(envs: Any, agent: Any, replay: Any, seconds: float = 0.5) -> dict[str, float]:
     """Acts in the environments for about `seconds`: part -> seconds for each agent step (policy, replay, env).
 
     Raises Broken where a run would have stopped.
@@ -78,37 +78,37 @@ def collecting(envs: Any, agent: Any, replay: Any, seconds: float = 0.5) -> dict
     collector = Collector(envs, agent, replay, watch)
     collector.begin()
     step = lambda: (collector.send(random=False, step=0), collector.receive(), envs.check())
-    repeated(step, agent.device, 3)
-    with recording(agent.device) as parts:
-        rounds = repeated(step, agent.device, 1000, seconds)
+    time_calls(step, agent.device, 3)
+    with time_sections(agent.device) as parts:
+        rounds = time_calls(step, agent.device, 1000, seconds)
     return {part: spent / (len(rounds) * envs.num) for part, spent in parts.items()}
 
 
-def fill(replay: Any, agent: Any, obs_space: Any, batch: int, length: int) -> None:
+def fill_replay(replay: Any, agent: Any, obs_space: Any, batch: int, length: int) -> None:
     """Adds random records until the replay can be sampled and is larger than a cache.
 
     Raises UserError if it never gets ready, with its reason.
     """
     streams, rng = replay.streams, np.random.default_rng(0)
-    records = [random_record(obs_space, streams, t, rng) | agent.random(streams)[1] for t in range(EPISODE)]
+    records = [random_record(obs_space, streams, t, rng) | agent.random(streams)[1] for t in range(EPISODE_RECORDS)]
     size = sum(value.nbytes for value in records[0].values())
     enough = min(FILLED[0] // size, FILLED[1] // streams)
     for t in range(max(enough, 20 * batch * length)):
-        if t >= enough and t % EPISODE == 0 and replay.ready(batch, length):
+        if t >= enough and t % EPISODE_RECORDS == 0 and replay.ready(batch, length):
             return
-        replay.add(records[t % EPISODE])
+        replay.add(records[t % EPISODE_RECORDS])
     if not replay.ready(batch, length):
-        raise UserError(f"The replay cannot be sampled: {replay.waiting(batch, length)}.")
+        raise UserError(f"The replay cannot be sampled: {replay.waiting_reason(batch, length)}.")
 
 
-def sampling(replay: Any, batch: int, length: int, seconds: float = 0.5) -> tuple[float, int]:
+def time_sampling(replay: Any, batch: int, length: int, seconds: float = 0.5) -> tuple[float, int]:
     """Median seconds of drawing a batch, and its bytes."""
     draw = lambda: replay.sample(batch, length)
-    times = repeated(draw, torch.device("cpu"), 100, seconds)
+    times = time_calls(draw, torch.device("cpu"), 100, seconds)
     return statistics.median(times), sum(value.nbytes for value in draw().values())
 
 
-class Lines(NamedTuple):
+class LoggingCost(NamedTuple):
     """Seconds of taking in the metrics of an update and of writing a line of them; bytes of a line in all files."""
 
     add: float
@@ -116,34 +116,34 @@ class Lines(NamedTuple):
     bytes: float
 
 
-def logging(metrics: dict[str, torch.Tensor | float], device: torch.device, lines: int = 10) -> Lines:
+def time_logging(metrics: dict[str, torch.Tensor | float], device: torch.device, lines: int = 10) -> LoggingCost:
     """Median seconds, and mean bytes, of logging the metrics of updates."""
     with tempfile.TemporaryDirectory() as folder:
         logger = Logger(Path(folder), task="", method="", seed=0)
-        add = statistics.median(repeated(lambda: logger.add(metrics), device, 50))
+        add = statistics.median(time_calls(lambda: logger.add(metrics), device, 50))
         times = []
         for frames in range(lines):
             logger.add(metrics)
             write = lambda frames=frames: logger.write({"frames": frames}, logger.means.take())
-            times += repeated(write, device, 1)
+            times += time_calls(write, device, 1)
         logger.close()
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
-    return Lines(add, statistics.median(times), size / lines)
+    return LoggingCost(add, statistics.median(times), size / lines)
 
 
-def filming(agent: Any, replay: Any, batch: int, length: int) -> tuple[float, int]:
+def time_model_videos(agent: Any, replay: Any, batch: int, length: int) -> tuple[float, int]:
     """Seconds and bytes of the films of what the model predicts, all those of one time."""
     begin = time.perf_counter()
-    films = [video.encode(found.pictures) for found in predicted(agent, replay, batch, length).values()]
+    films = [video.encode_gif(found.pictures) for found in predict_open_loop(agent, replay, batch, length).values()]
     return time.perf_counter() - begin, sum(map(len, films))
 
 
-def picturing(obs_space: Any, pictures: int = 20) -> tuple[float, float]:
+def time_episode_frame(obs_space: Any, pictures: int = 20) -> tuple[float, float]:
     """Seconds and bytes of a picture in the film of an episode, random and so as large as can be; 0 without images."""
-    key = video.image_key(dict(obs_space.items()))
+    key = video.first_image_key(dict(obs_space.items()))
     if key is None:
         return 0.0, 0.0
     shape, rng = obs_space[key].shape, np.random.default_rng(0)
     begin = time.perf_counter()
-    film = video.encode(video.colored(rng.integers(0, 256, (pictures, *shape), np.uint8)))
+    film = video.encode_gif(video.to_rgb(rng.integers(0, 256, (pictures, *shape), np.uint8)))
     return (time.perf_counter() - begin) / pictures, len(film) / pictures

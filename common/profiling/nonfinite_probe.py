@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from common.agent.optim import total_norm
-from common.errors import NonFinite
+from common.errors import NonFiniteError
 
 
-class Module(NamedTuple):
+class NonFiniteModule(NamedTuple):
     """A module whose output was not finite, and whether what it was given was."""
 
     name: str
-    sound_inputs: bool
+    finite_inputs: bool
 
 
-class Term(NamedTuple):
+class LossSummary(NamedTuple):
     """A loss: its mean, how many of its elements are not finite, and where the first of them is."""
 
     name: str
@@ -29,7 +29,7 @@ class Term(NamedTuple):
     place: tuple[int, ...] | None
 
 
-class Slope(NamedTuple):
+class GradientSummary(NamedTuple):
     """The gradient that a group gets from a loss: its norm, and the parameters where it is not finite."""
 
     loss: str
@@ -38,14 +38,14 @@ class Slope(NamedTuple):
     bad: list[str]
 
 
-class Probe:
+class NonFiniteProbe:
     """What one computation of `agent` does. `first`: the first module with an output that is not finite."""
 
     def __init__(self, agent: Any):
         self.agent = agent
-        self.first: Module | None = None
-        self.terms: list[Term] = []
-        self.slopes: list[Slope] = []
+        self.first: NonFiniteModule | None = None
+        self.losses: list[LossSummary] = []
+        self.gradients: list[GradientSummary] = []
         self.names = {id(p): name for name, p in agent.named_parameters()}
         self.differentiate = agent.differentiate
         agent.differentiate = self._differentiate
@@ -57,7 +57,7 @@ class Probe:
         """Updates on `batch`; returns the names of what was not finite, none if all was well this time."""
         try:
             self.agent.update(batch, step)
-        except NonFinite as error:
+        except NonFiniteError as error:
             return error.names
         return []
 
@@ -69,11 +69,11 @@ class Probe:
 
     def weights(self) -> list[str]:
         """Names of parameters that are not finite themselves."""
-        return [name for name, p in self.agent.named_parameters() if not finite(p)]
+        return [name for name, p in self.agent.named_parameters() if not is_finite(p)]
 
     def _see(self, name: str, module: Any, args: tuple, out: Any) -> None:
-        if self.first is None and not all(map(finite, leaves(out))):
-            self.first = Module(name, all(map(finite, leaves(args))))
+        if self.first is None and not all(map(is_finite, tensors_in(out))):
+            self.first = NonFiniteModule(name, all(map(is_finite, tensors_in(args))))
 
     def _differentiate(self, losses: dict[str, Tensor]) -> tuple:
         """Notes losses and what each of them alone sends to its groups, then goes on as the agent does.
@@ -81,40 +81,40 @@ class Probe:
         Raises NonFinite where it would go on with what is not finite: what follows says nothing about where it begins.
         """
         for name, loss in losses.items():
-            self.terms.append(term(name, loss.detach()))
-            groups = self.agent.groups_of(name) if loss.requires_grad else ()
-            self.slopes += [self._slope(name, self.agent.scales[name] * loss.mean(), group) for group in groups]
-        bad = [f"loss/{term.name}" for term in self.terms if not math.isfinite(term.mean)]
-        bad += sorted({f"grad/{slope.group}" for slope in self.slopes if not math.isfinite(slope.norm)})
+            self.losses.append(summarize_loss(name, loss.detach()))
+            groups = self.agent.groups_trained_by(name) if loss.requires_grad else ()
+            self.gradients += [self._slope(name, self.agent.scales[name] * loss.mean(), group) for group in groups]
+        bad = [f"loss/{term.name}" for term in self.losses if not math.isfinite(term.mean)]
+        bad += sorted({f"grad/{slope.group}" for slope in self.gradients if not math.isfinite(slope.norm)})
         if bad:
-            raise NonFinite(bad)
+            raise NonFiniteError(bad)
         return self.differentiate(losses)
 
-    def _slope(self, name: str, loss: Tensor, group: str) -> Slope:
+    def _slope(self, name: str, loss: Tensor, group: str) -> GradientSummary:
         params = self.agent.optim.groups[group]
         grads = torch.autograd.grad(loss, params, retain_graph=True, materialize_grads=True)
-        bad = [self.names[id(p)] for p, grad in zip(params, grads, strict=True) if not finite(grad)]
-        return Slope(name, group, float(total_norm(grads)), bad)
+        bad = [self.names[id(p)] for p, grad in zip(params, grads, strict=True) if not is_finite(grad)]
+        return GradientSummary(name, group, float(total_norm(grads)), bad)
 
 
-def term(name: str, loss: Tensor) -> Term:
+def summarize_loss(name: str, loss: Tensor) -> LossSummary:
     """What there is to say of a loss (B, T) or (N, L)."""
     bad = (~loss.isfinite()).nonzero()
     place = tuple(map(int, bad[0])) if len(bad) else None
-    return Term(name, float(loss.mean()), len(bad), loss.numel(), place)
+    return LossSummary(name, float(loss.mean()), len(bad), loss.numel(), place)
 
 
-def finite(x: Tensor) -> bool:
+def is_finite(x: Tensor) -> bool:
     """Whether a tensor has no NaN or infinity."""
     return bool(x.isfinite().all())
 
 
-def leaves(tree: Any) -> Iterator[Tensor]:
+def tensors_in(tree: Any) -> Iterator[Tensor]:
     """All tensors in nested tuples, lists and dicts."""
     if isinstance(tree, Tensor):
         yield tree
     elif isinstance(tree, dict):
-        yield from leaves(list(tree.values()))
+        yield from tensors_in(list(tree.values()))
     elif isinstance(tree, list | tuple):
         for branch in tree:
-            yield from leaves(branch)
+            yield from tensors_in(branch)

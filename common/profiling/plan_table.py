@@ -1,6 +1,6 @@
 """What `plan` prints."""
 
-from common.profiling.forecast import span
+from common.profiling.forecast import format_span
 from common.profiling.speed_table import listing, percent, table
 from common.replay.capacity import GIB
 
@@ -22,7 +22,7 @@ def head(found: dict) -> str:
         ("measured", f"{found['where']}, {found['precision']} on {found['device']}, "
                      f"{'compiled' if found['compiled'] else 'not compiled'}: {found['pace']['update'] * 1e3:.4g} ms "
                      f"for an update, median of {found['updates_timed']}"),
-        ("time", f"about {span(found['total'])}, most of it for {dominant(found)}{verdict(found)}"),
+        ("time", f"about {format_span(found['total'])}, most of it for {dominant(found)}{verdict(found)}"),
         ("memory", f"{size(need)} of {size(room['free'])}: " + parts(room, ("program", "workers", "replay"))),
         ("replay", f"{replay['records']:,} of {counts['records']:,} records, {replay['record_bytes']:,} bytes each"
                    + (f" (limit: {replay['limit']})" if replay["records"] < counts["records"] else "")),
@@ -40,7 +40,7 @@ def notes(found: dict) -> list[tuple[str, str]]:
         text = f"{found['evaluations']} evaluations are not counted: without env.time_limit their length is not known"
         rows.append(("", text))
     if 0 < found["max_seconds"] < found["total"]:
-        rows.append(("", f"run.max_seconds ends it after {span(found['max_seconds'])}"))
+        rows.append(("", f"run.max_seconds ends it after {format_span(found['max_seconds'])}"))
     return rows
 
 
@@ -59,15 +59,15 @@ def dominant(found: dict) -> str:
 def times(found: dict) -> str:
     """Seconds of each part, one done after the other."""
     whole = found["total"]
-    rows = [(part, span(spent), percent(spent, whole)) for part, spent in found["time"].items()]
-    return table([("part", "time", "share"), *rows, ("all", span(whole), percent(1, 1))])
+    rows = [(part, format_span(spent), percent(spent, whole)) for part, spent in found["time"].items()]
+    return table([("part", "time", "share"), *rows, ("all", format_span(whole), percent(1, 1))])
 
 
 def cheaper(found: dict) -> str:
     """Changes that save something, the best first."""
     if not found["cheaper"]:
         return "Nothing would make this run much cheaper but fewer --steps."
-    spent = lambda saving: "as now" if saving["seconds"] is None else span(saving["seconds"])
+    spent = lambda saving: "as now" if saving["seconds"] is None else format_span(saving["seconds"])
     rows = [(saving["flags"], spent(saving), saving["why"]) for saving in found["cheaper"]]
     return table([("cheaper", "at best", "why"), *rows])
 

@@ -66,7 +66,7 @@ def forecast(spec: dict, streams: int, *, capacity: int = 0, max_gib: float = 0.
     return result
 
 
-def resumed(size: Forecast, slots: int, streams: int, capacity: int = 0, directory=None) -> Forecast:
+def resumed_forecast(size: Forecast, slots: int, streams: int, capacity: int = 0, directory=None) -> Forecast:
     """`size` with the `slots` of the run that is resumed, where free memory set them: that changes from day to day.
 
     Raises UserError where so many do not fit today: a run would go on with another replay than it had.

@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
-from common.files import atomic
+from common.files import atomic_write
 from common.replay import metadata
 from common.replay.ring import LATENTS, Ring
 from common.safe_io import read_arrays
 
 TARGET = 16 * 2**20  # bytes of a full chunk
-NAME = re.compile(r"chunk-(\d+)-(data|latents)-(\d+)\.npz")
+CHUNK_NAME = re.compile(r"chunk-(\d+)-(data|latents)-(\d+)\.npz")
 
 
-class Chunks:
+class ChunkedRing:
     """Writes a ring incrementally; `ident` tells one replay's files from another's."""
 
     def __init__(self, ident: str, ring: Ring):
         self.ident = ident
         self.ring = ring
-        self.parts = split(ring.arrays)
+        self.parts = split_keys(ring.arrays)
         self.generation = 0
         self.directory: Path | None = None
         self.dirty: set[int] = set()
@@ -43,7 +43,7 @@ class Chunks:
         """Goes on from the files that the ring was just loaded from; `save` to the same directory adds to them."""
         about = metadata.read(directory / "chunks.json", ident=self.ident)
         self.generation = state["generation"]
-        if about["keys"] == metadata.describe(self.ring.spec):
+        if about["keys"] == metadata.spec_as_json(self.ring.spec):
             self._use(about["length"])
             self.directory, self.saved = directory, self.ring.count
 
@@ -75,17 +75,17 @@ class Chunks:
     def _settle(self, directory: Path) -> None:
         if directory == self.directory:
             return
-        metadata.make(directory)
-        for path, *_ in listing(directory):
+        metadata.make_directory(directory)
+        for path, *_ in list_chunk_files(directory):
             path.unlink()
         self.directory = directory
         self._use(self.length)
-        about = {"streams": self.ring.streams, "length": self.length, "keys": metadata.describe(self.ring.spec)}
+        about = {"streams": self.ring.streams, "length": self.length, "keys": metadata.spec_as_json(self.ring.spec)}
         metadata.write(directory / "chunks.json", ident=self.ident, **about)
 
     def _clean(self, directory: Path) -> None:
         """Removes what an interrupted save left, and what is newer than the state that was loaded."""
-        newer = [path for path, _, _, made in listing(directory) if made > self.generation]
+        newer = [path for path, _, _, made in list_chunk_files(directory) if made > self.generation]
         for path in [*newer, *directory.glob(".chunk-*.tmp")]:
             path.unlink()
 
@@ -93,13 +93,13 @@ class Chunks:
         first = max(number * self.length, self.ring.oldest)
         stop = min((number + 1) * self.length, self.ring.count)
         blocks: dict[str, Any] = {f"data/{key}": self.ring.block(key, first, stop) for key in keys}
-        with atomic(path) as file:
+        with atomic_write(path) as file:
             np.savez(file, first=np.int64(first), **blocks)
 
     def _collect(self, directory: Path, before: int) -> None:
         """Removes what neither the generation `before` nor the one just written needs."""
         needed: dict[tuple[int, str], Path] = {}
-        for path, number, part, made in sorted(listing(directory), key=lambda x: x[3]):
+        for path, number, part, made in sorted(list_chunk_files(directory), key=lambda x: x[3]):
             old = needed.get((number, part))
             if old is not None and made <= before:
                 old.unlink()
@@ -109,14 +109,14 @@ class Chunks:
                 del needed[number, part]
 
 
-def split(keys) -> dict:
+def split_keys(keys) -> dict:
     """Keys that stay as they are, and those that are written again."""
     return {"data": [k for k in keys if k not in LATENTS], "latents": [k for k in keys if k in LATENTS]}
 
 
-def listing(directory: Path) -> list:
+def list_chunk_files(directory: Path) -> list:
     """All chunk files as (path, chunk number, part, generation)."""
-    found = [(path, NAME.fullmatch(path.name)) for path in directory.glob("chunk-*.npz")]
+    found = [(path, CHUNK_NAME.fullmatch(path.name)) for path in directory.glob("chunk-*.npz")]
     return [(path, int(m[1]), m[2], int(m[3])) for path, m in found if m]
 
 
@@ -128,12 +128,12 @@ def load(directory: Path, state: dict, ring: Ring) -> list:
     """
     path = directory / "chunks.json"
     about = metadata.read(path, ident=state["ident"], streams=ring.streams)
-    length, lost = about.get("length"), metadata.missing(path, about.get("keys"), ring.spec)
+    length, lost = about.get("length"), metadata.missing_latents(path, about.get("keys"), ring.spec)
     if not isinstance(length, int) or length < 1:
         raise UserError(f"{path} is damaged (length {length!r}). Restore it from a copy, or start in a new --logdir.")
-    parts = split([key for key in ring.arrays if key not in lost])
+    parts = split_keys([key for key in ring.arrays if key not in lost])
     newest = {}
-    for path, number, part, made in sorted(listing(directory), key=lambda x: x[3]):
+    for path, number, part, made in sorted(list_chunk_files(directory), key=lambda x: x[3]):
         if made <= state["generation"]:
             newest[number, part] = path
     for number in range(ring.oldest // length, -(-ring.count // length)):

@@ -13,15 +13,15 @@ from gymnasium import spaces
 from common.errors import UserError
 from common.safe_io import read_arrays
 
-APART = ("action", "reward", "discount", "reset", "logprob", "is_first", "is_last", "is_terminal")
+NOT_OBSERVATIONS = ("action", "reward", "discount", "reset", "logprob", "is_first", "is_last", "is_terminal")
 
 
-def files(folder: Path) -> list[Path]:
+def episode_paths(folder: Path) -> list[Path]:
     """The episodes in a folder, by name, which usually is by time."""
     return sorted(folder.glob("*.npz"))
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
+def read_episode(path: Path) -> dict[str, np.ndarray]:
     """Records (T, ...) of one episode: the action is the one chosen at the row, images are uint8, vectors float32.
 
     Raises UserError where the file is no episode.
@@ -38,12 +38,12 @@ def read(path: Path) -> dict[str, np.ndarray]:
     terminal = arrays.get("is_terminal", arrays.get("discount", np.ones(length)) == 0)
     flags = {"is_first": np.arange(length) == 0, "is_last": last, "is_terminal": last & terminal.astype(bool)}
     chosen = np.concatenate([action[1:], np.zeros_like(action[:1])])
-    seen = {key: value for key, value in arrays.items() if key not in APART and not key.startswith("log")}
+    seen = {key: value for key, value in arrays.items() if key not in NOT_OBSERVATIONS and not key.startswith("log")}
     plain = {key: x if x.dtype == np.uint8 and x.ndim == 4 else x.astype(np.float32) for key, x in seen.items()}
     return {**plain, "reward": arrays["reward"].astype(np.float32), "action": chosen, **flags}
 
 
-def rows(records: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+def iter_records(records: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     """The records of an episode in turn, (1, ...) each."""
     for t in range(len(records["reward"])):
         yield {key: value[t : t + 1] for key, value in records.items()}
@@ -53,7 +53,7 @@ def spaces_of(records: dict[str, np.ndarray]) -> tuple[spaces.Dict, spaces.Space
     """Observation and action space of an episode; actions count as discrete if all of them are one-hot."""
     boxes: dict = {}
     for key, value in records.items():
-        if key not in APART:
+        if key not in NOT_OBSERVATIONS:
             low, high = (0.0, 255.0) if value.dtype == np.uint8 else (-np.inf, np.inf)
             boxes[key] = spaces.Box(low, high, value.shape[1:], value.dtype.type)
     action = records["action"][:-1]

@@ -21,16 +21,16 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from common.errors import UserError
-from common.replay.metadata import describe
+from common.replay.metadata import spec_as_json
 from common.replay.ring import LATENTS
 from common.safe_io import parse_json
 
-ROWS = 256  # records of an entry
-LINE = 2**20  # bytes of its line of JSON
-NAME = re.compile(r"undo-(\d+)\.log")
+MAX_ENTRY_RECORDS = 256  # records of an entry
+MAX_ENTRY_HEADER_BYTES = 2**20  # bytes of its line of JSON
+JOURNAL_NAME = re.compile(r"undo-(\d+)\.log")
 
 
-class Journal:
+class UndoJournal:
     """Keeps old values of `arrays`, {key: (streams, slots, ...)}, in `directory`."""
 
     def __init__(self, directory: Path, arrays: dict):
@@ -43,7 +43,9 @@ class Journal:
     def begin(self, generation: int, first: int, stop: int) -> None:
         """From now on keeps what is lost of the records [first, stop), which were saved as `generation`."""
         self.close()
-        for made, path in sorted(files(self.directory).items(), reverse=True):  # newer ones are void, and go first
+        for made, path in sorted(
+            journal_files(self.directory).items(), reverse=True
+        ):  # newer ones are void, and go first
             if made > generation or made < generation - 1:
                 path.unlink()
         self.file = self._open(self.directory / f"undo-{generation:06d}.log")
@@ -62,8 +64,8 @@ class Journal:
     def records(self, first: int, stop: int) -> None:
         """To be called before the records [first, stop) of all streams are overwritten; they are on disk then."""
         first, stop = max(first, self.first), min(stop, self.stop)
-        for begin in range(first, stop, ROWS):
-            number = np.arange(begin, min(begin + ROWS, stop))
+        for begin in range(first, stop, MAX_ENTRY_RECORDS):
+            number = np.arange(begin, min(begin + MAX_ENTRY_RECORDS, stop))
             for stream in range(self.streams):
                 self._append(list(self.arrays), np.full_like(number, stream), number)
             self.kept[:, number % self.slots] = True
@@ -80,7 +82,7 @@ class Journal:
         parts = [
             np.ascontiguousarray(part).reshape(-1).view(np.uint8).data for part in (number, stream, *rows.values())
         ]
-        about = describe({key: (row.shape[1:], row.dtype) for key, row in rows.items()})
+        about = spec_as_json({key: (row.shape[1:], row.dtype) for key, row in rows.items()})
         crc = functools.reduce(lambda crc, part: zlib.crc32(part, crc), parts, 0)
         head = {"keys": about, "rows": len(number), "whole": len(keys) == len(self.arrays), "crc": crc}
         for part in (memoryview(json.dumps(head).encode() + b"\n"), *parts):
@@ -103,9 +105,9 @@ class Journal:
             raise UserError(f"Cannot write {path}: {error.strerror}. Free the disk or fix permissions.") from error
 
 
-def files(directory: Path) -> dict[int, Path]:
+def journal_files(directory: Path) -> dict[int, Path]:
     """Journals by generation."""
-    found = [(NAME.fullmatch(path.name), path) for path in directory.glob("undo-*.log")]
+    found = [(JOURNAL_NAME.fullmatch(path.name), path) for path in directory.glob("undo-*.log")]
     return {int(match[1]): path for match, path in found if match}
 
 
@@ -114,20 +116,20 @@ def undo(directory: Path, generation: int, arrays: dict) -> int | None:
 
     Returns the number after that of the newest record written back, 0 without any.
     """
-    found = {made: path for made, path in files(directory).items() if made >= generation}
+    found = {made: path for made, path in journal_files(directory).items() if made >= generation}
     if generation not in found:
         return None
     reach = 0
     for _, path in sorted(found.items(), reverse=True):
         with path.open("rb") as file:
-            for whole, number, stream, rows in reversed([*entries(file)]):
+            for whole, number, stream, rows in reversed([*read_entries(file)]):
                 for key in arrays.keys() & rows.keys():
                     arrays[key][stream, number % arrays[key].shape[1]] = rows[key]
                 reach = max(reach, int(number.max()) + 1) if whole else reach
     return reach
 
 
-def entries(file: BinaryIO) -> Iterator[tuple]:
+def read_entries(file: BinaryIO) -> Iterator[tuple]:
     """(whether it is of whole records, number, stream, rows by key) of every complete entry, as maps of the file."""
     data, place = np.memmap(file, np.uint8, "r") if os.fstat(file.fileno()).st_size else np.zeros(0, np.uint8), 0
     while (head := _head(file, place)) is not None:
@@ -145,7 +147,7 @@ def entries(file: BinaryIO) -> Iterator[tuple]:
 def _head(file: BinaryIO, place: int) -> dict | None:
     file.seek(place)
     try:
-        head = parse_json(file.readline(LINE))
+        head = parse_json(file.readline(MAX_ENTRY_HEADER_BYTES))
         _shapes(head)
         return head if isinstance(head["rows"], int) and head["rows"] > 0 and {"whole", "crc"} <= head.keys() else None
     except (ValueError, AttributeError, TypeError, KeyError):

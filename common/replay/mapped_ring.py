@@ -15,35 +15,35 @@ from urllib.parse import quote
 import numpy as np
 
 from common.errors import UserError
-from common.files import atomic
+from common.files import atomic_write
 from common.replay import journal, metadata
 from common.replay.capacity import GIB, record_bytes
 from common.replay.ring import Ring
 
-BLOCK = 1024  # records per stream for which disk space is reserved at a time
+MAX_CLAIM_RECORDS = 1024  # records per stream for which disk space is reserved at a time
 
 
-class Mapped:
+class MappedRing:
     """The files of one ring. `arrays` are the writable maps, (streams, slots, ...) per key."""
 
     def __init__(self, directory: Path, arrays: dict, claimed: int, generation: int = 0):
         self.directory = directory
         self.arrays = arrays
         self.generation = generation
-        self.journal = journal.Journal(directory, arrays)
+        self.journal = journal.UndoJournal(directory, arrays)
         self.slots = next(iter(arrays.values())).shape[1]
-        self.block = max(1, min(BLOCK, self.slots // 16))
+        self.block = max(1, min(MAX_CLAIM_RECORDS, self.slots // 16))
         self.claimed = claimed
 
     @classmethod
-    def create(cls, directory: Path, ident: str, spec: dict, streams: int, slots: int) -> "Mapped":
+    def create(cls, directory: Path, ident: str, spec: dict, streams: int, slots: int) -> "MappedRing":
         """Makes empty files, in place of those of another replay.
 
         Raises:
           UserError: the directory cannot be written.
         """
-        metadata.make(directory)
-        for path in [*directory.glob("*.ring"), *journal.files(directory).values()]:
+        metadata.make_directory(directory)
+        for path in [*directory.glob("*.ring"), *journal.journal_files(directory).values()]:
             path.unlink()
         mapped = cls(directory, _new(directory, spec, streams, slots), 0)
         mapped._write_claim(0)
@@ -51,7 +51,9 @@ class Mapped:
         return mapped
 
     @classmethod
-    def adopt(cls, directory: Path, state: dict, spec: dict, streams: int, slots: int) -> tuple["Mapped", int, list]:
+    def adopt(
+        cls, directory: Path, state: dict, spec: dict, streams: int, slots: int
+    ) -> tuple["MappedRing", int, list]:
         """Opens the files of the replay that `state` describes, brought back to it, to go on writing.
 
         Returns the oldest record that is still there, and latents that were not there.
@@ -82,7 +84,7 @@ class Mapped:
 
     def describe(self, ident: str) -> None:
         """Writes what the files are, for whoever opens them."""
-        streams, keys = len(next(iter(self.arrays.values()))), metadata.describe(Ring(self.arrays).spec)
+        streams, keys = len(next(iter(self.arrays.values()))), metadata.spec_as_json(Ring(self.arrays).spec)
         metadata.write(self.directory / "ring.json", ident=ident, streams=streams, slots=self.slots, keys=keys)
 
     def claim(self, number: int) -> None:
@@ -103,14 +105,14 @@ class Mapped:
         if not hasattr(os, "posix_fallocate"):
             return
         for key, array in self.arrays.items():
-            path, each = file_of(self.directory, key), array[0, 0].nbytes
+            path, each = ring_path(self.directory, key), array[0, 0].nbytes
             with path.open("r+b") as file:
                 for stream in range(len(array)):
                     offset = (stream * self.slots + first) * each
                     _allocate(path, file.fileno(), offset, (stop - first) * each)
 
     def _write_claim(self, stop: int) -> None:
-        with atomic(self.directory / "claimed") as file:
+        with atomic_write(self.directory / "claimed") as file:
             file.write(np.int64(stop).tobytes())
         self.claimed = stop
 
@@ -130,13 +132,13 @@ class Mapped:
 def oldest(directory: Path, state: dict, arrays: dict, claimed: int) -> int:
     """Brings `arrays` back to what they were in `state`; returns the oldest record that is not lost."""
     lost = min(claimed - state["slots"], state["count"])
-    if lost <= state["oldest"] and state["generation"] not in journal.files(directory):
+    if lost <= state["oldest"] and state["generation"] not in journal.journal_files(directory):
         return state["oldest"]
     reach = journal.undo(directory, state["generation"], arrays)
     return state["oldest"] if (reach or 0) >= lost else max(state["oldest"], lost)
 
 
-def file_of(directory: Path, key: str) -> Path:
+def ring_path(directory: Path, key: str) -> Path:
     """Path of the map of a key; a key may hold any characters."""
     return directory / f"{quote(key, safe='')}.ring"
 
@@ -153,7 +155,7 @@ def _allocate(path: Path, handle: int, offset: int, size: int) -> None:
 def _new(directory: Path, spec: dict, streams: int, slots: int) -> dict:
     try:
         return {
-            key: np.memmap(file_of(directory, key), np.dtype(dtype), "w+", shape=(streams, slots, *shape))
+            key: np.memmap(ring_path(directory, key), np.dtype(dtype), "w+", shape=(streams, slots, *shape))
             for key, (shape, dtype) in spec.items()
         }
     except OSError as error:
@@ -170,11 +172,11 @@ def open_ring(
     """
     path = directory / "ring.json"
     about = metadata.read(path, ident=state["ident"], streams=streams, slots=state["slots"])
-    lost = metadata.missing(path, about.get("keys"), spec)
+    lost = metadata.missing_latents(path, about.get("keys"), spec)
     arrays = {}
     for key, (shape, dtype) in spec.items():
         if key not in lost:
-            arrays[key] = _map(file_of(directory, key), dtype, (streams, about["slots"], *shape), mode)
+            arrays[key] = _map(ring_path(directory, key), dtype, (streams, about["slots"], *shape), mode)
     return arrays, int(_map(directory / "claimed", np.int64, (1,), "r")[0]), lost
 
 
@@ -194,8 +196,8 @@ def load(directory: Path, state: dict, ring: Ring) -> list:
     arrays, claimed, lost = open_ring(directory, state, ring.spec, ring.streams, "c")
     source = Ring(arrays, ring.count, oldest(directory, state, arrays, claimed))
     ring.floor = max(ring.floor, source.oldest)
-    for first in range(ring.oldest, ring.count, BLOCK):
-        stop = min(first + BLOCK, ring.count)
+    for first in range(ring.oldest, ring.count, MAX_CLAIM_RECORDS):
+        stop = min(first + MAX_CLAIM_RECORDS, ring.count)
         for key in arrays:
             ring.put(key, first, source.block(key, first, stop))
     return lost

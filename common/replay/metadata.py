@@ -11,16 +11,16 @@ from common.files import write_text
 from common.replay.ring import LATENTS
 from common.safe_io import read_json
 
-FORMAT = 1
-FLAGS = ("is_first", "is_last", "is_terminal")
+FORMAT_VERSION = 1
+FLAG_KEYS = ("is_first", "is_last", "is_terminal")
 
 
-def describe(spec: dict) -> dict:
+def spec_as_json(spec: dict) -> dict:
     """A spec {key: (shape, dtype)} as JSON has it."""
     return {key: [list(shape), np.dtype(dtype).name] for key, (shape, dtype) in spec.items()}
 
 
-def make(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
     """Creates `directory` with its parents; raises UserError where that is impossible."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def make(directory: Path) -> None:
 
 def write(path: Path, **content) -> None:
     """Writes a description as JSON, all or nothing."""
-    write_text(path, json.dumps({"format": FORMAT, **content}, indent=1))
+    write_text(path, json.dumps({"format": FORMAT_VERSION, **content}, indent=1))
 
 
 def read(path: Path, **expected) -> dict:
@@ -41,7 +41,7 @@ def read(path: Path, **expected) -> dict:
     Raises:
       UserError: missing, damaged, or of another run; the message names the file.
     """
-    expected = {"format": FORMAT, **expected}
+    expected = {"format": FORMAT_VERSION, **expected}
     try:
         content = read_json(path)
         found = {key: content[key] for key in expected}
@@ -62,13 +62,13 @@ def read(path: Path, **expected) -> dict:
     return content
 
 
-def missing(path: Path, stored: Any, spec: dict) -> list:
+def missing_latents(path: Path, stored: Any, spec: dict) -> list:
     """Compares a stored description with the spec wanted; returns the latents that cannot be read.
 
     Raises:
       UserError: another key is not stored, or with another shape or dtype; it is no description.
     """
-    wanted = describe(spec)
+    wanted = spec_as_json(spec)
     if not isinstance(stored, dict):
         raise UserError(f"{path} is damaged (keys {stored!r}). Restore it from a copy, or start in a new --logdir.")
     differ = [key for key in wanted if stored.get(key) != wanted[key]]
@@ -81,12 +81,12 @@ def missing(path: Path, stored: Any, spec: dict) -> list:
     return differ
 
 
-def check(spec: dict, context: int, force_first: bool) -> None:
+def check_spec(spec: dict, context: int, force_first: bool) -> None:
     """Refuses specs without the keys that every record has, and options that contradict each other."""
-    absent = [key for key in ("action", "reward", *FLAGS) if key not in spec]
+    absent = [key for key in ("action", "reward", *FLAG_KEYS) if key not in spec]
     if absent:
         raise UserError(f"A replay needs the keys {absent}, the spec has {sorted(spec)}.")
-    for key in FLAGS:
+    for key in FLAG_KEYS:
         if (tuple(spec[key][0]), np.dtype(spec[key][1])) != ((), np.dtype(bool)):
             raise UserError(f"{key} must be one bool per record, got {spec[key]}.")
     if context not in (0, 1):

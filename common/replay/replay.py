@@ -7,9 +7,9 @@ import numpy as np
 
 from common.errors import UserError
 from common.replay import chunked_ring, mapped_ring
-from common.replay.capacity import GIB, Forecast, forecast, resumed
-from common.replay.metadata import check
-from common.replay.ring import LATENTS, Empty, Ring, in_memory, previous
+from common.replay.capacity import GIB, Forecast, forecast, resumed_forecast
+from common.replay.metadata import check_spec
+from common.replay.ring import LATENTS, ArrayFactory, Ring, allocate_in_memory, previous_actions
 from common.replay.sampler import Sampler
 
 
@@ -37,9 +37,10 @@ class Replay:
 
     def __init__(
         self, spec: dict, streams: int, *, sampler: Sampler, seed: int = 0, capacity: int = 0, max_gib: float = 0.0,
-        directory: Path | str | None = None, context: int = 0, force_first: bool = False, empty: Empty = np.empty,
+        directory: Path | str | None = None, context: int = 0, force_first: bool = False,
+        empty: ArrayFactory = np.empty,
     ):  # fmt: skip
-        check(spec, context, force_first)
+        check_spec(spec, context, force_first)
         self.spec = {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in spec.items()}
         self.streams = streams
         self.sampler = sampler
@@ -51,8 +52,8 @@ class Replay:
         self.messages: list[str] = []
         self._size = forecast(self.spec, streams, capacity=capacity, max_gib=max_gib, directory=self.directory)
         self._ring: Ring | None = None
-        self._mapped: mapped_ring.Mapped | None = None
-        self._chunks: chunked_ring.Chunks | None = None
+        self._mapped: mapped_ring.MappedRing | None = None
+        self._chunks: chunked_ring.ChunkedRing | None = None
 
     def __len__(self) -> int:
         """Records stored, over all streams."""
@@ -90,7 +91,7 @@ class Replay:
         self.ring.add(record)
         self.sampler.observe(self.ring)
 
-    def waiting(self, batch: int, length: int) -> str:
+    def waiting_reason(self, batch: int, length: int) -> str:
         """Why training on such batches should not start yet, or an empty string; batch 0: why no row can be drawn.
 
         Raises:
@@ -103,11 +104,11 @@ class Replay:
             )
         if self._ring is None:
             return "nothing is stored yet"
-        return self.sampler.waiting(self._ring, batch, length, self.context)
+        return self.sampler.waiting_reason(self._ring, batch, length, self.context)
 
     def ready(self, batch: int, length: int) -> bool:
         """Whether training on such batches can start."""
-        return not self.waiting(batch, length)
+        return not self.waiting_reason(batch, length)
 
     def sample(self, batch: int, length: int, *, report: bool = False) -> dict:
         """Draws `batch` windows of `length` records.
@@ -121,14 +122,16 @@ class Replay:
           index (B, T) int64: names of the records for `write_back`.
           context_deter, context_stoch (B, ...): with context=1, the latents stored with the record before the window.
         """
-        why = self.waiting(0, length)
+        why = self.waiting_reason(0, length)
         if why:
             raise UserError(f"The replay cannot be sampled: {why}.")
         stream, start = self.sampler.draw(self.ring, self.rng[report], batch, length, self.context, report)
         data = {key: self.ring.windows(key, stream, start, length, self.empty) for key in self.spec}
         data["is_first"][:, 0] |= self.force_first
         data["is_last"][:, :-1] |= data["is_first"][:, 1:]
-        data["prev_action"] = previous(data["action"], data["is_first"], self.ring.at("action", stream, start - 1))
+        data["prev_action"] = previous_actions(
+            data["action"], data["is_first"], self.ring.at("action", stream, start - 1)
+        )
         data["index"] = (start[:, None] + np.arange(length)) * self.streams + stream[:, None]
         for key in LATENTS if self.context else ():
             data[f"context_{key}"] = self.ring.at(key, stream, start - 1)
@@ -208,7 +211,7 @@ class Replay:
                 f"The replay was written by {state['streams']} environments. Use --run.envs {state['streams']}."
             )
         if not self.max_gib:
-            self._size = resumed(self._size, state["slots"], self.streams, self.capacity, self.directory)
+            self._size = resumed_forecast(self._size, state["slots"], self.streams, self.capacity, self.directory)
         if state["count"]:
             self.ident = state["ident"]
             self._read(Path(directory).resolve(), state)
@@ -235,18 +238,20 @@ class Replay:
             )
 
     def _adopt(self, directory: Path, state: dict) -> tuple[Ring, list]:
-        opened = mapped_ring.Mapped.adopt(directory, state, self.spec, self.streams, self._size.slots)
+        opened = mapped_ring.MappedRing.adopt(directory, state, self.spec, self.streams, self._size.slots)
         self._mapped, floor, lost = opened
         return Ring(self._mapped.arrays, state["count"], floor), lost
 
     def _allocate(self, count: int, floor: int) -> Ring:
         if self.directory is None:
-            return Ring(in_memory(self.spec, self.streams, self._size.slots), count, floor)
-        self._mapped = mapped_ring.Mapped.create(self.directory, self.ident, self.spec, self.streams, self._size.slots)
+            return Ring(allocate_in_memory(self.spec, self.streams, self._size.slots), count, floor)
+        self._mapped = mapped_ring.MappedRing.create(
+            self.directory, self.ident, self.spec, self.streams, self._size.slots
+        )
         self._mapped.claim(count)
         return Ring(self._mapped.arrays, count, floor)
 
     def _start(self, ring: Ring) -> None:
         self._ring = ring
-        self._chunks = chunked_ring.Chunks(self.ident, ring) if self._mapped is None else None
+        self._chunks = chunked_ring.ChunkedRing(self.ident, ring) if self._mapped is None else None
         self.sampler.rebuild(ring)

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.errors import UserError
 
-Empty = Callable[[tuple, np.dtype], np.ndarray]  # shape and dtype -> an array with any content
+ArrayFactory = Callable[[tuple, np.dtype], np.ndarray]  # shape and dtype -> an array with any content
 LATENTS = ("deter", "stoch")  # keys that the agent may leave out and may write again later
 
 
@@ -65,7 +65,7 @@ class Ring:
             yield slice(head, size), slice(0, size - head)
 
     def windows(
-        self, key: str, stream: np.ndarray, start: np.ndarray, length: int, empty: Empty = np.empty
+        self, key: str, stream: np.ndarray, start: np.ndarray, length: int, empty: ArrayFactory = np.empty
     ) -> np.ndarray:
         """Copies `length` records from each of B (stream, start) into a new array (B, length, ...)."""
         array = self.arrays[key]
@@ -92,7 +92,7 @@ class Ring:
             self.arrays[key][:, there] = block[:, here]
 
 
-def previous(action: np.ndarray, is_first: np.ndarray, before: np.ndarray) -> np.ndarray:
+def previous_actions(action: np.ndarray, is_first: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Actions shifted to arrival: action (B, T, A), is_first (B, T), before (B, A) = action of the record before."""
     result = np.concatenate([before[:, None], action[:, :-1]], 1)
     result[is_first] = 0
@@ -107,7 +107,7 @@ def pinned(shape: tuple, dtype: np.dtype) -> np.ndarray:
     return torch.empty(shape, dtype=kind, pin_memory=True).numpy()
 
 
-def in_memory(spec: dict, streams: int, slots: int) -> dict:
+def allocate_in_memory(spec: dict, streams: int, slots: int) -> dict:
     """Arrays of a ring in memory; the system commits their pages when they are first written."""
     try:
         return {key: np.zeros((streams, slots, *shape), dtype) for key, (shape, dtype) in spec.items()}

@@ -16,7 +16,7 @@ class Sampler(Protocol):
     def observe(self, ring: Ring) -> None:
         """Takes note of the record added last, and of what it pushed out."""
 
-    def waiting(self, ring: Ring, batch: int, length: int, context: int) -> str:
+    def waiting_reason(self, ring: Ring, batch: int, length: int, context: int) -> str:
         """Why training should not start yet, or an empty string; batch 0: why no row can be drawn."""
 
     def draw(

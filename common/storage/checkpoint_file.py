@@ -15,16 +15,16 @@ import numpy as np
 import torch
 
 from common.errors import UserError
-from common.files import atomic
+from common.files import atomic_write
 from common.safe_io import parse_json
 
-FORMAT = 1
-HEADER = 1024
+FORMAT_VERSION = 1
+HEADER_BYTES = 1024
 MOVE = "Move it away to go on without it."
 _ARRAY = "__ndarray__"
 
 
-class Damaged(Exception):
+class DamagedCheckpoint(Exception):
     """A checkpoint file that is not what was written."""
 
 
@@ -59,7 +59,7 @@ def unpack(tree: Any) -> Any:
 
 def write(path: Path, state: dict, **info: Any) -> None:
     """Stores `state` in `path`, all or nothing; `info` goes to the readable header."""
-    with atomic(path) as file:
+    with atomic_write(path) as file:
         _write(file, pack(state), info)
 
 
@@ -72,7 +72,7 @@ def read(path: Path) -> dict:
     try:
         with path.open("rb") as file:
             _verify(file, _header(file))
-            file.seek(HEADER)
+            file.seek(HEADER_BYTES)
             state = unpack(torch.load(file, map_location="cpu", weights_only=True))
     except OSError as error:
         raise UserError(_unreadable(path, error)) from error
@@ -88,25 +88,25 @@ def read(path: Path) -> dict:
     return state
 
 
-def verified(path: Path) -> dict:
+def read_verified_header(path: Path) -> dict:
     """Header of a file that is whole; {} where there is none or it is damaged. UserError where it cannot be read."""
     try:
         with path.open("rb") as file:
             header = _header(file)
             _verify(file, header)
             return header
-    except (FileNotFoundError, Damaged):
+    except (FileNotFoundError, DamagedCheckpoint):
         return {}
     except OSError as error:
         raise UserError(_unreadable(path, error)) from error
 
 
-def about(path: Path) -> dict:
+def read_header(path: Path) -> dict:
     """What a checkpoint says about itself, unverified; {} where there is none or it cannot be read."""
     try:
         with path.open("rb") as file:
             return _header(file)
-    except (OSError, Damaged):
+    except (OSError, DamagedCheckpoint):
         return {}
 
 
@@ -130,14 +130,14 @@ class _Hashing(io.BufferedIOBase):
 
 
 def _write(file: BinaryIO, state: dict, info: dict) -> None:
-    file.write(b" " * HEADER)
+    file.write(b" " * HEADER_BYTES)
     payload = _Hashing(file)
     torch.save(state, payload)  # type: ignore[arg-type]  # needs nothing but `write`
-    header = {"format": FORMAT, "size": payload.size, **info}
+    header = {"format": FORMAT_VERSION, "size": payload.size, **info}
     line = json.dumps({**header, "sha256": _checksum(payload.digest, header)}).encode()
-    assert len(line) < HEADER, (len(line), header)
+    assert len(line) < HEADER_BYTES, (len(line), header)
     file.seek(0)
-    file.write(line.ljust(HEADER - 1) + b"\n")
+    file.write(line.ljust(HEADER_BYTES - 1) + b"\n")
 
 
 def _checksum(digest: Any, header: dict) -> str:
@@ -148,11 +148,11 @@ def _checksum(digest: Any, header: dict) -> str:
 
 def _header(file: BinaryIO) -> dict:
     try:
-        header = parse_json(file.read(HEADER))
+        header = parse_json(file.read(HEADER_BYTES))
     except ValueError as error:
-        raise Damaged("its header cannot be read") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise Damaged(f"its header does not say format {FORMAT}")
+        raise DamagedCheckpoint("its header cannot be read") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT_VERSION:
+        raise DamagedCheckpoint(f"its header does not say format {FORMAT_VERSION}")
     return header
 
 
@@ -162,7 +162,7 @@ def _verify(file: BinaryIO, header: dict) -> None:
         digest.update(block)
         size += len(block)
     if size != header.get("size"):
-        raise Damaged(f"{size} bytes where {header.get('size')} were written")
+        raise DamagedCheckpoint(f"{size} bytes where {header.get('size')} were written")
     fields = {key: value for key, value in header.items() if key != "sha256"}
     if _checksum(digest, fields) != header.get("sha256"):
-        raise Damaged("its checksum is wrong")
+        raise DamagedCheckpoint("its checksum is wrong")

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.envs.vector.episode_position import LONGEST
+from common.envs.vector.episode_position import MAX_REPLAYED_STEPS
 from common.training.health import CHECKS
 
-MOST = 2**53  # counts beyond it are none
+MAX_COUNT = 2**53  # counts beyond it are none
 
 
 def count(x: Any) -> bool:
-    return type(x) is int and 0 <= x < MOST
+    return type(x) is int and 0 <= x < MAX_COUNT
 
 
 def number(x: Any) -> bool:
@@ -59,7 +59,9 @@ def curves(x: Any) -> bool:
 
 def actions(x: Any) -> bool:
     """Actions of an episode: numbers, or rows of them of one length."""
-    return x is None or (isinstance(x, list) and len(x) <= LONGEST and bool(np.isfinite(np.array(x, float)).all()))
+    return x is None or (
+        isinstance(x, list) and len(x) <= MAX_REPLAYED_STEPS and bool(np.isfinite(np.array(x, float)).all())
+    )
 
 
 def logged(x: Any) -> bool:
@@ -72,7 +74,7 @@ def means(x: Any) -> bool:
     return all(len(group["names"]) == len(group["sum"]) and count(group["count"]) for group in x)
 
 
-def told(x: Any) -> bool:
+def is_health_state(x: Any) -> bool:
     """What `Watch` of common/training/health.py keeps: lines that every check can look at, and names of flags."""
     if not all(block(row) and "updates" in row and all(map(number, row.values())) for row in x["rows"]):
         return False
@@ -101,24 +103,26 @@ RUN = {
     "rng": block,
 }
 #: What older runs, or the best agent, do not have.
-LATER = {
+OPTIONAL = {
     "wall": seconds,
     "skipped": count,
     "doubt": flag,
     "compiled": flag,
-    "health": told,
+    "health": is_health_state,
     "config": block,
-    "evaluator": lambda x: x is None or not odd(SEATS, x),
+    "evaluator": lambda x: x is None or not first_mismatch(SEATS, x),
 }
 
 
-def odd(pattern: Any, value: Any, place: str = "") -> str:
+def first_mismatch(pattern: Any, value: Any, place: str = "") -> str:
     """The first place where `value` is not as the pattern says, and what is there; "" where it is."""
     if isinstance(pattern, list) and isinstance(value, list):
-        return first(odd(pattern[0], each, f"{place}[{i}]") for i, each in enumerate(value))
+        return first(first_mismatch(pattern[0], each, f"{place}[{i}]") for i, each in enumerate(value))
     if isinstance(pattern, dict) and block(value):
-        return first(odd(test, value.get(key), f"{place}.{key}".lstrip(".")) for key, test in pattern.items())
-    return "" if callable(pattern) and holds(pattern, value) else f"{place or 'it'} is {shown(value)}"
+        return first(
+            first_mismatch(test, value.get(key), f"{place}.{key}".lstrip(".")) for key, test in pattern.items()
+        )
+    return "" if callable(pattern) and matches(pattern, value) else f"{place or 'it'} is {describe(value)}"
 
 
 def first(found: Iterable[str]) -> str:
@@ -126,7 +130,7 @@ def first(found: Iterable[str]) -> str:
     return next(filter(None, found), "")
 
 
-def holds(test: Any, value: Any) -> bool:
+def matches(test: Any, value: Any) -> bool:
     """Whether a value passes a test; one that the test cannot even look at does not."""
     try:
         return test(value)
@@ -134,7 +138,7 @@ def holds(test: Any, value: Any) -> bool:
         return False
 
 
-def shown(value: Any) -> str:
+def describe(value: Any) -> str:
     """A value in a few words."""
     plain = value is None or isinstance(value, bool | int | float | str)
     return repr(value)[:40] if plain else f"a {type(value).__name__}"

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from common.errors import UserError
-from common.storage.checkpoint_file import Damaged, read, verified, write
-from common.storage.logdir import digest, stored_config
+from common.storage.checkpoint_file import DamagedCheckpoint, read, read_verified_header, write
+from common.storage.logdir import config_digest, stored_config
 
-BEST = "best.pt"
-KEPT = 2  # checkpoints of a run
-LISTED = 15  # differing keys shown
-NEEDED = {"agent": dict, "frames": int, "digest": str}
+BEST_FILE = "best.pt"
+CHECKPOINTS_KEPT = 2  # checkpoints of a run
+MAX_LISTED_KEYS = 15  # differing keys shown
+REQUIRED_TYPES = {"agent": dict, "frames": int, "digest": str}
 
 
 class Checkpoints:
@@ -23,7 +23,7 @@ class Checkpoints:
     `messages` lists the damaged files met by `load`, for people to read.
     """
 
-    def __init__(self, folder: Path, keep: int = KEPT):
+    def __init__(self, folder: Path, keep: int = CHECKPOINTS_KEPT):
         self.folder = folder
         self.keep = keep
         self.messages: list[str] = []
@@ -53,19 +53,19 @@ class Checkpoints:
         Raises UserError where the disk is full or not writable.
         """
         if self._best is None:
-            self._best = verified(self.folder / BEST)
+            self._best = read_verified_header(self.folder / BEST_FILE)
         if self._best.get("kind") == kind and not score > _number(self._best.get("score")):
             return
         _make(self.folder)
-        write(self.folder / BEST, state, kind=kind, score=score, **info)
+        write(self.folder / BEST_FILE, state, kind=kind, score=score, **info)
         self._best = {"kind": kind, "score": score}
 
     def load_best(self) -> dict | None:
         """What `save_best` wrote last, or None where there is nothing. Raises UserError if it is damaged."""
-        path = self.folder / BEST
+        path = self.folder / BEST_FILE
         try:
             return read(path) if path.exists() else None
-        except Damaged as error:
+        except DamagedCheckpoint as error:
             raise UserError(f"Checkpoint {path} cannot be used ({error}). Use the newest one: leave --best.") from error
 
     def load(self) -> dict | None:
@@ -77,7 +77,7 @@ class Checkpoints:
         for path in paths:
             try:
                 state = read(path)
-            except Damaged as error:
+            except DamagedCheckpoint as error:
                 self._damaged.add(path)
                 self.messages.append(f"Checkpoint {path} cannot be used ({error}); using the one before it.")
             else:
@@ -91,7 +91,7 @@ class Checkpoints:
         return None
 
 
-def newest(logdir: Path, best: bool = False) -> dict:
+def load_newest(logdir: Path, best: bool = False) -> dict:
     """State of the newest readable checkpoint of a run, or the best by score.
 
     Raises UserError where there is none, or one that belongs to another config than that of the run.
@@ -102,9 +102,9 @@ def newest(logdir: Path, best: bool = False) -> dict:
         print(message, file=sys.stderr)
     if state is None:
         raise UserError(f"{logdir} has no checkpoint yet. Train first, with the same --logdir.")
-    if not all(isinstance(state.get(key), kind) for key, kind in NEEDED.items()):
+    if not all(isinstance(state.get(key), kind) for key, kind in REQUIRED_TYPES.items()):
         raise UserError(f"The checkpoint in {logdir} is not one of a training run. Put the right files back.")
-    if state["digest"] != digest(stored_config(logdir)):
+    if state["digest"] != config_digest(stored_config(logdir)):
         raise UserError(
             f"The checkpoints in {checkpoints.folder} belong to another config than config.yaml beside them. Put the "
             "right files back."
@@ -116,9 +116,9 @@ def _number(value: Any) -> float:
     return value if isinstance(value, (int, float)) else -math.inf
 
 
-def fit(module: torch.nn.Module, state: dict, place: Path) -> None:
+def load_agent_state(module: torch.nn.Module, state: dict, place: Path) -> None:
     """Loads an agent's `state`, found at `place`. Raises UserError, with keys and shapes, if it is another agent's."""
-    if differing := mismatch(state, module.state_dict()):
+    if differing := describe_mismatch(state, module.state_dict()):
         raise UserError(
             f"The checkpoint in {place} does not fit this agent (shapes stored -> needed):\n  {differing}\n"
             "Have the observations or actions of the environment changed? Start afresh in another --logdir."
@@ -126,12 +126,14 @@ def fit(module: torch.nn.Module, state: dict, place: Path) -> None:
     module.load_state_dict(state)
 
 
-def mismatch(there: dict[str, Any], here: dict[str, Any]) -> str:
+def describe_mismatch(there: dict[str, Any], here: dict[str, Any]) -> str:
     """Lines about entries that only one of two states has, or that have another shape; "" where they fit."""
     shapes = [{key: _shape(value) for key, value in state.items()} for state in (there, here)]
     keys = [key for key in {**shapes[0], **shapes[1]} if shapes[0].get(key) != shapes[1].get(key)]
-    lines = [f"{key}: {shapes[0].get(key, 'absent')} -> {shapes[1].get(key, 'absent')}" for key in keys[:LISTED]]
-    return "\n  ".join(lines + [f"... and {len(keys) - LISTED} more"] * (len(keys) > LISTED))
+    lines = [
+        f"{key}: {shapes[0].get(key, 'absent')} -> {shapes[1].get(key, 'absent')}" for key in keys[:MAX_LISTED_KEYS]
+    ]
+    return "\n  ".join(lines + [f"... and {len(keys) - MAX_LISTED_KEYS} more"] * (len(keys) > MAX_LISTED_KEYS))
 
 
 def _shape(value: Any) -> str:

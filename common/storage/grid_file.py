@@ -11,13 +11,13 @@ from common.config.config import flatten
 from common.errors import UserError
 from common.files import slug, write_text
 from common.safe_io import read_json
-from common.storage.logdir import LISTED, changes, fixed, stored_config
-from common.storage.runinfo import begun
+from common.storage.logdir import MAX_LISTED_KEYS, config_changes, refused_changes, stored_config
+from common.storage.runinfo import has_started
 
-FILE = "grid.json"
-GRID = {"kind": str, "title": str, "match": str, "variants": list, "baseline": str | None}
-JOB = {"name": str, "variant": str, "task": str, "seed": int, "logdir": str, "status": str}
-BUDGETS = ("steps", "run.max_seconds")  # may grow, not shrink
+GRID_FILE = "grid.json"
+GRID_FIELDS = {"kind": str, "title": str, "match": str, "variants": list, "baseline": str | None}
+JOB_FIELDS = {"name": str, "variant": str, "task": str, "seed": int, "logdir": str, "status": str}
+BUDGET_KEYS = ("steps", "run.max_seconds")  # may grow, not shrink
 
 
 class Grid(NamedTuple):
@@ -52,26 +52,26 @@ class Job(NamedTuple):
 
 
 @dataclasses.dataclass
-class State:
+class JobState:
     """How a job stands: waiting, running, done or failed; and why it failed."""
 
     status: str = "waiting"
     error: str | None = None
 
 
-def write(folder: Path, grid: Grid, jobs: list[Job], states: list[State]) -> None:
+def write_grid(folder: Path, grid: Grid, jobs: list[Job], states: list[JobState]) -> None:
     """Replaces `grid.json`, all or nothing."""
     rows = [
         {"name": job.name, "variant": job.variant, "task": job.task, "seed": job.seed, "logdir": job.logdir}
         | {"status": state.status, "error": state.error, "words": job.words}
         for job, state in zip(jobs, states, strict=True)
     ]
-    write_text(folder / FILE, json.dumps({**grid._asdict(), "jobs": rows}, indent=2) + "\n")
+    write_text(folder / GRID_FILE, json.dumps({**grid._asdict(), "jobs": rows}, indent=2) + "\n")
 
 
-def read(folder: Path) -> dict[str, Any] | None:
+def read_grid(folder: Path) -> dict[str, Any] | None:
     """What `write` wrote, None where there is nothing. Raises UserError for a file that is not whole."""
-    path = folder / FILE
+    path = folder / GRID_FILE
     if not path.exists():
         return None
     try:
@@ -88,28 +88,30 @@ def is_grid(stored: Any) -> bool:
     jobs = stored.get("jobs") if isinstance(stored, dict) else None
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         return False
-    needed = all(isinstance(job.get(key), kind) for job in jobs for key, kind in JOB.items())
-    alike = all(isinstance(stored[key], kind) for key, kind in GRID.items() if key in stored)
+    needed = all(isinstance(job.get(key), kind) for job in jobs for key, kind in JOB_FIELDS.items())
+    alike = all(isinstance(stored[key], kind) for key, kind in GRID_FIELDS.items() if key in stored)
     return needed and alike and all(isinstance(name, str) for name in stored.get("variants", []))
 
 
-def refuse_another(folder: Path, grid: Grid, jobs: list[Job]) -> None:
+def check_same_grid(folder: Path, grid: Grid, jobs: list[Job]) -> None:
     """Raises UserError if `folder` holds another grid, with what differs.
 
     Variants, tasks and seeds may be added, budgets raised, and runs that never got as far as training changed.
     """
     differing = list(_differences(folder, grid, jobs))
     if differing:
-        more = [f"... and {len(differing) - LISTED} more"] if len(differing) > LISTED else []
+        more = [f"... and {len(differing) - MAX_LISTED_KEYS} more"] if len(differing) > MAX_LISTED_KEYS else []
         raise UserError(
-            f"{folder} holds another grid (stored -> given):\n  " + "\n  ".join(differing[:LISTED] + more) + "\n"
+            f"{folder} holds another grid (stored -> given):\n  "
+            + "\n  ".join(differing[:MAX_LISTED_KEYS] + more)
+            + "\n"
             "Give the stored values to go on with it; versions, tasks and seeds may be added and --steps raised. "
             "Or choose another --logdir."
         )
 
 
 def _differences(folder: Path, grid: Grid, jobs: list[Job]) -> Iterator[str]:
-    stored = read(folder)
+    stored = read_grid(folder)
     if stored is None:
         return
     for key, given in (("kind", grid.kind), ("match", grid.match)):
@@ -123,9 +125,9 @@ def _differences(folder: Path, grid: Grid, jobs: list[Job]) -> Iterator[str]:
 
 def _refused(logdir: Path, config: dict) -> list[str]:
     """How `config` differs from that of the run in `logdir`, as far as training would refuse it or end sooner."""
-    if not begun(logdir):
+    if not has_started(logdir):
         return []
     stored = stored_config(logdir)
     old, new = flatten(stored), flatten(config)
-    shrunk = [f"{key}: {old[key]} -> {new[key]}" for key in BUDGETS if old.get(key, 0) > new[key]]
-    return shrunk + [f"{key}: {text}" for key, text in fixed(changes(stored, config)).items()]
+    shrunk = [f"{key}: {old[key]} -> {new[key]}" for key in BUDGET_KEYS if old.get(key, 0) > new[key]]
+    return shrunk + [f"{key}: {text}" for key, text in refused_changes(config_changes(stored, config)).items()]

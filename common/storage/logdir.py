@@ -17,17 +17,17 @@ from typing import TextIO
 from common.config import config as configs
 from common.errors import UserError
 from common.files import slug, write_text
-from common.safe_io import path_of
-from common.storage.runinfo import begun
+from common.safe_io import expand_path
+from common.storage.runinfo import has_started
 
-CONFIG = "config.yaml"
-LOCK = ".lock"
-HARMLESS = (LOCK, "speed.json")  # may be there before the run
-ALWAYS = ("algo", "steps", "run")  # keys of every config
-ABSENT = "(absent)"  # value of a key that one of two configs does not have
-LISTED = 15  # differing keys shown
+CONFIG_FILE = "config.yaml"
+LOCK_FILE = ".lock"
+FILES_BEFORE_RUN = (LOCK_FILE, "speed.json")  # may be there before the run
+REQUIRED_KEYS = ("algo", "steps", "run")  # keys of every config
+ABSENT_VALUE = "(absent)"  # value of a key that one of two configs does not have
+MAX_LISTED_KEYS = 15  # differing keys shown
 #: Keys that older runs do not have, and what those runs did.
-LATER = {
+DEFAULTS_OF_LATER_KEYS = {
     "env.render": "full",
     "env.action_scale": 1.0,
     "env.timeout": 0.0,
@@ -45,51 +45,51 @@ MAY_CHANGE = frozenset(
 )
 
 
-def resolve(config: dict) -> Path:
+def resolve_logdir(config: dict) -> Path:
     """Folder of the run: `config['logdir']` with `{timestamp}` filled in, or `logs/<task>/<algo>/<seed>`."""
     task = "/".join(map(slug, config["task"].split("/")))  # stays below logs/, whatever the task is called
     name = config.get("logdir") or f"logs/{task}/{config['algo']}/{config['seed']}"
-    return path_of(name.replace("{timestamp}", time.strftime("%Y%m%dT%H%M%S")))
+    return expand_path(name.replace("{timestamp}", time.strftime("%Y%m%dT%H%M%S")))
 
 
-def digest(config: dict) -> str:
+def config_digest(config: dict) -> str:
     """Fingerprint of every key that must not change within a run."""
-    told = lambda key, value: key not in MAY_CHANGE and value != LATER.get(key, ABSENT)
+    told = lambda key, value: key not in MAY_CHANGE and value != DEFAULTS_OF_LATER_KEYS.get(key, ABSENT_VALUE)
     fixed = {key: value for key, value in configs.flatten(config).items() if told(key, value)}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
-def changes(stored: dict, config: dict) -> dict[str, str]:
+def config_changes(stored: dict, config: dict) -> dict[str, str]:
     """`{key: 'stored -> new'}` for every key with another value, those of `LATER` completed."""
-    plain = _completed(json.loads(json.dumps(config)))  # as a file gives it back: lists for tuples
-    text = lambda value: ABSENT if value is None else value
+    plain = _with_later_keys(json.loads(json.dumps(config)))  # as a file gives it back: lists for tuples
+    text = lambda value: ABSENT_VALUE if value is None else value
     pairs = configs.differences(stored, plain).items()
     return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in sorted(pairs)}
 
 
-def fixed(changed: dict[str, str]) -> dict[str, str]:
+def refused_changes(changed: dict[str, str]) -> dict[str, str]:
     """Those of `changes` that no run allows."""
     return {key: text for key, text in changed.items() if key not in MAY_CHANGE}
 
 
 def stored_config(logdir: Path) -> dict:
     """Config that the run in `logdir` was started with, completed by what came later; UserError where there is none."""
-    path = logdir / CONFIG
+    path = logdir / CONFIG_FILE
     if not path.is_file():
-        raise UserError(f"{logdir} is not the logdir of a run: it has no {CONFIG}. Check --logdir.")
-    _refuse_devices(logdir)
+        raise UserError(f"{logdir} is not the logdir of a run: it has no {CONFIG_FILE}. Check --logdir.")
+    _check_regular_files(logdir)
     try:
         config = configs.read(path)
     except UserError as error:
         raise UserError(f"{error}\nRestore that file, or start afresh in another --logdir.") from error
-    if missing := [key for key in ALWAYS if not isinstance(config, dict) or key not in config]:
+    if missing := [key for key in REQUIRED_KEYS if not isinstance(config, dict) or key not in config]:
         raise UserError(f"{path} lacks {', '.join(missing)}. Restore it, or start afresh in another --logdir.")
-    return _completed(config)
+    return _with_later_keys(config)
 
 
-def _completed(config: dict) -> dict:
+def _with_later_keys(config: dict) -> dict:
     """A config with the keys of LATER in those of their blocks that it has."""
-    for key, value in LATER.items():
+    for key, value in DEFAULTS_OF_LATER_KEYS.items():
         block, _, name = key.partition(".")
         if isinstance(config.get(block), dict):
             config[block].setdefault(name, value)
@@ -97,7 +97,7 @@ def _completed(config: dict) -> dict:
 
 
 @contextlib.contextmanager
-def claim(logdir: Path, mark: str = CONFIG) -> Iterator[None]:
+def lock_logdir(logdir: Path, mark: str = CONFIG_FILE) -> Iterator[None]:
     """Creates `logdir` if needed and holds it for this process alone. `mark` is the file by which it is known as ours.
 
     Raises UserError where it cannot be written, holds other things, or is in use.
@@ -105,9 +105,9 @@ def claim(logdir: Path, mark: str = CONFIG) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             logdir.mkdir(parents=True, exist_ok=True)
-            _refuse_foreign(logdir, mark)
-            _refuse_devices(logdir)
-            _hold(stack.enter_context((logdir / LOCK).open("a+")), logdir)
+            _check_is_run_directory(logdir, mark)
+            _check_regular_files(logdir)
+            _hold(stack.enter_context((logdir / LOCK_FILE).open("a+")), logdir)
         except OSError as error:
             raise UserError(
                 f"Cannot write to logdir {logdir}: {error.strerror or error}. Choose another --logdir."
@@ -131,7 +131,7 @@ def _hold(lock: TextIO, logdir: Path) -> None:
 def in_use(logdir: Path) -> bool:
     """Whether another process holds `logdir` now."""
     try:
-        with (logdir / LOCK).open() as lock:
+        with (logdir / LOCK_FILE).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -140,39 +140,39 @@ def in_use(logdir: Path) -> bool:
     return False
 
 
-def compare(logdir: Path, config: dict) -> dict[str, str]:
+def check_config(logdir: Path, config: dict) -> dict[str, str]:
     """How `config` differs from the one that is stored in `logdir`, if there is one.
 
     Raises UserError if a `fixed` key differs; a run that has never got as far as training may change them all.
     """
-    changed = changes(stored_config(logdir), config) if (logdir / CONFIG).exists() else {}
-    if (differing := fixed(changed)) and begun(logdir):
+    changed = config_changes(stored_config(logdir), config) if (logdir / CONFIG_FILE).exists() else {}
+    if (differing := refused_changes(changed)) and has_started(logdir):
         raise UserError(
-            f"{logdir} belongs to a run with another config{listed(differing)}\n"
+            f"{logdir} belongs to a run with another config{format_changes(differing)}\n"
             "Give the stored values to go on with it, or choose another --logdir."
         )
     return changed
 
 
-def adopt(logdir: Path, config: dict) -> dict[str, str]:
+def store_config(logdir: Path, config: dict) -> dict[str, str]:
     """Stores `config` in `logdir`; returns how it differs from the one stored there before.
 
     Raises as `compare` does, and changes nothing then.
     """
-    changed = compare(logdir, config)
-    if changed or not (logdir / CONFIG).exists():
-        write_text(logdir / CONFIG, configs.dump(config))
+    changed = check_config(logdir, config)
+    if changed or not (logdir / CONFIG_FILE).exists():
+        write_text(logdir / CONFIG_FILE, configs.dump(config))
     changed.pop("logdir", None)
     return changed
 
 
-def listed(changed: dict[str, str]) -> str:
+def format_changes(changed: dict[str, str]) -> str:
     """Changes for people, one a line, the important ones first."""
     if not changed:
         return "."
     lines = [f"\n  {key}: {changed[key]}" for key in sorted(changed, key=_importance)]
-    more = f"\n  ... and {len(lines) - LISTED} more" if len(lines) > LISTED else ""
-    return f" (stored -> given):{''.join(lines[:LISTED])}{more}"
+    more = f"\n  ... and {len(lines) - MAX_LISTED_KEYS} more" if len(lines) > MAX_LISTED_KEYS else ""
+    return f" (stored -> given):{''.join(lines[:MAX_LISTED_KEYS])}{more}"
 
 
 def _importance(key: str) -> tuple:
@@ -180,9 +180,9 @@ def _importance(key: str) -> tuple:
     return key.count("."), key not in ("algo", "task", "seed"), key
 
 
-def _refuse_foreign(logdir: Path, mark: str) -> None:
+def _check_is_run_directory(logdir: Path, mark: str) -> None:
     ours = (logdir / mark).exists()
-    other = [p.name for p in logdir.iterdir() if p.name not in HARMLESS and not p.name.endswith(".tmp")]
+    other = [p.name for p in logdir.iterdir() if p.name not in FILES_BEFORE_RUN and not p.name.endswith(".tmp")]
     if other and not ours:
         raise UserError(
             f"{logdir} holds other things ({', '.join(sorted(other)[:3])}) and no {mark}, so it is not a folder of "
@@ -190,7 +190,7 @@ def _refuse_foreign(logdir: Path, mark: str) -> None:
         )
 
 
-def _refuse_devices(logdir: Path) -> None:
+def _check_regular_files(logdir: Path) -> None:
     """Raises UserError where a pipe, socket or device is in place of a file: to open one may wait for ever."""
     for folder, _, names in os.walk(logdir):
         if found := [name for name in names if _waits(Path(folder, name))]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from common.errors import NonFinite
+from common.errors import NonFiniteError
 from common.files import write_bytes
 from common.storage import video
-from common.storage.outputs import JsonLines, Scores, TensorBoard
+from common.storage.outputs import JsonLines, ScoreFile, TensorBoard
 
 
-class Means:
+class RunningMeans:
     """Running means of named numbers; tensors stay on their device until `take`."""
 
     def __init__(self) -> None:
@@ -67,9 +67,9 @@ class Logger:
     def __init__(self, logdir: Path, *, task: str, method: str, seed: int, state: dict | None = None):
         state = state or {"offset": 0, "frames": 0, "means": [], "scores": None}
         self.logdir = logdir
-        self.means = Means()
+        self.means = RunningMeans()
         self.means.restore(state["means"])
-        self.scores = Scores(logdir / "scores.jsonl", task=task, method=method, seed=seed)
+        self.scores = ScoreFile(logdir / "scores.jsonl", task=task, method=method, seed=seed)
         self.scores.restore(state["scores"])
         self.lines = JsonLines(logdir / "metrics.jsonl", state["offset"])
         self.board = TensorBoard(logdir, state["frames"])
@@ -78,7 +78,7 @@ class Logger:
         """Adds values to the means of the next line."""
         self.means.add(metrics)
 
-    def episode(self, frames: int, score: float, length: int, extra: dict[str, float]) -> None:
+    def log_episode(self, frames: int, score: float, length: int, extra: dict[str, float]) -> None:
         """Adds a finished training episode: undiscounted return, length in agent steps, what else there is to tell."""
         self.scores.add("train", frames, score)
         numbers = {"score": score, "length": length, **extra}
@@ -96,14 +96,14 @@ class Logger:
         self.scores.write()
         return metrics
 
-    def failure(self, frames: int, message: str) -> None:
+    def log_failure(self, frames: int, message: str) -> None:
         """Adds a message of several lines, such as a traceback, to `failures.log`."""
         with (self.logdir / "failures.log").open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}, frame {frames:,}: {message}\n\n")
 
-    def film(self, name: str, frames: int, pictures: Any) -> None:
+    def save_video(self, name: str, frames: int, pictures: Any) -> None:
         """Stores uint8 `pictures` (T, H, W, 3) as a GIF in `videos/` and in TensorBoard."""
-        data = video.encode(pictures)
+        data = video.encode_gif(pictures)
         folder = self.logdir / "videos"
         folder.mkdir(exist_ok=True)
         write_bytes(folder / f"{name.replace('/', '_')}_{frames:09d}.gif", data)
@@ -124,4 +124,4 @@ class Logger:
 def _require_finite(metrics: dict[str, float]) -> None:
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
-        raise NonFinite(bad)
+        raise NonFiniteError(bad)

@@ -12,7 +12,7 @@ import numpy as np
 from common.errors import UserError
 from common.storage import checkpoint_file
 
-FILES = ("first.pt", "last.pt")
+FILE_NAMES = ("first.pt", "last.pt")
 
 
 def save(folder: Path, state: dict) -> Path:
@@ -23,7 +23,7 @@ def save(folder: Path, state: dict) -> Path:
     agent's state in the environments).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILES[(folder / FILES[0]).exists()]
+    path = folder / FILE_NAMES[(folder / FILE_NAMES[0]).exists()]
     plain = json.loads(json.dumps(state["config"]))
     checkpoint_file.write(path, {**state, "config": plain}, caught=state["updates"], algo=plain["algo"])
     return path
@@ -33,14 +33,14 @@ def load(path: Path) -> dict:
     """Content of such a file. Raises UserError where it is none, or damaged."""
     try:
         state = checkpoint_file.read(path)
-    except checkpoint_file.Damaged as error:
+    except checkpoint_file.DamagedCheckpoint as error:
         raise UserError(f"{path} cannot be used: {error}. Runs keep such files in LOGDIR/nonfinite.") from error
     if not {"config", "spaces", "agent", "names"} <= set(state):
         raise UserError(f"{path} is a checkpoint, not a file of a run's nonfinite folder.")
     return state
 
 
-def broken(arrays: dict) -> list[str]:
+def nonfinite_keys(arrays: dict) -> list[str]:
     """Keys of arrays or tensors that hold a NaN or infinity."""
     values = {key: np.asarray(x) for key, x in arrays.items()}
     return [key for key, x in values.items() if x.dtype.kind == "f" and not np.isfinite(x).all()]

@@ -15,9 +15,9 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from common.files import write_text
-from common.safe_io import finite
+from common.safe_io import is_finite_number
 
-NUMBERS = itertools.count()  # of files of events that one process writes
+EVENT_FILE_NUMBERS = itertools.count()  # of files of events that one process writes
 
 
 class JsonLines:
@@ -66,7 +66,8 @@ class TensorBoard:
     @functools.cached_property
     def writer(self) -> RecordWriter:
         """A new file of events, made when it is first needed."""
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(NUMBERS)}"
+        number = next(EVENT_FILE_NUMBERS)
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
         writer, start = RecordWriter((self.logdir / name).open("wb")), SessionLog(status=SessionLog.START)
         hidden = self.frames + 1 if self.frames else 0
         for event in (
@@ -96,7 +97,7 @@ class TensorBoard:
         self.writer.flush()
 
 
-class Scores:
+class ScoreFile:
     """`scores.jsonl`: one line with `xs` (frames) and `ys` (undiscounted returns) for each kind of episode.
 
     `train`: every training episode at the frame it ended; `eval`: the mean of each evaluation.
@@ -111,7 +112,7 @@ class Scores:
         """Goes on from `points`, or from none. Raises ValueError for what is no points."""
         for kind, found in (points or {}).items():
             lists = [found["xs"], found["ys"]]
-            if kind not in self.points or not all(isinstance(x, list) and all(map(finite, x)) for x in lists):
+            if kind not in self.points or not all(isinstance(x, list) and all(map(is_finite_number, x)) for x in lists):
                 raise ValueError(f"scores of {kind}")
         self.points |= points or {}
         self._changed = True

@@ -27,7 +27,7 @@ class Progress:
                 file=self.stream, bar_format=form,
             )  # fmt: skip
 
-    def jump(self, frames: int, updates: int) -> None:
+    def start_at(self, frames: int, updates: int) -> None:
         """Goes to where a resumed run stands, without counting it as speed."""
         self.frames, self.updates = self._frames, self._updates = frames, updates
         if self.bar is not None:

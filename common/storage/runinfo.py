@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from common.config.render_mode import drawn
+from common.config.render_mode import nonstandard_render_mode
 from common.files import write_text
 from common.safe_io import read_json
 
@@ -26,13 +26,13 @@ class RunInfo:
     def __init__(self, logdir: Path, config: dict):
         self.path = logdir / "run.json"
         self.data = {"task": config["task"], "algo": config["algo"], "seed": config["seed"], "wall": 0.0}
-        self.data |= {"render": how} if (how := drawn(config)) else {}
+        self.data |= {"render": how} if (how := nonstandard_render_mode(config)) else {}
         self.data |= {"resumes": 0, "sessions": _stored(self.path, "sessions", list) or []}
         self.data |= {"peak_memory": _stored(self.path, "peak_memory", int) or 0}
 
     def begin(self, frames: int, parameters: int) -> None:
         """Adds this process as a session that goes on at `frames`; `update` stores it."""
-        self.data["sessions"].append({**session(), "frames": frames})
+        self.data["sessions"].append({**session_facts(), "frames": frames})
         self.data |= {"resumes": len(self.data["sessions"]) - 1, "parameters": parameters}
 
     def update(self, frames: int, updates: int, wall: float, memory: int) -> None:
@@ -42,7 +42,7 @@ class RunInfo:
         write_text(self.path, json.dumps(self.data, indent=2) + "\n")
 
 
-def session() -> dict:
+def session_facts() -> dict:
     """Facts about this process."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -92,7 +92,7 @@ def _cpu() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def begun(logdir: Path) -> bool:
+def has_started(logdir: Path) -> bool:
     """Whether a run has ever got as far as training in `logdir`: run.json or a checkpoint says so."""
     return bool(_stored(logdir / "run.json", "sessions", list)) or any(logdir.glob("checkpoints/checkpoint-*.pt"))
 
@@ -107,7 +107,7 @@ def seconds_trained(logdir: Path) -> float:
     return _stored(logdir / "run.json", "wall", float) or 0.0
 
 
-def used_up(config: dict, frames: int, wall: float) -> bool:
+def is_finished(config: dict, frames: int, wall: float) -> bool:
     """Whether a run is finished that has come so far: in frames, or in seconds if `run.max_seconds` limits them."""
     return frames >= config["steps"] or 0 < config["run"]["max_seconds"] <= wall
 

@@ -12,10 +12,10 @@ from common.errors import UserError
 from common.files import write_text
 from common.safe_io import MIB, read_json
 
-FILE = "spaces.json"
-OTHER = "other"
-LARGEST = 64 * MIB  # bytes of the file
-VALUES = 2**26  # numbers of one observation or action
+SPACES_FILE = "spaces.json"
+UNSUPPORTED = "other"
+MAX_SPACES_BYTES = 64 * MIB  # bytes of the file
+MAX_SPACE_ELEMENTS = 2**26  # numbers of one observation or action
 _FOREIGN = (LookupError, TypeError, AttributeError, OverflowError, AssertionError, RecursionError, MemoryError)
 
 
@@ -30,35 +30,39 @@ class Spaces(NamedTuple):
     raw: tuple[spaces.Space, spaces.Space]
 
 
-def of(envs: Any) -> Spaces:
+def from_envs(envs: Any) -> Spaces:
     """Spaces of environments."""
     return Spaces(envs.obs_space, envs.act_space, envs.raw or (envs.obs_space, envs.act_space))
 
 
 def write(logdir: Path, found: Spaces) -> None:
     """Stores spaces in a logdir."""
-    write_text(logdir / FILE, json.dumps(plain(found), indent=1, allow_nan=False) + "\n")
+    write_text(logdir / SPACES_FILE, json.dumps(to_json(found), indent=1, allow_nan=False) + "\n")
 
 
-def plain(found: Spaces) -> dict:
+def to_json(found: Spaces) -> dict:
     """Spaces as plain JSON values."""
-    own = {name: encode(getattr(found, name)) for name in ("observation", "action")}
-    return {**own, "raw": list(map(encode, found.raw))}
+    own = {name: encode_space(getattr(found, name)) for name in ("observation", "action")}
+    return {**own, "raw": list(map(encode_space, found.raw))}
 
 
 def read(logdir: Path) -> Spaces:
     """Spaces stored in a logdir. Raises UserError where there are none."""
-    path = logdir / FILE
+    path = logdir / SPACES_FILE
     try:
-        stored = read_json(path, LARGEST)
-        observation, action, raw = decode(stored["observation"]), decode(stored["action"]), map(decode, stored["raw"])
+        stored = read_json(path, MAX_SPACES_BYTES)
+        observation, action, raw = (
+            decode_space(stored["observation"]),
+            decode_space(stored["action"]),
+            map(decode_space, stored["raw"]),
+        )
         seen, done = raw
         if not isinstance(observation, spaces.Dict) or not all(isinstance(x, spaces.Box) for x in observation.values()):
             raise ValueError("the observations are no Dict of Boxes")
         return Spaces(observation, action, (seen, done))
     except FileNotFoundError:
         raise UserError(
-            f"{logdir} has no {FILE}: it is from before runs stored their spaces. "
+            f"{logdir} has no {SPACES_FILE}: it is from before runs stored their spaces. "
             f"`python dreamer.py eval --logdir {logdir}` writes it."
         ) from None
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -66,13 +70,13 @@ def read(logdir: Path) -> Spaces:
         raise UserError(f"{path} is damaged ({error!r}). {mend}") from error
 
 
-def encode(space: spaces.Space) -> dict:
+def encode_space(space: spaces.Space) -> dict:
     """A space as plain JSON values; one that the adapter leaves out, such as text, has no more than a name."""
     match space:
         case spaces.Dict():
-            return {"type": "Dict", "spaces": {key: encode(child) for key, child in space.items()}}
+            return {"type": "Dict", "spaces": {key: encode_space(child) for key, child in space.items()}}
         case spaces.Tuple():
-            return {"type": "Tuple", "spaces": list(map(encode, space))}
+            return {"type": "Tuple", "spaces": list(map(encode_space, space))}
         case spaces.Discrete():
             return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
         case spaces.MultiDiscrete():
@@ -80,18 +84,18 @@ def encode(space: spaces.Space) -> dict:
         case spaces.MultiBinary():
             return {"type": "MultiBinary", "shape": list(space.shape)}
         case spaces.Box():
-            bounds = {"low": bound(space.low), "high": bound(space.high)}
+            bounds = {"low": encode_bound(space.low), "high": encode_bound(space.high)}
             return {"type": "Box", "shape": list(space.shape), "dtype": space.dtype.name, **bounds}
-    return {"type": OTHER}
+    return {"type": UNSUPPORTED}
 
 
-def bound(values: np.ndarray) -> Any:
+def encode_bound(values: np.ndarray) -> Any:
     """Bounds as text, which knows infinity: one where all are equal, else nested lists."""
     text = np.vectorize(lambda x: repr(float(x)), otypes=[object])(values)
     return text.flat[0] if values.size and (values == values.flat[0]).all() else text.tolist()
 
 
-def decode(stored: dict) -> spaces.Space:
+def decode_space(stored: dict) -> spaces.Space:
     """Undoes `encode`. Raises ValueError for what is no space, or one that no memory holds."""
     try:
         return _space(stored)
@@ -113,7 +117,7 @@ def _space(stored: dict) -> spaces.Space:
     if kind == "MultiBinary":
         _few(math.prod(stored["shape"]))
         return spaces.MultiBinary(stored["shape"][0] if len(stored["shape"]) == 1 else stored["shape"])
-    if kind == OTHER:
+    if kind == UNSUPPORTED:
         return spaces.Space()
     if kind != "Box":
         raise ValueError(f"unknown space {kind}")
@@ -125,6 +129,6 @@ def _space(stored: dict) -> spaces.Space:
 
 def _few(count: int) -> int:
     """`count`, unless it is negative or no memory holds so many numbers."""
-    if not 0 <= count <= VALUES:
+    if not 0 <= count <= MAX_SPACE_ELEMENTS:
         raise ValueError(f"{count} numbers")
     return count

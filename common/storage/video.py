@@ -14,12 +14,12 @@ from PIL import Image, ImageDraw
 from common.errors import UserError
 from common.files import write_bytes
 
-ROWS = 6  # sequences shown side by side, or numbers of a vector shown below each other
-LIMIT = 1000  # pictures of an episode
+MAX_ROWS = 6  # sequences shown side by side, or numbers of a vector shown below each other
+MAX_EPISODE_FRAMES = 1000  # pictures of an episode
 COLORS = ((230, 120, 20), (40, 110, 220))  # model, truth
 
 
-def encode(frames: np.ndarray, fps: int = 15) -> bytes:
+def encode_gif(frames: np.ndarray, fps: int = 15) -> bytes:
     """GIF of uint8 `frames` (T, H, W, 3) that repeats for ever."""
     assert frames.dtype == np.uint8, frames.dtype
     assert frames.shape[3:] == (3,), frames.shape
@@ -31,7 +31,7 @@ def encode(frames: np.ndarray, fps: int = 15) -> bytes:
     return buffer.getvalue()
 
 
-def colored(images: np.ndarray) -> np.ndarray:
+def to_rgb(images: np.ndarray) -> np.ndarray:
     """uint8 images (..., H, W, C) with any number of channels as (..., H, W, 3); stacked frames show the newest."""
     assert images.dtype == np.uint8, images.dtype
     if images.shape[-1] == 3:
@@ -39,7 +39,7 @@ def colored(images: np.ndarray) -> np.ndarray:
     return np.repeat(images[..., -1:], 3, axis=-1)
 
 
-def open_loop(truth: np.ndarray, model: np.ndarray, context: int) -> np.ndarray:
+def open_loop_frames(truth: np.ndarray, model: np.ndarray, context: int) -> np.ndarray:
     """Pictures (T, H', W', 3) uint8 of predictions beside what happened.
 
     `truth`, `model`: floats in [0, 1] of shape (B, T, H, W, C), or (B, T, n), (B, T) for vectors. Images show truth,
@@ -48,7 +48,7 @@ def open_loop(truth: np.ndarray, model: np.ndarray, context: int) -> np.ndarray:
     """
     assert truth.shape == model.shape, (truth.shape, model.shape)
     if truth.ndim == 5:
-        return _strip(truth[:ROWS], model[:ROWS], context)
+        return _strip(truth[:MAX_ROWS], model[:MAX_ROWS], context)
     return _curves(truth[0].reshape(truth.shape[1], -1), model[0].reshape(truth.shape[1], -1), context)
 
 
@@ -61,7 +61,7 @@ def error_curve(truth: np.ndarray, model: np.ndarray) -> np.ndarray:
 
 def _strip(truth: np.ndarray, model: np.ndarray, context: int) -> np.ndarray:
     rows = np.stack([truth, model, (model - truth + 1) / 2], 2)  # (B, T, 3, H, W, C)
-    rows = colored((rows.clip(0, 1) * 255).round().astype(np.uint8))
+    rows = to_rgb((rows.clip(0, 1) * 255).round().astype(np.uint8))
     rows[:, :context, 1, [0, -1]] = rows[:, :context, 1][..., [0, -1], :] = (0, 200, 0)
     batch, time, _, height, width, _ = rows.shape
     return rows.transpose(1, 2, 3, 0, 4, 5).reshape(time, 3 * height, batch * width, 3)
@@ -69,7 +69,7 @@ def _strip(truth: np.ndarray, model: np.ndarray, context: int) -> np.ndarray:
 
 def _curves(truth: np.ndarray, model: np.ndarray, context: int, width: int = 320, height: int = 64) -> np.ndarray:
     """Curves of the first numbers of (T, n) vectors; picture t shows steps 0 to t."""
-    time, count = len(truth), min(ROWS, truth.shape[1])
+    time, count = len(truth), min(MAX_ROWS, truth.shape[1])
     across = np.linspace(4, width - 4, time)
     pictures = []
     for now in range(time):
@@ -93,13 +93,13 @@ def _curve(draw: ImageDraw.ImageDraw, across: np.ndarray, series: tuple, *, top:
         draw.line(points if len(points) > 1 else points * 2, color, width=2)
 
 
-class Film:
+class EpisodeRecorder:
     """Collects the pictures of one episode of one environment.
 
     Call `see` with every record; `done` turns True with the episode's last record.
     """
 
-    def __init__(self, key: str, env: int = 0, limit: int = LIMIT):
+    def __init__(self, key: str, env: int = 0, limit: int = MAX_EPISODE_FRAMES):
         self.key, self.env, self.limit = key, env, limit
         self.frames: list[np.ndarray] = []
         self.done = False
@@ -109,7 +109,7 @@ class Film:
         if self.done or not (self.frames or record["is_first"][self.env]):
             return
         if len(self.frames) < self.limit:
-            self.frames.append(colored(record[self.key][self.env]).copy())
+            self.frames.append(to_rgb(record[self.key][self.env]).copy())
         self.done = bool(record["is_last"][self.env])
 
     def pictures(self) -> np.ndarray:
@@ -117,7 +117,7 @@ class Film:
         return np.stack(self.frames)
 
 
-class Films:
+class EvaluationRecorder:
     """Collects the pictures of the first `count` episodes of the first environment, (T, H, W, 3) uint8 each.
 
     picture: what to show of a record, or None for nothing.
@@ -136,17 +136,17 @@ class Films:
 
     def pictures(self) -> list[np.ndarray]:
         """The episodes of which there are pictures."""
-        return [stacked(frames) for frames in self.episodes[: self.count] if frames]
+        return [stack_frames(frames) for frames in self.episodes[: self.count] if frames]
 
 
-def stacked(frames: list[np.ndarray]) -> np.ndarray:
+def stack_frames(frames: list[np.ndarray]) -> np.ndarray:
     """Pictures (H, W, 3) as one array; those of another size than the first, as of a window, are brought to it."""
     height, width, _ = frames[0].shape
     fitting = lambda frame: frame if frame.shape == frames[0].shape else Image.fromarray(frame).resize((width, height))
     return np.stack([np.asarray(fitting(frame)) for frame in frames])
 
 
-def scaled(frames: np.ndarray, side: int = 256) -> np.ndarray:
+def scale_frames(frames: np.ndarray, side: int = 256) -> np.ndarray:
     """Frames (T, H, W, 3) with every pixel repeated, or pixels left out, so that the height is about `side`; even."""
     high = frames.shape[1]
     if high < side:
@@ -173,6 +173,6 @@ def write_mp4(path: Path, frames: np.ndarray, fps: int = 15) -> None:
         write_bytes(path, part.read_bytes())
 
 
-def image_key(space: dict) -> str | None:
+def first_image_key(space: dict) -> str | None:
     """First key of an observation space (name to Box) that holds uint8 images, or None."""
     return next((key for key, box in space.items() if len(box.shape) == 3 and box.dtype == np.uint8), None)

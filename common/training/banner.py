@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from common.config.render_mode import beware, drawn, renderer
+from common.config.render_mode import nonstandard_render_mode, render_mode_warning, renderer_description
 
 PRECISION: dict[Any, str] = {True: "bfloat16", False: "float32"}
 STRIDE, WINDOW = 1000, 1_000_000  # agent steps over which the schedule is sounded out
@@ -23,8 +23,8 @@ def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, t
         "device": f"{agent.device}, {PRECISION.get(getattr(agent, 'half', None), run['precision'])}, "
         f"{'compiled' if getattr(agent, 'compiler', None) else 'eager'}, {threads}",
         "observations": ", ".join(f"{key} {box.dtype} {box.shape}" for key, box in envs.obs_space.items()),
-        **({"renderer": by} if (by := renderer(config)) else {}),
-        **({"beware": beware(how)} if (how := drawn(config)) else {}),
+        **({"renderer": by} if (by := renderer_description(config)) else {}),
+        **({"beware": render_mode_warning(how)} if (how := nonstandard_render_mode(config)) else {}),
         "actions": str(envs.act_space),
         "parameters": _parameters(agent.parameter_table()),
         "step unit": f"environment frames; 1 agent step = {envs.repeat} frame(s)",

@@ -12,62 +12,62 @@ import numpy as np
 from common.errors import UserError
 from common.training.factory import Factory
 
-ENDLESS = 1_000_000_000  # frames of a run that only its time ends
-LONG = 1000  # agent steps; a time limit above this is hardly ever reached
-USUAL = 200  # agent steps of an episode of which nothing is known
-PATIENCE = 1_000_000  # agent steps in which updates must begin
-MATTERS = ("algo", "seed", "run", "env", "replay", "sampler", "batch_size", "batch_length")
-SPEC: dict[str, tuple[tuple, np.dtype]] = {
+UNLIMITED_FRAMES = 1_000_000_000  # frames of a run that only its time ends
+MAX_ASSUMED_EPISODE_STEPS = 1000  # agent steps; a time limit above this is hardly ever reached
+DEFAULT_EPISODE_STEPS = 200  # agent steps of an episode of which nothing is known
+MAX_STEPS_TO_FIRST_UPDATE = 1_000_000  # agent steps in which updates must begin
+RELEVANT_KEYS = ("algo", "seed", "run", "env", "replay", "sampler", "batch_size", "batch_length")
+BLANK_SPEC: dict[str, tuple[tuple, np.dtype]] = {
     **{key: ((), np.dtype(bool)) for key in ("is_first", "is_last", "is_terminal")},
     **{key: ((1,), np.dtype(np.float32)) for key in ("action", "deter", "stoch")},
     "reward": ((), np.dtype(np.float32)),
 }
 
 
-def frames(config: dict, amount: int) -> dict[str, int]:
+def match_frames(config: dict, amount: int) -> dict[str, int]:
     """That many environment frames."""
     return {"steps": amount}
 
 
-def updates(config: dict, amount: int) -> dict[str, int]:
+def match_updates(config: dict, amount: int) -> dict[str, int]:
     """The least frames after which the schedule has asked for that many gradient updates."""
     repeat = config["env"]["repeat"]
-    first, count = counter(config)
+    first, count = update_counter(config)
     high = first + 1
     while count(high) < amount:
         high *= 2
-        if high > ENDLESS:
+        if high > UNLIMITED_FRAMES:
             raise UserError(f"{config['algo']} never makes {amount:,} updates with schedule {config['schedule']}.")
     return {"steps": repeat * (first + bisect.bisect_left(range(first, high), amount, key=count))}
 
 
-def replayed(config: dict, amount: int) -> dict[str, int]:
+def match_replayed(config: dict, amount: int) -> dict[str, int]:
     """Updates that replay that many steps, at least: each takes batch_size x batch_length of them."""
-    return updates(config, -(-amount // (config["batch_size"] * config["batch_length"])))
+    return match_updates(config, -(-amount // (config["batch_size"] * config["batch_length"])))
 
 
-def seconds(config: dict, amount: int) -> dict[str, int]:
+def match_seconds(config: dict, amount: int) -> dict[str, int]:
     """That many seconds of training."""
-    return {"steps": ENDLESS, "run.max_seconds": amount}
+    return {"steps": UNLIMITED_FRAMES, "run.max_seconds": amount}
 
 
 #: Value of --match -> what turns an amount into config keys of a run; its unit.
 MATCH: dict[str, tuple[Callable[[dict, int], dict[str, int]], str]] = {
-    "frames": (frames, "frames"),
-    "updates": (updates, "updates"),
-    "replayed": (replayed, "replayed steps"),
-    "time": (seconds, "seconds"),
+    "frames": (match_frames, "frames"),
+    "updates": (match_updates, "updates"),
+    "replayed": (match_replayed, "replayed steps"),
+    "time": (match_seconds, "seconds"),
 }
 
 
-def updates_in(config: dict) -> int:
+def count_updates(config: dict) -> int:
     """Updates of a run of `steps` frames."""
-    first, count = counter(config)
+    first, count = update_counter(config)
     steps = -(-config["steps"] // config["env"]["repeat"])
     return count(steps) if steps >= first else 0
 
 
-def counter(config: dict) -> tuple[int, Callable[[int], int]]:
+def update_counter(config: dict) -> tuple[int, Callable[[int], int]]:
     """Agent steps before the first updates, and a function that gives the updates made after so many (or more)."""
     schedule, first = Factory().schedule(config), first_update(config)
     options = {"repeat": config["env"]["repeat"], "replayed_per_update": config["batch_size"] * config["batch_length"]}
@@ -77,32 +77,32 @@ def counter(config: dict) -> tuple[int, Callable[[int], int]]:
 
 def first_update(config: dict) -> int:
     """Agent steps after which updates begin: prefill is over and the replay holds what its sampler asks for."""
-    return filled(json.dumps({key: config[key] for key in MATTERS}))
+    return steps_until_ready(json.dumps({key: config[key] for key in RELEVANT_KEYS}))
 
 
 @functools.cache
-def filled(text: str) -> int:
+def steps_until_ready(text: str) -> int:
     """Finds it by filling a replay with records that hold nothing. `text` is JSON of what matters of a config."""
     config = json.loads(text)
-    run, size, length = config["run"], (config["batch_size"], config["batch_length"]), episode(config)
-    blank = {key: np.zeros((run["envs"], *shape), dtype) for key, (shape, dtype) in SPEC.items()}
+    run, size, length = config["run"], (config["batch_size"], config["batch_length"]), episode_length(config)
+    blank = {key: np.zeros((run["envs"], *shape), dtype) for key, (shape, dtype) in BLANK_SPEC.items()}
     in_memory = config | {"replay": config["replay"] | {"disk": False}}
-    replay = Factory().replay(in_memory, SPEC, run["envs"], Path())
+    replay = Factory().replay(in_memory, BLANK_SPEC, run["envs"], Path())
     steps = rounds = 0
     while steps < run["prefill"] or not replay.ready(*size):
         place = rounds % (length + 1)
         replay.add(blank | {key: blank[key] | (place == at) for key, at in (("is_first", 0), ("is_last", length))})
         steps += run["envs"] * (place < length)
         rounds += 1
-        if steps > PATIENCE + run["prefill"]:
-            raise UserError(f"{config['algo']} would not begin to train: {replay.waiting(*size)}.")
+        if steps > MAX_STEPS_TO_FIRST_UPDATE + run["prefill"]:
+            raise UserError(f"{config['algo']} would not begin to train: {replay.waiting_reason(*size)}.")
     return steps
 
 
-def episode(config: dict) -> int:
+def episode_length(config: dict) -> int:
     """Agent steps of an episode: the time limit, if it is a short one; else one is taken to fit into prefill.
 
     It only matters where the replay is not ready when prefill is over.
     """
     run, limit = config["run"], -(-config["env"]["time_limit"] // config["env"]["repeat"])
-    return limit if 0 < limit <= LONG else run["prefill"] // run["envs"] or USUAL
+    return limit if 0 < limit <= MAX_ASSUMED_EPISODE_STEPS else run["prefill"] // run["envs"] or DEFAULT_EPISODE_STEPS

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.nn import rng
-from common.storage.checkpoint_schema import RUN, count, first, holds, logged, odd, shown
-from common.storage.saved_agent import Odd, later
+from common.storage.checkpoint_schema import RUN, count, describe, first, first_mismatch, logged, matches
+from common.storage.saved_agent import MalformedCheckpoint, later
 from common.training.factory import Factory
 
 
-def check_run(state: dict, config: dict, logdir: Path) -> None:
+def check_consistency(state: dict, config: dict, logdir: Path) -> None:
     """Raises Odd for a full checkpoint that no run with this config, in this folder, would have written."""
-    found = odd(RUN, state) or odd(later(state), state)
+    found = first_mismatch(RUN, state) or first_mismatch(later(state), state)
     if found := found or first(contradictions(state, config, logdir)):
-        raise Odd(found)
-    with rng.isolated(0):
+        raise MalformedCheckpoint(found)
+    with rng.isolated_rng(0):
         rng.set_state(state["rng"])
 
 
@@ -31,14 +31,14 @@ def contradictions(state: dict, config: dict, logdir: Path) -> Iterator[str]:
         yield f"frames is {frames} after {counters['agent_steps']} steps"
     late = [name for name, last in state["clocks"].items() if not (count(last) and last <= frames)]
     if late:
-        yield f"clocks.{late[0]} is {shown(state['clocks'][late[0]])} at frame {frames}"
+        yield f"clocks.{late[0]} is {describe(state['clocks'][late[0]])} at frame {frames}"
     if not replay["oldest"] <= replay["count"]:
         yield f"replay.oldest is {replay['oldest']} of {replay['count']}"
     made = [counters["updates"], state.get("skipped", 0), counters["pending"]]
     if sum(made) > (most := due(state["schedule"], config, counters["agent_steps"], repeat)):
         yield f"{sum(made)} updates were due, where the schedule allows {most}"
     rows = {len(state["collector"][key]) for key in ("scores", "lengths")}
-    if rows != {replay["streams"]} or not holds(lambda x: all(map(logged, x)), state["collector"].get("numbers", [])):
+    if rows != {replay["streams"]} or not matches(lambda x: all(map(logged, x)), state["collector"].get("numbers", [])):
         yield f"collector is not that of {replay['streams']} environments"
     if not begins(logdir / "metrics.jsonl", state["logger"]["offset"], frames):
         yield f"logger.offset is {state['logger']['offset']}, where metrics.jsonl has an earlier line"
@@ -61,7 +61,7 @@ def due(schedule: dict, config: dict, steps: int, repeat: int) -> int:
             return 0
         owed = saved.due(steps, **options)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise Odd(f"schedule is {str(schedule)[:80]}") from error
+        raise MalformedCheckpoint(f"schedule is {str(schedule)[:80]}") from error
     return config["run"]["pretrain"] + fresh.due(prefill, **options) + fresh.due(steps, **options) - owed
 
 

@@ -5,21 +5,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from common.errors import NonFinite
+from common.errors import NonFiniteError
 from common.training.clock import Stopwatch
 
 Record = dict[str, np.ndarray]
 
 
-def plain(record: dict) -> Record:
+def without_log(record: dict) -> Record:
     """`record` without the extra numbers that environments report beside it."""
     return {key: value for key, value in record.items() if key != "log"}
 
 
-def finite(action: np.ndarray) -> np.ndarray:
+def require_finite(action: np.ndarray) -> np.ndarray:
     """Returns `action`; raises NonFinite if there is a NaN or infinity in it."""
     if not np.isfinite(action).all():
-        raise NonFinite(["the actions of the policy"])
+        raise NonFiniteError(["the actions of the policy"])
     return action
 
 
@@ -84,7 +84,7 @@ class Collector:
 
     def begin(self) -> None:
         """Starts the first episodes."""
-        self.record = plain(self.envs.reset())
+        self.record = without_log(self.envs.reset())
 
     def send(self, *, random: bool, step: int) -> int:
         """Acts once in every environment, at random or by the agent after `step` agent steps.
@@ -107,7 +107,7 @@ class Collector:
             record = self.envs.receive()
         assert np.array_equal(record["is_first"], self.record["is_last"]), (record, self.record)
         self.sent = False
-        self.record, ended = plain(record), self.tally.see(record)
+        self.record, ended = without_log(record), self.tally.see(record)
         return list(ended.values())
 
     def _act(self, random: bool, step: int) -> tuple[np.ndarray, Record]:
@@ -117,7 +117,7 @@ class Collector:
             action, drawn = self.agent.random(self.envs.num)
             extras["action"] = drawn["action"]
             state = state | {"action": torch.as_tensor(drawn["action"]).to(state["action"])}
-        action, self.state = finite(action), state
+        action, self.state = require_finite(action), state
         return action, extras
 
     def save(self) -> dict:
@@ -140,7 +140,7 @@ class Collector:
 
     def load(self, state: dict) -> None:
         """Undoes `save`: environments stand in the same episodes at the same steps."""
-        self.record = plain(self.envs.restore(state["envs"]))
+        self.record = without_log(self.envs.restore(state["envs"]))
         self.state = {key: value.to(self.agent.device) for key, value in state["state"].items()}
         begins = self.record["is_first"]  # also where an episode could not be brought back
         self.tally.scores = np.where(begins, 0, state["scores"])

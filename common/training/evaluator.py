@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common.nn import rng
-from common.storage.video import Film, Films, image_key
-from common.training.collector import Episode, Tally, finite, plain
+from common.storage.video import EpisodeRecorder, EvaluationRecorder, first_image_key
+from common.training.collector import Episode, Tally, require_finite, without_log
 
-STREAM = 1  # separates the random numbers of evaluation from those of reports
-PATIENCE = 100_000  # steps in which an episode of any task here ends
-ENDLESS = """Evaluation: no episode has ended within {:,} steps, and this goes on until one does. An environment without
-an end needs --env.time_limit, in frames."""
+EVAL_STREAM = 1  # separates the random numbers of evaluation from those of reports
+MAX_STEPS_WITHOUT_END = 100_000  # steps in which an episode of any task here ends
+ENDLESS_EPISODE_WARNING = """Evaluation: no episode has ended within {:,} steps, and this goes on
+until one does. An environment without an end needs --env.time_limit, in frames."""
 
 
-class Result(NamedTuple):
+class EvalResult(NamedTuple):
     """Evaluation episodes and, if filmed, the pictures (T, H, W, 3) of the first."""
 
     episodes: list[Episode]
@@ -45,7 +45,7 @@ class Evaluator:
         self.agent, self.seed, self.state = agent, seed, state
         self._make_envs = make_envs
         self._envs: Any = None
-        self.seen: dict[str, Any] = {}
+        self.last_input: dict[str, Any] = {}
 
     def run(
         self,
@@ -53,9 +53,9 @@ class Evaluator:
         step: int,
         *,
         film: bool = False,
-        films: Films | None = None,
+        films: EvaluationRecorder | None = None,
         check: Callable[[], None] = lambda: None,
-    ) -> Result:
+    ) -> EvalResult:
         """Plays `episodes` episodes, spread evenly over the environments, with random numbers derived from `step`.
 
         film: take pictures of the first one, if there are images; films: takes all that it wants. `check` is called
@@ -63,10 +63,10 @@ class Evaluator:
         """
         envs = self.prepare()
         camera = self._camera(envs) if film else None
-        with rng.isolated(self.seed, step, STREAM):
+        with rng.isolated_rng(self.seed, step, EVAL_STREAM):
             done = self._play(envs, episodes, [each for each in (camera, films) if each], check)
         self.state = envs.state()
-        return Result(done, camera.pictures() if camera else None)
+        return EvalResult(done, camera.pictures() if camera else None)
 
     def close(self) -> None:
         """Closes the environments."""
@@ -84,16 +84,16 @@ class Evaluator:
         for steps in itertools.count():
             for i, episode in tally.see(record).items():
                 done[i].append(episode)
-            if steps == PATIENCE and not any(done):
-                print(ENDLESS.format(steps), file=sys.stderr)
+            if steps == MAX_STEPS_WITHOUT_END and not any(done):
+                print(ENDLESS_EPISODE_WARNING.format(steps), file=sys.stderr)
             for camera in cameras:
                 camera.see(record)
             if all(len(finished) >= count for finished, count in zip(done, quota, strict=True)):
                 break
             check()
-            self.seen = {"record": plain(record), "acting": state, "mode": "eval"}
-            action, _, state = self.agent.act(plain(record), state, mode="eval")
-            record = envs.step(finite(action))
+            self.last_input = {"record": without_log(record), "acting": state, "mode": "eval"}
+            action, _, state = self.agent.act(without_log(record), state, mode="eval")
+            record = envs.step(require_finite(action))
         return [episode for finished, count in zip(done, quota, strict=True) for episode in finished[:count]]
 
     def prepare(self) -> Any:
@@ -106,6 +106,6 @@ class Evaluator:
         return self._envs
 
     @staticmethod
-    def _camera(envs: Any) -> Film | None:
-        key = image_key(dict(envs.obs_space.items()))
-        return Film(key) if key else None
+    def _camera(envs: Any) -> EpisodeRecorder | None:
+        key = first_image_key(dict(envs.obs_space.items()))
+        return EpisodeRecorder(key) if key else None

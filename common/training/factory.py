@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
-from common.nn.machine import device
+from common.nn.machine import resolve_device
 
-EVAL_SEED = 1_000_003  # evaluation environments are seeded by the run's seed plus this
+EVAL_SEED_OFFSET = 1_000_003  # evaluation environments are seeded by the run's seed plus this
 
 
 class Factory:
@@ -21,7 +21,7 @@ class Factory:
 
         run = config["run"]
         count = max(1, min(run["eval_envs"], run["eval_episodes"])) if evaluate else run["envs"]
-        seed = config["seed"] + (EVAL_SEED if evaluate else 0)
+        seed = config["seed"] + (EVAL_SEED_OFFSET if evaluate else 0)
         env = config["env"] | ({"life_loss": "ignore"} if evaluate else {})  # evaluation plays whole games
         try:
             with deadline(env.get("timeout", 0)):
@@ -36,7 +36,7 @@ class Factory:
         """The agent."""
         from common.agent.agent import Agent
 
-        return Agent(obs_space, act_space, config, device(config["run"]["device"]))
+        return Agent(obs_space, act_space, config, resolve_device(config["run"]["device"]))
 
     def schedule(self, config: dict) -> Any:
         """What says how many updates are due."""
@@ -57,7 +57,7 @@ class Factory:
 
         options = dict(config["replay"])
         directory = folder if options.pop("disk") else None
-        if device(config["run"]["device"]).startswith("cuda"):
+        if resolve_device(config["run"]["device"]).startswith("cuda"):
             options["empty"] = pinned
         sampler = parts.build("sampler", config["sampler"])
         return Replay(spec, streams, sampler=sampler, seed=config["seed"], directory=directory, **options)
@@ -65,10 +65,12 @@ class Factory:
 
 def record_spec(obs_space: Any, agent: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Shape and dtype of every entry of a record: observations, reward, flags, action and what the agent adds."""
-    return fields(obs_space, agent.random(1)[1]["action"].shape[1:], agent.latent_spec())
+    return record_fields(obs_space, agent.random(1)[1]["action"].shape[1:], agent.latent_spec())
 
 
-def fields(obs_space: Any, action: tuple[int, ...], latents: dict) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+def record_fields(
+    obs_space: Any, action: tuple[int, ...], latents: dict
+) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """The same from the shape of an action, and shape and dtype of the latents."""
     spec = {key: (box.shape, box.dtype) for key, box in obs_space.items()}
     spec |= {"reward": ((), np.dtype(np.float32)), "action": (action, np.dtype(np.float32))}

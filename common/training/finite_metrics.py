@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 
-class Sieve:
+class FiniteMetrics:
     """Keeps metrics out of the logs that are NaN or infinite, and tells each of their names once.
 
     A metric is for people to read: it is no reason to end a run, whose losses, gradients, weights and actions are

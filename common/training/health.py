@@ -10,15 +10,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from common.safe_io import finite
+from common.safe_io import is_finite_number
 
 Row = dict[str, Any]
 
-RECENT = 5  # lines that must agree at least
-SETTLED = 100  # updates that they must hold, and as many before, with twice the warm-up more
-KEPT = 100  # lines that a running process keeps
-RETURNS = {"train/return", "train/return_min", "train/return_max", "train/return_std", "train/value"}
-TINY = 1e-3  # spread of returns that tells nothing apart
+MIN_ROWS = 5  # lines that must agree at least
+MIN_UPDATES = 100  # updates that they must hold, and as many before, with twice the warm-up more
+MAX_KEPT_ROWS = 100  # lines that a running process keeps
+RETURN_METRICS = {"train/return", "train/return_min", "train/return_max", "train/return_std", "train/value"}
+MIN_RETURN_SPREAD = 1e-3  # spread of returns that tells nothing apart
 
 
 class Finding(NamedTuple):
@@ -32,7 +32,7 @@ class Finding(NamedTuple):
         return f"Health, {self.name}: {self.sentence} {self.advice}"
 
 
-class Check(NamedTuple):
+class HealthCheck(NamedTuple):
     """A flag to look for. see: recent lines, config -> a sentence, or nothing. idle: only while the score is flat."""
 
     see: Callable[[list[Row], dict], str]
@@ -45,11 +45,11 @@ def findings(rows: Sequence[Row], config: dict) -> list[Finding]:
 
     Lines may lack a metric: what is not finite is left out of the logs.
     """
-    rows = [{key: value for key, value in row.items() if finite(value)} for row in rows]
+    rows = [{key: value for key, value in row.items() if is_finite_number(value)} for row in rows]
     found = [Finding("no reward", sentence, NO_REWARD)] if (sentence := no_reward(rows)) else []
-    learning = [row for row in rows if row.keys() >= RETURNS]
-    recent, flat = latest(learning), not risen(rows)
-    if not recent or recent[0]["updates"] < SETTLED + 2 * option(config, "optim.warmup", 0):
+    learning = [row for row in rows if row.keys() >= RETURN_METRICS]
+    recent, flat = agreeing_rows(learning), not score_has_risen(rows)
+    if not recent or recent[0]["updates"] < MIN_UPDATES + 2 * config_number(config, "optim.warmup", 0):
         return found
     for name, check in CHECKS.items():
         if (flat or not check.idle) and (sentence := check.see(recent, config)):
@@ -57,52 +57,52 @@ def findings(rows: Sequence[Row], config: dict) -> list[Finding]:
     return found
 
 
-def latest(rows: list[Row]) -> list[Row]:
+def agreeing_rows(rows: list[Row]) -> list[Row]:
     """The last lines, as many as must agree; none if there are too few."""
-    before = [i for i, row in enumerate(rows) if row["updates"] <= rows[-1]["updates"] - SETTLED]
-    return rows[min(before[-1], len(rows) - RECENT) :] if before and len(rows) >= RECENT else []
+    before = [i for i, row in enumerate(rows) if row["updates"] <= rows[-1]["updates"] - MIN_UPDATES]
+    return rows[min(before[-1], len(rows) - MIN_ROWS) :] if before and len(rows) >= MIN_ROWS else []
 
 
-class Watch:
+class HealthMonitor:
     """Flags of a run at work, each told once."""
 
     def __init__(self, config: dict):
         self.config = config
         self.rows: list[Row] = []
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
 
     def state(self) -> dict[str, list]:
         """The lines kept and the flags told, for a checkpoint."""
-        return {"rows": self.rows, "told": sorted(self.told)}
+        return {"rows": self.rows, "told": sorted(self.reported)}
 
     def restore(self, state: dict[str, list]) -> None:
         """Undoes `state`."""
-        self.rows, self.told = list(state["rows"]), set(state["told"])
+        self.rows, self.reported = list(state["rows"]), set(state["told"])
 
     def see(self, row: Row) -> list[Finding]:
         """Takes in a line of metrics; returns the flags that are new."""
         self.rows.append({key: value for key, value in row.items() if key.startswith(("train/", "episode", "updates"))})
         if row.get("episode/score"):
-            self.told.add("no reward")  # and never again, whichever lines are kept
-        if len(self.rows) > KEPT:
-            del self.rows[RECENT : KEPT // 2 : 2]
-        new = [finding for finding in findings(self.rows, self.config) if finding.name not in self.told]
-        self.told |= {finding.name for finding in new}
+            self.reported.add("no reward")  # and never again, whichever lines are kept
+        if len(self.rows) > MAX_KEPT_ROWS:
+            del self.rows[MIN_ROWS : MAX_KEPT_ROWS // 2 : 2]
+        new = [finding for finding in findings(self.rows, self.config) if finding.name not in self.reported]
+        self.reported |= {finding.name for finding in new}
         return new
 
 
-def risen(rows: Sequence[Row]) -> bool:
+def score_has_risen(rows: Sequence[Row]) -> bool:
     """Whether scores are clearly higher now than at first: by more than they were spread then."""
     scores = [row["episode/score"] for row in rows if "episode/score" in row]
-    if len(scores) < 2 * RECENT:
+    if len(scores) < 2 * MIN_ROWS:
         return False
-    first, last = scores[:RECENT], scores[-RECENT:]
-    middle = sum(first) / RECENT
-    spread = math.sqrt(sum((x - middle) ** 2 for x in first) / RECENT)
-    return sum(last) / RECENT > middle + max(spread, 0.05 * abs(middle))
+    first, last = scores[:MIN_ROWS], scores[-MIN_ROWS:]
+    middle = sum(first) / MIN_ROWS
+    spread = math.sqrt(sum((x - middle) ** 2 for x in first) / MIN_ROWS)
+    return sum(last) / MIN_ROWS > middle + max(spread, 0.05 * abs(middle))
 
 
-def option(config: dict, key: str, default: float) -> float:
+def config_number(config: dict, key: str, default: float) -> float:
     """Number at a dotted key; `default` where the config has none."""
     value: Any = config
     for name in key.split("."):
@@ -122,13 +122,13 @@ def always(rows: list[Row], key: str, test: Callable[[float], bool]) -> bool:
 def no_reward(rows: Sequence[Row]) -> str:
     """Judges all lines so far."""
     scores = [row["episode/score"] for row in rows if "episode/score" in row]
-    if len(scores) < RECENT or any(scores):
+    if len(scores) < MIN_ROWS or any(scores):
         return ""
     return f"all of {int(rows[-1].get('episodes', 0)):,} training episodes had a return of 0."
 
 
 def kl_floor(rows: list[Row], config: dict) -> str:
-    free = option(config, "kl.free", 0.0)
+    free = config_number(config, "kl.free", 0.0)
     if not always(rows, "train/kl", lambda kl: kl < max(free / 10, 0.01)):
         return ""
     return f"the KL is {mean(rows, 'train/kl'):.2g} nats where {free:g} are free: it gives the model no gradient."
@@ -142,7 +142,7 @@ def dead_latents(rows: list[Row], config: dict) -> str:
 
 
 def entropy_collapse(rows: list[Row], config: dict) -> str:
-    if not always(rows, "train/randomness", lambda share: -TINY < share < 0.05):
+    if not always(rows, "train/randomness", lambda share: -MIN_RETURN_SPREAD < share < 0.05):
         return ""
     return (
         f"the policy is nearly certain everywhere (randomness {mean(rows, 'train/randomness'):.2g}): it tries nothing."
@@ -155,14 +155,16 @@ def action_saturation(rows: list[Row], config: dict) -> str:
     return f"{mean(rows, 'train/saturation'):.0%} of the mean actions are at a limit, where gradients vanish."
 
 
-def return_range(rows: list[Row], config: dict) -> str:
-    flat = lambda row: row["train/return_max"] - row["train/return_min"] < TINY * max(1, abs(row["train/return"]))
+def return_range_stuck(rows: list[Row], config: dict) -> str:
+    flat = lambda row: (
+        row["train/return_max"] - row["train/return_min"] < MIN_RETURN_SPREAD * max(1, abs(row["train/return"]))
+    )
     if not all(map(flat, rows)):
         return ""
     return f"all imagined returns are about {mean(rows, 'train/return'):.3g}: no action looks better than another."
 
 
-def value_error(rows: list[Row], config: dict) -> str:
+def value_far_from_returns(rows: list[Row], config: dict) -> str:
     """The difference must be half of the return, and more than its spread besides."""
     for row in rows:
         value, ret = row["train/value"], row["train/return"]
@@ -171,7 +173,7 @@ def value_error(rows: list[Row], config: dict) -> str:
     return f"the critic says {mean(rows, 'train/value'):.3g} where returns are {mean(rows, 'train/return'):.3g}."
 
 
-def skipping(rows: list[Row], config: dict) -> str:
+def updates_skipped(rows: list[Row], config: dict) -> str:
     """Counts are over the whole run."""
     counts = [row.get("train/skipped", 0) for row in rows]
     if not all(later > before for before, later in itertools.pairwise(counts)):
@@ -182,34 +184,35 @@ def skipping(rows: list[Row], config: dict) -> str:
 NO_REWARD = "Check the environment's reward with a random policy, let it explore longer (--run.prefill), or shape it."
 
 CHECKS = {
-    "KL at the floor": Check(
+    "KL at the floor": HealthCheck(
         kl_floor,
         "Lower --kl.free or the scales of the KL (--kl.*), and look whether observations are predicted (openloop/*).",
         idle=True,
     ),
-    "dead latents": Check(
+    "dead latents": HealthCheck(
         dead_latents,
         "Check that observations change and reach the encoder (--encoder.keys); lower the scales of the KL (--kl.*).",
         idle=True,
     ),
-    "entropy collapse": Check(
+    "entropy collapse": HealthCheck(
         entropy_collapse,
         "Raise --actor.entropy, lower --optim.lr.actor, or look at the scale of advantages (--advantage.use).",
         idle=True,
     ),
-    "action saturation": Check(
+    "action saturation": HealthCheck(
         action_saturation,
         "Lower --optim.lr.actor or --actor.outscale, raise --actor.entropy; check the scale of the action space.",
         idle=True,
     ),
-    "return range stuck": Check(
-        return_range,
+    "return range stuck": HealthCheck(
+        return_range_stuck,
         "Check that rewards are predicted (loss/reward, train/reward; --loss.reward) and not too small to matter.",
     ),
-    "value far from returns": Check(
-        value_error, "Raise --optim.lr.critic or --loss.critic, and check --discount and the slow critic (--slow.*)."
+    "value far from returns": HealthCheck(
+        value_far_from_returns,
+        "Raise --optim.lr.critic or --loss.critic, and check --discount and the slow critic (--slow.*).",
     ),
-    "updates skipped": Check(
-        skipping, "See which with `python dreamer.py debug-batch LOGDIR/nonfinite/last.pt`; lower --optim.lr.*."
+    "updates skipped": HealthCheck(
+        updates_skipped, "See which with `python dreamer.py debug-batch LOGDIR/nonfinite/last.pt`; lower --optim.lr.*."
     ),
 }

@@ -12,25 +12,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common.agent.update_guard import unsound
-from common.errors import NonFinite
+from common.agent.update_guard import nonfinite_names
+from common.errors import NonFiniteError
 from common.nn import rng
 from common.storage.logger import Logger
 from common.storage.progress import Progress
-from common.storage.runinfo import used_up
-from common.storage.saved_agent import Odd, fill
-from common.training.camera import Camera, predicted
+from common.storage.runinfo import is_finished
+from common.storage.saved_agent import MalformedCheckpoint, load_weights
+from common.training.camera import Camera, predict_open_loop
 from common.training.clock import Clock, Stopwatch
 from common.training.collector import Collector
 from common.training.evaluator import Evaluator
-from common.training.finite_metrics import Sieve
-from common.training.health import Watch
-from common.training.skips import Skips
+from common.training.finite_metrics import FiniteMetrics
+from common.training.health import HealthMonitor
+from common.training.skips import SkippedUpdates
 from common.training.stop import Stop
 
 COUNTERS = ("agent_steps", "updates", "episodes", "pending", "pretrained")
-RECENT = 10  # training episodes by which an agent is rated where there is no evaluation
-REPORT = 2  # separates the random numbers of reports from those of evaluation
+BEST_TRAIN_EPISODES = 10  # training episodes by which an agent is rated where there is no evaluation
+REPORT_STREAM = 2  # separates the random numbers of reports from those of evaluation
 
 
 class Loop:
@@ -48,9 +48,9 @@ class Loop:
         self.repeat = envs.repeat
         self.watch = Stopwatch()
         self.collector = Collector(envs, agent, replay, self.watch)
-        self.health = Watch(config)
-        self.sieve = Sieve(progress.message)
-        self.skips = Skips(config, agent, envs, folder.parent, progress.message)
+        self.health = HealthMonitor(config)
+        self.sieve = FiniteMetrics(progress.message)
+        self.skips = SkippedUpdates(config, agent, envs, folder.parent, progress.message)
         self.agent_steps = self.updates = self.episodes = self.pending = 0
         self.pretrained = False
         self._wall, self._since = 0.0, time.monotonic()
@@ -72,7 +72,7 @@ class Loop:
         return self._wall + time.monotonic() - self._since
 
     @property
-    def late(self) -> bool:
+    def out_of_time(self) -> bool:
         """Whether the time for training is used up. The clock only moves on, so what is late stays late."""
         return 0 < self.config["run"]["max_seconds"] <= self.wall
 
@@ -88,7 +88,7 @@ class Loop:
             self._arrive()
             self.collector.envs.check()
             self._publish()
-            if used_up(self.config, self.frames, self.wall):
+            if is_finished(self.config, self.frames, self.wall):
                 return
             self.stop.check()
             self._step()
@@ -109,7 +109,7 @@ class Loop:
         return {
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "skipped": self.skips.total,
-            "doubt": self.skips.doubt,
+            "doubt": self.skips.unproven,
             "health": self.health.state(),
             "wall": self.wall,
             "clocks": {name: clock.last for name, clock in self.clocks.items() if name != "save"},
@@ -125,13 +125,13 @@ class Loop:
     def restore(self, state: dict) -> None:
         """Undoes `state`, which `check_run` has accepted; the logger is restored where it is made."""
         self.collector.check(state["collector"])
-        fill(self.agent, state["agent"], self.folder.parent)
-        if bad := unsound(self.agent):
-            raise Odd(f"agent.{bad[0]} is not finite")
+        load_weights(self.agent, state["agent"], self.folder.parent)
+        if bad := nonfinite_names(self.agent):
+            raise MalformedCheckpoint(f"agent.{bad[0]} is not finite")
         for name in COUNTERS:
             setattr(self, name, state["counters"][name])
         self._wall, self.skips.total = state["wall"], state.get("skipped", 0)
-        self.skips.doubt = state.get("doubt", False)
+        self.skips.unproven = state.get("doubt", False)
         self.health.restore(state.get("health", self.health.state()))
         for name, clock in self.clocks.items():
             clock.mark(state["clocks"].get(name, self.frames))
@@ -146,9 +146,9 @@ class Loop:
         random = self.agent_steps < self.config["run"]["prefill"]
         try:
             self.agent_steps += self.collector.send(random=random, step=self.agent_steps)
-        except NonFinite as error:
+        except NonFiniteError as error:
             seen = {"record": self.collector.record, "acting": self.collector.state, "mode": "train"}
-            raise self.skips.action(error, **seen, **self._place()) from error
+            raise self.skips.dump_action(error, **seen, **self._place()) from error
         self.pending += self._due()
         self.progress.update(self.frames, self.updates)
 
@@ -158,10 +158,10 @@ class Loop:
             return
         for episode in self.collector.receive():
             self.episodes += 1
-            self.logger.episode(self.frames, episode.score, episode.length, episode.extra)
+            self.logger.log_episode(self.frames, episode.score, episode.length, episode.extra)
         if (pictures := self.camera.see(self.collector.record)) is not None:
             with self.watch("video"):
-                self.logger.film("train/episode", self.frames, pictures)
+                self.logger.save_video("train/episode", self.frames, pictures)
         self._tell(self.collector.envs.messages() + self._replay_messages())
 
     def _due(self) -> int:
@@ -174,7 +174,7 @@ class Loop:
         return extra + self.schedule.due(self.agent_steps, repeat=self.repeat, replayed_per_update=size[0] * size[1])
 
     def _train(self) -> None:
-        while self.pending and not self.late:
+        while self.pending and not self.out_of_time:
             self.stop.check()
             self._update()
             self.progress.update(self.frames, self.updates)
@@ -188,7 +188,7 @@ class Loop:
             with self.watch("train"):
                 metrics, latents = self.agent.update(batch, self.agent_steps)
                 self.logger.add(metrics)
-        except NonFinite as error:
+        except NonFiniteError as error:
             self.skips.update(error, batch=batch, rng=before, **self._place())
             return
         if latents:
@@ -209,11 +209,13 @@ class Loop:
             self._when("eval", self._evaluate)
         if not self.clocks["eval"].every:
             self._when("film", self.camera.begin)
-        if not self.skips.doubt:
+        if not self.skips.unproven:
             self._when("save", self._keep)
 
     def _keep(self) -> None:
-        if not self.clocks["eval"].every and (recent := self.logger.scores.points["train"]["ys"][-RECENT:]):
+        if not self.clocks["eval"].every and (
+            recent := self.logger.scores.points["train"]["ys"][-BEST_TRAIN_EPISODES:]
+        ):
             self._best("train", sum(recent) / len(recent))
         self._save()
 
@@ -232,7 +234,7 @@ class Loop:
         self.logger.write(counters, {**metrics, **sizes, **rates, **self.watch.take()})
         self._tell([str(finding) for finding in self.health.see({**counters, **metrics, **sizes})])
         if not self.pretrained and self.agent_steps >= self.config["run"]["prefill"]:
-            why = self.replay.waiting(self.config["batch_size"], self.config["batch_length"])
+            why = self.replay.waiting_reason(self.config["batch_size"], self.config["batch_length"])
             self.progress.message(f"No updates yet: {why}.")
 
     def _sizes(self) -> dict[str, float]:
@@ -242,10 +244,10 @@ class Loop:
     def _report(self) -> None:
         """Films what the model predicts for a few sequences, and logs its error."""
         size = self.config["batch_size"], self.config["batch_length"]
-        with rng.isolated(self.config["seed"], self.frames, REPORT):
-            found = predicted(self.agent, self.replay, *size)
+        with rng.isolated_rng(self.config["seed"], self.frames, REPORT_STREAM):
+            found = predict_open_loop(self.agent, self.replay, *size)
         for key, prediction in found.items():
-            self.logger.film(f"openloop/{key}", self.frames, prediction.pictures)
+            self.logger.save_video(f"openloop/{key}", self.frames, prediction.pictures)
         errors = {f"openloop/{key}": prediction.error for key, prediction in found.items()}
         self.logger.write(self.counters(), self.sieve(errors))
 
@@ -254,8 +256,8 @@ class Loop:
         episodes = self.config["run"]["eval_episodes"]
         try:
             result = self.evaluator.run(episodes, self.frames, film=film, check=self.stop.check)
-        except NonFinite as error:
-            raise self.skips.action(error, **self.evaluator.seen, **self._place()) from error
+        except NonFiniteError as error:
+            raise self.skips.dump_action(error, **self.evaluator.last_input, **self._place()) from error
         finally:
             self._tell(self.evaluator.messages())
         self.clocks["eval"].mark(self.frames)  # here: what follows may fail, and the run be saved all the same
@@ -263,7 +265,7 @@ class Loop:
         self.logger.scores.add("eval", self.frames, metrics["eval/score"])
         self.logger.write(self.counters(), metrics)
         if result.pictures is not None:
-            self.logger.film("eval/episode", self.frames, result.pictures)
+            self.logger.save_video("eval/episode", self.frames, result.pictures)
         if film:
             self.clocks["film"].mark(self.frames)
         self._best("eval", metrics["eval/score"])
@@ -286,4 +288,4 @@ class Loop:
             line, _, trace = message.partition("\n")
             self.progress.message(line + " (traceback: failures.log)" * bool(trace))
             if trace:
-                self.logger.failure(self.frames, message)
+                self.logger.log_failure(self.frames, message)

@@ -10,11 +10,13 @@ from common.errors import UserError
 from common.nn import rng
 from common.replay.capacity import GIB
 
-WEIGHT = 4 * 4  # bytes of a trained parameter: itself, two moments, its gradient
-KEPT = 5  # bytes that an update holds for each byte that its layers put out; measured: 2 (V1, V2) to 5 (V3)
+BYTES_PER_PARAMETER = 4 * 4  # bytes of a trained parameter: itself, two moments, its gradient
+BYTES_HELD_PER_OUTPUT_BYTE = (
+    5  # bytes that an update holds for each byte that its layers put out; measured: 2 (V1, V2) to 5 (V3)
+)
 
 
-class Need(NamedTuple):
+class MemoryNeed(NamedTuple):
     """Bytes: replay (what this run can fill of it), weights with moments and gradients, one update; and what is free.
 
     where: the device of weights and updates; free_there: what is free on it, if it has memory of its own.
@@ -51,25 +53,25 @@ class Need(NamedTuple):
 REMEDY = "Lower --replay.max_gib, --batch_size or the size of the networks, or keep the replay in files: --replay.disk."
 
 
-def forecast(config: dict, envs: Any, agent: Any, replay: Any, free: int) -> Need:
+def forecast_memory(config: dict, envs: Any, agent: Any, replay: Any, free: int) -> MemoryNeed:
     """Need of a run made of these pieces. free: bytes free before any of them was made."""
     size = replay.forecast()
     records = min(size.records, -(-config["steps"] // envs.repeat) + size.records // size.slots)
     stored = 0 if config["replay"]["disk"] else records * size.record_bytes
-    weights, device = WEIGHT * sum(agent.parameter_table().values()), torch.device(agent.device)
-    need = Need(stored, weights, activations(agent, envs.obs_space, config), free)
+    weights, device = BYTES_PER_PARAMETER * sum(agent.parameter_table().values()), torch.device(agent.device)
+    need = MemoryNeed(stored, weights, activation_bytes(agent, envs.obs_space, config), free)
     if device.type != "cuda":
         return need
     return need._replace(where=str(device), free_there=torch.cuda.mem_get_info(device)[0])
 
 
-def activations(agent: Any, obs_space: Any, config: dict) -> int:
+def activation_bytes(agent: Any, obs_space: Any, config: dict) -> int:
     """Bytes that one update holds, about, from the outputs of all layers that a gradient passes; 0 without layers."""
     if not hasattr(agent, "world"):
         return 0
     batch, length = config["batch_size"], config["batch_length"]
-    with rng.isolated(config["seed"]), torch.device(agent.device):
+    with rng.isolated_rng(config["seed"]), torch.device(agent.device):
         passes = [*cost.model_passes(agent.world, obs_space, batch * length)]
         passes += cost.behavior_passes(agent.world, agent.behavior, batch, length)
     outputs = sum(p.positions * sum(layer.outputs for layer in p.layers) for p in passes if p.autograd)
-    return KEPT * cost.FLOAT * outputs
+    return BYTES_HELD_PER_OUTPUT_BYTE * cost.FLOAT32_BYTES * outputs

@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from common.config.render_mode import drawn
+from common.config.render_mode import nonstandard_render_mode
 from common.errors import UserError
 from common.replay import episode_files
 from common.storage import spaces
 from common.storage.logdir import stored_config
-from common.storage.saved_agent import stored_replay
+from common.storage.saved_agent import load_replay_state
 from common.training.factory import Factory
 from common.training.loop import Loop
 
 
-def offline(config: dict) -> dict:
+def offline_config(config: dict) -> dict:
     """The config with which an offline run trains: one update per step, and nothing before the first one."""
     run = config["run"] | {"prefill": 0, "pretrain": 0}
     return config | {"run": run, "schedule": {"use": "Every", "steps": 1, "updates": 1}}
 
 
-class StoredRun:
+class RunRecords:
     """Records that a run keeps in its replay; `state` is that of the replay in a checkpoint."""
 
     def __init__(self, folder: Path, state: dict):
@@ -43,44 +43,44 @@ class EpisodeFiles:
     streams = 1
 
     def __init__(self, folder: Path):
-        self.folder, self.files = folder, episode_files.files(folder)
-        found = episode_files.spaces_of(episode_files.read(self.files[0]))
+        self.folder, self.files = folder, episode_files.episode_paths(folder)
+        found = episode_files.spaces_of(episode_files.read_episode(self.files[0]))
         self.spaces = spaces.Spaces(*found, found)
 
     def fill(self, replay: Any) -> None:
         """Reads all of them into an empty replay."""
         for file in self.files:
-            for record in episode_files.rows(episode_files.read(file)):
+            for record in episode_files.iter_records(episode_files.read_episode(file)):
                 replay.add(record)
 
 
-def source(config: dict) -> StoredRun | EpisodeFiles:
+def find_records(config: dict) -> RunRecords | EpisodeFiles:
     """Where the records of a new run are. Raises UserError if there are none, of another task, or drawn otherwise."""
     folder = Path(config["run"]["offline"]).expanduser()
-    if episode_files.files(folder):
+    if episode_files.episode_paths(folder):
         return EpisodeFiles(folder)
     stored = stored_config(folder)
-    task, how = stored.get("task"), drawn(stored) or "full"
+    task, how = stored.get("task"), nonstandard_render_mode(stored) or "full"
     if task != config["task"]:
         raise UserError(f"The records in {folder} are of the task {task}: give --task {task}.")
-    if how != (drawn(config) or "full"):
+    if how != (nonstandard_render_mode(config) or "full"):
         raise UserError(f"The images in {folder} were drawn with env.render {how}: give --env.render {how}.")
-    return StoredRun(folder, stored_replay(folder))
+    return RunRecords(folder, load_replay_state(folder))
 
 
-class Offline(Factory):
+class OfflineFactory(Factory):
     """Makes a run that reads records in place of playing; `state` is the run's own checkpoint, if it goes on."""
 
     def __init__(self, config: dict, state: dict | None):
-        self.source = StoredRun(Path(config["logdir"]), state["replay"]) if state else source(config)
+        self.source = RunRecords(Path(config["logdir"]), state["replay"]) if state else find_records(config)
 
     def envs(self, config: dict, *, evaluate: bool = False) -> Any:
         """The absent environments; for evaluation those of the task, whose spaces must be those of the records."""
         found = self.source.spaces
         if not evaluate:
-            return Absent(found, self.source.streams)
+            return AbsentEnvs(found, self.source.streams)
         envs = super().envs(config, evaluate=True)
-        if not alike(envs.obs_space, found.observation) or envs.act_space != found.action:
+        if not same_observations(envs.obs_space, found.observation) or envs.act_space != found.action:
             envs.close()
             raise UserError(
                 f"{config['task']} has other spaces than the records: {envs.obs_space}, {envs.act_space} instead of "
@@ -93,13 +93,13 @@ class Offline(Factory):
         return OfflineLoop(config, **pieces, source=self.source)
 
 
-def alike(one: Any, other: Any) -> bool:
+def same_observations(one: Any, other: Any) -> bool:
     """Whether two observation spaces have the same keys, shapes and dtypes; bounds are not always known."""
     form = lambda space: {key: (box.shape, box.dtype) for key, box in space.items()}
     return form(one) == form(other)
 
 
-class Absent:
+class AbsentEnvs:
     """Stands for the environments that the records come from: has their spaces, and cannot be stepped."""
 
     repeat = 1
@@ -131,7 +131,7 @@ class Absent:
 class OfflineLoop(Loop):
     """Updates, and nothing between them but logs, films, evaluations and checkpoints."""
 
-    def __init__(self, config: dict, *, source: StoredRun | EpisodeFiles, **pieces: Any):
+    def __init__(self, config: dict, *, source: RunRecords | EpisodeFiles, **pieces: Any):
         super().__init__(config, **pieces)
         self.source = source
 
@@ -141,7 +141,7 @@ class OfflineLoop(Loop):
         self.source.fill(self.replay)
         what = f"{len(self.replay):,} records of {self.source.folder}. Steps, and frames in the logs, are updates."
         self._tell([what, *self._replay_messages()])
-        why = self.replay.waiting(self.config["batch_size"], self.config["batch_length"])
+        why = self.replay.waiting_reason(self.config["batch_size"], self.config["batch_length"])
         if why:
             raise UserError(f"There are too few records in {self.source.folder}: {why}.")
 

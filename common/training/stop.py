@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from common.signals import Interrupted, end_by
+from common.signals import Interrupted, end_by_signal
 
 
 class Stopped(Exception):
@@ -50,7 +50,7 @@ class Stop:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self.process:
-            end_by(number)
+            end_by_signal(number)
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise Interrupted
         self.signal = number

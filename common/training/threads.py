@@ -15,26 +15,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from common.errors import NonFinite
+from common.errors import NonFiniteError
 from common.nn import rng
-from common.nn.machine import device as device_of
+from common.nn.machine import resolve_device as device_of
 from common.training.factory import record_spec
 
-MARGIN = 1.15  # more threads must be faster by this factor
-SHORT = 4  # steps of the sequences in the first update, from which the length of the timed ones follows
-UPDATE = 0.1  # seconds that a timed update may take in any run
-SHARE, LONGEST = 0.01, 20.0  # of the time of all updates, and in seconds: what comparing two numbers may take
-HOPELESS = 2  # times as long
-ROUNDS = 3  # timed updates of each number of threads
-PATIENCE = 1.5  # seconds after which no further round begins
-STREAM = 3  # separates the random numbers drawn here from those of evaluation and reports
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor in so many microseconds, for a container
+MIN_SPEEDUP = 1.15  # more threads must be faster by this factor
+FIRST_BATCH_LENGTH = 4  # steps of the sequences in the first update, from which the length of the timed ones follows
+TIMED_UPDATE_SECONDS = 0.1  # seconds that a timed update may take in any run
+MAX_TIMING_SHARE, MAX_TIMING_SECONDS = (
+    0.01,
+    20.0,
+)  # of the time of all updates, and in seconds: what comparing two numbers may take
+HOPELESS_FACTOR = 2  # times as long
+TIMING_ROUNDS = 3  # timed updates of each number of threads
+MIN_TIMING_SECONDS = 1.5  # seconds after which no further round begins
+TIMING_STREAM = 3  # separates the random numbers drawn here from those of evaluation and reports
+CGROUP_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor in so many microseconds, for a container
 # What an agent may raise: the timing must not end a run, whose own first update says it in full.
-FAILURES = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
-UNTIMED = (NonFinite, *FAILURES)
+AGENT_ERRORS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
+UNTIMED = (NonFiniteError, *AGENT_ERRORS)
 
 
-class Choice(NamedTuple):
+class ThreadChoice(NamedTuple):
     """Number of threads, and where it comes from in a few words."""
 
     threads: int
@@ -44,54 +47,54 @@ class Choice(NamedTuple):
         return f"{self.threads} CPU thread(s)" + (f" ({self.why})" if self.why else "")
 
 
-def choose(config: dict, before: int | None, factory: Any, envs: Any, updates: float = 0) -> Choice:
+def choose_threads(config: dict, before: int | None, factory: Any, envs: Any, updates: float = 0) -> ThreadChoice:
     """The number of threads for training with `config`.
 
     before: what the run used until now, None for a new one. updates: how many it will make; the more, the longer are
     the sequences that are timed. Random generators and number of threads are left alone.
     """
-    kept, most = keep(config["run"]["threads"], before), available()
+    kept, most = kept_threads(config["run"]["threads"], before), available_threads()
     if kept:
         return kept
     if most == 1 or device_of(config["run"]["device"]) != "cpu":
-        return Choice(most, "")
-    with rng.isolated(config["seed"], STREAM):
+        return ThreadChoice(most, "")
+    with rng.isolated_rng(config["seed"], TIMING_STREAM):
         choice = _measured(config, most, factory, envs, updates)
     gc.collect()  # the agent that was timed, now that nobody holds it
     return choice
 
 
-def keep(asked: int, before: int | None) -> Choice | None:
+def kept_threads(asked: int, before: int | None) -> ThreadChoice | None:
     """The number asked for, or else the one before, as far as there are cores for it; None without either."""
     if asked:
-        return Choice(asked, "")
-    most = available()
+        return ThreadChoice(asked, "")
+    most = available_threads()
     if isinstance(before, int) and before > 0:
-        return Choice(min(before, most), "as before" if before <= most else f"of {before} before")
+        return ThreadChoice(min(before, most), "as before" if before <= most else f"of {before} before")
     return None
 
 
-def available() -> int:
+def available_threads() -> int:
     """The most threads that make sense: what torch would take by itself, within the limit of a container."""
     most = torch.get_num_threads()
-    if os.access(QUOTA, os.R_OK):
-        limit, period = QUOTA.read_text().split()
+    if os.access(CGROUP_CPU_QUOTA, os.R_OK):
+        limit, period = CGROUP_CPU_QUOTA.read_text().split()
         most = most if limit == "max" else min(most, int(limit) // int(period))
     return max(1, most)
 
 
-def _measured(config: dict, most: int, factory: Any, envs: Any, updates: float) -> Choice:
+def _measured(config: dict, most: int, factory: Any, envs: Any, updates: float) -> ThreadChoice:
     """Times updates of an agent that is thrown away afterwards."""
     threads = torch.get_num_threads()
     try:
         update, length, patience = _short_update(config, factory, envs, updates)
-        best, seconds = fastest(update, most, patience)
+        best, seconds = fastest_threads(update, most, patience)
     except UNTIMED as error:
-        return Choice(threads, f"updates could not be timed: {type(error).__name__}")
+        return ThreadChoice(threads, f"updates could not be timed: {type(error).__name__}")
     finally:
         torch.set_num_threads(threads)
     figures = ", ".join(f"{count}: {1000 * spent:.0f} ms" for count, spent in seconds.items())
-    return Choice(best, f"{figures} for an update on {config['batch_size']} x {length} steps")
+    return ThreadChoice(best, f"{figures} for an update on {config['batch_size']} x {length} steps")
 
 
 def _short_update(config: dict, factory: Any, envs: Any, updates: float) -> tuple[Callable[[], Any], int, float]:
@@ -103,13 +106,13 @@ def _short_update(config: dict, factory: Any, envs: Any, updates: float) -> tupl
     agent = factory.agent(envs.obs_space, envs.act_space, config)
     spec, size, full = record_spec(envs.obs_space, agent), config["batch_size"], config["batch_length"]
     update = lambda batch: agent.update(batch, 0)  # eagerly: nothing is compiled for this
-    short = min(SHORT, full)
+    short = min(FIRST_BATCH_LENGTH, full)
     batch = random_batch(spec, size, short)
     seconds = _timed(lambda: update(batch), 1)
-    if seconds < PATIENCE:  # the first one is slower than the others
+    if seconds < MIN_TIMING_SECONDS:  # the first one is slower than the others
         seconds = _timed(lambda: update(batch), 1)
-    patience = max(PATIENCE, min(SHARE * updates * seconds * full / short, LONGEST))
-    target = patience / (2 + 2 * ROUNDS) if patience > PATIENCE else UPDATE
+    patience = max(MIN_TIMING_SECONDS, min(MAX_TIMING_SHARE * updates * seconds * full / short, MAX_TIMING_SECONDS))
+    target = patience / (2 + 2 * TIMING_ROUNDS) if patience > MIN_TIMING_SECONDS else TIMED_UPDATE_SECONDS
     length = int(np.clip(short * target / seconds, short, full))
     timed = random_batch(spec, size, length)
     return lambda: update(timed), length, patience
@@ -129,18 +132,20 @@ def random_batch(spec: dict, size: int, length: int) -> dict[str, np.ndarray]:
     return batch | {"prev_action": batch["action"], "index": np.zeros((size, length), np.int64)}
 
 
-def fastest(update: Callable[[], Any], most: int, patience: float = PATIENCE) -> tuple[int, dict[int, float]]:
+def fastest_threads(
+    update: Callable[[], Any], most: int, patience: float = MIN_TIMING_SECONDS
+) -> tuple[int, dict[int, float]]:
     """The number of threads up to `most` that `update` is clearly fastest with; number -> seconds of those tried."""
     best, seconds = 1, dict[int, float]()
-    for count in counts(most):
+    for count in thread_counts(most):
         seconds |= _duel(update, best, count, patience)
-        if seconds[count] * MARGIN > seconds[best]:
+        if seconds[count] * MIN_SPEEDUP > seconds[best]:
             break
         best = count
     return best, seconds
 
 
-def counts(most: int) -> Iterator[int]:
+def thread_counts(most: int) -> Iterator[int]:
     """2, 4, 8, ... and `most`."""
     count = 2
     while count < most:
@@ -158,9 +163,13 @@ def _duel(update: Callable[[], Any], one: int, other: int, patience: float) -> d
     begin = time.perf_counter()
     times: dict[int, list[float]] = {one: [], other: []}
     warm = {count: _timed(update, count) for count in times}
-    if warm[other] > HOPELESS * warm[one]:
+    if warm[other] > HOPELESS_FACTOR * warm[one]:
         warm[other] = _timed(update, other)
-    while warm[other] < HOPELESS * warm[one] and len(times[one]) < ROUNDS and time.perf_counter() - begin < patience:
+    while (
+        warm[other] < HOPELESS_FACTOR * warm[one]
+        and len(times[one]) < TIMING_ROUNDS
+        and time.perf_counter() - begin < patience
+    ):
         for count, spent in times.items():
             spent.append(_timed(update, count))
     return {count: statistics.median(spent or [warm[count]]) for count, spent in times.items()}

@@ -9,29 +9,43 @@ from typing import Any
 
 import torch
 
-from common.errors import NonFinite, UserError
-from common.files import sweep
+from common.errors import NonFiniteError, UserError
+from common.files import remove_temporary_files
 from common.nn import rng
 from common.nn.compile import Compiler, make_compiler
 from common.nn.machine import peak_memory
 from common.replay.capacity import free_memory
 from common.storage import spaces
 from common.storage.checkpoints import Checkpoints
-from common.storage.logdir import adopt, changes, claim, compare, digest, fixed, listed, resolve
+from common.storage.logdir import (
+    check_config,
+    config_changes,
+    config_digest,
+    format_changes,
+    lock_logdir,
+    refused_changes,
+    resolve_logdir,
+    store_config,
+)
 from common.storage.logger import Logger
 from common.storage.progress import Progress
-from common.storage.runinfo import RunInfo, frames_trained, used_up
+from common.storage.runinfo import RunInfo, frames_trained, is_finished
 from common.training import initial_weights, memory_forecast
 from common.training.banner import banner, expected_updates
-from common.training.checkpoint_consistency import check_run
+from common.training.checkpoint_consistency import check_consistency
 from common.training.evaluator import Evaluator
 from common.training.factory import Factory, record_spec
 from common.training.loop import Loop
-from common.training.offline import Offline, offline
+from common.training.offline import OfflineFactory, offline_config
 from common.training.skips import Diverged
 from common.training.stop import Stop, Stopped
-from common.training.threads import choose
-from common.training.training_errors import named_divergence, named_loss, named_mismatch, require_sound
+from common.training.threads import choose_threads
+from common.training.training_errors import (
+    refuse_malformed,
+    report_disk_errors,
+    report_divergence,
+    require_finite_agent,
+)
 
 
 def train(config: dict, factory: Factory | None = None) -> None:
@@ -40,22 +54,22 @@ def train(config: dict, factory: Factory | None = None) -> None:
     Raises UserError for whatever a user can mend, and SystemExit with 130 or 143 after SIGINT or SIGTERM, when the run
     has been saved. `config` is the complete, resolved config; it is not changed.
     """
-    config = {**config, "logdir": str(resolve(config))}
+    config = {**config, "logdir": str(resolve_logdir(config))}
     if config["run"]["offline"]:
-        config = offline(config)
+        config = offline_config(config)
     logdir = Path(config["logdir"]).absolute()  # environments may change the working folder
-    with named_loss(logdir), claim(logdir):
-        sweep(logdir, logdir / "checkpoints", logdir / "replay")
-        compare(logdir, config)
+    with report_disk_errors(logdir), lock_logdir(logdir):
+        remove_temporary_files(logdir, logdir / "checkpoints", logdir / "replay")
+        check_config(logdir, config)
         checkpoints = Checkpoints(logdir / "checkpoints")
         state = _load(checkpoints, config)
-        if state and used_up(config, state["frames"], state["wall"]):
-            adopt(logdir, config)
+        if state and is_finished(config, state["frames"], state["wall"]):
+            store_config(logdir, config)
             print(_finished(config, state["frames"], state["wall"]))
             return
         if not state:  # else when it has been taken in
-            adopt(logdir, config)
-        made = factory or (Offline(config, state) if config["run"]["offline"] else Factory())
+            store_config(logdir, config)
+        made = factory or (OfflineFactory(config, state) if config["run"]["offline"] else Factory())
         Session(config, logdir, checkpoints, made).run(state)
 
 
@@ -79,7 +93,7 @@ class Session:
             self.loop = self.factory.loop(self.config, **pieces)
             self._begin(state)
             try:
-                with named_divergence(self.loop, self.checkpoints):
+                with report_divergence(self.loop, self.checkpoints):
                     self._train()
             except KeyboardInterrupt:
                 self.loop.progress.message("Interrupted at once: nothing was saved since the last checkpoint.")
@@ -89,7 +103,7 @@ class Session:
         """Writes a checkpoint. Raises Unsound, and leaves all files alone, if the agent has become NaN or infinite."""
         loop = self.loop
         self._saving = True
-        require_sound(loop, self.checkpoints)
+        require_finite_agent(loop, self.checkpoints)
         own = {"config": self.config, "compiled": loop.agent.compiler is not None}
         state = {**loop.state(), **self._identity(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
@@ -102,13 +116,13 @@ class Session:
         Raises as `save` does.
         """
         loop = self.loop
-        require_sound(loop, self.checkpoints)
+        require_finite_agent(loop, self.checkpoints)
         state = {"agent": loop.agent.state_dict(), **self._identity()}
         info = {"frames": loop.frames, "updates": loop.updates, "algo": self.config["algo"]}
         self.checkpoints.save_best(state, kind, score, **info)
 
     def _identity(self) -> dict[str, Any]:
-        return {"frames": self.loop.frames, "digest": digest(self.config), "threads": torch.get_num_threads()}
+        return {"frames": self.loop.frames, "digest": config_digest(self.config), "threads": torch.get_num_threads()}
 
     def _train(self) -> None:
         loop = self.loop
@@ -121,7 +135,7 @@ class Session:
         except UserError as error:
             self._rescue(error)
             raise
-        if loop.late or self._saved != (loop.frames, loop.updates):  # late: the last save may have been in time
+        if loop.out_of_time or self._saved != (loop.frames, loop.updates):  # late: the last save may have been in time
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
 
@@ -131,7 +145,7 @@ class Session:
         After skipped updates alone the last checkpoint has the weights of now already, and the one before is kept.
         """
         stale = isinstance(error, Diverged) and self._learned == self.loop.updates
-        if self._saving or stale or isinstance(error, NonFinite):
+        if self._saving or stale or isinstance(error, NonFiniteError):
             return
         self.save()
         self.loop.progress.message(f"Saved at frame {self.loop.frames:,}.")
@@ -142,17 +156,17 @@ class Session:
         if state is None:
             loop.begin()
             if self.config["run"]["init"]:
-                loop.progress.message(initial_weights.take(loop.agent, self.config))
+                loop.progress.message(initial_weights.load_initial_weights(loop.agent, self.config))
         else:
-            with named_mismatch(self.checkpoints.folder):
+            with refuse_malformed(self.checkpoints.folder):
                 loop.restore(state)
             self._learned = loop.updates
-            text = "".join(f"\n  {key}: {change}" for key, change in adopt(self.logdir, self.config).items())
+            text = "".join(f"\n  {key}: {change}" for key, change in store_config(self.logdir, self.config).items())
             loop.progress.message(
                 f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"
             )
-        spaces.write(self.logdir, spaces.of(loop.collector.envs))
-        loop.progress.jump(loop.frames, loop.updates)
+        spaces.write(self.logdir, spaces.from_envs(loop.collector.envs))
+        loop.progress.start_at(loop.frames, loop.updates)
         self.info.begin(loop.frames, sum(loop.agent.parameter_table().values()))
         self._record(loop.wall)
 
@@ -170,7 +184,7 @@ class Session:
             stack.callback(envs.close)
             schedule = factory.schedule(config)
             updates = expected_updates(config, envs.repeat, schedule)
-            threads = choose(config, (state or {}).get("threads"), factory, envs, updates)
+            threads = choose_threads(config, (state or {}).get("threads"), factory, envs, updates)
             torch.set_num_threads(threads.threads)
             agent = factory.agent(envs.obs_space, envs.act_space, config)
             replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, self.logdir / "replay")
@@ -178,7 +192,7 @@ class Session:
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
             pieces = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
-            need = memory_forecast.forecast(config, envs, agent, replay, free)
+            need = memory_forecast.forecast_memory(config, envs, agent, replay, free)
             print(banner(config, **pieces, threads=str(threads), memory=str(need)), flush=True)
             need.check()
             progress = Progress(config["steps"])
@@ -195,7 +209,7 @@ class Session:
 
     def _logger(self, state: dict | None) -> Logger:
         names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}
-        with named_mismatch(self.checkpoints.folder):
+        with refuse_malformed(self.checkpoints.folder):
             return Logger(self.logdir, **names, state=state and state["logger"])
 
 
@@ -217,17 +231,19 @@ def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
             "checkpoint. Restore it, or start afresh in another --logdir."
         )
     if state:
-        with named_mismatch(checkpoints.folder):
+        with refuse_malformed(checkpoints.folder):
             _refuse_other(state, config, checkpoints.folder)
-            check_run(state, config, Path(config["logdir"]))
+            check_consistency(state, config, Path(config["logdir"]))
     return state
 
 
 def _refuse_other(state: dict, config: dict, folder: Path) -> None:
     """Raises UserError for a checkpoint of another config."""
-    if isinstance(state.get("digest"), str) and state["digest"] != digest(config):
-        differing = fixed(changes(state["config"], config)) if isinstance(state.get("config"), dict) else {}
+    if isinstance(state.get("digest"), str) and state["digest"] != config_digest(config):
+        differing = (
+            refused_changes(config_changes(state["config"], config)) if isinstance(state.get("config"), dict) else {}
+        )
         raise UserError(
             f"The checkpoints in {folder} belong to another config than config.yaml beside them"
-            f"{listed(differing)}\nPut the right files back, or start afresh in another --logdir."
+            f"{format_changes(differing)}\nPut the right files back, or start afresh in another --logdir."
         )

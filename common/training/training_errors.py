@@ -5,50 +5,52 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.agent.update_guard import EXTRA, unsound
-from common.errors import NonFinite, UserError
+from common.agent.update_guard import EXTRA_STATE_KEY, nonfinite_names
+from common.errors import NonFiniteError, UserError
 from common.storage.checkpoints import Checkpoints
 from common.storage.runinfo import frames_trained
-from common.storage.saved_agent import Odd, foreign
+from common.storage.saved_agent import MalformedCheckpoint, malformed_message
 from common.training.loop import Loop
 
 #: What code raises that is given another thing than it was written for.
-MISMATCH = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
-MOMENTS = f"optim.{EXTRA}."  # where a state has the moments of each group
+MALFORMED_ERRORS = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
+MOMENTS_PREFIX = f"optim.{EXTRA_STATE_KEY}."  # where a state has the moments of each group
 
 
-class Unsound(UserError):
+class NonFiniteAgent(UserError):
     """The agent holds numbers that are not finite, which no checkpoint shall hold."""
 
 
-def require_sound(loop: Loop, checkpoints: Checkpoints) -> None:
+def require_finite_agent(loop: Loop, checkpoints: Checkpoints) -> None:
     """Raises Unsound if the agent is not fit to be saved: a step made weights or moments of its optimiser infinite.
 
     Losses and gradients before such a step are finite; after it every update is skipped.
     """
-    if bad := unsound(loop.agent):
-        what = "; ".join(f"{group} ({names(keys)})" for group, keys in by_group(loop.agent, bad).items())
+    if bad := nonfinite_names(loop.agent):
+        what = "; ".join(
+            f"{group} ({first_and_count(keys)})" for group, keys in names_by_group(loop.agent, bad).items()
+        )
         why = f"weights or moments have become infinite in {what}, so nothing is saved"
-        raise Unsound(diverged(loop, checkpoints, why))
+        raise NonFiniteAgent(divergence_message(loop, checkpoints, why))
 
 
-def by_group(agent: Any, bad: list[str]) -> dict[str, list[str]]:
+def names_by_group(agent: Any, bad: list[str]) -> dict[str, list[str]]:
     """Group of parameters -> those names in an agent's state that belong to it; for others the module."""
     groups = agent.groups() if hasattr(agent, "groups") else {}
     owners = {id(p): group for group, params in groups.items() for p in params}
     own = {name: owners[id(p)] for name, p in agent.named_parameters() if id(p) in owners}
     found: dict[str, list[str]] = {}
     for name in bad:
-        found.setdefault(own.get(name) or name.removeprefix(MOMENTS).split(".")[0], []).append(name)
+        found.setdefault(own.get(name) or name.removeprefix(MOMENTS_PREFIX).split(".")[0], []).append(name)
     return found
 
 
-def names(keys: list[str]) -> str:
+def first_and_count(keys: list[str]) -> str:
     """The first of some names, and how many more there are."""
     return keys[0] + f" and {len(keys) - 1:,} more" * (len(keys) > 1)
 
 
-def diverged(loop: Loop, checkpoints: Checkpoints, why: object) -> str:
+def divergence_message(loop: Loop, checkpoints: Checkpoints, why: object) -> str:
     """Where numbers became NaN or infinite, what is left, and what to do."""
     kept = next(map(str, checkpoints.paths()), "none was written yet")
     return (
@@ -59,18 +61,18 @@ def diverged(loop: Loop, checkpoints: Checkpoints, why: object) -> str:
 
 
 @contextlib.contextmanager
-def named_mismatch(folder: Path, best: bool = False) -> Iterator[None]:
+def refuse_malformed(folder: Path, best: bool = False) -> Iterator[None]:
     """What a state in a folder of checkpoints raises that is whole, but of something else."""
     try:
         yield
-    except Odd as error:
-        raise UserError(foreign(folder, str(error), best)) from error
-    except MISMATCH as error:
-        raise UserError(foreign(folder, f"{type(error).__name__}: {error}", best)) from error
+    except MalformedCheckpoint as error:
+        raise UserError(malformed_message(folder, str(error), best)) from error
+    except MALFORMED_ERRORS as error:
+        raise UserError(malformed_message(folder, f"{type(error).__name__}: {error}", best)) from error
 
 
 @contextlib.contextmanager
-def named_loss(logdir: Path) -> Iterator[None]:
+def report_disk_errors(logdir: Path) -> Iterator[None]:
     """Says what becomes of a run whose files cannot be written any more."""
     try:
         yield
@@ -85,9 +87,9 @@ def named_loss(logdir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def named_divergence(loop: Loop, checkpoints: Checkpoints) -> Iterator[None]:
+def report_divergence(loop: Loop, checkpoints: Checkpoints) -> Iterator[None]:
     """Says where numbers became NaN or infinite, and what is left."""
     try:
         yield
-    except NonFinite as error:
-        raise UserError(diverged(loop, checkpoints, error)) from error
+    except NonFiniteError as error:
+        raise UserError(divergence_message(loop, checkpoints, error)) from error

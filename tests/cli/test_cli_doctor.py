@@ -12,7 +12,7 @@ from gymnasium import spaces
 import dreamer as program
 from common.commands import doctor
 from common.doctor import hardware, packages, smoke_tests
-from common.doctor.check import BROKEN, MISSING, OK, Check, attempt
+from common.doctor.check import BROKEN, MISSING, OK, DoctorCheck, run_check
 from common.envs.suites import dmc
 from common.errors import UserError
 from common.nn import machine
@@ -49,10 +49,15 @@ def ends(monkeypatch, *checks):
 
 
 def test_only_what_states_need_makes_it_fail(monkeypatch, capsys):
-    renderer = Check("egl", MISSING, "libEGL is not installed", "apt-get install libegl1 libgl1", needed=False)
-    assert ends(monkeypatch, Check("python", OK, "3.11"), renderer) == 0
+    renderer = DoctorCheck("egl", MISSING, "libEGL is not installed", "apt-get install libegl1 libgl1", needed=False)
+    assert ends(monkeypatch, DoctorCheck("python", OK, "3.11"), renderer) == 0
     assert "-> apt-get install libegl1 libgl1" in capsys.readouterr().out
-    assert ends(monkeypatch, renderer, Check("mujoco", BROKEN, "4.0.0", "pip install"), Check("states", OK, "")) == 2
+    assert (
+        ends(
+            monkeypatch, renderer, DoctorCheck("mujoco", BROKEN, "4.0.0", "pip install"), DoctorCheck("states", OK, "")
+        )
+        == 2
+    )
     assert "would not work here: mujoco." in capsys.readouterr().err
 
 
@@ -63,7 +68,12 @@ def test_flags_of_training_mean_nothing_here(words, capsys):
 
 
 def test_what_raises_is_broken():
-    assert attempt("x", lambda: 1 / 0, "mend it")[:4] == ("x", BROKEN, "ZeroDivisionError: division by zero", "mend it")
+    assert run_check("x", lambda: 1 / 0, "mend it")[:4] == (
+        "x",
+        BROKEN,
+        "ZeroDivisionError: division by zero",
+        "mend it",
+    )
 
 
 def project(folder, versions, monkeypatch, dependencies, extras=()):
@@ -124,7 +134,7 @@ def game(answer):
 def test_a_game_that_does_not_obey_is_noticed(answer, says, monkeypatch):
     monkeypatch.setattr(smoke_tests, "make_env", game(answer))
     with pytest.raises(UserError, match=says):
-        smoke_tests.atari()
+        smoke_tests.play_atari()
 
 
 CLOCK = iter(range(1000))
@@ -133,19 +143,19 @@ CLOCK = iter(range(1000))
 def test_a_logdir_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     for place in (tmp_path / "file" / "run", smoke_tests.Path("/proc/run")):
-        assert attempt("logdir", lambda place=place: smoke_tests.writable(place), "").status == BROKEN
+        assert run_check("logdir", lambda place=place: smoke_tests.check_writable(place), "").status == BROKEN
     monkeypatch.setattr(smoke_tests, "free_disk", lambda place: 2**20)
     with pytest.raises(UserError, match="GiB free"):
-        smoke_tests.writable(tmp_path)
+        smoke_tests.check_writable(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_losses_that_are_no_numbers_are_noticed(monkeypatch):
-    class Diverging(smoke_tests.Update):
+    class Diverging(smoke_tests.FixedBatchUpdate):
         def __call__(self):
             self.metrics = {"loss/kl": float("nan")}
 
     monkeypatch.setattr(smoke_tests, "Update", Diverging)
     request = types.SimpleNamespace(resolve=program.resolve)
     with pytest.raises(UserError, match="not finite: loss/kl"):
-        smoke_tests.update(request, "v1")
+        smoke_tests.run_update(request, "v1")

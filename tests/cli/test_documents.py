@@ -73,7 +73,7 @@ def draws(words):
 @pytest.fixture(scope="module")
 def renderer():
     try:
-        return dmc.renderer()
+        return dmc.working_backend()
     except UserError:
         return None
 

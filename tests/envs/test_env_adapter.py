@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from common.envs.adapt.actions import action_reader, remarks
+from common.envs.adapt.actions import action_notes, normalize_action_space
 from common.envs.adapt.adapter import Adapter
 from common.errors import UserError
 
@@ -114,7 +114,7 @@ def test_unsupported_spaces_are_refused_by_name(space):
     with pytest.raises(UserError, match=type(space).__name__):
         Adapter(Shows(space, None))
     with pytest.raises(UserError, match=type(space).__name__):
-        action_reader(space)
+        normalize_action_space(space)
 
 
 def test_observations_that_no_encoder_reads_are_left_out_aloud():
@@ -172,16 +172,16 @@ def test_observation_keys_that_become_one_are_refused():
 def test_boxes_are_rescaled_and_missing_bounds_made_up():
     low, high = np.array([[-2, -np.inf], [0, 5]]), np.array([[2, np.inf], [np.inf, 9]])
     box = spaces.Box(low, high, dtype=np.float64)
-    space, decode = action_reader(box)
+    space, decode = normalize_action_space(box)
     assert space == spaces.Box(-1, 1, (4,), np.float32)
     assert decode(np.array([-1, -7, 0, 1], np.float32)).tolist() == [[-2, -1], [1, 9]]
     assert decode(np.array([3, 0.5, -3, 0], np.float32)).tolist() == [[2, 0.5], [0, 7]]
-    assert action_reader(box, 10.0)[1](np.array([1, 1, 1, -1])).tolist() == [[2, 10], [20, 5]]
-    assert "without bounds" in remarks(box, 1.0)[0]
-    assert remarks(spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.Box(0, 1, ())]), 1.0) == []
-    assert "without bounds" in remarks(spaces.Box(-np.inf, np.inf, (2,), np.int64), 1.0)[0]
+    assert normalize_action_space(box, 10.0)[1](np.array([1, 1, 1, -1])).tolist() == [[2, 10], [20, 5]]
+    assert "without bounds" in action_notes(box, 1.0)[0]
+    assert action_notes(spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.Box(0, 1, ())]), 1.0) == []
+    assert "without bounds" in action_notes(spaces.Box(-np.inf, np.inf, (2,), np.int64), 1.0)[0]
     far = spaces.Box(-3e38, 3e38, (1,), np.float32)
-    assert action_reader(far)[1](np.array([0.5])).tolist() == [0.5]
+    assert normalize_action_space(far)[1](np.array([0.5])).tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_boxes_are_rescaled_and_missing_bounds_made_up():
     ],
 )  # fmt: skip
 def test_every_other_action_space_becomes_one_that_actors_drive(space, normal, action, decoded):
-    found, decode = action_reader(space)
+    found, decode = normalize_action_space(space)
     assert str(found) == normal
     action = decode(np.array(action))
     assert space.contains(action)
@@ -214,9 +214,9 @@ def test_every_other_action_space_becomes_one_that_actors_drive(space, normal, a
 
 def test_a_mix_of_discrete_and_continuous_actions_is_stepped_aloud():
     space = spaces.Dict(x=spaces.Discrete(2), y=spaces.Box(-2, 2, (1,)))
-    levels = [action_reader(space)[1](np.array([0, level]))["y"].item() for level in range(11)]
+    levels = [normalize_action_space(space)[1](np.array([0, level]))["y"].item() for level in range(11)]
     assert np.allclose(levels, np.linspace(-2, 2, 11))
-    assert "each of the 1 continuous numbers takes one of 11 values" in remarks(space, 1.0)[0]
+    assert "each of the 1 continuous numbers takes one of 11 values" in action_notes(space, 1.0)[0]
 
 
 def test_discrete_actions_with_a_start():
@@ -225,7 +225,7 @@ def test_discrete_actions_with_a_start():
     _, reward, *_, info = env.step(np.int64(1))
     assert info["action"] == 4
     assert reward == 0.5
-    space, decode = action_reader(spaces.MultiDiscrete([2, 3], start=[1, 2]))
+    space, decode = normalize_action_space(spaces.MultiDiscrete([2, 3], start=[1, 2]))
     assert str(space) == "MultiDiscrete([2 3])"
     assert decode(np.array([1, 2])).tolist() == [2, 4]
 
@@ -233,4 +233,4 @@ def test_discrete_actions_with_a_start():
 @pytest.mark.parametrize("space", [spaces.Box(-1, 1, (0,)), spaces.Tuple([spaces.Box(-1, 1, (2, 0))])])
 def test_actions_of_no_number_are_refused(space):
     with pytest.raises(UserError, match=r"The action space .* is empty: there is nothing to choose"):
-        action_reader(space)
+        normalize_action_space(space)

@@ -71,7 +71,7 @@ def test_no_ops_vary_the_start():
     env = make_env("atari_breakout", {"repeat": 4, "noops": 30, "size": 0})
     assert len({(env.reset(), env.unwrapped.ale.getEpisodeFrameNumber())[1] for _ in range(4)}) > 1
     rng = np.random.default_rng(0)
-    drawn = np.bincount([atari.opening(rng, {"noops": 4, "least_noops": 1})[1] for _ in range(200)])
+    drawn = np.bincount([atari.draw_episode_start(rng, {"noops": 4, "least_noops": 1})[1] for _ in range(200)])
     assert drawn[0] == 0
     assert len(drawn) == 5
     assert (drawn[1:] > 25).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.envs import make_env, make_envs
-from common.envs.suites.dmc import renderer
+from common.envs.suites.dmc import working_backend
 from common.errors import UserError
 
 DUMMIES = [
@@ -101,7 +101,7 @@ def test_crafter_says_what_to_install(monkeypatch):
 )
 def test_dmc_pixels(task, obs, render):
     try:
-        _ = render == "ray" or renderer()
+        _ = render == "ray" or working_backend()
     except UserError as error:
         pytest.skip(str(error))
     env = make_env(f"dmc_{task}", {"repeat": 2, "obs": obs, "size": 32, "render": render})

@@ -24,7 +24,7 @@ def python(code, **environment):
 @pytest.fixture
 def drawing():
     try:
-        return dmc.renderer()
+        return dmc.working_backend()
     except UserError as error:
         return pytest.skip(str(error))
 
@@ -82,7 +82,7 @@ def choose(monkeypatch, working):
     monkeypatch.setattr(dmc.subprocess, "run", run)
     monkeypatch.setenv("MUJOCO_GL", "x")
     monkeypatch.delenv("MUJOCO_GL")
-    return dmc.renderer.__wrapped__()
+    return dmc.working_backend.__wrapped__()
 
 
 def test_egl_comes_first_and_osmesa_is_announced(monkeypatch, capsys):
@@ -111,7 +111,7 @@ def test_the_time_limit_replaces_the_suite_s(limit, steps):
 
 
 def test_true_ends_are_terminal():
-    control = dmc.Control(dmc.load_suite("disable").load("walker", "walk"))
+    control = dmc.DmEnv(dmc.load_suite("disable").load("walker", "walk"))
     control.reset(seed=0)
     control.env.task.get_termination = lambda physics: 0.0
     assert control.step(np.zeros(6))[2:4] == (True, False)

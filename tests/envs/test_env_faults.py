@@ -8,7 +8,7 @@ import pytest
 
 from common.envs import make_envs
 from common.envs.vector import env_slot
-from common.envs.vector.episode_position import Broken
+from common.envs.vector.episode_position import TooManyEnvFailures
 from common.envs.vector.workers import deadline
 from common.signals import Interrupted, pass_on_interrupt
 from common.training.stop import Stop
@@ -75,9 +75,9 @@ def test_a_worker_that_cannot_be_broken_off_is_killed(once, monkeypatch):
     monkeypatch.setattr(env_slot, "GRACE", 100)
     with make_envs(f"{FAULTY}:HangsDeaf", {"timeout": 1.0}, 1, parallel="process") as envs:
         steps(envs, 2)
-        envs.seats[0].patience = 1.5
+        envs.slots[0].patience = 1.5
         assert envs.step(np.zeros(1, int))["is_last"].all()
-        envs.seats[0].patience = 100
+        envs.slots[0].patience = 100
         assert envs.step(np.zeros(1, int))["is_first"].all()
         (message,) = envs.messages()
     assert "gave no answer within 1.5 seconds" in message
@@ -88,9 +88,11 @@ def test_an_environment_that_comes_back_with_other_spaces_is_a_failure(parallel,
     with make_envs(f"{FAULTY}:Changes", {"max_failures": 1}, 1, parallel=parallel) as envs:
         records = steps(envs, 3)
         assert records[3]["is_last"].all()
-        with pytest.raises(Broken, match=r"broke 2 times in a row.*observation_space changed from .*\(3,\).*\(4,\)"):
+        with pytest.raises(
+            TooManyEnvFailures, match=r"broke 2 times in a row.*observation_space changed from .*\(3,\).*\(4,\)"
+        ):
             envs.step(np.zeros(1, int))
-        assert [seat_.broken is not None for seat_ in envs.seats] == [True]
+        assert [seat_.broken is not None for seat_ in envs.slots] == [True]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_what_is_left_of_a_broken_environment_can_be_saved_and_restored(monkeypa
         steps(envs, 2)
         envs.send(np.zeros(1, int))
         assert envs.receive()["is_last"].all()
-        with pytest.raises(Broken):
+        with pytest.raises(TooManyEnvFailures):
             envs.check()
         state = envs.state()
     with make_envs(f"{FAULTY}:Raises", None, 1) as envs:

@@ -6,7 +6,7 @@ import pytest
 from gymnasium import spaces
 
 from common.envs import make_env, make_envs
-from common.envs.adapt.gym_compat import paired
+from common.envs.adapt.gym_compat import is_reset_pair
 from common.errors import UserError
 from tests.envs import awkward
 
@@ -62,9 +62,9 @@ def test_a_reset_s_pair_is_told_from_an_observation_that_is_one():
     assert list(make_env(f"{AWKWARD}:OldPair").reset()[0]) == ["0", "1_light"]
     space = awkward.OldPair.observation_space
     for answer, pair in [((0, {"light": 1}), False), (((0, {"light": 1}), {}), True), ((0, {}), True)]:
-        assert paired(answer, space) == pair
-    assert paired((0, None), spaces.Discrete(2))  # an info that `checked` refuses
-    assert not paired((0, None), spaces.Tuple([spaces.Discrete(2)] * 2))
+        assert is_reset_pair(answer, space) == pair
+    assert is_reset_pair((0, None), spaces.Discrete(2))  # an info that `checked` refuses
+    assert not is_reset_pair((0, None), spaces.Tuple([spaces.Discrete(2)] * 2))
 
 
 def test_text_of_dm_env_is_left_out_aloud():

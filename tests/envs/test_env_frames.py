@@ -5,7 +5,7 @@ import numpy as np
 from gymnasium import spaces
 
 from common.envs.adapt.adapter import Adapter
-from common.envs.adapt.wrappers import Frames
+from common.envs.adapt.wrappers import ActionRepeat
 
 
 class Spoils(gymnasium.Env):
@@ -21,7 +21,7 @@ class Spoils(gymnasium.Env):
 
 
 def test_an_action_is_the_same_in_every_frame_whatever_an_environment_does_to_it():
-    assert Adapter(Frames(Spoils(), repeat=3)).step(np.ones(3, np.float32))[1] == 9
+    assert Adapter(ActionRepeat(Spoils(), repeat=3)).step(np.ones(3, np.float32))[1] == 9
 
 
 class Counts(gymnasium.Env):
@@ -38,7 +38,7 @@ class Counts(gymnasium.Env):
 
 
 def test_action_repeat_counts_frames_over_episodes_and_stops_early():
-    env = Frames(Counts(), repeat=4)
+    env = ActionRepeat(Counts(), repeat=4)
     for episode in range(1, 4):
         env.reset()
         rewards, over = [], False
@@ -51,7 +51,7 @@ def test_action_repeat_counts_frames_over_episodes_and_stops_early():
 
 
 def test_time_limit_counts_frames_and_is_not_terminal():
-    env = Frames(Counts(), repeat=4, limit=6)
+    env = ActionRepeat(Counts(), repeat=4, limit=6)
     env.reset()
     assert env.step(0)[1:4] == (4, False, False)
     assert env.step(0)[1:4] == (2, False, True)

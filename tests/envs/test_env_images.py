@@ -21,16 +21,16 @@ from common.envs.adapt import images
 def test_area_weighs_parts_of_pixels(line, size, expected):
     row = np.array(line, np.uint8)
     wide = np.repeat(row[None, :, None], 3, 0)  # (3, n, 1), the same in every row
-    assert images.area(wide, size)[..., 0].tolist() == [expected] * size
-    assert images.area(wide.swapaxes(0, 1), size)[..., 0].T.tolist() == [expected] * size
+    assert images.resize_area(wide, size)[..., 0].tolist() == [expected] * size
+    assert images.resize_area(wide.swapaxes(0, 1), size)[..., 0].T.tolist() == [expected] * size
 
 
 def test_area_of_channels_and_large_pictures():
     image = np.random.default_rng(0).integers(0, 256, (400, 301, 3), np.uint8)
     fine = np.repeat(np.repeat(image, 7, 0), 7, 1).astype(np.float64)  # 7 x 7 for a pixel: 400 x 301 pixels of each new
     exact = fine.reshape(7, 400, 7, 301, 3).mean((1, 3))
-    assert np.abs(images.area(image, 7) - exact).max() <= 0.5 + 1e-3
-    assert images.fit(image, 7, gray=False, resize="area").shape == (7, 7, 3)
+    assert np.abs(images.resize_area(image, 7) - exact).max() <= 0.5 + 1e-3
+    assert images.fit_image(image, 7, gray=False, resize="area").shape == (7, 7, 3)
 
 
 @pytest.mark.parametrize("game", ["breakout", "ms_pacman"])

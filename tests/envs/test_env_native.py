@@ -98,7 +98,7 @@ def test_an_episode_that_does_not_come_back_starts_anew_and_the_others_do_not():
 def test_an_episode_that_broke_in_python_comes_back_at_its_closing_record():
     with made("python", "atari_pong", V2, 2) as ours, made("ale-py", "atari_pong", V2, 2) as theirs:
         play(ours, 5)
-        ours.seats[1].record = ours.seats[1].closing()
+        ours.slots[1].record = ours.slots[1].closing()
         record = theirs.restore(ours.state())
         assert record["is_last"].tolist() == [False, True]
         assert theirs.step(np.array([0, 0]))["is_first"].tolist() == [False, True]
@@ -128,7 +128,7 @@ def test_a_step_is_made_between_send_and_receive():
 @pytest.mark.parametrize(
     ("config", "n", "kind"),
     [
-        (V2, 2, ale_vector.Native),
+        (V2, 2, ale_vector.AleVectorEnvs),
         (V2, 1, Envs),  # not measured to be faster
         (V2 | {"resize": "bilinear"}, 2, Envs),
         (V2 | {"life_loss": "end"}, 2, Envs),
@@ -173,6 +173,6 @@ def test_a_release_that_plays_otherwise_is_refused_by_name_and_auto_does_without
 @pytest.mark.parametrize("height", [210, 250])
 def test_no_mean_of_its_sizes_lies_halfway_between_two_bytes(height):
     """A mean is a whole number over the product of these numerators; if that is odd, it is never one half."""
-    for size in ale_vector.SIZES:
+    for size in ale_vector.EXACT_IMAGE_SIDES:
         assert Fraction(160, size).numerator * Fraction(height, size).numerator % 2 == 1
     assert Fraction(160, 84).numerator % 2 == 0

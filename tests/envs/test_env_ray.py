@@ -92,13 +92,13 @@ def test_the_string_of_the_cup_is_seen():
 
 def test_what_rays_do_not_meet_is_refused():
     with pytest.raises(UserError, match=r"env\.render fast"):
-        dmc.ray(SimpleNamespace(model=SimpleNamespace(nskin=1)), 0, 64)
+        dmc.ray_drawer(SimpleNamespace(model=SimpleNamespace(nskin=1)), 0, 64)
 
 
 @pytest.mark.parametrize(("domain", "task"), [("walker", "walk"), ("finger", "turn_easy")])
 def test_shapes_and_colours_are_those_of_opengl(domain, task):
     try:
-        backend = dmc.renderer()
+        backend = dmc.working_backend()
     except UserError as error:
         pytest.skip(str(error))
     physics = scene(domain, task, backend)

@@ -123,7 +123,7 @@ def test_a_missing_package_says_what_to_install(suite, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
     monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setattr("common.envs.suites.dmc.renderer", lambda: "disable")
+    monkeypatch.setattr("common.envs.suites.dmc.working_backend", lambda: "disable")
     with pytest.raises(UserError, match=f"pip install {package}"):
         make_env(example)
 

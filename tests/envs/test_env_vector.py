@@ -227,8 +227,8 @@ def test_a_failure_closes_the_episode_as_truncated_and_the_run_goes_on(fault, sa
 def test_a_worker_that_is_killed_from_outside_is_replaced():
     with make_envs("dummy_bandit_100", None, 2, parallel="process") as envs:
         play(envs, 3)
-        os.kill(envs.seats[1].env.processes[0].pid, signal.SIGKILL)
-        envs.seats[1].env.processes[0].join()
+        os.kill(envs.slots[1].env.processes[0].pid, signal.SIGKILL)
+        envs.slots[1].env.processes[0].join()
         record = envs.step(act(envs))
         assert record["is_last"].tolist() == [False, True]
         assert envs.step(act(envs))["is_first"].tolist() == [False, True]
@@ -266,7 +266,7 @@ def test_too_many_failures_in_a_row_stop_the_run_with_the_place(task, says, para
 def test_workers_ignore_signals_and_end_with_close(number):
     envs = make_envs("dummy_point", None, 2, parallel="process")
     play(envs, 2)
-    workers = [seat.env.processes[0] for seat in envs.seats]
+    workers = [seat.env.processes[0] for seat in envs.slots]
     for worker in workers:
         os.kill(worker.pid, number)
     record = envs.step(act(envs))
@@ -281,7 +281,7 @@ def test_workers_ignore_signals_and_end_with_close(number):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_workers_ignore_signals_while_they_start(number):
     with make_envs("dummy_point", None, 2, parallel="process") as envs:
-        for seat in envs.seats:
+        for seat in envs.slots:
             os.kill(seat.env.processes[0].pid, number)
         play(envs, 2)
         assert envs.messages() == []
@@ -290,9 +290,9 @@ def test_workers_ignore_signals_while_they_start(number):
 def test_a_worker_that_hangs_ends_with_close():
     envs = make_envs(f"{FAULTY}:Sleeps", None, 1, parallel="process")
     envs.reset()
-    envs.seats[0].send(np.array(0))
-    worker = envs.seats[0].env.processes[0]
-    envs.seats[0].env.stop(grace=0.1)
+    envs.slots[0].send(np.array(0))
+    worker = envs.slots[0].env.processes[0]
+    envs.slots[0].env.stop(grace=0.1)
     assert worker.exitcode == -signal.SIGKILL
 
 

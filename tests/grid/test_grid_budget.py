@@ -6,7 +6,7 @@ import pytest
 
 import dreamer
 from common.errors import UserError
-from common.training.budget import ENDLESS, MATCH, episode, first_update, updates_in
+from common.training.budget import MATCH, UNLIMITED_FRAMES, count_updates, episode_length, first_update
 from common.training.train import train
 
 QUIET = {"run.eval_every": 0, "run.video_every": 0, "run.save_every": 0, "run.threads": 1, "replay.capacity": 5000}
@@ -36,9 +36,9 @@ def test_runs_make_the_updates_asked_for_within_one_burst(tmp_path, algo, flags,
     train(config)
     info = json.loads((tmp_path / "run/run.json").read_text())
     assert 25 <= info["updates"] < 25 + burst
-    assert info["updates"] - updates_in(config) in range(burst + 1)  # several environments may overshoot
+    assert info["updates"] - count_updates(config) in range(burst + 1)  # several environments may overshoot
     few = load(algo, **flags, steps=config["steps"] - config["env"]["repeat"])
-    assert updates_in(few) < 25 <= updates_in(config)
+    assert count_updates(few) < 25 <= count_updates(config)
 
 
 @pytest.mark.parametrize("algo", ["v1", "v2", "v3"])
@@ -49,7 +49,7 @@ def test_replayed_steps_are_updates_of_whole_batches(algo):
 
 def test_frames_and_seconds_are_keys_of_their_own():
     assert MATCH["frames"][0]({}, 123) == {"steps": 123}
-    assert MATCH["time"][0]({}, 123) == {"steps": ENDLESS, "run.max_seconds": 123}
+    assert MATCH["time"][0]({}, 123) == {"steps": UNLIMITED_FRAMES, "run.max_seconds": 123}
 
 
 def test_updates_of_published_settings():
@@ -75,12 +75,12 @@ def test_updates_wait_for_prefill_and_for_the_replay():
 )
 def test_episodes_last_as_long_as_the_limit_or_prefill(limit, repeat, prefill, envs, steps):
     flags = {"env.time_limit": limit, "env.repeat": repeat, "run.prefill": prefill, "run.envs": envs}
-    assert episode(load("v2", **flags)) == steps
+    assert episode_length(load("v2", **flags)) == steps
 
 
 def test_a_run_too_short_for_updates_makes_none():
-    assert updates_in(load("v2", steps=99)) == 0
-    assert updates_in(load("v2", steps=100)) == 2
+    assert count_updates(load("v2", steps=99)) == 0
+    assert count_updates(load("v2", steps=100)) == 2
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from common.config import config as configs
 from common.errors import UserError
-from common.storage.grid_file import State, read, refuse_another, slug, write
+from common.storage.grid_file import JobState, check_same_grid, read_grid, slug, write_grid
 
 RUN = {"algo": "a", "discount": 0.9, "steps": 100, "run": {"max_seconds": 0, "log_every": 10}}
 JOBS = [job(task, seed)._replace(config=RUN) for task in ("x", "y") for seed in (0, 1)]
@@ -26,7 +26,7 @@ def changed(**keys):
 @pytest.fixture
 def folder(tmp_path):
     """A grid in which two runs of four have begun."""
-    write(tmp_path, GRID, JOBS, [State("done"), State("failed", "why"), State("running"), State()])
+    write_grid(tmp_path, GRID, JOBS, [JobState("done"), JobState("failed", "why"), JobState("running"), JobState()])
     for begun in JOBS[:2]:
         (tmp_path / begun.logdir).mkdir(parents=True)
         (tmp_path / begun.logdir / "run.json").write_text('{"sessions": [{}]}')
@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 
 def test_what_is_written_is_read(folder, tmp_path):
-    stored = read(folder)
+    stored = read_grid(folder)
     assert {key: stored[key] for key in GRID._fields} == GRID._asdict()
     assert [(row["status"], row["error"]) for row in stored["jobs"]] == [
         ("done", None), ("failed", "why"), ("running", None), ("waiting", None),
@@ -44,14 +44,14 @@ def test_what_is_written_is_read(folder, tmp_path):
 
 
 def test_nothing_is_read_where_nothing_is(tmp_path):
-    assert read(tmp_path) is None
+    assert read_grid(tmp_path) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"kind": "compare"}', "{"])
 def test_a_damaged_file_is_named(tmp_path, text):
     (tmp_path / "grid.json").write_text(text)
     with pytest.raises(UserError, match=r"grid.json cannot be read as a grid. Restore it"):
-        read(tmp_path)
+        read_grid(tmp_path)
 
 
 @given(st.text())
@@ -74,7 +74,7 @@ def test_slugs_are_names_of_single_folders(name):
     ids=["the same", "more jobs", "more steps", "a time limit", "what may change", "runs that never began"],
 )
 def test_a_grid_may_grow(folder, jobs):
-    refuse_another(folder, GRID, jobs)
+    check_same_grid(folder, GRID, jobs)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_grid_may_grow(folder, jobs):
 def test_another_grid_is_refused_with_all_that_differs(folder, grid, jobs, says):
     before = (folder / "grid.json").read_bytes()
     with pytest.raises(UserError) as error:
-        refuse_another(folder, grid, jobs)
+        check_same_grid(folder, grid, jobs)
     lines = [line.strip() for line in str(error.value).splitlines()]
     assert lines[1:-1] == says
     assert "another --logdir" in lines[-1]
@@ -100,9 +100,9 @@ def test_another_grid_is_refused_with_all_that_differs(folder, grid, jobs, says)
 def test_time_may_not_shrink(folder):
     for begun in JOBS[:2]:
         configs.write(folder / begun.logdir / "config.yaml", RUN | {"run": {"max_seconds": 60, "log_every": 10}})
-    refuse_another(folder, GRID, changed(run__max_seconds=60))
+    check_same_grid(folder, GRID, changed(run__max_seconds=60))
     with pytest.raises(UserError, match=r"run.max_seconds: 60 -> 30"):
-        refuse_another(folder, GRID, changed(run__max_seconds=30))
+        check_same_grid(folder, GRID, changed(run__max_seconds=30))
 
 
 def test_of_many_differences_some_are_shown(folder):
@@ -110,4 +110,4 @@ def test_of_many_differences_some_are_shown(folder):
     stored["jobs"] += [stored["jobs"][0] | {"name": f"gone/{i}"} for i in range(30)]
     (folder / "grid.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match=r"gone/14: left out\n  \.\.\. and 15 more"):
-        refuse_another(folder, GRID, JOBS)
+        check_same_grid(folder, GRID, JOBS)

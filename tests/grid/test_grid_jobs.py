@@ -14,7 +14,7 @@ from grid_fakes import FAKE, GRID, job, rows, statuses
 
 from common.errors import UserError
 from common.experiments.grid.jobs import run_grid
-from common.storage.grid_file import State, write
+from common.storage.grid_file import JobState, write_grid
 
 HERE = Path(__file__).parent
 
@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 @pytest.fixture(autouse=True)
 def fake_training(monkeypatch):
     monkeypatch.setattr("common.experiments.grid.process.ROOT", FAKE)
-    monkeypatch.setattr("common.experiments.grid.jobs.TICK", 0.02)
+    monkeypatch.setattr("common.experiments.grid.jobs.POLL_SECONDS", 0.02)
 
 
 def times(folder):
@@ -168,7 +168,7 @@ def test_a_folder_in_use_is_waited_for(tmp_path):
     """As when an earlier grid was killed and one of its runs is still saving."""
     logdir = tmp_path / "grid/runs/a/good/0"
     logdir.mkdir(parents=True)
-    write(tmp_path / "grid", GRID, [job("good", 0)], [State("running")])
+    write_grid(tmp_path / "grid", GRID, [job("good", 0)], [JobState("running")])
     with (logdir / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = start(tmp_path / "grid", "good", "good", parallel=1)

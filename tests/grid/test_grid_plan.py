@@ -28,7 +28,7 @@ def reports(tmp_path, monkeypatch):
     module.write_report = lambda paths, out: calls.append((paths, out, statuses(out)))
     monkeypatch.setitem(sys.modules, "common.analysis.report", module)
     monkeypatch.setattr("common.experiments.grid.process.ROOT", FAKE)
-    monkeypatch.setattr("common.experiments.grid.jobs.TICK", 0.02)
+    monkeypatch.setattr("common.experiments.grid.jobs.POLL_SECONDS", 0.02)
     monkeypatch.setattr(plan, "cores", lambda: 2)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.syspath_prepend(CLI)
@@ -195,7 +195,7 @@ def test_suites_are_listed_with_their_budgets(capsys, words):
     printed = capsys.readouterr().out
     assert "dmc20_vision: 20 tasks, 1,000,000 frames each, --configs dmc_vision" in printed
     assert "atari26_100k: 26 tasks, 400,000 frames each" in printed
-    assert all(f"\n{name}: " in f"\n{printed}" for name in bench.read())
+    assert all(f"\n{name}: " in f"\n{printed}" for name in bench.read_suites())
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_published_suites_are_their_blocks_on_all_tasks(monkeypatch, suite, task
     monkeypatch.setattr(plan, "report", lambda folder: None)
     assert dreamer.main(["bench", "--suite", suite, "--algo", "v3", "--seeds", "1", "--jobs", "1"]) == 0
     assert len({job.task for job in seen}) == len(seen) == tasks
-    steps = bench.read()[suite].tasks
+    steps = bench.read_suites()[suite].tasks
     for job in seen[:2]:
         expected = dreamer.resolve("v3", [block], {"task": job.task, "steps": steps[job.task]})
         assert job.config == expected
@@ -224,7 +224,7 @@ def test_published_suites_are_their_blocks_on_all_tasks(monkeypatch, suite, task
 @pytest.mark.parametrize("suite", ["cpu", "tiny"])
 def test_suites_of_our_own_resolve_for_every_version_and_their_tasks_exist(capsys, suite):
     commands = listed(capsys, "bench", "--suite", suite, "--algos", ",".join(dreamer.ALGOS), "--seeds", "1")
-    tasks = bench.read()[suite].tasks
+    tasks = bench.read_suites()[suite].tasks
     assert len(commands) == len(dreamer.ALGOS) * len(tasks)
     for words in commands:
         found = config(words)

@@ -6,8 +6,15 @@ import json
 import pytest
 
 from common.experiments.grid import table as tables
-from common.experiments.grid.standing import TAIL, Standing, evaluated, newest, standing, trained
-from common.experiments.grid.table import HEAD, Row, Table, fitting, summary
+from common.experiments.grid.standing import (
+    METRICS_TAIL_BYTES,
+    RunProgress,
+    is_evaluated,
+    is_trained,
+    latest_values,
+    read_progress,
+)
+from common.experiments.grid.table import COLUMNS, ProgressRow, ProgressTable, select_rows, summary
 
 CONFIG = {"steps": 1000, "run": {"max_seconds": 0}}
 
@@ -28,58 +35,62 @@ def test_the_last_value_of_every_name(tmp_path):
         {"frames": 300, "wall": 6.0, "fps/env": 40.0},
     )
     info(tmp_path, frames=250, wall=5.0)
-    assert standing(tmp_path, CONFIG) == Standing(frames=300, wall=6.0, score=3.0, speed=40.0, share=0.3)
+    assert read_progress(tmp_path, CONFIG) == RunProgress(frames=300, wall=6.0, score=3.0, speed=40.0, share=0.3)
 
 
 def test_a_run_that_has_not_begun_stands_at_nothing(tmp_path):
-    assert standing(tmp_path / "nowhere", CONFIG) == Standing()
+    assert read_progress(tmp_path / "nowhere", CONFIG) == RunProgress()
 
 
 def test_a_run_ends_by_frames_or_by_seconds_whichever_comes_first(tmp_path):
     info(tmp_path, frames=500, wall=30.0)
     limited = {"steps": 1000, "run": {"max_seconds": 40}}
-    assert standing(tmp_path, limited).share == 0.75
-    assert not trained(tmp_path, limited)
+    assert read_progress(tmp_path, limited).share == 0.75
+    assert not is_trained(tmp_path, limited)
     info(tmp_path, frames=500, wall=40.0)
-    assert (standing(tmp_path, limited).share, trained(tmp_path, limited)) == (1.0, True)
+    assert (read_progress(tmp_path, limited).share, is_trained(tmp_path, limited)) == (1.0, True)
     info(tmp_path, frames=1000, wall=1.0)
-    assert (standing(tmp_path, limited).share, trained(tmp_path, limited)) == (1.0, True)
+    assert (read_progress(tmp_path, limited).share, is_trained(tmp_path, limited)) == (1.0, True)
 
 
 def test_only_the_end_of_a_long_file_is_read(tmp_path):
     rows = [{"frames": i, "first" if i == 0 else "name": float(i)} for i in range(5000)]
     metrics(tmp_path, *rows)
-    assert (tmp_path / "metrics.jsonl").stat().st_size > TAIL
-    assert newest(tmp_path / "metrics.jsonl") == {"frames": 4999, "name": 4999.0}
+    assert (tmp_path / "metrics.jsonl").stat().st_size > METRICS_TAIL_BYTES
+    assert latest_values(tmp_path / "metrics.jsonl") == {"frames": 4999, "name": 4999.0}
 
 
 def test_a_line_that_is_just_being_written_is_left_out(tmp_path):
     metrics(tmp_path, {"frames": 1})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"frames": 2, "wa')
-    assert newest(tmp_path / "metrics.jsonl") == {"frames": 1}
+    assert latest_values(tmp_path / "metrics.jsonl") == {"frames": 1}
 
 
 def test_an_evaluation_counts_if_it_is_of_the_run_as_it_stands(tmp_path):
     info(tmp_path, frames=500, wall=1.0)
-    assert not evaluated(tmp_path, 10)
+    assert not is_evaluated(tmp_path, 10)
     for frames, n, counts in ((500, 10, True), (400, 10, False), (500, 9, False)):
         (tmp_path / "eval.json").write_text(json.dumps({"frames": frames, "n": n}))
-        assert evaluated(tmp_path, 10) == counts
+        assert is_evaluated(tmp_path, 10) == counts
 
 
-HALF = Standing(frames=500, wall=100.0, score=12.34, speed=5.4, share=0.5)
+HALF = RunProgress(frames=500, wall=100.0, score=12.34, speed=5.4, share=0.5)
 
 
 def test_cells_of_a_run():
-    assert Row("a/x/0", "running", HALF).cells() == ("a/x/0", "running", "50%", "500", "12.3", "5", "01:40")
-    assert Row("a/x/0", "waiting", Standing()).cells() == ("a/x/0", "waiting", "0%", "0", "", "", "")
-    assert Row("a/x/0", "failed", HALF, "on fire").cells()[-1] == "on fire"
-    assert len(Row("a/x/0", "done", HALF).cells()) == len(HEAD)
+    assert ProgressRow("a/x/0", "running", HALF).cells() == ("a/x/0", "running", "50%", "500", "12.3", "5", "01:40")
+    assert ProgressRow("a/x/0", "waiting", RunProgress()).cells() == ("a/x/0", "waiting", "0%", "0", "", "", "")
+    assert ProgressRow("a/x/0", "failed", HALF, "on fire").cells()[-1] == "on fire"
+    assert len(ProgressRow("a/x/0", "done", HALF).cells()) == len(COLUMNS)
 
 
 def test_columns_line_up():
-    cells = [HEAD, Row("a/x/0", "running", HALF).cells(), Row("a/long/0", "waiting", Standing()).cells()]
+    cells = [
+        COLUMNS,
+        ProgressRow("a/x/0", "running", HALF).cells(),
+        ProgressRow("a/long/0", "waiting", RunProgress()).cells(),
+    ]
     assert tables.table(cells) == [
         "run                done  frames  score  frames/s  left",
         "a/x/0     running   50%     500   12.3         5  01:40",
@@ -89,17 +100,17 @@ def test_columns_line_up():
 
 def test_what_is_left_follows_from_the_runs_so_far():
     """200 s for a run: one and a half of them are left, two at a time."""
-    rows = [Row("a", "done", HALF._replace(wall=200.0, share=1.0)), Row("b", "running", HALF)]
-    rows += [Row("c", "waiting", Standing()), Row("d", "failed", HALF._replace(share=0.5))]
+    rows = [ProgressRow("a", "done", HALF._replace(wall=200.0, share=1.0)), ProgressRow("b", "running", HALF)]
+    rows += [ProgressRow("c", "waiting", RunProgress()), ProgressRow("d", "failed", HALF._replace(share=0.5))]
     assert summary(rows, 2) == "1 of 4 runs done, 1 running, 1 waiting, 1 failed; about 02:30 left"
-    assert summary([Row("c", "waiting", Standing())], 2) == "0 of 1 runs done, 1 waiting"
+    assert summary([ProgressRow("c", "waiting", RunProgress())], 2) == "0 of 1 runs done, 1 waiting"
 
 
 def test_on_a_small_terminal_the_urgent_runs_are_shown():
     names = {"a": "done", "b": "waiting", "c": "running", "d": "failed", "e": "waiting", "f": "running"}
-    rows = [Row(name, status, Standing()) for name, status in names.items()]
-    assert [row.name for row in fitting(rows, 4)] == ["b", "c", "d", "f"]
-    assert fitting(rows, 100) == rows
+    rows = [ProgressRow(name, status, RunProgress()) for name, status in names.items()]
+    assert [row.name for row in select_rows(rows, 4)] == ["b", "c", "d", "f"]
+    assert select_rows(rows, 100) == rows
 
 
 class Terminal(io.StringIO):
@@ -110,22 +121,28 @@ class Terminal(io.StringIO):
 def test_on_a_terminal_the_table_is_redrawn_in_place(monkeypatch):
     monkeypatch.setattr("shutil.get_terminal_size", lambda **_: (30, 20))
     stream = Terminal()
-    table = Table(1, stream)
-    table.show(lambda: [Row("a/x/0", "running", HALF)])
+    table = ProgressTable(1, stream)
+    table.show(lambda: [ProgressRow("a/x/0", "running", HALF)])
     table.show(lambda: pytest.fail("too early to look again"))
     first = stream.getvalue()
     assert first.splitlines()[0] == "run             done  frames "
     assert max(map(len, first.splitlines())) == 29
-    table.show(lambda: [Row("a/x/0", "done", HALF)], final=True)
+    table.show(lambda: [ProgressRow("a/x/0", "done", HALF)], final=True)
     assert stream.getvalue().removeprefix(first).startswith("\x1b[3F\x1b[Jrun")
 
 
 def test_elsewhere_each_news_is_a_line():
     stream = io.StringIO()
-    table = Table(1, stream)
+    table = ProgressTable(1, stream)
     for share in (0.0, 0.05, 0.11, 0.15, 0.31):
-        table.show(lambda share=share: [Row("a", "running", Standing(share=share)), Row("b", "waiting", HALF)], True)
-    table.show(lambda: [Row("a", "failed", HALF, "on fire")], True)
+        table.show(
+            lambda share=share: [
+                ProgressRow("a", "running", RunProgress(share=share)),
+                ProgressRow("b", "waiting", HALF),
+            ],
+            True,
+        )
+    table.show(lambda: [ProgressRow("a", "failed", HALF, "on fire")], True)
     assert stream.getvalue().splitlines() == [
         "a  running  0%  0 frames",
         "b  waiting  50%  500 frames  score 12.3",

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from common.agent.rssm import State
+from common.agent.rssm import LatentState
 from common.config import parts
 from tests.parity import names
 from tests.parity.common import Spy, count, one_hot_noise
@@ -18,7 +18,7 @@ def behave(behavior, feat, reward, con, action=None, entropy=None):
 
     action: (N, H, A), entropy: noise of the policy's entropy. Where features are cut into two halves does not matter.
     """
-    states = State(feat[..., :1], feat[..., 1:])
+    states = LatentState(feat[..., :1], feat[..., 1:])
     if action is None:
         action = torch.zeros(len(feat), feat.shape[1] - 1, behavior.actor.actions)
     given = lambda value: lambda feat: value
@@ -80,7 +80,7 @@ def close_latent(golden, prefix, latent, state, params):
 def close_prior(golden, prefix, rssm, deter, noise):
     """Compares the prior at deter (..., D) and its sample with given noise (...); returns its parameters."""
     prior = rssm.prior(deter)
-    close_latent(golden, prefix, rssm.latent, State(deter, rssm.latent.sample(prior, noise)), prior)
+    close_latent(golden, prefix, rssm.latent, LatentState(deter, rssm.latent.sample(prior, noise)), prior)
     return prior
 
 

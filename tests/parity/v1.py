@@ -6,7 +6,7 @@ import torch
 
 import dreamer
 from common.agent.behavior import Behavior
-from common.agent.rssm import RSSM, State
+from common.agent.rssm import RSSM, LatentState
 from common.config import parts
 from common.nn.nets import Style
 from tests.parity import names, v1_full, v1_nets
@@ -53,13 +53,13 @@ def check_rssm(golden):
 
 def rssm_steps(golden, rssm):
     """One posterior and one prior step, with noise and with none (the means)."""
-    start = State(golden["in/prev/deter"], golden["in/prev/stoch"])
+    start = LatentState(golden["in/prev/deter"], golden["in/prev/stoch"])
     action, embed = golden["in/prev_action"], golden["in/embed"]
     golden.close("out/feat", official_feat(rssm, start))
     first = torch.zeros(len(action), dtype=torch.bool)
     for case, scale in (("noise", 1.0), ("mean", 0.0)):
         eps = {name: golden[f"in/eps_{name}"] * scale for name in ("prior", "post", "img")}
-        state, post = rssm.filter(start, action, embed, first, eps["post"])
+        state, post = rssm.obs_step(start, action, embed, first, eps["post"])
         close_latent(golden, f"out/{case}/obs_step/post", rssm.latent, state, post)
         close_prior(golden, f"out/{case}/obs_step/prior", rssm, state.deter, eps["prior"])
         ahead, _ = rssm.imagine(start, lambda feat, t: action, eps["img"][None])

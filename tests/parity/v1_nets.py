@@ -6,7 +6,7 @@ from gymnasium import spaces
 
 from common.agent.behavior import Actor
 from common.agent.heads import Head, SoftContinue
-from common.agent.rssm import State
+from common.agent.rssm import LatentState
 from common.config import parts
 from common.nn.encoder import Decoder, Encoder
 from common.nn.nets import Style
@@ -29,7 +29,7 @@ def check_nets(golden):
     close_grads_of(golden, "grad/encoder", slots, (embed * golden["in/embed_weight"]).sum())
 
     decoder = image_decoder(space, feat, conv, style)
-    slots, states = names.v1_decoder(decoder), State(feat[..., :1], feat[..., 1:])
+    slots, states = names.v1_decoder(decoder), LatentState(feat[..., :1], feat[..., 1:])
     load(golden, "param/decoder", slots)
     golden.close("out/decoder_mode", decoder.predict(states)["image"] - 0.5)
     logp = -decoder.losses(states, {"image": image})["image"] - image[0, 0].numel() * HALF_LOG_2PI
@@ -56,7 +56,7 @@ def check_dense(golden, case, feat, style):
     elif value.ndim == feat.ndim:
         module = vector_decoder(feat, value, style, size)
         slots = names.v1_dense(module.mlp, [module.linears[module.vectors.index("x")]])
-        states = State(feat[..., :1], feat[..., 1:])
+        states = LatentState(feat[..., :1], feat[..., 1:])
         logp = lambda: -module.losses(states, {"x": value})["x"] - value.shape[-1] * HALF_LOG_2PI
         pred = lambda: (module.predict(states)["x"],) * 2
     else:

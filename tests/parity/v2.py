@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from common.agent.rssm import RSSM, State
+from common.agent.rssm import RSSM, LatentState
 from common.config import parts
 from common.config.annealing import schedule
 from common.nn.nets import Style
@@ -65,10 +65,10 @@ def noise_at(golden, rssm, name):
 
 def rssm_step(golden, rssm):
     """One step each of posterior and prior, by their modes."""
-    start = State(golden["in/prev/deter"], golden["in/prev/stoch"].flatten(1))
+    start = LatentState(golden["in/prev/deter"], golden["in/prev/stoch"].flatten(1))
     action, none = golden["in/prev_action"], no_noise(rssm, len(start.deter))
-    state, post = rssm.filter(start, action, golden["in/embed"], golden["in/is_first"], none)
-    mode = State(state.deter, rssm.latent.mode(post))
+    state, post = rssm.obs_step(start, action, golden["in/embed"], golden["in/is_first"], none)
+    mode = LatentState(state.deter, rssm.latent.mode(post))
     close_latent(golden, "out/obs_step/post", rssm.latent, mode, post)
     close_prior(golden, "out/obs_step/prior", rssm, state.deter, none)
     golden.close("out/feat", official_feat(rssm, state))

@@ -7,7 +7,7 @@ import numpy as np
 from tests.parity.full import observations
 
 #: Official actor gradient -> our part.
-GRADS = {"reinforce": "Reinforce", "dynamics": "Dynamics", "both": "Mixed"}
+GRADS = {"reinforce": "Reinforce", "dynamics": "DynamicsGradient", "both": "Mixed"}
 
 
 def flags_of(golden) -> dict:
@@ -116,4 +116,4 @@ def kl_block(case, scale=1.0):
     if case["balance"] == 0.5:
         return {"use": "PlainKL", "scale": scale, "where": "element", **options}
     scales = {"dyn": case["balance"] * scale, "rep": (1 - case["balance"]) * scale}
-    return {"use": "SplitKL", "where": "mean" if case["free_avg"] else "element", **scales, **options}
+    return {"use": "BalancedKL", "where": "mean" if case["free_avg"] else "element", **scales, **options}

@@ -71,7 +71,7 @@ def check_slow_target(golden):
         sizes = {"layers": count(start, "dense"), "units": kernel.shape[1]}
         critic = Head(kernel.shape[0], parts.build("critic", {"use": "UnitNormal"}), Style(), **sizes)
         options = {"every": case["slow_target_update"], "fraction": case["slow_target_fraction"]}
-        slow = parts.build("slow", {"use": "HardCopy", **options})
+        slow = parts.build("slow", {"use": "TargetCritic", **options})
         slow.setup(critic)
         load(golden, f"{name}/in/target0", names.v2_head(slow.slow.net))
         for i in range(case["steps"]):

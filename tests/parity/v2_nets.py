@@ -9,7 +9,7 @@ from torch import nn
 
 from common.agent.behavior import Actor
 from common.agent.heads import Head, SoftContinue
-from common.agent.rssm import State
+from common.agent.rssm import LatentState
 from common.config import parts
 from common.nn.distributions import normal_entropy
 from common.nn.encoder import Decoder, Encoder
@@ -76,7 +76,7 @@ def check_decoder(golden, case, obs, conv, style):
     decoder = Decoder(space_of(obs), 1, feat.shape[-1] - 1, conv, *likelihoods, style, **sizes)
     if decoder.vectors:
         stack(decoder, widths, style)
-    slots, states = names.v2_decoder(decoder), State(feat[..., :1], feat[..., 1:])
+    slots, states = names.v2_decoder(decoder), LatentState(feat[..., :1], feat[..., 1:])
     load(golden, f"{case}/param/decoder", slots)
     preds, losses, total = decoder.predict(states), decoder.losses(states, obs), 0.0
     assert set(losses) == set(obs)
@@ -102,7 +102,7 @@ def check_mse(golden, case, style, size):
     if shape:
         space, vector = spaces.Dict({"x": spaces.Box(-9, 9, shape)}), parts.build("vector", {"use": "UnitNormal"})
         decoder = Decoder(space, 1, x.shape[-1] - 1, None, None, vector, style, **size)
-        slots, states = names.v2_vector(decoder, "x"), State(x[..., :1], x[..., 1:])
+        slots, states = names.v2_vector(decoder, "x"), LatentState(x[..., :1], x[..., 1:])
         pred, loss = lambda: decoder.predict(states)["x"], lambda: decoder.losses(states, {"x": value})["x"]
     else:
         head = Head(x.shape[-1], parts.build("reward", {"use": "UnitNormal"}), style, **size)

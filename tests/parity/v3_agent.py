@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 import dreamer
 from common.agent.agent import Agent
-from common.replay.ring import previous
+from common.replay.ring import previous_actions
 from tests.parity import names_v3 as names
 from tests.parity.common import close_grads, load, params_of, under
 from tests.parity.full import Update
@@ -66,7 +66,7 @@ def make_batch(golden, agent):
     data["action"] = actions(data["action"], agent.actions)
     batch = {key: x[:, steps:] for key, x in data.items()}
     arrays = [batch["action"].numpy(), batch["is_first"].numpy(), data["action"][:, steps - 1].numpy()]
-    return batch | context | {"prev_action": torch.from_numpy(previous(*arrays))}
+    return batch | context | {"prev_action": torch.from_numpy(previous_actions(*arrays))}
 
 
 def make_noise(golden, agent, batch):
@@ -108,7 +108,7 @@ def check_losses(golden, update):
 
 def check_flow(golden, agent, batch, noise):
     """Where the gradient of each loss flows, whatever the optimiser would take of it."""
-    batch, params = agent.tensors(batch), {name: params_of(slots) for name, slots in names.agent(agent).items()}
+    batch, params = agent.to_tensors(batch), {name: params_of(slots) for name, slots in names.agent(agent).items()}
     losses, states, _ = agent.model_losses(batch, noise)
     losses = official(losses | agent.behavior_losses(states, batch, 0, noise)[0])
     order, rows = golden.meta["modules"], []
@@ -133,7 +133,7 @@ def check_world(golden, update, batch):
     golden.close("mid/post_logits", grouped(update.post))
     golden.close("mid/prior_logits", grouped(world.rssm.prior(states.deter)))
     golden.close("mid/rew_pred", world.reward.pred(states.feat))
-    golden.close("mid/con_prob", world.con.pred(states.feat) / world.con.outside)
+    golden.close("mid/con_prob", world.con.pred(states.feat) / world.con.outer_discount)
     recon = reconstruction(world.decoder, states)
     for name in golden.names("mid/recon"):
         key = name.removesuffix("_first").removesuffix("_mean")
@@ -155,7 +155,7 @@ def check_imagination(golden, update):
     got = {
         "imag/act": action.argmax(-1) if discrete else action,
         "imag/rew": update.reward,
-        "imag/con": update.con / world.con.outside,
+        "imag/con": update.con / world.con.outer_discount,
         "imag/val": behavior.critic.pred(imagined.feat),
         "imag/slowval": behavior.slow.slow.pred(imagined.feat),
         "imag/ret": update.targets.ret,

@@ -11,7 +11,7 @@ import torch
 
 import dreamer
 from common.agent.behavior import Behavior
-from common.agent.rssm import State
+from common.agent.rssm import LatentState
 from common.config import parts
 from tests.parity.common import Spy
 from tests.parity.v3_parts import GRAD, actions, close_bins, require
@@ -118,7 +118,7 @@ def predictions(golden, outside):
 
 def behave(behavior, feat, reward, con, outside, action):
     """Behavior.losses on a given imagination (N, H+1, ...) -> losses, targets, values (N, H+1), statistics."""
-    states = State(feat[..., :1], feat[..., 1:])
+    states = LatentState(feat[..., :1], feat[..., 1:])
     world = SimpleNamespace(
         rssm=SimpleNamespace(imagine=lambda start, policy, noise: (states, action[:, :-1])),
         reward=SimpleNamespace(pred=lambda feat: reward),
@@ -160,7 +160,7 @@ def check_replay(golden, prefix, slow_target):
     behavior, feat = make_behavior(golden, [], value, slow, 1, slow_target)
     reward, last, term, boot = (golden[f"repl/in/{name}"] for name in ("rew", "last", "term", "boot"))
     batch = {"reward": reward, "is_last": last, "is_terminal": term}
-    losses = behavior.replay_value(behavior, State(feat[..., :1], feat[..., 1:]), batch, boot.flatten()[:, None])
+    losses = behavior.replay_value(behavior, LatentState(feat[..., :1], feat[..., 1:]), batch, boot.flatten()[:, None])
     golden.close(f"{prefix}/repval", losses["repval"])
     golden.close(f"{prefix}/ret", behavior.returns.replay(reward, last, term, boot, behavior.discount))
     if golden.has(f"{prefix}/grad"):

@@ -6,7 +6,7 @@ from gymnasium import spaces
 
 from common.agent.behavior import Actor
 from common.agent.heads import Head, SoftContinue
-from common.agent.rssm import RSSM, State
+from common.agent.rssm import RSSM, LatentState
 from common.config import parts
 from common.nn.encoder import Decoder, Encoder
 from common.nn.nets import MLP, BlockLinear, Linear, Style, conv, symlog
@@ -146,7 +146,7 @@ def check_rssm(golden):
     require(golden.meta, sampling="mode (argmax) everywhere")
     rssm = make_rssm(cfg, tokens.shape[-1], golden.meta["n_actions"])
     load(golden, "param/dyn", names.rssm(rssm))
-    start = State(golden["in/carry/deter"], golden["in/carry/stoch"].flatten(-2))
+    start = LatentState(golden["in/carry/deter"], golden["in/carry/stoch"].flatten(-2))
     check_core(golden, rssm, start, tokens)
     last = check_observe(golden, rssm, start, tokens)
     action = actions(golden["imagine/in/acts/action"], rssm.action)
@@ -169,7 +169,7 @@ def close_states(golden, prefix, rssm, states):
 def check_core(golden, rssm, start, tokens):
     """One step; the logits of the posterior are those of the first token."""
     deter, stoch, action = leaf(start.deter), leaf(start.stoch), leaf(golden["core/in/action_vec"])
-    out = rssm.step(State(deter, stoch), action)
+    out = rssm.deter_step(LatentState(deter, stoch), action)
     golden.close("core/out/deter", out)
     golden.close("core/out/prior_logits", grouped(rssm, rssm.prior(out)))
     golden.close("core/out/post_logits", grouped(rssm, rssm.post(torch.cat([out, tokens[:, 0]], -1))))
@@ -192,7 +192,7 @@ def check_observe(golden, rssm, start, tokens):
     last, prior = states.apply(lambda x: x[:, -1]), rssm.prior(states.deter)
     golden.close("observe/out/final_deter", last.deter)
     golden.close("observe/out/final_stoch", grouped(rssm, last.stoch))
-    kl = parts.build("kl", {"use": "SplitKL", "free": golden.meta["rssm"]["free_nats"]})
+    kl = parts.build("kl", {"use": "BalancedKL", "free": golden.meta["rssm"]["free_nats"]})
     for name, loss in kl(rssm.latent, post, prior).items():
         golden.close(f"observe/out/{name}", loss)
     for name, params in (("dyn", prior), ("rep", post)):
@@ -231,7 +231,7 @@ def check_encoder(golden, case, boxes, obs):
 
 
 def check_decoder(golden, boxes, obs):
-    cfg, states = golden.meta["dec"], State(golden["in/feat/deter"], golden["in/feat/stoch"].flatten(-2))
+    cfg, states = golden.meta["dec"], LatentState(golden["in/feat/deter"], golden["in/feat/stoch"].flatten(-2))
     sizes, outputs = (states.deter.shape[-1], states.stoch.shape[-1]), (("image", "PixelMSE"), ("vector", "SymlogMSE"))
     outputs = [parts.build(seam, {"use": name}) for seam, name in outputs]
     layers = {"layers": cfg["layers"], "units": cfg["units"]}

@@ -69,7 +69,7 @@ def check_categorical(golden):
         golden.close(f"out/kl_{suffix}", part.kl(lhs, rhs))
     policy = parts.build("policy_disc", {"use": "OneHot", "unimix": golden.meta["unimix"]}, [post.shape[-1]])
     golden.close("out/logp_onehot_each", policy.log_prob(post, golden["in/onehot"]))
-    losses = parts.build("kl", {"use": "SplitKL", "free": golden.meta["free_nats"]})(latent, flat_post, flat_prior)
+    losses = parts.build("kl", {"use": "BalancedKL", "free": golden.meta["free_nats"]})(latent, flat_post, flat_prior)
     for name, loss in losses.items():
         golden.close(f"out/{name}", loss)
         inputs = {f"grad_{name}_post": post, f"grad_{name}_prior": prior}
@@ -129,7 +129,9 @@ def normalizer(cfg):
     """The part and its state by official names."""
     shared = {"rate": cfg["rate"], "limit": cfg["limit"], "debias": cfg.get("debias", False)}
     if cfg["impl"] == "perc":
-        part = parts.build("advantage", {"use": "Percentile", "low": cfg["perclo"], "high": cfg["perchi"], **shared})
+        part = parts.build(
+            "advantage", {"use": "PercentileReturnNorm", "low": cfg["perclo"], "high": cfg["perchi"], **shared}
+        )
         return part, lambda: {"lo": part.range[0], "hi": part.range[1], "corr": part.total}
     require(cfg, impl="meanstd")
     part = parts.build("advantage", {"use": "AdvantageNorm", **shared})

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.analysis.reference.binning import bin_means, final, grid, pool
+from common.analysis.reference.binning import average_of_ends, bin_edges, bin_means, pool_runs
 
 EDGES = np.array([10.0, 20.0, 30.0, 40.0])
 
@@ -38,7 +38,7 @@ def test_no_rounding_moves_a_score_over_an_edge(bins, limit):
 
 
 def test_mean_deviation_and_number_over_runs():
-    mean, std, n = pool(np.array([[1.0, 2.0, np.nan], [3.0, np.nan, np.nan]]))
+    mean, std, n = pool_runs(np.array([[1.0, 2.0, np.nan], [3.0, np.nan, np.nan]]))
     assert mean[:2].tolist() == [2, 2]
     assert std[:2].tolist() == [1, 0]
     assert n.tolist() == [2, 1, 0]
@@ -47,13 +47,13 @@ def test_mean_deviation_and_number_over_runs():
 def test_the_final_score_is_of_the_end_of_runs_that_are_long_enough():
     xs = np.arange(1.0, 101.0)
     full, other, short = (xs, xs), (xs, xs + 2), (xs[:80], 0 * xs[:80])
-    assert final([full, other, short], 100) == (98.5, 1.0, 2)  # scores of frames 95 to 100: mean 97.5, 99.5
-    assert final([full, other, short], 100, reach=0.6)[2] == 3
+    assert average_of_ends([full, other, short], 100) == (98.5, 1.0, 2)  # scores of frames 95 to 100: mean 97.5, 99.5
+    assert average_of_ends([full, other, short], 100, reach=0.6)[2] == 3
 
 
 @given(st.floats(1, 1e10), st.integers(1, 60))
 def test_a_grid_holds_its_limit_and_little_more(limit, bins):
-    edges = grid(limit, bins)
+    edges = bin_edges(limit, bins)
     assert len(edges) == bins
     assert limit * (1 - 1e-6) <= edges[-1] <= limit * 1.1001
     assert np.allclose(np.diff(edges), edges[0])

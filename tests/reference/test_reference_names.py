@@ -29,13 +29,13 @@ def test_separators_capitals_and_prefixes_do_not_count(pair, separator, upper, b
     name = name.replace("_", separator)
     name = name.upper() if upper else name
     assert {found for found in find(task) if found[0] == benchmark} <= set(find(name))
-    assert task_names.same(task, name)
+    assert task_names.is_same_task(task, name)
 
 
 @given(st.sampled_from(ALL), st.sampled_from(ALL))
 def test_different_tasks_stay_different(one, other):
     if one[1] != other[1]:
-        assert not task_names.same(one[1], other[1])
+        assert not task_names.is_same_task(one[1], other[1])
 
 
 def test_the_prefix_chooses_the_benchmark():

@@ -79,10 +79,10 @@ def test_only_short_episodes_are_no_deadlock():
 
 
 def test_waiting_says_what_is_missing():
-    assert "sampler.ongoing and env.time_limit" in filled(Episodes(), lengths=[500]).waiting(4, 10)
-    assert "of 30 or more records" in filled(Episodes(minimum=30)).waiting(4, 10)
-    assert filled(Episodes(), count=20).waiting(4, 50) == "20 of 50 records of each environment are stored"
-    assert build().waiting(4, 50) == "nothing is stored yet"
+    assert "sampler.ongoing and env.time_limit" in filled(Episodes(), lengths=[500]).waiting_reason(4, 10)
+    assert "of 30 or more records" in filled(Episodes(minimum=30)).waiting_reason(4, 10)
+    assert filled(Episodes(), count=20).waiting_reason(4, 50) == "20 of 50 records of each environment are stored"
+    assert build().waiting_reason(4, 50) == "nothing is stored yet"
     with pytest.raises(UserError, match="cannot be sampled: 0 of 1 windows"):
         filled(count=20).sample(8, 30)
 

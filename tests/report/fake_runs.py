@@ -13,7 +13,7 @@ from PIL import Image
 
 import dreamer
 from common.config import config as configs
-from common.storage.video import encode
+from common.storage.video import encode_gif
 
 FRAMES = 20_000
 PLACE = {"cpu": "Example CPU", "cores": 2, "memory_gib": 8.0, "gpus": []}
@@ -80,7 +80,7 @@ def write_film(logdir, frames, seed):
     (logdir / "videos").mkdir(exist_ok=True)
     column = np.arange(384) // 3
     pictures = [np.roll(np.broadcast_to(column[None, :, None], (192, 384, 3)), 4 * i + seed, 1) for i in range(8)]
-    data = encode(np.stack(pictures).astype(np.uint8))
+    data = encode_gif(np.stack(pictures).astype(np.uint8))
     (logdir / "videos" / f"openloop_image_{frames:09d}.gif").write_bytes(data)
 
 

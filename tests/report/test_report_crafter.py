@@ -37,7 +37,7 @@ def written(folder, episodes, **options):
         frames = FRAMES * place // len(episodes)
         for unlocked in line:
             count += 1
-            logger.episode(frames, float(len(unlocked)), 10, tallied(unlocked))
+            logger.log_episode(frames, float(len(unlocked)), 10, tallied(unlocked))
         counters = {"frames": frames, "updates": place, "episodes": count, "wall": float(place)}
         logger.write(counters, logger.means.take())
         logger.write(counters, {"openloop/image": 1.0})  # a line of another kind

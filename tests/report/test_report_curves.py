@@ -36,7 +36,7 @@ def test_points_beyond_the_last_edge_do_not_count():
 
 def test_the_shortest_run_ends_all_curves():
     runs = [run([50, 100], [1, 2], frames=100), run([50, 100, 200], [3, 4, 9], variant="b", frames=200)]
-    lines, cut = curves.curves(runs, "score", "frames")
+    lines, cut = curves.mean_curves(runs, "score", "frames")
     assert cut == (100, "a, seed 0", 200)
     assert cut.uneven
     assert lines["b"].x[-1] == 100
@@ -53,7 +53,7 @@ def test_lengths_within_a_hundredth_count_as_equal(shortest, uneven):
 ])  # fmt: skip
 def test_positions_on_every_axis(axis, expected):
     one = run([], [], updates=40, prefill=20)
-    np.testing.assert_allclose(curves.position(one, axis, np.array([30.0, 60, 100])), expected)
+    np.testing.assert_allclose(curves.axis_positions(one, axis, np.array([30.0, 60, 100])), expected)
 
 
 def test_another_axis_cuts_another_run():
@@ -65,7 +65,7 @@ def test_another_axis_cuts_another_run():
 
 def test_mean_and_band_over_seeds():
     runs = [run([50, 100], [seed, 10 * seed], seed=seed) for seed in range(3)]
-    (line,) = curves.curves(runs, "score", "frames")[0].values()
+    (line,) = curves.mean_curves(runs, "score", "frames")[0].values()
     assert line.mean.tolist() == [1, 10]
     assert line.single.tolist() == [[0, 0], [1, 10], [2, 20]]
     assert (line.low <= line.mean).all()
@@ -74,16 +74,16 @@ def test_mean_and_band_over_seeds():
 
 def test_bins_that_a_seed_has_not_reached_are_not_drawn():
     runs = [run([10, 20, 30, 100], [1, 1, 1, 1]), run([60, 70, 80, 100], [3, 3, 3, 3], seed=1)]
-    (line,) = curves.curves(runs, "score", "frames")[0].values()
+    (line,) = curves.mean_curves(runs, "score", "frames")[0].values()
     assert (line.x.tolist(), line.mean.tolist()) == ([100], [2])
 
 
 def test_metrics_are_a_quantity_too():
     rows = [{"frames": 50, "loss/dyn": 4.0}, {"frames": 60, "fps/env": 1.0}, {"frames": 100, "loss/dyn": 2.0}]
-    (line,) = curves.curves([run([], [], metrics=rows)], "loss/dyn", "updates")[0].values()
+    (line,) = curves.mean_curves([run([], [], metrics=rows)], "loss/dyn", "updates")[0].values()
     assert (line.x.tolist(), line.mean.tolist()) == ([25, 50], [4, 2])
 
 
 def test_an_unknown_metric_is_named_with_the_nearest():
     with pytest.raises(UserError, match=r"Unknown quantity 'los/dyn'. Did you mean loss/dyn"):
-        curves.points(run([], [], metrics=[{"frames": 1, "loss/dyn": 1.0}]), "los/dyn")
+        curves.quantity_points(run([], [], metrics=[{"frames": 1, "loss/dyn": 1.0}]), "los/dyn")

@@ -18,7 +18,7 @@ from common.analysis.report import (
     write_report,
 )
 from common.analysis.report.analysis import analyse
-from common.analysis.report.films import Film, collect
+from common.analysis.report.films import ReportFilm, collect_films
 from common.analysis.report.run_collection import load_runs
 from tests.report import fake_runs
 from tests.report.fake_runs import ablation, comparison, ladder, write_grid, write_run
@@ -169,7 +169,7 @@ def test_fewer_than_three_seeds_are_called_that(tmp_path):
     report = analyse(load_runs([write_grid(tmp_path, "ablate", jobs, baseline="v1")]))
     assert summary.warning(report).startswith("Fewer than 3 seeds: no statement about differences. There are only 2")
     assert summary.findings(report) == []
-    page = Page(html.render(report, gallery.hang(report), [], []))
+    page = Page(html.render(report, gallery.draw_gallery(report), [], []))
     assert "Fewer than 3 seeds: no statement about differences." in page.text
     assert "no verdict: fewer than 3 seeds" in page.text
     assert not re.findall(r"v\d scores (higher|lower)|significant difference", page.text)
@@ -177,9 +177,9 @@ def test_fewer_than_three_seeds_are_called_that(tmp_path):
 
 def test_one_run_is_a_report(tmp_path):
     report = analyse(load_runs([write_run(tmp_path / "run", task="gym_Pendulum-v1", worst=-900, best=-100)]))
-    page = Page(html.render(report, gallery.hang(report), [], []))
+    page = Page(html.render(report, gallery.draw_gallery(report), [], []))
     assert "1 variant (v3) on 1 task (gym_Pendulum-v1) with 1 seed each." in page.text
-    assert not gallery.hang(report).aggregates
+    assert not gallery.draw_gallery(report).aggregates
     assert ("section", "id", "all") not in page.attributes
     assert "The configs are the same" in page.text
     assert report["comparisons"] == []
@@ -199,13 +199,16 @@ def test_unequal_lengths_are_cut_and_the_report_says_where(tmp_path):
     report = analyse(load_runs([tmp_path]))
     sentence = "dmc_walker_walk: cut at 3,000 environment frames, where v3, seed 0 ends. The longest run has 4,000 "
     assert tables.cuts(report, "frames") == [f"{sentence}environment frames."]
-    assert sentence in Page(html.render(report, gallery.hang(report), [], [])).text
+    assert sentence in Page(html.render(report, gallery.draw_gallery(report), [], [])).text
     assert report["curves"]["frames"]["dmc_walker_walk"]["curves"]["v3"]["x"][-1] == 3000
 
 
 def test_a_variant_has_one_colour_in_all_figures(compared):
     report = json.loads((compared / "report.json").read_text())
-    look, swatches = gallery.look(report), {entry["name"]: entry["color"] for entry in html.swatches(report)}
+    look, swatches = (
+        gallery.line_styles(report),
+        {entry["name"]: entry["color"] for entry in html.legend_entries(report)},
+    )
     assert swatches["v1"] == "var(--hue0)"
     assert len({swatches[v] for v in report["variants"]}) == 3
     for picture in gallery.curves(report, "frames") + gallery.aggregates(report)[:3]:
@@ -215,7 +218,7 @@ def test_a_variant_has_one_colour_in_all_figures(compared):
 
 
 def test_more_variants_than_colours_stay_apart():
-    look = figure_style.Look([str(i) for i in range(20)])
+    look = figure_style.LineStyles([str(i) for i in range(20)])
     assert len(set(look.values())) == 20
 
 
@@ -288,7 +291,7 @@ def test_films_are_the_newest_of_the_first_seed(tmp_path):
         if seed:
             fake_runs.write_film(logdir, 9000, 5)
         (logdir / "videos/openloop_image_000000500.gif").write_bytes(b"old")
-    found, dropped = collect(load_runs([tmp_path]))
+    found, dropped = collect_films(load_runs([tmp_path]))
     assert [film[:5] for film in found] == [("v3", "dmc_walker_walk", "image", 0, 2000)]
     assert found[0].data.startswith(b"GIF8")
     assert not dropped
@@ -296,16 +299,16 @@ def test_films_are_the_newest_of_the_first_seed(tmp_path):
 
 def test_films_that_are_too_large_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(films, "LARGEST", 10)
-    found, dropped = collect(load_runs([write_run(tmp_path / "run", frames=2000, film=True)]))
+    found, dropped = collect_films(load_runs([write_run(tmp_path / "run", frames=2000, film=True)]))
     assert (found, len(dropped)) == ([], 1)
     assert dropped[0].startswith("image of v3 on dmc_walker_walk (")
 
 
 def test_a_film_is_in_the_page(tmp_path):
     report = analyse(load_runs([write_run(tmp_path / "run", frames=2000)]))
-    film = Film("v3", "dmc_walker_walk", "image", 0, 2000, b"GIF89a")
+    film = ReportFilm("v3", "dmc_walker_walk", "image", 0, 2000, b"GIF89a")
     assert ("img", "src", "data:image/gif;base64,R0lGODlh") in Page(
-        html.render(report, gallery.hang(report), [film], [])
+        html.render(report, gallery.draw_gallery(report), [film], [])
     ).attributes
 
 
@@ -324,8 +327,8 @@ def test_a_film_is_in_the_page(tmp_path):
         (formatting.duration(738), "12.3 min"),
         (formatting.duration(18360), "5.1 h"),
         (formatting.memory(3 * 2**29), "1.50 GiB"),
-        (formatting.listed(["a", "b", "c"]), "a, b and c"),
-        (formatting.listed(["a"]), "a"),
+        (formatting.join_names(["a", "b", "c"]), "a, b and c"),
+        (formatting.join_names(["a"]), "a"),
         (formatting.interval({"value": 5.0, "low": None, "high": None}), "5.00"),
         (formatting.interval({"value": 500.0, "low": 400.0, "high": 600.0}, sign=True), "+500 [+400, +600]"),
     ],

@@ -153,7 +153,11 @@ def test_runs_of_one_version_with_different_configs_get_names_that_say_how(tmp_p
     write_run(tmp_path / "a", frames=1000)
     write_run(tmp_path / "b", frames=1000, advantage__use="Unscaled")
     write_run(tmp_path / "c", "v2", frames=1000)
-    assert load_runs([tmp_path]).variants == ["v2", "v3 (advantage.use=Percentile)", "v3 (advantage.use=Unscaled)"]
+    assert load_runs([tmp_path]).variants == [
+        "v2",
+        "v3 (advantage.use=PercentileReturnNorm)",
+        "v3 (advantage.use=Unscaled)",
+    ]
 
 
 def test_names_stay_apart_where_few_keys_do_not_tell(tmp_path):

@@ -22,7 +22,7 @@ def test_the_final_score_is_the_last_tenth_before_the_shortest_run_ends(tmp_path
     write_run(tmp_path / "a", "v2", frames=3000, length=100)
     write_run(tmp_path / "b", "v3", frames=4000, length=100)
     runs = load_runs([tmp_path])
-    values = scores.finals(runs, "frames")["dmc_walker_walk"]
+    values = scores.final_scores(runs, "frames")["dmc_walker_walk"]
     for run in runs.runs:
         assert values[run.variant] == pytest.approx([run.scores["train"][1][27:30].mean()])
 
@@ -45,16 +45,16 @@ def test_a_grid_of_single_seeds_says_nothing_about_differences(tmp_path):
 
 
 def test_who_is_compared_with_whom():
-    assert scores.pairs("compare", ["a", "b", "c"], None) == [("b", "a"), ("c", "a"), ("c", "b")]
-    assert scores.pairs("compare", list("abcde"), None) == [(v, "a") for v in "bcde"]
-    assert scores.pairs("ablate", ["a", "b", "c"], "b") == [("a", "b"), ("c", "b")]
-    assert scores.pairs("ladder", ["a", "b", "c"], None) == [("b", "a"), ("c", "b"), ("c", "a")]
-    assert scores.pairs("ladder", ["a", "b"], None) == [("b", "a")]
-    assert scores.pairs("compare", ["a"], None) == []
+    assert scores.compared_pairs("compare", ["a", "b", "c"], None) == [("b", "a"), ("c", "a"), ("c", "b")]
+    assert scores.compared_pairs("compare", list("abcde"), None) == [(v, "a") for v in "bcde"]
+    assert scores.compared_pairs("ablate", ["a", "b", "c"], "b") == [("a", "b"), ("c", "b")]
+    assert scores.compared_pairs("ladder", ["a", "b", "c"], None) == [("b", "a"), ("c", "b"), ("c", "a")]
+    assert scores.compared_pairs("ladder", ["a", "b"], None) == [("b", "a")]
+    assert scores.compared_pairs("compare", ["a"], None) == []
 
 
 def test_a_missing_baseline_leaves_the_first_as_one():
-    assert scores.pairs("ablate", list("abcde"), "gone") == [(v, "a") for v in "bcde"]
+    assert scores.compared_pairs("ablate", list("abcde"), "gone") == [(v, "a") for v in "bcde"]
 
 
 def test_scales_are_the_published_ones_or_this_reports_own(compared):
@@ -94,7 +94,7 @@ def test_frames_to_a_score(tmp_path):
 
 def test_a_score_that_half_of_the_seeds_reach_is_not_reached_in_the_middle():
     line = np.array([[0.0, 1, 2], [0, 0, 0]])
-    frames = [stats.reached(np.array([1.0, 2, 3]), seed, 2) for seed in line]
+    frames = [stats.first_reached(np.array([1.0, 2, 3]), seed, 2) for seed in line]
     assert frames == [3, math.inf]
 
 

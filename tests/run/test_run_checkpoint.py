@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from common.errors import UserError
-from common.files import atomic
+from common.files import atomic_write
 from common.nn import rng
-from common.storage.checkpoint_file import HEADER, pack, unpack
+from common.storage.checkpoint_file import HEADER_BYTES, pack, unpack
 from common.storage.checkpoints import Checkpoints
 
 
@@ -42,7 +42,7 @@ def test_round_trip_keeps_values_types_and_shapes(tmp_path):
     assert loaded["array"].dtype == np.uint32
     assert torch.equal(loaded["half"], state()["half"])
     assert loaded["half"].dtype == torch.bfloat16
-    assert b'"frames": 12' in store.paths()[0].read_bytes()[:HEADER]
+    assert b'"frames": 12' in store.paths()[0].read_bytes()[:HEADER_BYTES]
 
 
 def test_pack_leaves_arrays_of_the_caller_alone():
@@ -78,7 +78,7 @@ def damage(path, how):
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "longer", 3, 30, HEADER, HEADER + 700, -1])
+@pytest.mark.parametrize("how", ["truncated", "empty", "longer", 3, 30, HEADER_BYTES, HEADER_BYTES + 700, -1])
 def test_damaged_newest_is_named_and_the_older_used(tmp_path, how):
     store = Checkpoints(tmp_path)
     store.save(state(1), frames=100)
@@ -187,14 +187,14 @@ def test_a_copy_under_another_name_is_left_alone(tmp_path):
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(TypeError), atomic(path) as file:
+    with pytest.raises(TypeError), atomic_write(path) as file:
         file.write([b"n", file.write(b"new")])
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path):
-    with pytest.raises(UserError, match=r"Cannot write .*file: No space left"), atomic(tmp_path / "file"):
+    with pytest.raises(UserError, match=r"Cannot write .*file: No space left"), atomic_write(tmp_path / "file"):
         raise OSError(28, "No space left on device")
 
 
@@ -214,10 +214,10 @@ def test_isolated_draws_are_reproducible_and_leave_no_trace():
     rng.seed_all(0)
     expected = draw()
     rng.seed_all(0)
-    with rng.isolated(1, 2):
+    with rng.isolated_rng(1, 2):
         first = draw()
     assert draw() == expected
-    with rng.isolated(1, 2):
+    with rng.isolated_rng(1, 2):
         assert draw() == first
-    with rng.isolated(1, 3):
+    with rng.isolated_rng(1, 3):
         assert draw() != first

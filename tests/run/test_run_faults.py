@@ -15,12 +15,12 @@ from run_fakes import FakeFactory, config, lines, newest, same_run, scores
 import dreamer
 from common.commands.eval import evaluate
 from common.errors import UserError
-from common.files import sweep
+from common.files import remove_temporary_files
 from common.replay import chunked_ring
 from common.storage import checkpoint_file, logger, outputs
-from common.storage.checkpoint_file import about
-from common.storage.checkpoints import BEST, Checkpoints, fit
-from common.storage.logdir import resolve
+from common.storage.checkpoint_file import read_header
+from common.storage.checkpoints import BEST_FILE, Checkpoints, load_agent_state
+from common.storage.logdir import resolve_logdir
 from common.training.train import train
 
 FULL, READ_ONLY, GONE = (OSError(number, os.strerror(number)) for number in (errno.ENOSPC, errno.EROFS, errno.ESTALE))
@@ -90,14 +90,14 @@ def test_what_a_killed_process_left_is_swept_up(straight, tmp_path):
     for name in (".config.yaml.x.tmp", *inner, "kept.tmp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    sweep(tmp_path, tmp_path / "none")
+    remove_temporary_files(tmp_path, tmp_path / "none")
     assert [path.name for path in tmp_path.rglob("*.tmp")] == ["kept.tmp"]
 
 
 def test_the_agent_of_the_best_evaluation_is_kept(straight):
     evaluations = next(row for row in scores(straight) if row["kind"] == "eval")
     place = int(np.argmax(evaluations["ys"]))
-    header = about(straight / "checkpoints" / BEST)
+    header = read_header(straight / "checkpoints" / BEST_FILE)
     assert (header["kind"], header["score"], header["frames"]) == (
         "eval", evaluations["ys"][place], evaluations["xs"][place],
     )  # fmt: skip
@@ -109,7 +109,7 @@ def test_without_evaluation_training_episodes_tell_the_best(tmp_path):
     ys = next(row for row in scores(tmp_path / "run") if row["kind"] == "train")
     saves = [100, 152, 200]  # rounds of four frames after multiples of 50
     means = [np.mean([y for x, y in zip(ys["xs"], ys["ys"], strict=True) if x <= frame][-10:]) for frame in saves]
-    header = about(tmp_path / "run/checkpoints" / BEST)
+    header = read_header(tmp_path / "run/checkpoints" / BEST_FILE)
     assert header["kind"] == "train"
     assert header["score"] >= max(means) - 1e-9
 
@@ -120,7 +120,7 @@ def test_only_a_better_score_replaces_the_best(tmp_path):
     for number, (kind, score) in enumerate(given):
         store.save_best({"number": number}, kind, score)
         assert store.load_best()["number"] == [0, 0, 0, 3, 4][number]
-    (tmp_path / BEST).write_bytes(b"foreign")
+    (tmp_path / BEST_FILE).write_bytes(b"foreign")
     with pytest.raises(UserError, match=r"best\.pt cannot be used .*leave --best"):
         store.load_best()
     store = Checkpoints(tmp_path)
@@ -131,9 +131,9 @@ def test_only_a_better_score_replaces_the_best(tmp_path):
 
 def test_a_best_agent_that_is_damaged_is_replaced_by_the_next_run(tmp_path):
     Checkpoints(tmp_path).save_best({"number": 0}, "eval", 9.0)
-    content = bytearray((tmp_path / BEST).read_bytes())
+    content = bytearray((tmp_path / BEST_FILE).read_bytes())
     content[-1] ^= 1  # its header still says 9
-    (tmp_path / BEST).write_bytes(content)
+    (tmp_path / BEST_FILE).write_bytes(content)
     store = Checkpoints(tmp_path)
     store.save_best({"number": 1}, "eval", 5.0)
     store.save_best({"number": 2}, "eval", 4.0)
@@ -154,7 +154,7 @@ def test_checkpoints_of_another_run_are_refused_by_whoever_reads_them(straight, 
 def test_evaluation_of_the_best(straight, capsys):
     best = {**config(straight), "eval": {"best": True}}
     evaluate(best, FakeFactory())
-    assert f"at frame {about(straight / 'checkpoints' / BEST)['frames']}:" in capsys.readouterr().out
+    assert f"at frame {read_header(straight / 'checkpoints' / BEST_FILE)['frames']}:" in capsys.readouterr().out
     evaluate(config(straight), FakeFactory())
     assert "at frame 200:" in capsys.readouterr().out
 
@@ -162,12 +162,12 @@ def test_evaluation_of_the_best(straight, capsys):
 def test_an_agent_of_other_shapes_is_refused_by_key_and_shape(tmp_path):
     one, other = torch.nn.Linear(3, 2), torch.nn.Linear(4, 2, bias=False)
     with pytest.raises(UserError, match=r"weight: 2 x 3 -> 2 x 4\n  bias: 2 -> absent\n.*another --logdir"):
-        fit(other, one.state_dict(), tmp_path)
+        load_agent_state(other, one.state_dict(), tmp_path)
 
 
 @pytest.mark.parametrize("task", ["../../x:Y", "gym_../../../etc/x", "/etc/passwd:A", "a/../../b:C"])
 def test_no_name_of_a_task_leads_out_of_the_logs(task):
-    place = resolve({"task": task, "algo": "v1", "seed": 0, "logdir": ""})
+    place = resolve_logdir({"task": task, "algo": "v1", "seed": 0, "logdir": ""})
     assert place.parts[0] == "logs"
     assert ".." not in place.parts
 

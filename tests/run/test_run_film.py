@@ -16,20 +16,20 @@ class Agent:
 def cast(*clips):
     """Players by variant, each with the clip (T, H, W, C) that it plays, and how many actions it has."""
     return [
-        film.Player(f"v{place}", Agent(), {"image": clip, "action": np.zeros((film.LENGTH, actions))}, 0, 100)
+        film.Player(f"v{place}", Agent(), {"image": clip, "action": np.zeros((film.CLIP_STEPS, actions))}, 0, 100)
         for place, (clip, actions) in enumerate(clips, 1)
     ]
 
 
 def clip(mark, size=8, colors=3):
-    return np.full((film.LENGTH, size, size, colors), mark, float)
+    return np.full((film.CLIP_STEPS, size, size, colors), mark, float)
 
 
 def filmed(folder, monkeypatch, *clips):
     """Marks of the clips that each player predicts, when `folder` is filmed."""
     monkeypatch.setattr(film, "record", lambda player: player.config)
     players = cast(*clips)
-    film.write(folder, players)
+    film.write_task_films(folder, players)
     assert all((folder / player.variant / "image_0_100.gif").exists() for player in players)
     return [player.agent.saw for player in players]
 

@@ -13,7 +13,7 @@ from run_fakes import FakeAgent, FakeFactory, config, same_run
 import dreamer
 from common.commands.eval import evaluate
 from common.errors import UserError
-from common.files import atomic, write_bytes
+from common.files import atomic_write, write_bytes
 from common.replay import chunked_ring, journal
 from common.storage import checkpoint_file, checkpoints, outputs
 from common.storage import logdir as folders
@@ -69,21 +69,21 @@ def from_call(number, function, stack):
     [
         (checkpoint_file, "_write", 5),
         (checkpoints.Checkpoints, "save_best", 2),
-        (chunked_ring.Chunks, "_write", 4),
-        (journal.Journal, "_write", 9),
+        (chunked_ring.ChunkedRing, "_write", 4),
+        (journal.UndoJournal, "_write", 9),
         (folders, "write_text", 1),
         (RunInfo, "update", 3),
         (Logger, "film", 2),
         (outputs.TensorBoard, "_add", 9),
         (outputs.JsonLines, "write", 8),
-        (outputs.Scores, "write", 4),
+        (outputs.ScoreFile, "write", 4),
     ],
     ids=["checkpoint", "best", "chunk", "journal", "config", "run.json", "gif", "events", "metrics", "scores"],
 )
 def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
     whole, tmp_path, monkeypatch, capsys, owner, name, number
 ):
-    given = config(tmp_path / "run", replay__disk=owner is journal.Journal)
+    given = config(tmp_path / "run", replay__disk=owner is journal.UndoJournal)
     monkeypatch.setattr(dreamer, "function", lambda command: lambda _: train(given, FakeFactory(LargeAgent)))
     monkeypatch.setattr(threading, "excepthook", lambda failure: pytest.fail(f"a thread died: {failure}"))
     with contextlib.ExitStack() as stack, monkeypatch.context() as patch:
@@ -112,6 +112,6 @@ def test_a_film_is_whole_or_absent(whole):
 @pytest.mark.parametrize("save", [torch.save, lambda data, file: np.savez(file, data=data)], ids=["torch", "numpy"])
 def test_what_hides_the_reason_does_not_hide_it(tmp_path, save):
     """torch.save raises a RuntimeError of its own where its file cannot be written."""
-    with full(100_000), pytest.raises(UserError, match=r"Cannot write .*: File too"), atomic(tmp_path / "x") as f:
+    with full(100_000), pytest.raises(UserError, match=r"Cannot write .*: File too"), atomic_write(tmp_path / "x") as f:
         save(torch.ones(100_000), f)
     assert not list(tmp_path.iterdir())

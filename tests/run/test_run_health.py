@@ -7,7 +7,7 @@ import pytest
 import dreamer
 from common.analysis.report import write_report
 from common.training import health
-from common.training.health import Watch
+from common.training.health import HealthMonitor
 from common.training.train import train
 
 TINY = {
@@ -34,9 +34,9 @@ def runs(tmp_path_factory):
     """Folder of all runs, and name -> what was told while the run was at work. Few updates are enough for a flag."""
     folder, told = tmp_path_factory.mktemp("health"), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("common.nn.compile.has_bfloat16", lambda device: False)
+        patch.setattr("common.nn.compile.has_fast_bfloat16", lambda device: False)
         patch.setattr("os.fsync", lambda descriptor: None)
-        patch.setattr("common.training.health.SETTLED", 6)
+        patch.setattr("common.training.health.MIN_UPDATES", 6)
         for name in BROKEN:
             told[name] = []
             with patch.context() as broken:
@@ -76,12 +76,12 @@ def test_the_report_has_a_section_with_the_flags(runs, tmp_path):
 
 def test_what_was_told_and_seen_survives_a_stop(tmp_path, monkeypatch):
     """A run that had reward once is not told that it has none, and no flag is told again."""
-    monkeypatch.setattr("common.training.health.SETTLED", 6)
+    monkeypatch.setattr("common.training.health.MIN_UPDATES", 6)
     said, loops, give = [], [], [1.0, 0.0]
     monkeypatch.setattr("common.training.loop.Progress.message", lambda self, text: said.append(text))
     monkeypatch.setattr("common.envs.suites.dummy.Point.step", lambda self, *_: (self.state, give[0], False))
-    begin = Watch.__init__
-    monkeypatch.setattr(Watch, "__init__", lambda self, config: loops.append(self) or begin(self, config))
+    begin = HealthMonitor.__init__
+    monkeypatch.setattr(HealthMonitor, "__init__", lambda self, config: loops.append(self) or begin(self, config))
     given = config("latent") | {"logdir": str(tmp_path / "run")}
     train(given)
     first = [line for line in said if line.startswith("Health")]
@@ -89,5 +89,5 @@ def test_what_was_told_and_seen_survives_a_stop(tmp_path, monkeypatch):
     give.pop(0)
     train(given | {"steps": 120})
     assert [line for line in said if line.startswith("Health")] == first
-    assert "no reward" in loops[1].told
+    assert "no reward" in loops[1].reported
     assert loops[1].rows[: len(loops[0].rows)] == loops[0].rows

@@ -13,7 +13,16 @@ from run_fakes import FakeFactory, config
 from common.commands.eval import evaluate
 from common.config.config import flatten, write
 from common.errors import UserError
-from common.storage.logdir import MAY_CHANGE, adopt, changes, claim, digest, in_use, resolve, stored_config
+from common.storage.logdir import (
+    MAY_CHANGE,
+    config_changes,
+    config_digest,
+    in_use,
+    lock_logdir,
+    resolve_logdir,
+    store_config,
+    stored_config,
+)
 from common.training.train import train
 
 
@@ -27,10 +36,10 @@ def short(logdir, **changes):
 
 def test_config_comes_back_as_it_was_stored(tmp_path):
     given = config(tmp_path, odd="no", rate=1e-4, names=["a", "off"], nothing=None, big=512.0)
-    adopt(tmp_path, given)
+    store_config(tmp_path, given)
     assert stored_config(tmp_path) == given
     assert list(stored_config(tmp_path)) == list(given)
-    assert adopt(tmp_path, given) == {}
+    assert store_config(tmp_path, given) == {}
 
 
 def test_another_config_is_refused_with_the_differing_keys_and_nothing_is_touched(tmp_path):
@@ -55,31 +64,31 @@ def begin(logdir):
 
 
 def test_a_run_that_never_began_may_be_corrected(tmp_path):
-    adopt(tmp_path, config(tmp_path, algo="wrong"))
-    adopt(tmp_path, config(tmp_path, algo="right"))
+    store_config(tmp_path, config(tmp_path, algo="wrong"))
+    store_config(tmp_path, config(tmp_path, algo="right"))
     assert stored_config(tmp_path)["algo"] == "right"
 
 
 def test_of_many_differences_the_important_ones_are_shown(tmp_path):
-    adopt(tmp_path, config(tmp_path, many={f"k{i}": 0 for i in range(99)}))
+    store_config(tmp_path, config(tmp_path, many={f"k{i}": 0 for i in range(99)}))
     begin(tmp_path)
     with pytest.raises(UserError, match=r"given\):\n  algo: fake -> other\n  many.k0: 0 -> 1\n(.|\n)*and 85 more\n"):
-        adopt(tmp_path, config(tmp_path, algo="other", many={f"k{i}": 1 for i in range(99)}))
+        store_config(tmp_path, config(tmp_path, algo="other", many={f"k{i}": 1 for i in range(99)}))
 
 
 def test_missing_and_new_keys_count_as_differences():
-    assert changes({"a": {"b": 1}}, {"a": {"c": 1}}) == {"a.b": "1 -> (absent)", "a.c": "(absent) -> 1"}
-    assert changes({"a": [1]}, {"a": (1,)}) == {}
+    assert config_changes({"a": {"b": 1}}, {"a": {"c": 1}}) == {"a.b": "1 -> (absent)", "a.c": "(absent) -> 1"}
+    assert config_changes({"a": [1]}, {"a": (1,)}) == {}
 
 
 def test_a_run_older_than_a_key_goes_on(tmp_path):
     given = config(tmp_path)
     old = {**given, "env": {"repeat": 2}}
-    assert digest(old) == digest(given)
-    assert digest({**given, "env": {**given["env"], "render": "ray"}}) != digest(given)
+    assert config_digest(old) == config_digest(given)
+    assert config_digest({**given, "env": {**given["env"], "render": "ray"}}) != config_digest(given)
     write(tmp_path / "config.yaml", old)
     begin(tmp_path)
-    assert adopt(tmp_path, given) == {}
+    assert store_config(tmp_path, given) == {}
 
 
 @pytest.mark.parametrize("key", sorted(MAY_CHANGE))
@@ -89,11 +98,11 @@ def test_allowed_keys_may_change_and_do_not_change_the_digest(tmp_path, key):
     assert key in flat
     block, name = [*key.split(".")] if "." in key else ["", key]
     changed = {**given, **({block: {**given[block], name: 99}} if block else {name: 99})}
-    adopt(tmp_path, given)
-    assert digest(changed) == digest(given)
-    assert set(adopt(tmp_path, changed)) == {key} - {"logdir"}
+    store_config(tmp_path, given)
+    assert config_digest(changed) == config_digest(given)
+    assert set(store_config(tmp_path, changed)) == {key} - {"logdir"}
     assert flatten(stored_config(tmp_path))[key] == 99
-    assert digest({**given, "seed": 5}) != digest(given)
+    assert config_digest({**given, "seed": 5}) != config_digest(given)
 
 
 def test_a_changed_flag_takes_effect_and_is_printed(tmp_path, capsys):
@@ -142,12 +151,12 @@ def test_a_folder_that_is_no_logdir_is_not_searched(tmp_path, monkeypatch):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UserError, match="not the logdir of a run"):
         stored_config(tmp_path)
-    with pytest.raises(UserError, match="holds other things"), claim(tmp_path):
+    with pytest.raises(UserError, match="holds other things"), lock_logdir(tmp_path):
         pass
 
 
 def test_two_processes_in_one_logdir_are_refused(tmp_path):
-    with claim(tmp_path / "run"), pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
+    with lock_logdir(tmp_path / "run"), pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
         train(short(tmp_path / "run"), FakeFactory())
     train(short(tmp_path / "run"), FakeFactory())
 
@@ -169,8 +178,8 @@ def test_checkpoints_of_another_config_are_refused(tmp_path):
 
 
 def test_names_of_logdirs():
-    assert resolve(config("", task="my_env:MyEnv")) == Path("logs/my_env_MyEnv/fake/0")
-    assert re.fullmatch(r"a/\d{8}T\d{6}/b", str(resolve(config("a/{timestamp}/b"))))
+    assert resolve_logdir(config("", task="my_env:MyEnv")) == Path("logs/my_env_MyEnv/fake/0")
+    assert re.fullmatch(r"a/\d{8}T\d{6}/b", str(resolve_logdir(config("a/{timestamp}/b"))))
 
 
 def test_the_largest_memory_of_all_sessions_counts(tmp_path, monkeypatch):
@@ -225,7 +234,7 @@ def test_an_environment_that_has_changed_changes_no_file(tmp_path, command):
 
 def test_what_an_environment_forks_does_not_hold_the_folder_any_longer_than_the_run(tmp_path):
     ready, begun = os.pipe()
-    with claim(tmp_path / "run"):
+    with lock_logdir(tmp_path / "run"):
         if (child := os.fork()) == 0:
             os.write(begun, b"!")
             time.sleep(60)

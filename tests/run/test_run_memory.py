@@ -7,7 +7,7 @@ import dreamer
 from common.errors import UserError
 from common.training import memory_forecast
 from common.training.factory import Factory, record_spec
-from common.training.memory_forecast import Need
+from common.training.memory_forecast import MemoryNeed
 from common.training.train import train
 
 GIB = 2**30
@@ -25,28 +25,28 @@ def pieces():
 
 def test_the_forecast_counts_what_the_run_can_store_and_train(pieces):
     given, _, agent, replay = pieces
-    need = memory_forecast.forecast(*pieces, free=GIB)
+    need = memory_forecast.forecast_memory(*pieces, free=GIB)
     assert need.replay == (500 + 2) * replay.forecast().record_bytes
     assert need.weights == 16 * sum(p.numel() for p in agent.parameters() if p.requires_grad)
-    twice = memory_forecast.forecast(given | {"batch_size": 2 * given["batch_size"]}, *pieces[1:], free=GIB)
+    twice = memory_forecast.forecast_memory(given | {"batch_size": 2 * given["batch_size"]}, *pieces[1:], free=GIB)
     assert twice.update == 2 * need.update > 2**20
-    disk = memory_forecast.forecast(given | {"replay": given["replay"] | {"disk": True}}, *pieces[1:], free=GIB)
+    disk = memory_forecast.forecast_memory(given | {"replay": given["replay"] | {"disk": True}}, *pieces[1:], free=GIB)
     assert disk.replay == 0
 
 
 @pytest.mark.parametrize(
     ("need", "says"),
     [
-        (Need(2 * GIB, GIB, GIB, 4 * GIB), ""),
-        (Need(2 * GIB, GIB, GIB, 4 * GIB - 1), "may not fit into memory: 3.00 to 4.00 GiB of 4.00 GiB free"),
-        (Need(2 * GIB, GIB, 0, 3 * GIB - 1), "does not fit into memory: 3.00 to 3.00 GiB"),
-        (Need(2 * GIB, GIB, GIB, 2 * GIB, "cuda", 2 * GIB), ""),
+        (MemoryNeed(2 * GIB, GIB, GIB, 4 * GIB), ""),
+        (MemoryNeed(2 * GIB, GIB, GIB, 4 * GIB - 1), "may not fit into memory: 3.00 to 4.00 GiB of 4.00 GiB free"),
+        (MemoryNeed(2 * GIB, GIB, 0, 3 * GIB - 1), "does not fit into memory: 3.00 to 3.00 GiB"),
+        (MemoryNeed(2 * GIB, GIB, GIB, 2 * GIB, "cuda", 2 * GIB), ""),
         (
-            Need(2 * GIB, GIB, GIB, 2 * GIB, "cuda", GIB),
+            MemoryNeed(2 * GIB, GIB, GIB, 2 * GIB, "cuda", GIB),
             "may not fit into memory: replay 2.00 of 2.00 GiB free; on cuda",
         ),
-        (Need(2 * GIB, GIB, GIB, 2 * GIB - 1, "cuda", 9 * GIB), "does not fit into memory"),
-        (Need(2 * GIB, GIB, GIB, 2 * GIB, "cuda", GIB - 1), "does not fit into memory"),
+        (MemoryNeed(2 * GIB, GIB, GIB, 2 * GIB - 1, "cuda", 9 * GIB), "does not fit into memory"),
+        (MemoryNeed(2 * GIB, GIB, GIB, 2 * GIB, "cuda", GIB - 1), "does not fit into memory"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_what_may_not_is_told(need, says, capsys):

@@ -14,13 +14,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from common.commands.eval import evaluate, summarize
 from common.errors import UserError
 from common.storage import video
-from common.storage.logdir import adopt
-from common.storage.logger import Logger, Means, NonFinite
+from common.storage.logdir import store_config
+from common.storage.logger import Logger, NonFiniteError, RunningMeans
 from common.storage.outputs import JsonLines
 from common.storage.progress import Progress
 from common.training.collector import Episode
-from common.training.evaluator import Evaluator, Result
-from common.training.offline import source
+from common.training.evaluator import EvalResult, Evaluator
+from common.training.offline import find_records
 from common.training.train import train
 
 pytestmark = pytest.mark.xdist_group("run_output")  # what they share is made once
@@ -66,7 +66,7 @@ def test_evaluate_scores_exactly_what_training_scored_with_the_same_weights(tmp_
 def test_evaluate_without_a_run_or_a_checkpoint(tmp_path):
     with pytest.raises(UserError, match="not the logdir of a run"):
         evaluate(config(tmp_path), FakeFactory())
-    adopt(tmp_path, config(tmp_path))
+    store_config(tmp_path, config(tmp_path))
     with pytest.raises(UserError, match="no checkpoint yet"):
         evaluate(config(tmp_path), FakeFactory())
     with pytest.raises(UserError, match="give --logdir"):
@@ -108,7 +108,7 @@ def test_episodes_are_spread_so_that_short_ones_are_not_favoured(episodes, lengt
 
 def test_an_evaluation_that_does_not_end_says_why(capsys, monkeypatch):
     spaces, left = gymnasium.spaces, iter(range(8))
-    monkeypatch.setattr("common.training.evaluator.PATIENCE", 5)
+    monkeypatch.setattr("common.training.evaluator.MAX_STEPS_WITHOUT_END", 5)
     monkeypatch.setattr(Uneven, "lengths", np.array([100, 100]))
     agent = FakeAgent({"vector": spaces.Box(-1, 1, (1,))}, spaces.Discrete(3), {})
     with pytest.raises(StopIteration):
@@ -164,7 +164,7 @@ def test_tensorboard_hides_points_of_a_forgotten_future(tmp_path):
 
 def test_open_loop_strip_shows_truth_model_and_error():
     truth, model = np.full((2, 6, 4, 4, 1), 0.25), np.full((2, 6, 4, 4, 1), 0.75)
-    strip = video.open_loop(truth, model, 2)
+    strip = video.open_loop_frames(truth, model, 2)
     assert (strip.shape, strip.dtype) == ((6, 12, 8, 3), np.uint8)
     assert [strip[5, row, 0, 0] for row in (0, 4, 8)] == [64, 191, 191]
     assert (strip[0, 4, 0] == (0, 200, 0)).all()
@@ -173,12 +173,12 @@ def test_open_loop_strip_shows_truth_model_and_error():
 
 def test_open_loop_of_vectors_is_a_growing_plot():
     truth = np.linspace(0, 1, 12).reshape(1, 6, 2)
-    plot = video.open_loop(truth, truth[:, ::-1], 2)
+    plot = video.open_loop_frames(truth, truth[:, ::-1], 2)
     assert (plot.shape, plot.dtype) == ((6, 128, 320, 3), np.uint8)
     ink = [(picture != 255).any(-1).sum() for picture in plot]
     assert ink == sorted(ink)
     assert ink[0] < ink[-1]
-    constant = video.open_loop(np.zeros((1, 6)), np.zeros((1, 6)), 2)
+    constant = video.open_loop_frames(np.zeros((1, 6)), np.zeros((1, 6)), 2)
     assert constant.shape == (6, 64, 320, 3)
 
 
@@ -189,10 +189,10 @@ def test_error_curve_is_per_time_step():
 
 
 def test_means_over_tensors_and_numbers_survive_a_checkpoint():
-    means = Means()
+    means = RunningMeans()
     means.add({"a": torch.tensor(1.0), "b": torch.tensor(2.0)})
     means.add({"a": 4.0})
-    again = Means()
+    again = RunningMeans()
     again.restore(means.state())
     again.add({"a": 4.0})
     assert again.take() == {"a": 3.0, "b": 2.0}
@@ -202,9 +202,9 @@ def test_means_over_tensors_and_numbers_survive_a_checkpoint():
 def test_nothing_that_is_not_finite_is_written(tmp_path):
     logger = Logger(tmp_path, task="t", method="m", seed=0)
     logger.add({"loss/a": torch.tensor(1.0), "loss/b": torch.tensor(torch.nan), "grad/c": torch.tensor(torch.inf)})
-    with pytest.raises(NonFinite, match=r"not finite: loss/b, grad/c$"):
+    with pytest.raises(NonFiniteError, match=r"not finite: loss/b, grad/c$"):
         logger.check()
-    with pytest.raises(NonFinite, match="loss/b"):
+    with pytest.raises(NonFiniteError, match="loss/b"):
         logger.write({"frames": 1}, logger.means.take())
     assert not (tmp_path / "metrics.jsonl").exists()
     logger.close()
@@ -230,7 +230,7 @@ class Terminal(io.StringIO):
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere():
     for stream in (Terminal(), io.StringIO()):
         progress = Progress(1000, stream)
-        progress.jump(100, 5)
+        progress.start_at(100, 5)
         progress.update(250, 20)
         rates = progress.line(score=12.34, eval=None)
         progress.message("hello")
@@ -263,7 +263,7 @@ def test_pictures_that_are_not_the_published_ones_are_labelled(tmp_path, capsys)
     train(given | {"run": given["run"] | {"eval_every": 0, "envs": 1}}, FakeFactory())
     assert "beware  Images are drawn with env.render ray: not to be compared" in capsys.readouterr().out
     assert json.loads((tmp_path / "run.json").read_text())["render"] == "ray"
-    played = Result([Episode(1.0, 2, {})], None)
+    played = EvalResult([Episode(1.0, 2, {})], None)
     assert summarize(given, 8, played)["render"] == "ray"
     assert "render" not in summarize({**given, "task": "atari_pong"}, 8, played)
 
@@ -284,8 +284,8 @@ def test_how_a_run_was_drawn_labels_its_evaluation_however_that_is_drawn(tmp_pat
     assert evaluate(given | {"env": given["env"] | {"render": "full"}}, Drawn())["render"] == "ray"
     assert json.loads((tmp_path / "eval.json").read_text())["render"] == "ray"
     with pytest.raises(UserError, match=r"were drawn with env\.render ray: give --env\.render ray"):
-        source({**given, "env": env | {"render": "full"}, "run": given["run"] | {"offline": str(tmp_path)}})
-    assert source(given | {"run": given["run"] | {"offline": str(tmp_path)}}).streams == 1
+        find_records({**given, "env": env | {"render": "full"}, "run": given["run"] | {"offline": str(tmp_path)}})
+    assert find_records(given | {"run": given["run"] | {"offline": str(tmp_path)}}).streams == 1
 
 
 def test_messages_of_environments_reach_the_person(tmp_path, capsys, monkeypatch):

@@ -14,18 +14,20 @@ from common.config.request import Request
 from common.errors import UserError
 from common.nn import machine
 from common.profiling import cost_suggestions, forecast, measure, plan_table
-from common.profiling.cost_suggestions import Cheaper
-from common.profiling.forecast import Counts, Pace
+from common.profiling.cost_suggestions import CostSuggestions
+from common.profiling.forecast import RunCounts, UnitTimes
 from common.replay.capacity import GIB
-from common.training.budget import updates_in
+from common.training.budget import count_updates
 
 pytestmark = pytest.mark.xdist_group("run_plan")  # what they share is made once
 
 FLAGS = ["--algo", "v3", "--configs", "debug", "--task", "dummy_pixels_20", "--steps", "120", "--run.eval_every", "0"]
 FLAGS += ["--run.video_every", "60", "--run.log_every", "20", "--run.save_every", "60", "--replay.capacity", "2000"]
 FLAGS += ["--run.compile", "off", "--env.time_limit", "20", "--batch_size", "2", "--schedule.ratio", "2"]
-PACE = Pace(update=1.0, draw=0.1, log=0.01, policy=0.02, environment=0.03, store=0.001, line=0.5, film=2.0, picture=0.1)
-COUNTS = Counts(steps=100, updates=50, records=110, evaluated=40, pictures=30, films=3, lines=10)
+PACE = UnitTimes(
+    update=1.0, draw=0.1, log=0.01, policy=0.02, environment=0.03, store=0.001, line=0.5, film=2.0, picture=0.1
+)
+COUNTS = RunCounts(steps=100, updates=50, records=110, evaluated=40, pictures=30, films=3, lines=10)
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +74,16 @@ def test_the_run_fills_the_disk_as_forecast(ran):
 def test_parts_add_up(ran):
     found = ran[0]
     assert found["total"] == pytest.approx(sum(found["time"].values()))
-    assert found["time"] == pytest.approx(forecast.seconds(Counts(**found["counts"]), Pace(**found["pace"])))
+    assert found["time"] == pytest.approx(
+        forecast.forecast_seconds(RunCounts(**found["counts"]), UnitTimes(**found["pace"]))
+    )
     assert found["replay"]["bytes"] == found["memory"]["replay"] == 126 * found["replay"]["record_bytes"]
     assert found["memory"]["program"] > 2**26
     assert all(saving["seconds"] is None or saving["seconds"] < found["total"] for saving in found["cheaper"])
 
 
 def test_seconds_are_counts_times_pace():
-    assert forecast.seconds(COUNTS, PACE) == pytest.approx({
+    assert forecast.forecast_seconds(COUNTS, PACE) == pytest.approx({
         "updates": 50, "replay": 5.1, "policy": 2, "environment": 3, "evaluation": 2, "logging": 5.5, "videos": 9,
     })  # fmt: skip
 
@@ -87,12 +91,12 @@ def test_seconds_are_counts_times_pace():
 def test_counts_come_from_the_config():
     flags = {"task": "dmc_walker_walk", "steps": "100000", "run.eval_episodes": "2"}
     config = dreamer.resolve("v1", ["dmc_vision"], flags)
-    assert forecast.counts(config, images=True) == Counts(
-        steps=50_000, updates=updates_in(config),
+    assert forecast.count_run(config, images=True) == RunCounts(
+        steps=50_000, updates=count_updates(config),
         records=50_000 + 100, evaluated=10 * 2 * 500, pictures=2 * 500, films=2, lines=100,
     )  # fmt: skip
     unlimited = dreamer.resolve("v1", ["dmc_vision"], flags | {"env.time_limit": "0"})
-    assert forecast.counts(unlimited, images=False)[2:5] == (50_000, 0, 0)
+    assert forecast.count_run(unlimited, images=False)[2:5] == (50_000, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_counts_come_from_the_config():
     [(0, "0 s"), (7.26, "7.3 s"), (89, "89 s"), (100, "1.7 min"), (3600 * 5, "5 h"), (86400 * 41.2, "41 days")],
 )
 def test_spans(seconds, text):
-    assert forecast.span(seconds) == text
+    assert forecast.format_span(seconds) == text
 
 
 @pytest.fixture
@@ -117,15 +121,18 @@ def advised(algo, blocks=(), flags=None, **about):
     obs = spaces.Dict({"image": spaces.Box(0, 255, (64, 64, 3), np.uint8)})
     envs = SimpleNamespace(obs_space=obs, act_space=spaces.Box(-1, 1, (6,), np.float32), num=config["run"]["envs"])
     agent = SimpleNamespace(half=False, device=torch.device("cpu"), compiler=about.get("compiler"))
-    done, pace = forecast.counts(config, images=True), about.get("pace", PACE)
-    time = forecast.seconds(done, pace)
+    done, pace = forecast.count_run(config, images=True), about.get("pace", PACE)
+    time = forecast.forecast_seconds(done, pace)
     found = {"counts": done._asdict(), "pace": pace._asdict(), "time": time, "total": sum(time.values())}
     found |= {
         "memory": {"program": GIB, "workers": 0, "replay": about.get("replay", 0), "free": 9 * GIB},
         "replay": {"records": 10},
     }
-    speed = {"cost": {"flops": cost.count(config, obs, envs.act_space).flops}, "acting": {"16": {"median": 0.016}}}
-    savings = Cheaper(request, config, (envs, agent, None), speed, found).savings()
+    speed = {
+        "cost": {"flops": cost.update_cost(config, obs, envs.act_space).flops},
+        "acting": {"16": {"median": 0.016}},
+    }
+    savings = CostSuggestions(request, config, (envs, agent, None), speed, found).suggestions()
     return found, {saving.flags: saving for saving in savings}, speed["cost"]["flops"]
 
 
@@ -134,7 +141,7 @@ def test_smaller_networks_cost_what_their_multiply_adds_say():
     smaller = savings["--configs dmc_vision size25m size12m"]
     config = dreamer.resolve("v3", ["dmc_vision", "size12m"], {"task": "dmc_walker_walk"})
     obs = spaces.Dict({"image": spaces.Box(0, 255, (64, 64, 3), np.uint8)})
-    share = cost.count(config, obs, spaces.Box(-1, 1, (6,), np.float32)).flops / flops
+    share = cost.update_cost(config, obs, spaces.Box(-1, 1, (6,), np.float32)).flops / flops
     assert smaller.seconds == pytest.approx(found["total"] - (1 - share) * found["time"]["updates"])
     assert f"{share:.2g} times" in smaller.why
     assert [flags for flags in savings if "--configs" in flags] == [

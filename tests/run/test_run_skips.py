@@ -9,8 +9,8 @@ from run_fakes import FakeAgent, FakeFactory, config, lines, newest
 
 import dreamer
 from common.agent.agent import Agent
-from common.agent.update_guard import floats, unsound
-from common.errors import NonFinite, UserError
+from common.agent.update_guard import named_float_tensors, nonfinite_names
+from common.errors import NonFiniteError, UserError
 from common.storage import checkpoint_file, nonfinite_dump
 from common.training.train import train
 
@@ -29,7 +29,7 @@ class Sick(FakeAgent):
     def update(self, batch, step=0):
         self.calls.append(step)
         if len(self.calls) in self.bad:
-            raise NonFinite(["loss/data"])
+            raise NonFiniteError(["loss/data"])
         metrics, latents = super().update(batch, step)
         self.calls.pop()
         return metrics, latents
@@ -44,7 +44,7 @@ def test_some_updates_are_skipped_and_counted(tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.count("not finite: loss/data") == 3
     assert "debug-batch" in said
-    files = [nonfinite_dump.load(tmp_path / "run/nonfinite" / name) for name in nonfinite_dump.FILES]
+    files = [nonfinite_dump.load(tmp_path / "run/nonfinite" / name) for name in nonfinite_dump.FILE_NAMES]
     assert [state["updates"] for state in files] == [4, 7]
     straight = newest(tmp_path / "run")
     assert lines(tmp_path / "run")[-1]["train/skipped"] == straight["skipped"] == 3
@@ -54,7 +54,7 @@ def test_some_updates_are_skipped_and_counted(tmp_path, capsys):
 def test_too_many_in_a_row_stop_the_run_where_it_can_go_on(tmp_path):
     with pytest.raises(UserError, match=r"3 updates in a row .* not finite: loss/data") as error:
         train(config(tmp_path / "run"), sick(10, 11, 12))
-    assert not isinstance(error.value, NonFinite)
+    assert not isinstance(error.value, NonFiniteError)
     state = newest(tmp_path / "run")
     assert (state["counters"]["updates"], state["skipped"]) == (9, 3)
     train(config(tmp_path / "run"), FakeFactory())
@@ -73,7 +73,7 @@ def poisoned(tmp_path_factory):
     """Logdirs of runs of real agents that stopped: a reward or a weight was not finite."""
     folder = tmp_path_factory.mktemp("poisoned")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("common.nn.compile.has_bfloat16", lambda device: False)
+        patch.setattr("common.nn.compile.has_fast_bfloat16", lambda device: False)
         for name, algo in (("reward", "v2"), ("weight", "v3")):
             with patch.context() as spoilt:
                 SPOIL[name](spoilt)
@@ -170,7 +170,7 @@ def overflown(tmp_path_factory):
     logdir, seen, said = tmp_path_factory.mktemp("overflown") / "run", [], []
     given = flags("v3") | {"run.prefill": 30, "run.save_every": 10, "optim.lr.critic": 1e30, "logdir": str(logdir)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("common.nn.compile.has_bfloat16", lambda device: False)
+        patch.setattr("common.nn.compile.has_fast_bfloat16", lambda device: False)
         for _ in range(2):
             with pytest.raises(UserError) as error:
                 train(dreamer.resolve("v3", ["debug"], given))
@@ -183,7 +183,7 @@ def test_weights_that_are_not_finite_never_replace_a_checkpoint(overflown):
     logdir, seen, _ = overflown
     assert seen[0] == seen[1] != {}
     state = newest(logdir)
-    assert all(x.abs().max() < 1e6 for _, x in floats(state["agent"]))
+    assert all(x.abs().max() < 1e6 for _, x in named_float_tensors(state["agent"]))
 
 
 def test_a_refused_save_names_group_checkpoint_and_remedy(overflown):
@@ -236,10 +236,10 @@ class Extra(torch.nn.Linear):
 def test_one_number_is_enough(bad):
     """Whatever stands beside it; a moment may be large."""
     module = Extra(30, 50)
-    assert unsound(module) == []
+    assert nonfinite_names(module) == []
     with torch.no_grad():
         module.weight[20, 7] = bad
-    assert unsound(module) == ["weight"]
+    assert nonfinite_names(module) == ["weight"]
     module.extra = {"model": {"t": 1, "nu": [torch.full((3,), bad), torch.zeros(0)]}}
     finite = np.isfinite(bad)
-    assert unsound(module) == ["weight"] + ["_extra_state.model.nu.0"] * (not finite)
+    assert nonfinite_names(module) == ["weight"] + ["_extra_state.model.nu.0"] * (not finite)

@@ -13,7 +13,7 @@ import dreamer
 from common.commands.eval import evaluate
 from common.errors import UserError
 from common.storage import checkpoint_file, nonfinite_dump
-from common.storage.checkpoint_schema import LATER, odd
+from common.storage.checkpoint_schema import OPTIONAL, first_mismatch
 from common.storage.checkpoints import Checkpoints
 from common.training.train import train
 
@@ -88,7 +88,7 @@ def test_training_refuses_what_no_run_has_written(base, tmp_path, place):
 def test_a_line_of_metrics_that_is_none_is_named():
     """Evaluation looks at it, too."""
     rows = {"health": {"rows": [torch.zeros(2)], "told": []}}
-    assert odd({"health": LATER["health"]}, rows) == "health is a dict"
+    assert first_mismatch({"health": OPTIONAL["health"]}, rows) == "health is a dict"
 
 
 def test_what_a_run_has_written_is_accepted(base, tmp_path):
@@ -120,7 +120,7 @@ TINY = {
 def real(tmp_path_factory):
     """Config of a run of a real agent."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("common.nn.compile.has_bfloat16", lambda device: False)
+        patch.setattr("common.nn.compile.has_fast_bfloat16", lambda device: False)
         given = dreamer.resolve("v3", ["debug"], TINY | {"logdir": str(tmp_path_factory.mktemp("real") / "run")})
         train(given)
     return given

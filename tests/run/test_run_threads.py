@@ -11,7 +11,7 @@ from run_fakes import FakeAgent, FakeFactory, config, lines, newest
 import dreamer
 from common.commands.eval import evaluate
 from common.nn import rng
-from common.profiling.measure import fill
+from common.profiling.measure import fill_replay
 from common.training import threads
 from common.training.factory import Factory, record_spec
 from common.training.train import train
@@ -50,7 +50,7 @@ def pretend(monkeypatch, seconds):
 )
 def test_more_threads_are_taken_only_where_clearly_faster(monkeypatch, seconds, most, best):
     pretend(monkeypatch, seconds)
-    found, shown = threads.fastest(None, most)
+    found, shown = threads.fastest_threads(None, most)
     assert found == best
     assert shown == {count: seconds[count] for count in shown}
     assert best in shown or most == 1
@@ -58,21 +58,27 @@ def test_more_threads_are_taken_only_where_clearly_faster(monkeypatch, seconds, 
 
 def test_threads_that_a_busy_machine_cannot_run_are_given_up_at_once(monkeypatch):
     tried = pretend(monkeypatch, {1: 0.1, 2: 5.0})
-    assert threads.fastest(None, 8) == (1, {1: 0.1, 2: 5.0})
+    assert threads.fastest_threads(None, 8) == (1, {1: 0.1, 2: 5.0})
     assert tried == [1, 2, 2]
 
 
 def test_numbers_tried():
-    assert [list(threads.counts(most)) for most in (1, 2, 3, 8, 12)] == [[], [2], [2, 3], [2, 4, 8], [2, 4, 8, 12]]
+    assert [list(threads.thread_counts(most)) for most in (1, 2, 3, 8, 12)] == [
+        [],
+        [2],
+        [2, 3],
+        [2, 4, 8],
+        [2, 4, 8, 12],
+    ]
 
 
 def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
     torch.set_num_threads(2)
     monkeypatch.setattr(threads, "QUOTA", tmp_path / "cpu.max")
-    assert threads.available() == 2
+    assert threads.available_threads() == 2
     for text, most in {"max 100000": 2, "400000 100000": 2, "150000 100000": 1, "50000 100000": 1}.items():
         (tmp_path / "cpu.max").write_text(text + "\n")
-        assert threads.available() == most
+        assert threads.available_threads() == most
 
 
 def test_the_choice_leaves_no_trace(tmp_path, monkeypatch):
@@ -112,7 +118,7 @@ def evaluate_run(logdir):
 
 def choice(before=None, factory=None, **changes):
     envs = SimpleNamespace(obs_space=obs_space(image=False), act_space=action_space("discrete"))
-    return threads.choose(config("", **{"run__threads": 0, **changes}), before, factory or FakeFactory(), envs)
+    return threads.choose_threads(config("", **{"run__threads": 0, **changes}), before, factory or FakeFactory(), envs)
 
 
 def test_where_nothing_is_to_choose_nothing_is_timed(monkeypatch):
@@ -154,11 +160,11 @@ def test_the_batch_that_is_timed_is_like_the_replay_s(algo, two_cores):
     """Real agents take it, and it has the same entries."""
     given = dreamer.resolve(algo, ["debug"], {"run.envs": 2, "replay.capacity": 3000, "run.device": "cpu"})
     envs = SimpleNamespace(obs_space=obs_space(), act_space=action_space("box"))
-    assert threads.choose(given, None, Factory(), envs).threads == 2
+    assert threads.choose_threads(given, None, Factory(), envs).threads == 2
     agent = Factory().agent(envs.obs_space, envs.act_space, given)
     spec, size = record_spec(envs.obs_space, agent), (given["batch_size"], given["batch_length"])
     replay = Factory().replay(given, spec, 2, None)
-    fill(replay, agent, envs.obs_space, *size)
+    fill_replay(replay, agent, envs.obs_space, *size)
     drawn, random = replay.sample(*size), threads.random_batch(spec, *size)
     kinds = [{key: (np.shape(x), x.dtype) for key, x in batch.items()} for batch in (drawn, random)]
     assert kinds[0].keys() - kinds[1].keys() == set()

@@ -8,8 +8,8 @@ import pytest
 import torch
 from run_fakes import FakeAgent, FakeFactory, config, interrupted, lines, newest, same_run, scores
 
-from common.config.render_mode import renderer
-from common.errors import NonFinite, UserError
+from common.config.render_mode import renderer_description
+from common.errors import NonFiniteError, UserError
 from common.storage import nonfinite_dump
 from common.training.banner import updates_per_step
 from common.training.clock import Clock
@@ -43,7 +43,7 @@ def test_who_draws_is_said_before_training(tmp_path, capsys):
 )
 def test_the_renderer_of_a_run(task, env, says, monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "egl")
-    assert renderer({"task": task, "env": env}) == says
+    assert renderer_description({"task": task, "env": env}) == says
 
 
 @pytest.mark.parametrize("envs", [1, 2, 4])
@@ -195,7 +195,7 @@ class Sick(FakeAgent):
 def test_actions_that_are_not_finite_in_an_evaluation_are_put_on_file(tmp_path, capsys):
     with pytest.raises(UserError, match=r"diverged at frame 60, .*not finite: the actions of the policy") as error:
         train(config(tmp_path / "run", run__save_every=20), FakeFactory(Sick))
-    assert isinstance(error.value.__cause__, NonFinite)
+    assert isinstance(error.value.__cause__, NonFiniteError)
     state = nonfinite_dump.load(tmp_path / "run/nonfinite/first.pt")
     assert (state["mode"], state["frames"]) == ("eval", 60)
     assert set(state["record"]) >= {"vector", "is_first"}

@@ -106,11 +106,11 @@ def test_evaluation_takes_the_mode_or_samples_as_the_version_does(algo, kind):
 def test_exploration_noise_of_continuous_actions():
     """0.3 on every training action, none in evaluation, never outside of [-1, 1]."""
     agent = make("v1")
-    agent.acting.choose = lambda feat, noise, way: torch.zeros(len(feat), 2)
+    agent.acting.choose_action = lambda feat, noise, way: torch.zeros(len(feat), 2)
     act = lambda mode: agent.act(record(agent, 4000), agent.initial(4000), mode=mode)[1]["action"]
     assert act("train").std() == pytest.approx(0.3, rel=0.03)
     assert not act("eval").any()
-    agent.acting.choose = lambda feat, noise, way: torch.ones(len(feat), 2)
+    agent.acting.choose_action = lambda feat, noise, way: torch.ones(len(feat), 2)
     noisy = act("train")
     assert noisy.max() == 1
     assert (noisy == 1).mean() == pytest.approx(0.5, abs=0.03)
@@ -119,7 +119,7 @@ def test_exploration_noise_of_continuous_actions():
 def test_exploration_noise_of_discrete_actions():
     """Atari: 0.4 at first, 0.1 in the end, 0.001 in evaluation; a random action may be the greedy one."""
     agent = make("v1", "discrete", explore__amount="linear(0.4, 0.1, 375000)", explore__eval=0.001)
-    agent.acting.choose = lambda feat, noise, way: torch.eye(3)[:1].repeat(len(feat), 1)
+    agent.acting.choose_action = lambda feat, noise, way: torch.eye(3)[:1].repeat(len(feat), 1)
 
     def strange(mode, step):
         action = agent.act(record(agent, 6000), agent.initial(6000), mode=mode, step=step)[1]["action"]

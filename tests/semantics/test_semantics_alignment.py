@@ -54,7 +54,7 @@ def learn(pipe, change, updates=150):
 def measure(agent, batch):
     """Nats that the prior lacks, squared error of rewards, squared error of observations predicted open loop."""
     truth, model = agent.report(batch)["vector"]
-    batch, world = agent.tensors(batch), agent.world
+    batch, world = agent.to_tensors(batch), agent.world
     noise = agent.latent.noise(*reversed(batch["reward"].shape))
     states, post = world.rssm.observe(
         world.encoder(batch), batch["prev_action"], batch["is_first"], noise, agent.context(batch)
@@ -106,7 +106,7 @@ def test_acting_and_learning_see_the_same_states(algo, task):
     assert batch["is_first"].sum() == 2 * 5
     batch["prev_action"] = np.concatenate([np.zeros_like(batch["action"][:, :1]), batch["action"][:, :-1]], 1)
     with torch.no_grad():
-        tensors = agent.tensors(copied(batch))
+        tensors = agent.to_tensors(copied(batch))
         noise = agent.latent.noise(40, 2)
         states, _ = agent.world.rssm.observe(
             agent.world.encoder(tensors), tensors["prev_action"], tensors["is_first"], noise
@@ -138,4 +138,4 @@ def test_predictions_look_like_what_they_predict_single_numbers_included(algo):
     assert {truth.ndim for truth, _ in predictions.values()} == {2, 3}
     for key, (truth, model) in predictions.items():
         assert truth.shape == model.shape, key
-        assert video.open_loop(truth, model, 3).shape[-1] == 3
+        assert video.open_loop_frames(truth, model, 3).shape[-1] == 3

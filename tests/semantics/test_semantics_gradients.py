@@ -5,7 +5,7 @@ import torch
 
 import dreamer
 from common.agent.behavior import Behavior
-from common.agent.rssm import State
+from common.agent.rssm import LatentState
 from common.config import parts
 from tests.fakes import random_batch
 from tests.semantics.tools import KINDS, Bandit, gradients, load, make, nonzero
@@ -14,7 +14,7 @@ from tests.semantics.tools import KINDS, Bandit, gradients, load, make, nonzero
 
 
 def losses_of(agent, seed=0):
-    batch = agent.tensors(random_batch(agent, seed=seed))
+    batch = agent.to_tensors(random_batch(agent, seed=seed))
     noise = agent.noise(*batch["reward"].shape)
     losses, states, _ = agent.model_losses(batch, noise)
     return losses | agent.behavior_losses(states, batch, 0, noise)[0]
@@ -24,7 +24,7 @@ def received(agent, losses):
     """Group -> gradients that reach its update rule, unclipped, when the agent steps on `losses`."""
     seen = {}
     agent.optim.clip = lambda groups, grads: {name: torch.zeros(()) for name in grads}
-    agent.optim.advance = lambda name, grads: seen.update({name: grads})
+    agent.optim.update_group = lambda name, grads: seen.update({name: grads})
     agent.step(losses)
     return seen
 
@@ -48,7 +48,7 @@ def test_one_step_is_the_sum_of_what_each_loss_asks_for(algo, kind):
     params = {name: list(ps) for name, ps in agent.groups().items()}
     want = {name: [torch.zeros_like(p) for p in ps] for name, ps in params.items()}
     for name, loss in losses.items():
-        for group in agent.groups_of(name):
+        for group in agent.groups_trained_by(name):
             grads = gradients(agent.scales[name] * loss.mean(), params[group])
             want[group] = [a + b for a, b in zip(want[group], grads, strict=True)]
     seen = received(agent, losses)
@@ -67,7 +67,7 @@ def test_graphs_of_losses_end_at_their_groups(algo, kind):
         if name == "actor" and agent.behavior.grad.through_model:
             continue
         for group, params in agent.groups().items():
-            if group not in agent.groups_of(name):
+            if group not in agent.groups_trained_by(name):
                 assert not nonzero(gradients(loss.mean(), params)), (name, group)
 
 
@@ -167,7 +167,7 @@ def test_equal_posterior_and_prior_cost_exactly_the_free_nats(algo):
 
 @pytest.mark.parametrize("kind", ["discrete", "multi"])
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
-@pytest.mark.parametrize("grad", ["Dynamics", "Reinforce", "Mixed"])
+@pytest.mark.parametrize("grad", ["DynamicsGradient", "Reinforce", "Mixed"])
 def test_discrete_actors_learn_without_entropy(algo, kind, grad):
     agent = make(algo, kind, actor__entropy=0.0, grad_disc__use=grad)
     seen = received(agent, {"actor": losses_of(agent)["actor"]})
@@ -185,7 +185,7 @@ def replayed(actions, size=64):
     """Replayed states (size / 2, 2) of a bandit and what the losses need of the batch."""
     zeros, no = torch.zeros(size // 2, 2), torch.zeros(size // 2, 2, dtype=torch.bool)
     batch = {"reward": zeros, "is_last": no, "is_terminal": no}
-    return State(torch.zeros(size // 2, 2, 2), torch.zeros(size // 2, 2, actions)), batch
+    return LatentState(torch.zeros(size // 2, 2, 2), torch.zeros(size // 2, 2, actions)), batch
 
 
 def practise(behavior, world, actions, updates=100, size=64):
@@ -234,15 +234,15 @@ class Noise:
 #: Estimator -> options. Each divides by the range of returns.
 ESTIMATORS = {
     "Reinforce": {},
-    "Dynamics": {},
-    "Dynamics with baseline": {"grad_disc__baseline": True},
+    "DynamicsGradient": {},
+    "DynamicsGradient with baseline": {"grad_disc__baseline": True},
     "Mixed": {"grad_disc__mix": 0.5},
 }
 
 
 def actor_gradient(scale, estimator, options, advantage):
     """Actor gradient where rewards and values are `scale` times as large, after the range has settled."""
-    rate = {"advantage__rate": 0.5} if advantage == "Percentile" else {}
+    rate = {"advantage__rate": 0.5} if advantage == "PercentileReturnNorm" else {}
     behavior, world = bandit(
         "v3", 2, [2], lambda feat: scale * feat[..., -1] * (1 + feat[..., -2:-1].sum(-1)), actor__entropy=0.0,
         grad_disc__use=estimator.split()[0], advantage__use=advantage, replay_value__use="NoReplayValue",
@@ -260,8 +260,8 @@ def actor_gradient(scale, estimator, options, advantage):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_actor_gradients_do_not_depend_on_the_scale_of_rewards(estimator):
     options = ESTIMATORS[estimator]
-    small, before = actor_gradient(10.0, estimator, options, "Percentile")
-    large, after = actor_gradient(10_000.0, estimator, options, "Percentile")
+    small, before = actor_gradient(10.0, estimator, options, "PercentileReturnNorm")
+    large, after = actor_gradient(10_000.0, estimator, options, "PercentileReturnNorm")
     assert 0.5 < large / small < 2
     assert (after[1] - after[0]) / (before[1] - before[0]) == pytest.approx(1000, rel=1e-3)
     plain = [actor_gradient(scale, estimator, options, "Unscaled")[0] for scale in (10.0, 10_000.0)]
@@ -289,7 +289,7 @@ def test_entropy_is_counted_once(algo, kind):
         behavior.advantage.load_state_dict({k: torch.zeros_like(v) for k, v in behavior.advantage.state_dict().items()})
         losses.append(behavior.losses(world, states, batch, 0, noise)[0]["actor"])
     with torch.no_grad():
-        feat = behavior.imagine(world, states.apply(behavior.starts), noise)[0].feat
+        feat = behavior.imagine(world, states.apply(behavior.start_steps), noise)[0].feat
     out = behavior.actor(feat[:, targets(behavior).actor])
     want = -eta * targets(behavior).actor_weight * entropy(algo, kind, behavior.actor.dist, out, noise["entropy"])
     torch.testing.assert_close(losses[0] - losses[1], want, rtol=1e-4, atol=1e-4)
@@ -303,7 +303,7 @@ def targets(behavior):
     """Which states and weights the actor uses, for a constant continuation of 0.9."""
     zeros, con, world = torch.zeros(64, 4), torch.full((64, 4), 0.9), Bandit(None)
     first = behavior.returns.first_con(con[:, 0], world, torch.zeros(64, dtype=torch.bool), 0.9)
-    return behavior.returns(zeros, zeros, torch.cat([first[:, None], con[:, 1:]], 1), world.outside)
+    return behavior.returns(zeros, zeros, torch.cat([first[:, None], con[:, 1:]], 1), world.outer_discount)
 
 
 def entropy(algo, kind, dist, out, noise):

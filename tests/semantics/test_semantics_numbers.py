@@ -78,7 +78,7 @@ def test_losses_and_gradients_of_huge_inputs_are_finite(algo, kind):
     check_finite(agent, [huge] * 5)
 
 
-@pytest.mark.parametrize("advantage", ["Unscaled", "Percentile", "AdvantageNorm"])
+@pytest.mark.parametrize("advantage", ["Unscaled", "PercentileReturnNorm", "AdvantageNorm"])
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_statistics_without_variance_stay_finite(algo, advantage):
     """A world where nothing ever happens, from zero-initialised heads on."""

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import dreamer
-from common.agent.rssm import State
+from common.agent.rssm import LatentState
 from tests.fakes import random_actions, random_batch
 from tests.semantics.tools import make
 
@@ -19,7 +19,7 @@ def joined(agent):
         batch[key][:] = False
     batch["is_first"][:, TAIL] = batch["is_last"][:, TAIL - 1] = True
     batch["prev_action"] = random_actions(agent, (3, LENGTH), np.random.default_rng(1))
-    return agent.tensors(batch)
+    return agent.to_tensors(batch)
 
 
 def alone(batch):
@@ -61,7 +61,7 @@ def test_the_state_before_matters_where_no_episode_begins(algo):
 def test_no_gradient_crosses_into_the_episode_before(algo, kind):
     agent = make(algo, kind)
     batch, noise = joined(agent), agent.noise(3, LENGTH)["post"]
-    start = State(torch.randn(3, agent.world.rssm.deter), torch.randn(3, agent.latent.size))
+    start = LatentState(torch.randn(3, agent.world.rssm.deter), torch.randn(3, agent.latent.size))
     leaves = [batch[key].requires_grad_() for key in ("state", "height", "prev_action")] + list(start)
     for x in start:
         x.requires_grad_()

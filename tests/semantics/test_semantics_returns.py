@@ -117,11 +117,11 @@ def test_terminal_starts_have_no_weight(cls):
     departure, arrival = DepartureReturns(first="true"), ArrivalReturns(start=True, first="true")
     zeros, pred = torch.zeros(2, H + 1), torch.full((2, H + 1), GAMMA)
     first = departure.first_con(pred[:, 0], con, terminal, GAMMA)
-    weight = departure(zeros, zeros, torch.cat([first[:, None], pred[:, 1:]], 1), con.outside).critic_weight
+    weight = departure(zeros, zeros, torch.cat([first[:, None], pred[:, 1:]], 1), con.outer_discount).critic_weight
     assert not weight[0].any()
     torch.testing.assert_close(weight[1], GAMMA ** torch.arange(5))
     first = arrival.first_con(pred[:, 0], con, terminal, GAMMA)
-    targets = arrival(zeros + 1, zeros + 7, torch.cat([first[:, None], pred[:, 1:]], 1), con.outside)
+    targets = arrival(zeros + 1, zeros + 7, torch.cat([first[:, None], pred[:, 1:]], 1), con.outer_discount)
     assert targets.critic_weight[0].tolist() == [1, 0, 0, 0, 0]  # the start's own value, which is its reward
     assert targets.critic_ret[0, 0] == 1
     assert targets.critic_weight[1].all()
@@ -183,7 +183,7 @@ def test_horizon_and_lengths_of_losses(algo):
     assert config["imagination"]["horizon"] == 15
     assert [config["returns"].get("start", True), config["returns"]["lam"]] == [algo != "v1", 0.95]
     agent = make(algo, imagination__horizon=15)
-    batch = agent.tensors(random_batch(agent, size=3, length=5))
+    batch = agent.to_tensors(random_batch(agent, size=3, length=5))
     noise, chosen, sample = agent.noise(3, 5), [], agent.behavior.actor.dist.sample
     agent.behavior.actor.dist.sample = lambda out, noise: chosen.append(len(out)) or sample(out, noise)
     _, states, _ = agent.model_losses(batch, noise)
@@ -199,7 +199,7 @@ def test_horizon_and_lengths_of_losses(algo):
 
 def test_value_loss_of_replayed_steps_leaves_out_the_last_and_all_episode_ends():
     agent = make("v3")
-    batch = agent.tensors(random_batch(agent, size=3, length=64))
+    batch = agent.to_tensors(random_batch(agent, size=3, length=64))
     noise = agent.noise(3, 64)
     _, states, _ = agent.model_losses(batch, noise)
     loss = agent.behavior_losses(states, batch, 0, noise)[0]["repval"]
@@ -219,6 +219,6 @@ def test_the_discount_is_applied_once(algo, con):
     returns, terminal = parts.build("returns", config["returns"]), torch.zeros(1, dtype=torch.bool)
     pred = module.pred(torch.zeros(1, H + 1, 3))
     first = returns.first_con(pred[:, 0], module, terminal, GAMMA)
-    targets = returns(*torch.zeros(2, 1, H + 1), torch.cat([first[:, None], pred[:, 1:]], 1), module.outside)
+    targets = returns(*torch.zeros(2, 1, H + 1), torch.cat([first[:, None], pred[:, 1:]], 1), module.outer_discount)
     for weight in (targets.critic_weight[0], targets.actor_weight[0]):
         torch.testing.assert_close(weight[1:] / weight[:-1], torch.full((len(weight) - 1,), GAMMA))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import dreamer
-from common.errors import NonFinite
+from common.errors import NonFiniteError
 from tests.fakes import random_batch
 from tests.semantics.tools import make
 
@@ -59,7 +59,7 @@ def test_a_skipped_update_leaves_the_agent_as_it_was(algo, spoil, name):
     agent = make(algo, image=False, reward_norm__use="StreamNorm", reward_norm__momentum=0.9)
     agent.update(random_batch(agent), 0)
     before = snapshot(agent)
-    with pytest.raises(NonFinite) as error:
+    with pytest.raises(NonFiniteError) as error:
         agent.update(spoil(agent), 0)
     assert name in error.value.names
     assert ("loss/critic" in error.value.names) <= (name != "grad/critic")
@@ -71,7 +71,7 @@ def test_the_next_update_is_what_it_would_have_been(algo):
     agents = [make(algo, image=False) for _ in range(2)]
     for agent, skips in zip(agents, (False, True), strict=True):
         if skips:
-            with pytest.raises(NonFinite):
+            with pytest.raises(NonFiniteError):
                 agent.update(poisoned(agent), 0)
         torch.manual_seed(5)
         agent.update(random_batch(agent), 0)
@@ -81,6 +81,6 @@ def test_the_next_update_is_what_it_would_have_been(algo):
 
 def test_only_the_stage_where_it_begins_is_named():
     agent = make("v2", image=False)
-    with pytest.raises(NonFinite) as error:
+    with pytest.raises(NonFiniteError) as error:
         agent.update(poisoned(agent, "reward"), 0)
     assert error.value.names == ["loss/reward", "grad/model"]

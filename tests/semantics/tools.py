@@ -81,7 +81,7 @@ class Bandit:
     def __init__(self, reward, con=0.9):
         self.gamma = con
         self.rssm, self.reward, self.con = self, Answer(reward), self
-        self.outside = con
+        self.outer_discount = con
 
     def imagine(self, start, policy, noise):
         states, actions = [start], []

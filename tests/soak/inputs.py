@@ -15,8 +15,7 @@ import dreamer
 from common.config import config as configs
 from common.storage.checkpoint_file import read, write
 from common.storage.checkpoints import Checkpoints
-from common.storage.grid_file import Grid, Job, State
-from common.storage.grid_file import write as write_grid
+from common.storage.grid_file import Grid, Job, JobState, write_grid
 
 TASK = "dummy_onehot_7"
 LATE = 44  # frames of a run that goes on
@@ -154,7 +153,7 @@ class Inputs:
         place = run.parent / "grid"
         (place / job.logdir).parent.mkdir(parents=True)
         run.rename(place / job.logdir)
-        write_grid(place, Grid("compare", "A grid", "frames", ["v3"], "v3"), [job], [State("done")])
+        write_grid(place, Grid("compare", "A grid", "frames", ["v3"], "v3"), [job], [JobState("done")])
         path = place / "grid.json"
         content = json.loads(path.read_text())
         path.write_text(json.dumps(draw.choice([odd_row, odd_tree])(draw, content)))

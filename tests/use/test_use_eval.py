@@ -52,7 +52,7 @@ SIZES = [((64, 64), (256, 256)), ((401, 601), (200, 300)), ((33, 21), (264, 168)
 
 @pytest.mark.parametrize(("size", "expected"), SIZES)
 def test_films_have_a_fitting_and_even_size(size, expected):
-    assert video.scaled(np.zeros((1, *size, 3), np.uint8)).shape == (1, *expected, 3)
+    assert video.scale_frames(np.zeros((1, *size, 3), np.uint8)).shape == (1, *expected, 3)
 
 
 def test_a_drawing_that_is_reused_and_changes_its_size_is_filmed(tmp_path, monkeypatch):

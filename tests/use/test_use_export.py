@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.deploy.export import NOISE, Example, Step, check, description, program
+from common.deploy.export import NOISE_INPUTS, PolicyStep, RandomInputs, check_exported, description, export_program
 from common.deploy.onnx import ndtri
 from common.errors import UserError
 from dreamer import load
@@ -51,7 +51,7 @@ def test_a_torch_file_acts_as_the_policy_does(made, capsys):
     noise = policy.acting.rssm.latent.noise(2), policy.acting.noise(2, mode)
     given = {key: torch.as_tensor(x) for key, x in obs.items()}
     first = torch.ones(2, dtype=torch.bool)
-    own = dict(zip(NOISE, noise, strict=True))
+    own = dict(zip(NOISE_INPUTS, noise, strict=True))
     action, *state = step(obs=given, **policy.acting.initial(2), is_first=first, **own)
     assert np.allclose(action, expected, atol=1e-6)
     assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(state, after.values(), strict=True))
@@ -60,12 +60,12 @@ def test_a_torch_file_acts_as_the_policy_does(made, capsys):
 def test_a_file_takes_what_the_policy_reads_and_no_more(tmp_path):
     untrained(tmp_path / "run", "v1", "dummy_mixed_6", encoder__keys="vector")
     policy = load(tmp_path / "run")
-    inputs = Example(policy, np.random.default_rng(0)).draw(2)
+    inputs = RandomInputs(policy, np.random.default_rng(0)).draw(2)
     assert "image" in policy.spaces.observation.spaces
     assert next(iter(json.loads(description(policy, inputs))["inputs"])) == "obs.vector"
     assert list(inputs["obs"]) == ["vector"]
-    graph = program(Step(policy).eval(), inputs)
-    assert [x.shape for x in graph.module()(**inputs)] == [x.shape for x in Step(policy)(**inputs)]
+    graph = export_program(PolicyStep(policy).eval(), inputs)
+    assert [x.shape for x in graph.module()(**inputs)] == [x.shape for x in PolicyStep(policy)(**inputs)]
 
 
 def test_on_a_full_disk_the_file_there_stays(made, tmp_path, capsys):
@@ -104,14 +104,14 @@ def test_an_onnx_file_acts_as_the_policy_does(made, algo, capsys):
 
 def test_a_file_that_differs_is_noticed(made):
     policy = load(made / "v1", mode="sample")
-    step, example = Step(policy).eval(), Example(policy, np.random.default_rng(0))
+    step, example = PolicyStep(policy).eval(), RandomInputs(policy, np.random.default_rng(0))
     plain = lambda inputs: [x.numpy() for x in step(**inputs)]
-    assert check(step, plain, example) == 0
+    assert check_exported(step, plain, example) == 0
     with pytest.raises(UserError, match=r"next_stoch by .*Nothing was written"):
-        check(step, lambda inputs: [x + 2e-5 * (k == 2) for k, x in enumerate(plain(inputs))], example)
+        check_exported(step, lambda inputs: [x + 2e-5 * (k == 2) for k, x in enumerate(plain(inputs))], example)
     forgetful = lambda inputs: plain(inputs | {"is_first": torch.ones_like(inputs["is_first"])})
     with pytest.raises(UserError, match="differs from the policy"):
-        check(step, forgetful, example)
+        check_exported(step, forgetful, example)
 
 
 def test_the_inverse_normal_is_exact():

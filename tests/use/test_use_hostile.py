@@ -136,7 +136,7 @@ def test_odd_json_of_a_run_is_no_traceback(run, name, text, capsys):
 )
 def test_spaces_that_no_memory_holds_are_refused(space):
     with pytest.raises(ValueError, match=r"."):
-        spaces.decode(space)
+        spaces.decode_space(space)
 
 
 def test_a_policy_says_which_file_is_damaged(run):
@@ -149,7 +149,7 @@ def test_a_policy_says_which_file_is_damaged(run):
     "content",
     [
         json.dumps([{"task": "t", "method": "m", "xs": [1], "ys": [1]}]).replace("[1]", f"[{HUGE}]").encode(),
-        gzip.compress(bytes(2 * safe_io.LARGEST), 1),
+        gzip.compress(bytes(2 * safe_io.MAX_FILE_BYTES), 1),
         gzip.compress(b"[]")[:-4],
         DEEP.encode(),
     ],
@@ -202,7 +202,7 @@ GOOD = {"first": np.int64(0), "data/x": np.zeros((1, 4), np.float32)}
 )
 def test_odd_chunks_are_named(tmp_path, write, change):
     ring = Ring({"x": np.zeros((1, 8), np.float32)}, 4)
-    store = chunked_ring.Chunks("me", ring)
+    store = chunked_ring.ChunkedRing("me", ring)
     store.save(tmp_path)
     state = {"ident": "me", "generation": 1}
     chunked_ring.load(tmp_path, state, ring)
@@ -215,7 +215,7 @@ def test_odd_chunks_are_named(tmp_path, write, change):
 @pytest.mark.parametrize("change", [{"length": 0}, {"length": "x"}, {"keys": [1]}, {"keys": None}])
 def test_an_odd_description_of_a_replay_is_named(tmp_path, change):
     ring = Ring({"x": np.zeros((1, 8), np.float32)}, 4)
-    chunked_ring.Chunks("me", ring).save(tmp_path)
+    chunked_ring.ChunkedRing("me", ring).save(tmp_path)
     about = json.loads((tmp_path / "chunks.json").read_text())
     (tmp_path / "chunks.json").write_text(json.dumps(about | change))
     with pytest.raises(UserError, match=r"chunks\.json is damaged"):
@@ -232,7 +232,7 @@ def test_any_flipped_bit_of_an_episode_file_is_a_message_or_nothing(tmp_path):
         data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
         path.write_bytes(data)
         try:
-            episode_files.read(path)
+            episode_files.read_episode(path)
         except UserError as error:
             refusals.append(str(error))
     assert 0 < len(refusals) < 300

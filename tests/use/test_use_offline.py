@@ -8,7 +8,7 @@ import torch
 
 from common.errors import UserError
 from common.replay import episode_files
-from common.storage.checkpoints import newest
+from common.storage.checkpoints import load_newest
 from tests.use.use_tools import say
 
 TASK = "dummy_point_7"
@@ -58,7 +58,7 @@ def test_it_learns_from_the_records_alone_and_resumes_exactly(source, tmp_path, 
     last = lines(tmp_path / "straight")[-1]
     assert (last["updates"], last["frames"], last["episodes"]) == (6, 6, 0)
     assert last["loss/vector"] > 0
-    one, two = (newest(tmp_path / name) for name in ("straight", "twice"))
+    one, two = (load_newest(tmp_path / name) for name in ("straight", "twice"))
     assert all(torch.equal(x, two["agent"][key]) for key, x in one["agent"].items() if torch.is_tensor(x))
     assert one["replay"]["count"] == two["replay"]["count"] > 80
 
@@ -91,7 +91,7 @@ def files(tmp_path):
 
 
 def test_episode_files_are_turned_to_records(files):
-    records = episode_files.read(episode_files.files(files)[0])
+    records = episode_files.read_episode(episode_files.episode_paths(files)[0])
     assert np.array_equal(records["action"][:-1], records["vector"][1:])
     assert not records["action"][-1].any()
     assert np.array_equal(np.flatnonzero(records["is_first"]), [0])

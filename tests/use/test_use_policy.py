@@ -12,14 +12,14 @@ from cli_tools import SHORT
 from gymnasium import spaces as gym
 
 from common.commands.eval import evaluate
-from common.deploy.policy import picked
+from common.deploy.policy import needed_entries
 from common.envs import make_env
 from common.envs.adapt import wrappers
 from common.errors import UserError
 from common.nn import rng
 from common.storage import spaces
-from common.training.evaluator import STREAM
-from common.training.factory import EVAL_SEED
+from common.training.evaluator import EVAL_STREAM
+from common.training.factory import EVAL_SEED_OFFSET
 from dreamer import load
 from tests.use.awkward import Awkward, Pairs
 from tests.use.use_tools import say, untrained
@@ -57,8 +57,8 @@ def test_a_loaded_policy_scores_what_evaluation_scores(made, algo):
     expected = evaluate(config)
     policy = load(logdir)
     assert (policy.mode, policy.frames) == (config["actor"]["eval"], 70)
-    env = make_env(config["task"], config["env"], config["seed"] + EVAL_SEED, 0)
-    with rng.isolated(config["seed"], 70, STREAM):
+    env = make_env(config["task"], config["env"], config["seed"] + EVAL_SEED_OFFSET, 0)
+    with rng.isolated_rng(config["seed"], 70, EVAL_STREAM):
         assert played(policy, env) == pytest.approx(expected["scores"], abs=1e-12)
 
 
@@ -67,8 +67,8 @@ def test_it_plays_the_raw_environment_as_well(tmp_path):
     config = untrained(tmp_path / "run", "v1", "gym_Pendulum-v1", env__time_limit=15, run__video_every=0)
     expected = evaluate(config)
     env, policy = gymnasium.make("Pendulum-v1"), load(tmp_path / "run")
-    seed = wrappers.episode_seed(config["seed"] + EVAL_SEED, 0, 0)
-    with rng.isolated(config["seed"], 70, STREAM):
+    seed = wrappers.episode_seed(config["seed"] + EVAL_SEED_OFFSET, 0, 0)
+    with rng.isolated_rng(config["seed"], 70, EVAL_STREAM):
         assert played(policy, env, [seed], 15) == pytest.approx(expected["scores"], rel=1e-5)
     assert policy({"vector": np.zeros(3, np.float32)})[0].shape == (1,)  # as the agent sees it
 
@@ -140,13 +140,13 @@ def test_parts_inside_of_others_may_be_missing_too():
     box, text = gym.Box(-1, 1, (2,), np.float32), gym.Text(9)
     space = gym.Dict({"arm": gym.Dict({"left": box, "log_heat": box}), "two": gym.Tuple([box, text]), "words": text})
     obs = {"arm": {"left": 1}, "two": (2, "said")}
-    assert dict(picked(space, obs, {"arm_left", "two_0"})) == {"arm_left": 1, "two_0": 2}
-    assert dict(picked(space, {"arm": {"left": 1}}, {"arm_left"})) == {"arm_left": 1}
-    assert dict(picked(box, 3, {"vector"})) == {"vector": 3}
+    assert dict(needed_entries(space, obs, {"arm_left", "two_0"})) == {"arm_left": 1, "two_0": 2}
+    assert dict(needed_entries(space, {"arm": {"left": 1}}, {"arm_left"})) == {"arm_left": 1}
+    assert dict(needed_entries(box, 3, {"vector"})) == {"vector": 3}
     with pytest.raises(UserError, match="observes a dict with left in arm, got a dict with right"):
-        dict(picked(space, {"arm": {"right": 1}}, {"arm_left"}))
+        dict(needed_entries(space, {"arm": {"right": 1}}, {"arm_left"}))
     with pytest.raises(UserError, match="observes a tuple of 2 in two, got 1 values"):
-        dict(picked(space, {"two": (1,)}, {"two_0"}))
+        dict(needed_entries(space, {"two": (1,)}, {"two_0"}))
 
 
 def test_nothing_that_only_training_needs_is_made(made, monkeypatch):

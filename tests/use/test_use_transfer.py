@@ -7,9 +7,9 @@ import dreamer
 from common.agent.agent import Agent
 from common.envs import make_envs
 from common.errors import UserError
-from common.storage.checkpoints import newest
-from common.storage.logdir import LATER, adopt, changes, digest, stored_config
-from common.training.initial_weights import take
+from common.storage.checkpoints import load_newest
+from common.storage.logdir import DEFAULTS_OF_LATER_KEYS, config_changes, config_digest, store_config, stored_config
+from common.training.initial_weights import load_initial_weights
 from tests.use.use_tools import say, untrained
 
 TASK = "dummy_point_6"
@@ -41,7 +41,7 @@ def test_a_new_run_begins_with_the_weights_of_another(source, tmp_path, parts, t
     assert say(*words, "--run.prefill", 99) == 0
     assert f"Started with {parts.replace('_', ' ')} of {source}: v2 on {TASK}, frame 70." in capsys.readouterr().err
     world = {f"world.{name}" for name in ("encoder", "rssm", "decoder", "reward", "con")}
-    before, after = newest(source)["agent"], newest(tmp_path / "run")["agent"]
+    before, after = load_newest(source)["agent"], load_newest(tmp_path / "run")["agent"]
     assert matching(before, after) == world | {f"behavior.{name}" for name in taken}
     assert say(*words, "--run.prefill", 99) == 0  # the same command finds its own run
 
@@ -49,25 +49,25 @@ def test_a_new_run_begins_with_the_weights_of_another(source, tmp_path, parts, t
 def test_networks_that_do_not_fit_are_named(source):
     wide = dreamer.resolve("v2", ["debug"], {"task": TASK, "run.init": str(source), "rssm.deter": 24})
     with pytest.raises(UserError, match=r"(?s)there -> here.*world\.rssm\.cell\.gates\.weight: 48 x 32 -> 72 x 40"):
-        take(agent_for(wide), wide)
+        load_initial_weights(agent_for(wide), wide)
     other = dreamer.resolve("v3", ["debug"], {"task": TASK, "run.init": str(source)})
     agent = agent_for(other)
     before = {key: x.clone() for key, x in agent.state_dict().items() if torch.is_tensor(x)}
     with pytest.raises(UserError, match="absent"):
-        take(agent, other)
+        load_initial_weights(agent, other)
     assert all(torch.equal(x, agent.state_dict()[key]) for key, x in before.items())
 
 
 def test_a_run_from_before_a_key_existed_goes_on(tmp_path):
     config = dreamer.resolve("v1", ["debug"], {"task": TASK})
     old = dreamer.resolve("v1", ["debug"], {"task": TASK})
-    old["run"] = {key: value for key, value in old["run"].items() if f"run.{key}" not in LATER}
-    assert digest(old) == digest(config)
-    adopt(tmp_path, old)
-    assert changes(stored_config(tmp_path), config) == {}
+    old["run"] = {key: value for key, value in old["run"].items() if f"run.{key}" not in DEFAULTS_OF_LATER_KEYS}
+    assert config_digest(old) == config_digest(config)
+    store_config(tmp_path, old)
+    assert config_changes(stored_config(tmp_path), config) == {}
     (tmp_path / "run.json").write_text('{"sessions": [{}]}')
-    assert adopt(tmp_path, config) == {}
+    assert store_config(tmp_path, config) == {}
     changed = dreamer.resolve("v1", ["debug"], {"task": TASK, "run.offline": "elsewhere"})
-    assert digest(changed) != digest(config)
+    assert config_digest(changed) != config_digest(config)
     with pytest.raises(UserError, match=r"run\.offline:  -> elsewhere"):
-        adopt(tmp_path, changed)
+        store_config(tmp_path, changed)

@@ -10,7 +10,7 @@ from common.config import config as configs
 from common.envs import make_envs
 from common.storage import spaces
 from common.storage.checkpoints import Checkpoints
-from common.storage.logdir import digest
+from common.storage.logdir import config_digest
 
 
 def untrained(logdir: Path, algo: str, task: str, **flags) -> dict:
@@ -21,12 +21,12 @@ def untrained(logdir: Path, algo: str, task: str, **flags) -> dict:
     with make_envs(task, config["env"], 1, 0, "none") as envs:
         logdir.mkdir(parents=True)
         configs.write(logdir / "config.yaml", config)
-        spaces.write(logdir, spaces.of(envs))
+        spaces.write(logdir, spaces.from_envs(envs))
         agent = Agent(envs.obs_space, envs.act_space, config)
     for weight in agent.behavior.actor.parameters():  # V3's begin near zero
         torch.nn.init.normal_(weight, std=0.3)
     Checkpoints(logdir / "checkpoints").save(
-        {"agent": agent.state_dict(), "frames": 70, "wall": 1.0, "digest": digest(config)}
+        {"agent": agent.state_dict(), "frames": 70, "wall": 1.0, "digest": config_digest(config)}
     )
     return config
 

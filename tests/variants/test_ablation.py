@@ -8,7 +8,7 @@ from variant_tools import MIXED, PICTURES, VECTORS, check_words, losses, request
 import dreamer
 from common.config import features
 from common.errors import UserError
-from common.experiments.ablation import ablations, added, settled, suites, variants
+from common.experiments.ablation import ablation_suites, ablations, make_variants, resolve_addition, resolve_keys
 
 NAMES = [name for name, one in ablations().items() if name not in one.also]
 ASKED = (
@@ -19,7 +19,7 @@ ASKED += " replay_value repval laprop agc"
 
 def one(algo, wanted, task=MIXED, **options):
     """The only variant, with its config."""
-    made, _ = variants(request(algo, **options), {"it": wanted}, setting(task))
+    made, _ = make_variants(request(algo, **options), {"it": wanted}, setting(task))
     return made[0], setting(task).configs(made[0].request)[task]
 
 
@@ -98,19 +98,19 @@ def test_v2_without_balance_has_the_plain_kl_with_the_same_scale():
 
 
 def test_references_name_keys_that_are_there():
-    assert settled({"kl.scale": "=kl.dyn+kl.rep"}, {"kl": {"dyn": 2.0, "rep": 1.0}}) == {"kl.scale": 3.0}
+    assert resolve_keys({"kl.scale": "=kl.dyn+kl.rep"}, {"kl": {"dyn": 2.0, "rep": 1.0}}) == {"kl.scale": 3.0}
     with pytest.raises(UserError, match=r"There is no kl\.wet and no kl\.dry here"):
-        settled({"kl.scale": "=kl.wet+kl.dry"}, {"kl": {"dyn": 2.0}})
+        resolve_keys({"kl.scale": "=kl.wet+kl.dry"}, {"kl": {"dyn": 2.0}})
 
 
 def test_dropping_wins_over_the_users_flags():
     assert one("v3", "free_bits", flags={"kl.free": 2.0})[0].changes == {"kl.free": (2.0, 0.0)}
 
 
-@pytest.mark.parametrize("name", suites())
+@pytest.mark.parametrize("name", ablation_suites())
 def test_suites_are_the_papers_variants(name):
-    suite = suites()[name]
-    made, silent = variants(request(suite.version), suite.drop, setting(MIXED, PICTURES))
+    suite = ablation_suites()[name]
+    made, silent = make_variants(request(suite.version), suite.drop, setting(MIXED, PICTURES))
     assert not silent
     assert [found.name for found in made] == list(suite.drop)
     check_words({found.name: found.request for found in made}, PICTURES)
@@ -118,7 +118,7 @@ def test_suites_are_the_papers_variants(name):
 
 def test_what_has_no_effect_is_left_out():
     place = setting(VECTORS)
-    made, silent = variants(request("v3"), {"a": "sigmoid", "b": "symlog"}, place)
+    made, silent = make_variants(request("v3"), {"a": "sigmoid", "b": "symlog"}, place)
     assert ([found.name for found in made], silent) == (["b"], ["a"])
 
 
@@ -137,16 +137,16 @@ def test_what_has_no_effect_is_left_out():
 )
 def test_what_cannot_be_is_refused_in_words(algo, wanted, message):
     with pytest.raises(UserError, match=message):
-        variants(request(algo), {"it": wanted}, setting(VECTORS))
+        make_variants(request(algo), {"it": wanted}, setting(VECTORS))
 
 
 def test_tasks_that_need_different_values_are_refused():
     with pytest.raises(UserError, match="Without kl_balance, atari_pong, dummy_onehot_image need different values"):
-        variants(request("v2", []), {"it": "kl_balance"}, setting("atari_pong", PICTURES))
+        make_variants(request("v2", []), {"it": "kl_balance"}, setting("atari_pong", PICTURES))
 
 
 def test_features_are_added_from_the_next_version_that_has_them():
-    add = lambda word, algo="v1": added(word, request(algo), setting(VECTORS))
+    add = lambda word, algo="v1": resolve_addition(word, request(algo), setting(VECTORS))
     assert add("kl") == add("kl_balance") == "kl=v2"
     assert add("symlog") == "symlog=v3"
     assert add("latent+kl=v3") == "latent=v2+kl=v3"
@@ -160,8 +160,11 @@ def test_features_are_added_from_the_next_version_that_has_them():
 def test_flags_of_the_version_alone_do_not_hinder_the_search_for_the_next_one():
     """A suite's settings bring such flags."""
     bursts = request("v1", flags={"schedule.every": "100", "schedule.updates": "12"})
-    assert added("kl", bursts, setting(VECTORS)) == "kl=v2"
-    assert variants(bursts, {"kl=v2": "kl=v2"}, setting(VECTORS))[0][0].changes["kl.use"] == ("PlainKL", "SplitKL")
+    assert resolve_addition("kl", bursts, setting(VECTORS)) == "kl=v2"
+    assert make_variants(bursts, {"kl=v2": "kl=v2"}, setting(VECTORS))[0][0].changes["kl.use"] == (
+        "PlainKL",
+        "BalancedKL",
+    )
 
 
 def test_added_features_make_an_agent_that_learns():
@@ -169,7 +172,7 @@ def test_added_features_make_an_agent_that_learns():
     assert (config["latent"]["use"], config["latent"]["unimix"], config["kl"]["use"]) == (
         "Categorical",
         0.01,
-        "SplitKL",
+        "BalancedKL",
     )
     losses(config, setting(MIXED).facts(config))
     check_words({"it": variant.request}, MIXED)

@@ -55,7 +55,7 @@ def test_keys_without_effect_have_none(one, two, task):
     idle = {
         key: value
         for key, value in configs.flatten(other).items()
-        if entry(key).only and not any(conditions.matters(key, each, facts) for each in (config, other))
+        if entry(key).only and not any(conditions.has_effect(key, each, facts) for each in (config, other))
     }
     assert idle.keys() - MAY_CHANGE
     assert losses(place.configs(request(one, flags=idle))[task], facts) == losses(config, facts)
@@ -63,7 +63,7 @@ def test_keys_without_effect_have_none(one, two, task):
 
 def test_what_has_an_effect_depends_on_the_task():
     place = setting(VECTORS, PICTURES, "atari_pong")
-    has = lambda key, task, algo="v3", **flags: conditions.matters(
+    has = lambda key, task, algo="v3", **flags: conditions.has_effect(
         key, one := request(algo, flags=flags).config(algo, task=task), place.facts(one)
     )
     assert has("encoder.symlog", VECTORS) > has("encoder.symlog", PICTURES)
@@ -81,17 +81,17 @@ def test_what_has_an_effect_depends_on_the_task():
 def test_evaluation_matters_if_there_is_one():
     config = request("v3", flags={"run.eval_every": 0}).config("v3", task=VECTORS)
     facts = setting(VECTORS).facts(config)
-    assert not conditions.matters("actor.eval", config, facts)
-    assert conditions.matters("actor.eval", config, facts._replace(evaluated=True))
+    assert not conditions.has_effect("actor.eval", config, facts)
+    assert conditions.has_effect("actor.eval", config, facts._replace(evaluated=True))
 
 
 def test_rows_have_values_and_notes_of_both_parts():
     old, new = LOADED["v2"], LOADED["v3"]
     (row,) = rows([old, new], ["slow.use"])
-    assert row.values == ["HardCopy", "SlowRegularizer"]
+    assert row.values == ["TargetCritic", "SlowRegularizer"]
     assert [(note.title, note.files) for note in row.notes] == [
         ("", []),
-        ("HardCopy", ["dreamer_v2/slow.py"]),
+        ("TargetCritic", ["dreamer_v2/slow.py"]),
         ("SlowRegularizer", ["dreamer_v3/slow.py"]),
     ]
     (row,) = rows([old, new], ["slow.fraction"])

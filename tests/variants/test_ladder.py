@@ -12,7 +12,7 @@ import dreamer
 from common.config import config as configs
 from common.config import features
 from common.errors import UserError
-from common.experiments.ladder import Climb, Step, concept, ladder, steps
+from common.experiments.ladder import Climb, LadderStep, build_ladder, concept_of, ladder_steps
 from common.experiments.variant import Setting
 from common.storage.logdir import MAY_CHANGE
 
@@ -30,7 +30,7 @@ class Trusting(Setting):
 
 
 def climb(*algos, task=MIXED, by="feature", place=Trusting):
-    return ladder({algo: request(algo) for algo in algos}, place({task: 1000}), by)
+    return build_ladder({algo: request(algo) for algo in algos}, place({task: 1000}), by)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_the_features_lead_to_the_other_version(low, high, task):
     """All features one after the other make its config, but for the name and what may change within a run."""
     blocks = ("debug",) if task == MIXED else ()
     way = Climb(request(low, blocks), request(high, blocks), Trusting({task: 0}))
-    found = way.rungs(steps("feature"))
+    found = way.rungs(ladder_steps("feature"))
     reached = way.request().config(low, task=task)
     goal = request(high, blocks).config(high, task=task)
     assert set(configs.differences(reached, goal)) <= MAY_CHANGE | {"algo"}
@@ -55,7 +55,7 @@ def test_the_features_lead_to_the_other_version(low, high, task):
 @pytest.mark.parametrize(("low", "high"), [("v1", "v2"), ("v2", "v3")])
 def test_the_features_lead_to_bit_equal_losses(low, high):
     way = Climb(request(low), request(high), Trusting({MIXED: 1000}))
-    way.rungs(steps("concept"))
+    way.rungs(ladder_steps("concept"))
     reached, goal = way.request().config(low, task=MIXED), request(high).config(high, task=MIXED)
     facts = setting(MIXED).facts(goal)
     assert losses(reached, facts, 2) == losses(goal, facts, 2)
@@ -128,7 +128,7 @@ def test_no_way_is_an_error_that_names_what_is_left():
             return "it is too steep"
 
     with pytest.raises(UserError, match=r"No way from v3 to v3-2023 is left with actor, optimiser: it is too steep"):
-        Climb(request("v3"), request("v3-2023"), Steep({MIXED: 0})).rungs(steps("concept")[-2:])
+        Climb(request("v3"), request("v3-2023"), Steep({MIXED: 0})).rungs(ladder_steps("concept")[-2:])
 
 
 def test_a_key_that_no_feature_has_is_an_error(monkeypatch):
@@ -146,11 +146,11 @@ def test_concepts_are_fewer_steps_to_the_same_end(rungs):
 
 
 def test_concepts_hold_all_features_but_those_that_others_make_up():
-    held = [name for step in steps("concept") for name in step.features]
+    held = [name for step in ladder_steps("concept") for name in step.features]
     assert sorted(held) == sorted(set(features.FEATURES) - {"twohot"})
-    assert [step for step in steps("feature") if step.name == "unimix"] == [Step("unimix", ["unimix"])]
+    assert [step for step in ladder_steps("feature") if step.name == "unimix"] == [LadderStep("unimix", ["unimix"])]
     assert held.index("unimix") < held.index("latent")
-    assert concept("twohot") == "Predictions"
+    assert concept_of("twohot") == "Predictions"
 
 
 def test_all_rungs_are_logged_and_evaluated_alike(rungs):
@@ -165,7 +165,7 @@ def test_settings_of_single_versions_hold_on_the_way():
     """Flags that only one version has end where the ladder leaves what they belong to."""
     low = request("v2", flags={"schedule.steps": 7, "discount": 0.5})
     high = request("v3", flags={"schedule.ratio": 8, "discount": 0.5})
-    found = ladder({"v2": low, "v3": high}, Trusting({VECTORS: 1000})).rungs
+    found = build_ladder({"v2": low, "v3": high}, Trusting({VECTORS: 1000})).rungs
     made = [setting(VECTORS).configs(rung.request)[VECTORS] for rung in found]
     at = [rung.name for rung in found].index("schedule=v3")
     assert all(config["schedule"] == {"use": "Every", "steps": 7, "updates": 1} for config in made[:at])

@@ -67,7 +67,7 @@ CONDITIONS: dict[str, Callable[[dict, Facts], bool]] = {
 }
 
 
-def matters(key: str, config: dict, facts: Facts) -> bool:
+def has_effect(key: str, config: dict, facts: Facts) -> bool:
     """Whether a key has an effect on what a run learns, or on how it is evaluated. The name of the version has none."""
     only = entry(key).only
     return key not in MAY_CHANGE | {"algo"} and (not only or CONDITIONS[only](config, facts))
@@ -75,5 +75,5 @@ def matters(key: str, config: dict, facts: Facts) -> bool:
 
 def effects(before: dict, after: dict, facts: Facts) -> dict[str, tuple[Any, Any]]:
     """Flat key -> (old, new) of what differs between two configs and has an effect in either of them."""
-    matter = lambda key: any(matters(key, config, facts) for config in (before, after))
+    matter = lambda key: any(has_effect(key, config, facts) for config in (before, after))
     return {key: pair for key, pair in differences(before, after).items() if matter(key)}

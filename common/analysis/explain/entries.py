@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.config import parts
-from common.config.config import flatten, read, unknown
+from common.config.config import flatten, read, unknown_name
 from common.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 FILES = ("setting", "world_model", "behavior", "optimiser")  # in this order
 
 
-class Entry(NamedTuple):
+class Explanation(NamedTuple):
     """What is known of a key or a part.
 
     formula, source (paper or official code), only (what it has no effect without, a name in `conditions`) and file (for
@@ -30,13 +30,13 @@ class Entry(NamedTuple):
 
 
 @functools.cache
-def entries() -> dict[str, Entry]:
+def entries() -> dict[str, Explanation]:
     """Key, SEAM.CLASS or a glob of them -> entry, concept by concept."""
-    found: dict[str, Entry] = {}
+    found: dict[str, Explanation] = {}
     for name in FILES:
         for concept, group in read(ROOT / "configs" / "explain" / f"{name}.yaml").items():
             texts = {key: {"what": text} if isinstance(text, str) else text for key, text in group.items()}
-            found |= {key: Entry(concept, **fields) for key, fields in texts.items()}
+            found |= {key: Explanation(concept, **fields) for key, fields in texts.items()}
     return found
 
 
@@ -45,11 +45,11 @@ def pattern(name: str) -> str:
     known = entries()
     globs = [name] if name in known else [glob for glob in known if fnmatch.fnmatchcase(name, glob)]
     if not globs:
-        raise UserError(unknown("key", name, known))
+        raise UserError(unknown_name("key", name, known))
     return globs[0]
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> Explanation:
     """Entry of a config key or SEAM.CLASS. Raises UserError for anything unknown."""
     return entries()[pattern(name)]
 

@@ -3,26 +3,26 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from common.analysis.explain.entries import Entry, entry, in_order, part_file, part_keys, part_names
+from common.analysis.explain.entries import Explanation, entry, in_order, part_file, part_keys, part_names
 from common.config import parts
 from common.config.config import flatten
-from common.config.formatting import words
+from common.config.formatting import format_value
 from common.errors import UserError
 
 ABSENT = "–"
 #: Of keys that this program does not know, in the config of an older or newer one.
-STRANGE = Entry("Other", "not a key of this version of the program")
+UNKNOWN_KEY = Explanation("Other", "not a key of this version of the program")
 
 
 class Note(NamedTuple):
     """An entry with its title (empty for that of the key itself) and the files that implement it."""
 
     title: str
-    entry: Entry
+    entry: Explanation
     files: list[str]
 
 
-class Row(NamedTuple):
+class KeyRow(NamedTuple):
     """A key, its value in each config as text, and the notes about it: its own, then those of the parts named."""
 
     key: str
@@ -46,16 +46,16 @@ def differing(configs: list[dict]) -> list[str]:
     return [key for key in every if len({repr(flat.get(key)) for flat in flats}) > 1]
 
 
-def rows(configs: list[dict], keys: Iterable[str]) -> list[Row]:
+def rows(configs: list[dict], keys: Iterable[str]) -> list[KeyRow]:
     """One row for each key, concept by concept."""
     flats = [flatten(config) for config in configs]
-    return [Row(key, values(key, flats), notes(key, configs)) for key in in_order(keys)]
+    return [KeyRow(key, values(key, flats), notes(key, configs)) for key in in_order(keys)]
 
 
 def values(key: str, flats: list[dict]) -> list[str]:
     """Value of a key in each flat config, in few digits where these tell the values apart."""
     texts = lambda text: [text(flat[key]) if key in flat else ABSENT for flat in flats]
-    short, full = texts(words), texts(str)
+    short, full = texts(format_value), texts(str)
     return short if len(set(short)) == len(set(full)) else full
 
 
@@ -78,8 +78,8 @@ def owners(seam: str, key: str, configs: list[dict]) -> list[str]:
     return [name for name in names if name in used] or names
 
 
-def known(key: str) -> Entry:
+def known(key: str) -> Explanation:
     try:
         return entry(key)
     except UserError:
-        return STRANGE
+        return UNKNOWN_KEY

@@ -3,14 +3,14 @@
 import itertools
 import textwrap
 
-from common.analysis.explain.entries import Entry
-from common.analysis.explain.rows import Note, Row
+from common.analysis.explain.entries import Explanation
+from common.analysis.explain.rows import KeyRow, Note
 
 WIDTH = 110
 FACTS = ("formula", "source", "only", "file")
 
 
-def terminal(names: list[str], rows: list[Row]) -> str:
+def terminal(names: list[str], rows: list[KeyRow]) -> str:
     """Concept by concept, each key with its values and what is known of it. names: of the configs."""
     blocks = []
     for concept, group in itertools.groupby(rows, lambda row: row.concept):
@@ -18,12 +18,12 @@ def terminal(names: list[str], rows: list[Row]) -> str:
     return "\n\n".join(blocks)
 
 
-def block(names: list[str], row: Row) -> str:
+def block(names: list[str], row: KeyRow) -> str:
     """One key in several lines."""
     return "\n".join([f"{row.key}  {values(names, row)}", *(line for note in row.notes for line in lines(note))])
 
 
-def values(names: list[str], row: Row) -> str:
+def values(names: list[str], row: KeyRow) -> str:
     """`= value`, `old → new`, or for more configs each with its name."""
     if row.same:
         return f"= {row.values[0]}"
@@ -50,7 +50,7 @@ def wrapped(text: str, indent: int, hang: int) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + hang))
 
 
-def markdown(names: list[str], rows: list[Row]) -> str:
+def markdown(names: list[str], rows: list[KeyRow]) -> str:
     """A table for each concept."""
     head = ["key", *names, "what it does", *FACTS[:2], "file"]
     tables = []
@@ -60,14 +60,14 @@ def markdown(names: list[str], rows: list[Row]) -> str:
     return "\n\n".join(tables)
 
 
-def cells(row: Row, note: Note) -> list[str]:
+def cells(row: KeyRow, note: Note) -> list[str]:
     """Cells of a key, or of one of the parts it names: that has no values of its own."""
     entry, found = note.entry, facts(note)
     first = [note.title, *("" for _ in row.values)] if note.title else [f"`{row.key}`", *row.values]
     return [*first, sentence(entry), found.get("formula", ""), entry.source, found.get("file", "")]
 
 
-def sentence(entry: Entry) -> str:
+def sentence(entry: Explanation) -> str:
     return f"{entry.what} (only with {entry.only})" if entry.only else entry.what
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from common.analysis.reference.published import constants, curves, finals, normalise
 
 
-class Summary(NamedTuple):
+class AggregateScores(NamedTuple):
     """Mean and median of normalised scores over tasks; the mean against the human world record, and the same with
     every task cut at 1, both None without records."""
 
@@ -18,13 +18,13 @@ class Summary(NamedTuple):
     clipped: float | None
 
 
-def summarise(scores: dict[str, float]) -> Summary | None:
+def summarise(scores: dict[str, float]) -> AggregateScores | None:
     """Task -> score, over the tasks that have constants to normalise by; None where none has."""
     scores = {task: score for task, score in scores.items() if normalise(task, score) is not None}
     values = [normalise(task, score) for task, score in scores.items()]
     if not values:
         return None
-    found = Summary(len(values), float(np.mean(values)), float(np.median(values)), None, None)
+    found = AggregateScores(len(values), float(np.mean(values)), float(np.median(values)), None, None)
     if any(constants(task).record is None for task in scores):
         return found
     records = [normalise(task, score, "record") for task, score in scores.items()]

@@ -6,15 +6,15 @@ from typing import NamedTuple
 import numpy as np
 
 from common.analysis.reference.own_runs import RunSet
-from common.analysis.reference.published import ACTIONS, EPISODES, Band, Curve, band, finals
+from common.analysis.reference.published import ACTIONS, EPISODES, Band, PublishedCurve, band, finals
 from common.config.config import differences, flatten
-from common.config.render_mode import beware, drawn
+from common.config.render_mode import nonstandard_render_mode, render_mode_warning
 from common.errors import UserError
 from common.storage.logdir import MAY_CHANGE
 
-SELF = MAY_CHANGE | {"task", "seed", "algo", "logdir"}
-FIRST = ("env.", "schedule.", "batch", "rssm.", "latent.", "conv.", "mlp.")  # what is shown first
-SHOWN = 12  # differing keys
+IGNORED_KEYS = MAY_CHANGE | {"task", "seed", "algo", "logdir"}
+LEADING_PREFIXES = ("env.", "schedule.", "batch", "rssm.", "latent.", "conv.", "mlp.")  # what is shown first
+MAX_KEYS_SHOWN = 12  # differing keys
 
 
 class Verdict(NamedTuple):
@@ -29,18 +29,18 @@ class Verdict(NamedTuple):
     band: Band
 
 
-def apart(runs: RunSet) -> str:
+def exclusion_reason(runs: RunSet) -> str:
     """Why runs must not stand beside published curves; "" where they may."""
-    how = drawn(runs.config)
-    return f"{runs.name} on {runs.task} is left out. {beware(how)}" if how else ""
+    how = nonstandard_render_mode(runs.config)
+    return f"{runs.name} on {runs.task} is left out. {render_mode_warning(how)}" if how else ""
 
 
-def published(runs: RunSet, curves: list[Curve]) -> Curve:
+def published_curve(runs: RunSet, curves: list[PublishedCurve]) -> PublishedCurve:
     """The curve among `curves` of the same version, task and benchmark, with a band.
 
     Raises UserError if there is none.
     """
-    if why := apart(runs):
+    if why := exclusion_reason(runs):
         raise UserError(why)
     for curve in curves:
         if (curve.algo, curve.benchmark) == (runs.algo, runs.benchmark) and curve.seeds > 1:
@@ -54,7 +54,7 @@ def published(runs: RunSet, curves: list[Curve]) -> Curve:
     )
 
 
-def judge(runs: RunSet, curve: Curve) -> Verdict:
+def compare_with_band(runs: RunSet, curve: PublishedCurve) -> Verdict:
     """Compares scores in the last interval of the published curve that all runs have completed.
 
     Raises UserError where they have not completed the first.
@@ -73,19 +73,22 @@ def judge(runs: RunSet, curve: Curve) -> Verdict:
     return Verdict(word, float(curve.x[last]), float(mean[last]), float(std[last]), int(n[last]), kind, limits)
 
 
-def deviations(runs: RunSet, curve: Curve, load: Callable[..., dict]) -> list[str] | None:
+def setting_differences(runs: RunSet, curve: PublishedCurve, load: Callable[..., dict]) -> list[str] | None:
     """Texts "key published -> own" for the settings in which the runs differ from the published ones; None if these are
     unknown. load(version, blocks, flags): makes a config."""
     if not curve.blocks:
         return None
     setting = load(runs.algo, curve.blocks, {"task": runs.config["task"]})
-    pairs = {key: pair for key, pair in differences(setting, runs.config).items() if key not in SELF}
-    order = lambda key: (next((i for i, start in enumerate(FIRST) if key.startswith(start)), len(FIRST)), key)
+    pairs = {key: pair for key, pair in differences(setting, runs.config).items() if key not in IGNORED_KEYS}
+    order = lambda key: (
+        next((i for i, start in enumerate(LEADING_PREFIXES) if key.startswith(start)), len(LEADING_PREFIXES)),
+        key,
+    )
     text = lambda value: "(absent)" if value is None else value
     return [f"{key} {text(pairs[key][0])} -> {text(pairs[key][1])}" for key in sorted(pairs, key=order)]
 
 
-def render(runs: RunSet, curve: Curve, verdict: Verdict, differing: list[str] | None) -> str:
+def render(runs: RunSet, curve: PublishedCurve, verdict: Verdict, differing: list[str] | None) -> str:
     """A verdict as some lines of text."""
     low, high, n = verdict.band
     beyond = runs.frames(verdict.kind) > curve.x[-1]
@@ -111,5 +114,5 @@ def listing(differing: list[str] | None) -> str:
     """The first of the differing settings in one line."""
     if differing is None:
         return "unknown: the score file has no setting"
-    more = [f"... and {len(differing) - SHOWN} more"] if len(differing) > SHOWN else []
-    return f"{', '.join([*differing[:SHOWN], *more]) or 'nothing'} (published setting -> runs)"
+    more = [f"... and {len(differing) - MAX_KEYS_SHOWN} more"] if len(differing) > MAX_KEYS_SHOWN else []
+    return f"{', '.join([*differing[:MAX_KEYS_SHOWN], *more]) or 'nothing'} (published setting -> runs)"

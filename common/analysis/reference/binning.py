@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 
-def grid(limit: float, bins: int = 50) -> np.ndarray:
+def bin_edges(limit: float, bins: int = 50) -> np.ndarray:
     """Right edges (bins,) of equal bins on (0, limit]; the limit is first rounded up to two digits."""
     step = 10.0 ** (math.floor(math.log10(limit)) - 1)
     return np.arange(1, bins + 1) * (math.ceil(round(limit / step, 6)) * step / bins)
@@ -33,14 +33,16 @@ def bin_means(xs, ys, edges: np.ndarray) -> np.ndarray:
     return means
 
 
-def pool(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pool_runs(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Binned runs (runs, bins) -> mean, population standard deviation and number of runs (bins,)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a bin without runs is NaN, which is what we want
         return np.nanmean(runs, 0), np.nanstd(runs, 0), np.isfinite(runs).sum(0)
 
 
-def final(runs: list[tuple[np.ndarray, np.ndarray]], limit: float, reach: float = 0.9) -> tuple[float, float, int]:
+def average_of_ends(
+    runs: list[tuple[np.ndarray, np.ndarray]], limit: float, reach: float = 0.9
+) -> tuple[float, float, int]:
     """Runs (frames, scores) -> mean, population standard deviation and number of the averages of their ends.
 
     An end is the last 5 % of `limit` frames. Runs shorter than `reach` of the longest one are left out.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from common.analysis.reference import data, score_files
-from common.analysis.reference.binning import bin_means, final, pool
+from common.analysis.reference.binning import average_of_ends, bin_means, pool_runs
 from common.analysis.reference.task_names import canonical
 
 
@@ -24,20 +24,20 @@ def build(benchmark: str, folder: Path) -> dict:
 def table(entry: dict, folder: Path) -> dict[str, dict]:
     """Task -> figures of the curve of a catalogue entry."""
     tasks: dict[str, list] = {}
-    for run in score_files.read(folder / entry["repository"].split("/")[1] / entry["scores"]):
+    for run in score_files.read_score_file(folder / entry["repository"].split("/")[1] / entry["scores"]):
         if (run.xs <= entry["budget"]).sum() > 1 and not run.task.startswith("stats_"):
             tasks.setdefault(canonical(run.task), []).append(run)
     return {task: row(entry, tasks[task]) for task in sorted(tasks)}
 
 
-def row(entry: dict, runs: list[score_files.Raw]) -> dict:
+def row(entry: dict, runs: list[score_files.RawScores]) -> dict:
     """Figures of one curve: 4 digits of means, 3 of deviations; one number of runs where it is the same all along."""
     edges = np.arange(1, entry["bins"] + 1) * (entry["budget"] / entry["bins"])
-    mean, std, n = pool(np.array([bin_means(run.xs, run.ys, edges) for run in runs]))
+    mean, std, n = pool_runs(np.array([bin_means(run.xs, run.ys, edges) for run in runs]))
     known = np.flatnonzero(n)
     counts = n[known].tolist()
     ends = [(run.xs[run.xs <= entry["budget"]], run.ys[run.xs <= entry["budget"]]) for run in runs]
-    score, deviation, number = final(ends, entry["budget"], entry["reach"])
+    score, deviation, number = average_of_ends(ends, entry["budget"], entry["reach"])
     partial = {} if len(known) == len(edges) else {"x_index": known.tolist()}
     return partial | {
         "mean": [digits(value, 4) for value in mean[known]],

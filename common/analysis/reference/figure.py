@@ -4,28 +4,28 @@ from pathlib import Path
 
 import numpy as np
 
-from common.analysis.reference.binning import grid
+from common.analysis.reference.binning import bin_edges
 from common.analysis.reference.own_runs import RunSet
-from common.analysis.reference.published import Curve
+from common.analysis.reference.published import PublishedCurve
 from common.errors import UserError
-from common.files import atomic, make_folder
-from common.safe_io import path_of
+from common.files import atomic_write, make_output_folder
+from common.safe_io import expand_path
 
 FORMATS = (".png", ".svg", ".pdf")
-POINTS = 40  # of a curve of our own
-OWN = ("black", "crimson", "navy", "darkgreen", "purple")
+OWN_CURVE_BINS = 40  # of a curve of our own
+OWN_COLORS = ("black", "crimson", "navy", "darkgreen", "purple")
 
 
-def target(out: str) -> Path:
+def figure_path(out: str) -> Path:
     """Path of a figure, whose folder is made. Raises UserError for an ending that is no format of it."""
-    path = path_of(out)
+    path = expand_path(out)
     if path.suffix not in FORMATS:
         raise UserError(f"--out must end in {', '.join(FORMATS)}, got {out!r}.")
-    make_folder(path.parent)
+    make_output_folder(path.parent)
     return path
 
 
-def draw(panels: dict[str, tuple[list[Curve], list[RunSet]]], path: Path, frames: float = 0) -> None:
+def draw(panels: dict[str, tuple[list[PublishedCurve], list[RunSet]]], path: Path, frames: float = 0) -> None:
     """Writes a figure with one panel per title; frames: where the axes end, 0 for the end of all curves.
 
     Raises UserError where the file cannot be written.
@@ -43,11 +43,11 @@ def draw(panels: dict[str, tuple[list[Curve], list[RunSet]]], path: Path, frames
         axes.set_title(title, fontsize=10)
     fig.supxlabel("environment frames", fontsize=9)
     fig.supylabel("score (mean ± standard deviation over runs)", fontsize=9)
-    with atomic(path) as file:
+    with atomic_write(path) as file:
         fig.savefig(file, format=path.suffix[1:], dpi=150)
 
 
-def panel(axes, curves: list[Curve], runs: list[RunSet], frames: float) -> None:
+def panel(axes, curves: list[PublishedCurve], runs: list[RunSet], frames: float) -> None:
     """One task: published curves in colours, own runs thicker, with bands; beside own runs, not for baselines."""
     from matplotlib.ticker import EngFormatter
 
@@ -58,11 +58,11 @@ def panel(axes, curves: list[Curve], runs: list[RunSet], frames: float) -> None:
         label = f"{curve.method} (n = {span(curve.n)})"
         std = curve.std if curve.algo or not runs else 0 * curve.std
         line(axes, curve.x[shown], curve.mean[shown], std[shown], label, color=f"C{number}", linewidth=1.2)
-    for one, color in zip(runs, np.resize(OWN, len(runs)), strict=True):
+    for one, color in zip(runs, np.resize(OWN_COLORS, len(runs)), strict=True):
         kind = one.kind(next((curve.episodes for curve in curves if curve.algo == one.algo), "train"))
         if not (last := max(run.points[kind][0].max(initial=0) for run in one.runs)):
             continue
-        x = grid(last, POINTS)
+        x = bin_edges(last, OWN_CURVE_BINS)
         mean, std, n = one.binned(kind, x)
         label = f"own {one.name} (n = {span(n[n > 0])}, {kind})"
         line(axes, x, mean, std, label, color=color, linewidth=2.2, zorder=3)

@@ -7,17 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from common.analysis.reference import data, score_files
-from common.analysis.reference.binning import bin_means, pool
+from common.analysis.reference.binning import bin_means, pool_runs
 from common.analysis.reference.task_names import find
 from common.config.config import flatten
 from common.errors import UserError
-from common.safe_io import path_of
-from common.storage.logdir import CONFIG, digest, stored_config
+from common.safe_io import expand_path
+from common.storage.logdir import CONFIG_FILE, config_digest, stored_config
 
 SCORES = "scores.jsonl"
 
 
-class Run(NamedTuple):
+class ScoredRun(NamedTuple):
     """A run: its config, and for "train" and "eval" the frames (points,) and scores (points,) of its episodes."""
 
     logdir: Path
@@ -37,7 +37,7 @@ class RunSet(NamedTuple):
     task: str
     benchmark: str
     config: dict
-    runs: list[Run]
+    runs: list[ScoredRun]
 
     def kind(self, wanted: str) -> str:
         """The wanted kind of episodes, "train" or "eval", where there are scores of it; else the other one."""
@@ -54,36 +54,36 @@ class RunSet(NamedTuple):
 
     def binned(self, kind: str, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, standard deviation and number of runs (bins,) in bins with these right edges."""
-        return pool(np.array([bin_means(*run.points[kind], edges) for run in self.runs]))
+        return pool_runs(np.array([bin_means(*run.points[kind], edges) for run in self.runs]))
 
 
-def load(paths: list[str]) -> list[RunSet]:
+def load_run_sets(paths: list[str]) -> list[RunSet]:
     """Runs of the logdirs `paths` and of those inside them, in sets. Raises UserError for a path without a run."""
-    sets: dict[str, list[Run]] = {}
-    for logdir in dict.fromkeys(folder for path in paths for folder in _logdirs(path_of(path))):
+    sets: dict[str, list[ScoredRun]] = {}
+    for logdir in dict.fromkeys(folder for path in paths for folder in _logdirs(expand_path(path))):
         run = _read(logdir)
-        sets.setdefault(digest({**run.config, "seed": 0}), []).append(run)
+        sets.setdefault(config_digest({**run.config, "seed": 0}), []).append(run)
     return _named([_set(runs) for runs in sets.values()])
 
 
 def _logdirs(path: Path) -> list[Path]:
     if not path.is_dir():
         raise UserError(f"There is no folder {path}. Give the logdir of a run, or a folder of logdirs.")
-    if (path / CONFIG).exists() or (path / SCORES).exists():
+    if (path / CONFIG_FILE).exists() or (path / SCORES).exists():
         return [path]
     if not (found := sorted(file.parent for file in path.rglob(SCORES))):
         raise UserError(f"{path} holds no run: there is no {SCORES} in it. Give the logdir of a run.")
     return found
 
 
-def _read(logdir: Path) -> Run:
+def _read(logdir: Path) -> ScoredRun:
     config = stored_config(logdir)
     if missing := {"algo", "task", "seed", "env"} - set(config):
-        raise UserError(f"{logdir / CONFIG} is not complete: it has no {', '.join(sorted(missing))}.")
-    return Run(logdir, config, score_files.episodes(logdir / SCORES))
+        raise UserError(f"{logdir / CONFIG_FILE} is not complete: it has no {', '.join(sorted(missing))}.")
+    return ScoredRun(logdir, config, score_files.read_episode_scores(logdir / SCORES))
 
 
-def _set(runs: list[Run]) -> RunSet:
+def _set(runs: list[ScoredRun]) -> RunSet:
     config = runs[0].config
     benchmark, task = _place(config)
     return RunSet(config["algo"], config["algo"], task, benchmark, config, runs)

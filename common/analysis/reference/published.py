@@ -12,7 +12,7 @@ EPISODES = {"train": "training episodes", "eval": "evaluation episodes", "": "ki
 ACTIONS = {"sample": ", sampled actions", "mode": ", mode of the policy", "": ""}
 
 
-class Curve(NamedTuple):
+class PublishedCurve(NamedTuple):
     """Scores of a method on a task over environment frames.
 
     x, mean, std, n: (points,), a point stands for the frames from the point before to x; mean and population standard
@@ -38,7 +38,7 @@ class Curve(NamedTuple):
     episodes: str = ""
 
 
-class Final(NamedTuple):
+class FinalScore(NamedTuple):
     """One published score; frames and seeds are 0 where the source does not say."""
 
     method: str
@@ -68,24 +68,24 @@ class Band(NamedTuple):
     n: int
 
 
-def curves(task: str, benchmark: str = "") -> list[Curve]:
+def curves(task: str, benchmark: str = "") -> list[PublishedCurve]:
     """Published curves of a task in any spelling, our versions first; [] if there are none."""
     pairs = [(entry, name) for place, name in find(task, benchmark) for entry in data.entries(place)]
     return [_curve(entry, name) for entry, name in pairs if name in data.rows(entry)]
 
 
-def finals(task: str, benchmark: str = "") -> list[Final]:
+def finals(task: str, benchmark: str = "") -> list[FinalScore]:
     """Published final scores of methods that have no curve, random play and humans among them."""
     found = []
     for place, name in find(task, benchmark):
         for table in data.final_tables(place):
             if name in table["tasks"]:
                 about = {key: value for key, value in table.items() if key != "tasks"}
-                found.append(Final(**about, score=table["tasks"][name], task=name))
+                found.append(FinalScore(**about, score=table["tasks"][name], task=name))
         for who, score in constants(name)._asdict().items() if _games(place) else ():
             if score is not None:
                 source, protocol = data.load("constants")["source"]
-                found.append(Final(who, place, score, 0, 0, source, protocol, name))
+                found.append(FinalScore(who, place, score, 0, 0, source, protocol, name))
     return found
 
 
@@ -105,7 +105,7 @@ def normalise(task: str, score: Any, to: str = "human") -> Any:
     return None if low is None or high is None else (score - low) / (high - low)
 
 
-def band(curve: Curve, frames: float) -> Band:
+def band(curve: PublishedCurve, frames: float) -> Band:
     """Published mean plus and minus one standard deviation over runs, in the interval that holds `frames`.
 
     Raises UserError where the curve has not begun or has ended.
@@ -118,7 +118,7 @@ def band(curve: Curve, frames: float) -> Band:
     return Band(curve.mean[i] - curve.std[i], curve.mean[i] + curve.std[i], int(curve.n[i]))
 
 
-def describe(protocol: dict) -> str:
+def describe_protocol(protocol: dict) -> str:
     """A catalogue entry's protocol as a sentence."""
     parts = [EPISODES[protocol["episodes"]] + ACTIONS[protocol["action"]]]
     parts += [f"action repeat {protocol['repeat']}"] if "repeat" in protocol else []
@@ -126,11 +126,11 @@ def describe(protocol: dict) -> str:
     return "; ".join([*parts, protocol["points"], *filter(None, [protocol.get("note")])])
 
 
-def _curve(entry: dict, task: str) -> Curve:
+def _curve(entry: dict, task: str) -> PublishedCurve:
     row = data.rows(entry)[task]
     x = np.arange(1, entry["bins"] + 1) * (entry["budget"] / entry["bins"])
     mean = np.array(row["mean"])
-    return Curve(
+    return PublishedCurve(
         method=entry["method"],
         benchmark=entry["benchmark"],
         x=x[row["x_index"]] if "x_index" in row else x,
@@ -139,7 +139,7 @@ def _curve(entry: dict, task: str) -> Curve:
         n=np.broadcast_to(row["n"], mean.shape),
         seeds=row["seeds"],
         source=f"{entry['repository']}, {entry['scores']}; {entry['paper']}",
-        protocol=f"{describe(entry['protocol'])}; {row['seeds']} runs of up to {entry['budget']:,} frames",
+        protocol=f"{describe_protocol(entry['protocol'])}; {row['seeds']} runs of up to {entry['budget']:,} frames",
         task=task,
         budget=entry["budget"],
         final=tuple(row["final"]),

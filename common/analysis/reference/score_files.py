@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common.analysis.reference import data
-from common.analysis.reference.binning import bin_means, final, grid, pool
-from common.analysis.reference.published import EPISODES, Curve, describe
+from common.analysis.reference.binning import average_of_ends, bin_edges, bin_means, pool_runs
+from common.analysis.reference.published import EPISODES, PublishedCurve, describe_protocol
 from common.analysis.reference.task_names import find
 from common.errors import UserError
-from common.safe_io import parse_json, read_bytes, unzipped
+from common.safe_io import decompress_gzip, parse_json, read_bytes
 
-KINDS = ("train", "eval")
-EXPECTED = "Expected a JSON list or JSON lines of {task, method, seed, xs, ys}, with or without gzip."
+EPISODE_KINDS = ("train", "eval")
+EXPECTED_FORMAT = "Expected a JSON list or JSON lines of {task, method, seed, xs, ys}, with or without gzip."
 
 
-class Raw(NamedTuple):
+class RawScores(NamedTuple):
     """Scores ys (points,) of one run at frames xs (points,); kind: "train", "eval", or "" where the file has none."""
 
     task: str
@@ -33,42 +33,42 @@ class Raw(NamedTuple):
     ys: np.ndarray
 
 
-def read(path: Path) -> list[Raw]:
+def read_score_file(path: Path) -> list[RawScores]:
     """Runs of a score file. Raises UserError for a file that is none, or is damaged."""
     try:
-        rows = _decode(unzipped(read_bytes(path)))
+        rows = _decode(decompress_gzip(read_bytes(path)))
         return [_raw(row) for row in rows]
     except ValueError as error:
-        raise UserError(f"{path} is not a score file: {error}. {EXPECTED}") from error
+        raise UserError(f"{path} is not a score file: {error}. {EXPECTED_FORMAT}") from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}. Check the path.") from error
 
 
-def episodes(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_episode_scores(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Frames and scores, each (points,), of the "train" and "eval" episodes in the score file of one run of ours.
 
     Raises UserError for a file that is none, or is damaged.
     """
-    points = {raw.kind: (raw.xs, raw.ys) for raw in read(path)}
-    return {kind: points.get(kind, (np.zeros(0), np.zeros(0))) for kind in KINDS}
+    points = {raw.kind: (raw.xs, raw.ys) for raw in read_score_file(path)}
+    return {kind: points.get(kind, (np.zeros(0), np.zeros(0))) for kind in EPISODE_KINDS}
 
 
-def curves(path: Path, benchmark: str = "") -> list[Curve]:
+def curves(path: Path, benchmark: str = "") -> list[PublishedCurve]:
     """Curves of a score file, one for each task, method and kind of episode.
 
     benchmark: the one that the file belongs to, needed where the names of its tasks leave a choice. Raises UserError
     for a file that is none, and where that choice is open.
     """
-    groups: dict[tuple[str, str, str], list[Raw]] = {}
-    for run in read(path):
+    groups: dict[tuple[str, str, str], list[RawScores]] = {}
+    for run in read_score_file(path):
         if len(run.xs) > 1 and run.xs.any():
             groups.setdefault((run.task, run.method, run.kind), []).append(run)
     if not groups:
-        raise UserError(f"{path} has no run with more than one score. {EXPECTED}")
+        raise UserError(f"{path} has no run with more than one score. {EXPECTED_FORMAT}")
     limits: dict[str, float] = {}
     for (_, method, _), runs in groups.items():
         limits[method] = max(limits.get(method, 0.0), *(run.xs.max() for run in runs))
-    return [_curve(path, runs, grid(limits[key[1]]), benchmark) for key, runs in groups.items()]
+    return [_curve(path, runs, bin_edges(limits[key[1]]), benchmark) for key, runs in groups.items()]
 
 
 def _decode(content: bytes) -> list:
@@ -83,7 +83,7 @@ def _decode(content: bytes) -> list:
     return rows
 
 
-def _raw(row: Any) -> Raw:
+def _raw(row: Any) -> RawScores:
     if not isinstance(row, dict) or not {"task", "method", "xs", "ys"} <= set(row):
         raise ValueError("a run lacks task, method, xs or ys")
     xs, ys = row["xs"], row["ys"]
@@ -93,21 +93,21 @@ def _raw(row: Any) -> Raw:
         raise ValueError("xs and ys of a run are not all numbers")
     names = (str(row["task"]), str(row["method"]), str(row.get("seed", "")), str(row.get("kind", "")))
     kept = [i for i, y in enumerate(ys) if y is not None and math.isfinite(y)]
-    return Raw(*names, np.array(xs, float)[kept], np.array(ys, float)[kept])
+    return RawScores(*names, np.array(xs, float)[kept], np.array(ys, float)[kept])
 
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _curve(path: Path, runs: list[Raw], edges: np.ndarray, benchmark: str) -> Curve:
+def _curve(path: Path, runs: list[RawScores], edges: np.ndarray, benchmark: str) -> PublishedCurve:
     method, kind = data.load("catalogue")["labels"].get(runs[0].method, runs[0].method), runs[0].kind
     place, task = _place(path, runs[0].task, benchmark)
-    mean, std, n = pool(np.array([bin_means(run.xs, run.ys, edges) for run in runs]))
+    mean, std, n = pool_runs(np.array([bin_means(run.xs, run.ys, edges) for run in runs]))
     known = n > 0
     entry = next((entry for entry in data.entries(place) if entry["method"] == method), None)
-    protocol = describe(entry["protocol"]) if entry and not kind else EPISODES.get(kind, EPISODES[""])
-    return Curve(
+    protocol = describe_protocol(entry["protocol"]) if entry and not kind else EPISODES.get(kind, EPISODES[""])
+    return PublishedCurve(
         method=method,
         benchmark=place,
         budget=edges[-1],
@@ -119,7 +119,7 @@ def _curve(path: Path, runs: list[Raw], edges: np.ndarray, benchmark: str) -> Cu
         source=str(path),
         protocol=f"{protocol}; {len(runs)} runs",
         task=task,
-        final=final([(run.xs, run.ys) for run in runs], edges[-1]),
+        final=average_of_ends([(run.xs, run.ys) for run in runs], edges[-1]),
         algo=entry["algo"] if entry else method,
         blocks=tuple(entry["blocks"]) if entry else (),
         episodes=kind or (entry["protocol"]["episodes"] if entry else ""),

@@ -20,7 +20,7 @@ def find(task: str, benchmark: str = "") -> list[tuple[str, str]]:
     return own or [(benchmark, name) for name in _tabled(benchmark) if _squash(name) == _squash(task)]
 
 
-def same(one: str, two: str) -> bool:
+def is_same_task(one: str, two: str) -> bool:
     """Whether two names are one task, the tables asked or, for tasks that are not there, the letters."""
     return _squash(one) == _squash(two) or bool({*find(one)} & {*find(two)})
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from common.analysis.report import figure_style, films, gallery, html, markdown
 from common.analysis.report.analysis import analyse
 from common.analysis.report.run_collection import Runs, load_runs
-from common.files import make_folder, write_text
-from common.safe_io import path_of
+from common.files import make_output_folder, write_text
+from common.safe_io import expand_path
 
 FIGURES = "report_figures"
 
@@ -23,17 +23,17 @@ def write_report(
     """
     runs = load_runs(paths, unfinished)
     report = analyse(runs, levels)
-    pictures = gallery.hang(report)
+    pictures = gallery.draw_gallery(report)
     shown = [*pictures.effects, *pictures.curves[report["axis"]], *pictures.aggregates]
-    files = {f"{FIGURES}/{picture.name}.svg": figure_style.alone(picture.svg) for picture in shown}
+    files = {f"{FIGURES}/{picture.name}.svg": figure_style.standalone_svg(picture.svg) for picture in shown}
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES)
-    files["report.html"] = html.render(report, pictures, *films.collect(runs))
-    _write(path_of(out), files)
+    files["report.html"] = html.render(report, pictures, *films.collect_films(runs))
+    _write(expand_path(out), files)
     return runs
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
-    make_folder(folder / FIGURES)
+    make_output_folder(folder / FIGURES)
     for name, text in files.items():
         write_text(folder / name, text)

@@ -8,7 +8,7 @@ from common.analysis import stats
 from common.analysis.report import config_differences, crafter, curves, published_curves, scores
 from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
-from common.config.render_mode import drawn
+from common.config.render_mode import nonstandard_render_mode
 from common.training import health
 
 DIGITS = 6  # significant ones of numbers in report.json
@@ -18,11 +18,11 @@ TITLES = {"compare": "Comparison", "ablate": "Ablation", "ladder": "Ladder", "be
 def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
     """Numbers of all sections. levels: scores for which frames are counted, instead of shares of the way."""
     kind = runs.grid.get("kind", "runs")
-    axis = curves.MATCHES.get(runs.grid.get("match", "frames"), "frames")
+    axis = curves.AXIS_OF_BUDGET.get(runs.grid.get("match", "frames"), "frames")
     baseline = runs.grid.get("baseline")
     variants = runs.variants
-    reached, first = scores.finals(runs, axis), scores.starts(runs)
-    couples = scores.pairs(kind, variants, baseline)
+    reached, first = scores.final_scores(runs, axis), scores.starting_scores(runs)
+    couples = scores.compared_pairs(kind, variants, baseline)
     scales = scores.scales(reached, first)
     report = {
         "title": runs.grid.get("title") or f"{TITLES.get(kind, kind)} of {len(runs.runs)} runs",
@@ -43,12 +43,17 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "reach": scores.reach(runs, reached, first, levels),
         "curves": {name: lines(runs, name) for name in curves.AXES},
         "published": published_curves.scores(runs),
-        "drawn": sorted({drawn(run.config) for run in runs.runs} - {""}),
+        "drawn": sorted({nonstandard_render_mode(run.config) for run in runs.runs} - {""}),
         "runs": records(runs, axis),
         "health": flags(runs),
         "left_out": [missing._asdict() for missing in runs.left_out],
         "config": config_differences.differences(runs),
-        "method": {"level": stats.LEVEL, "resamples": stats.RESAMPLES, "last": scores.LAST, "enough": stats.ENOUGH},
+        "method": {
+            "level": stats.CONFIDENCE,
+            "resamples": stats.RESAMPLES,
+            "last": scores.FINAL_SHARE,
+            "enough": stats.MIN_SEEDS,
+        },
     }
     if rows := crafter.summary(runs, axis):
         report["crafter"] = rows
@@ -77,7 +82,7 @@ def lines(runs: Runs, axis: str) -> dict[str, dict]:
     """Task -> curves of training episodes on an axis, and where they end."""
     result = {}
     for task in runs.tasks:
-        drawn, border = curves.curves(_of(runs, task), "score", axis)
+        drawn, border = curves.mean_curves(_of(runs, task), "score", axis)
         table = {v: {key: part.tolist() for key, part in line._asdict().items()} for v, line in drawn.items()}
         result[task] = {"cut": border._asdict() | {"uneven": border.uneven}, "curves": table}
     return result
@@ -112,7 +117,7 @@ def record(run: Run, limit: float, axis: str) -> dict:
         "seed": run.seed,
         "algo": run.config["algo"],
         "logdir": run.logdir.name,
-        "score": scores.final(run, axis, limit),
+        "score": scores.final_score(run, axis, limit),
         "evaluation": {key: run.evaluation.get(key) for key in ("mean", "std", "n", "mode", "frames")}
         if run.evaluation
         else None,

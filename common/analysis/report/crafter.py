@@ -13,7 +13,7 @@ from common.analysis.report import curves
 from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
 from common.analysis.report.scores import row
-from common.safe_io import finite
+from common.safe_io import is_finite_number
 
 ACHIEVEMENTS = (
     "collect_coal", "collect_diamond", "collect_drink", "collect_iron", "collect_sapling", "collect_stone",
@@ -33,9 +33,13 @@ def rates(run: Run, axis: str, limit: float) -> dict[str, float] | None:
 
     None where nothing was written of them, as in runs of other tasks.
     """
-    lines = [line for line in run.metrics if finite(line.get("episode/score")) and finite(line.get("episodes"))]
+    lines = [
+        line
+        for line in run.metrics
+        if is_finite_number(line.get("episode/score")) and is_finite_number(line.get("episodes"))
+    ]
     episodes = np.diff([0, *(line["episodes"] for line in lines)])  # each line has the means since the one before
-    place = curves.position(run, axis, np.array([line["frames"] for line in lines], float))
+    place = curves.axis_positions(run, axis, np.array([line["frames"] for line in lines], float))
     shares = np.array([[_share(line, name) for name in ACHIEVEMENTS] for line in lines]).reshape(-1, len(ACHIEVEMENTS))
     told = np.isfinite(shares).all(1) & (place <= limit) & (episodes > 0)
     if not told.any():
@@ -46,7 +50,7 @@ def rates(run: Run, axis: str, limit: float) -> dict[str, float] | None:
 
 def _share(line: dict, name: str) -> float:
     value = line.get(f"episode/achievement_{name}", np.nan)
-    return float(value) if finite(value) and 0 <= value <= 1 else np.nan
+    return float(value) if is_finite_number(value) and 0 <= value <= 1 else np.nan
 
 
 def summary(runs: Runs, axis: str) -> list[dict]:

@@ -39,7 +39,7 @@ USELESS = (
     r"(?<= )\n(?=[LQCz])",
 )
 TOP = 0.3  # inches for a title
-WIDTH = 4.6  # inches; at 72 dots an inch and 10 points of text this stays readable on a phone
+FIGURE_INCHES = 4.6  # inches; at 72 dots an inch and 10 points of text this stays readable on a phone
 
 SETTINGS = {
     "axes.axisbelow": True,
@@ -67,7 +67,7 @@ SETTINGS = {
 }
 
 
-class Look(dict):
+class LineStyles(dict):
     """Variant -> (colour, dashes), and published method -> dashes; the same in all figures of a report."""
 
     def __init__(self, variants: Sequence[str], methods: Sequence[str] = ()):
@@ -80,33 +80,38 @@ class Look(dict):
 
 def canvas(height: float, left: float = 0.7, bottom: float = 0.5):
     """A figure of `height` inches and its axes, with room to the left and below; panels of one page line up."""
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Figure(figsize=(FIGURE_INCHES, height))
     axes = figure.add_axes(
-        (left / WIDTH, bottom / height, (WIDTH - left - 0.12) / WIDTH, (height - bottom - TOP) / height)
+        (
+            left / FIGURE_INCHES,
+            bottom / height,
+            (FIGURE_INCHES - left - 0.12) / FIGURE_INCHES,
+            (height - bottom - TOP) / height,
+        )
     )
     return figure, axes
 
 
-def settings():
+def figure_settings():
     """Context in which figures are drawn and saved."""
     return mpl.rc_context(SETTINGS)
 
 
-def drawn(draw):
+def with_figure_style(draw):
     """Decorates a function that makes a figure: the settings hold while it draws."""
 
     @functools.wraps(draw)
     def wrapped(*args, **kwargs):
-        with settings():
+        with figure_settings():
             return draw(*args, **kwargs)
 
     return wrapped
 
 
-def inline(figure: Figure, title: str) -> str:
+def inline_svg(figure: Figure, title: str) -> str:
     """SVG for a page: as wide as its place, with a title for screen readers, in the colours and fonts of the page."""
     buffer = io.StringIO()
-    with settings():
+    with figure_settings():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     for name, (light, _) in COLORS.items():
@@ -120,7 +125,7 @@ def inline(figure: Figure, title: str) -> str:
     return f'<svg role="img" aria-label={quoteattr(title)} {links} {box[0]}>{content}'
 
 
-def alone(svg: str) -> str:
+def standalone_svg(svg: str) -> str:
     """An `inline` figure as a file of its own, in the colours of whoever looks at it."""
     rules = f"{css()}svg{{background:var(--page)}}*{{stroke-linejoin:round}}text{{font-family:sans-serif}}"
     head, rest = svg.split(">", 1)

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from common.analysis.report import formatting
 from common.analysis.report.curves import AXES
-from common.analysis.report.figure_style import INK, LINE, MUTED, PAGE, Look, canvas, drawn
+from common.analysis.report.figure_style import INK, LINE, MUTED, PAGE, LineStyles, canvas, with_figure_style
 
 HEIGHT = 2.9  # inches of a figure with curves
 LABEL = 32  # characters of a label beside numbers
@@ -40,8 +40,8 @@ def scale(axes, axis: str) -> None:
     axes.set_xlim(left=0)
 
 
-@drawn
-def learning(task: str, part: dict, axis: str, look: Look, published: Sequence[dict] = ()) -> Figure:
+@with_figure_style
+def learning(task: str, part: dict, axis: str, look: LineStyles, published: Sequence[dict] = ()) -> Figure:
     """Learning curves of a task: mean over seeds with band; published curves in grey below."""
     figure, axes = canvas(HEIGHT)
     for known in published:
@@ -57,8 +57,8 @@ def learning(task: str, part: dict, axis: str, look: Look, published: Sequence[d
     return figure
 
 
-@drawn
-def against(task: str, part: dict, axis: str, look: Look, variant: str, other: str | None) -> Figure:
+@with_figure_style
+def against(task: str, part: dict, axis: str, look: LineStyles, variant: str, other: str | None) -> Figure:
     """The curve of one variant of many, over that of another in grey; the same heights for all of the task."""
     figure, axes = canvas(HEIGHT * 0.8)
     if other in part["curves"]:
@@ -79,7 +79,7 @@ def heights(lines: dict[str, dict]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-@drawn
+@with_figure_style
 def intervals(title: str, rows: Sequence[dict], line: float | None = None, *, sign=False, limits=None) -> Figure:
     """Points with intervals, one row each: label, value, low, high, color, filled. line: a value to mark."""
     figure, axes = canvas(ROW * len(rows) + MARGIN, left=0.12, bottom=0.3)
@@ -121,7 +121,7 @@ def frame(axes, title: str, rows: int, line: float | None) -> None:
         axes.axvline(line, color=INK, lw=0.9, dashes=(3, 2), zorder=0)
 
 
-@drawn
+@with_figure_style
 def waterfall(title: str, rows: Sequence[dict]) -> Figure:
     """Rungs of a ladder: the first as a point, then a bar from each rung to the next with the interval of the step.
 
@@ -147,8 +147,8 @@ def step(axes, place: float, row: dict) -> None:
         axes.plot([start + row["low"], start + row["high"]], [place, place], color=INK, lw=1.2)
 
 
-@drawn
-def profiles(part: dict, look: Look) -> Figure:
+@with_figure_style
+def profiles(part: dict, look: LineStyles) -> Figure:
     """Share of runs above each normalised score."""
     figure, axes = canvas(HEIGHT)
     for variant, line in part["profiles"].items():

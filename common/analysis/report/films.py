@@ -13,14 +13,14 @@ from typing import NamedTuple
 from common.analysis.report.run_collection import Runs
 from common.files import slug
 
-LARGEST = 2 * 2**20  # bytes of one film
-TOTAL = 12 * 2**20  # bytes of all
-SHARED = "films"  # folder of a grid with films on the same clips
-OWN = re.compile(r"openloop_(.+)_(?P<frames>\d+)\.gif")
-SAME = re.compile(r"(.+)_(?P<seed>\d+)_(?P<frames>\d+)\.gif")
+MAX_FILM_BYTES = 2 * 2**20  # bytes of one film
+MAX_TOTAL_BYTES = 12 * 2**20  # bytes of all
+SHARED_FILMS_FOLDER = "films"  # folder of a grid with films on the same clips
+RUN_FILM_NAME = re.compile(r"openloop_(.+)_(?P<frames>\d+)\.gif")
+SHARED_FILM_NAME = re.compile(r"(.+)_(?P<seed>\d+)_(?P<frames>\d+)\.gif")
 
 
-class Film(NamedTuple):
+class ReportFilm(NamedTuple):
     """An encoded GIF of a variant's predictions of observation `key`, made after `frames`; shared: all variants of the
     task predict the same clips."""
 
@@ -33,32 +33,32 @@ class Film(NamedTuple):
     shared: bool = False
 
 
-def collect(runs: Runs) -> tuple[list[Film], list[str]]:
+def collect_films(runs: Runs) -> tuple[list[ReportFilm], list[str]]:
     """One film of every variant, task and key: the grid's, else the newest of its first seed that has one. And which
     were too large."""
     shared = list(_shared(runs))
     seen = {film.task for film in shared}
-    found: dict[tuple[str, str, str], Film] = {}
+    found: dict[tuple[str, str, str], ReportFilm] = {}
     for film in [*shared, *(film for film in _own(runs) if film.task not in seen)]:
         found.setdefault((film.variant, film.task, film.key), film)
     order = lambda film: (runs.tasks.index(film.task), film.key, runs.variants.index(film.variant))
     return _limited(sorted(found.values(), key=order))
 
 
-def _shared(runs: Runs) -> Iterator[Film]:
+def _shared(runs: Runs) -> Iterator[ReportFilm]:
     if runs.folder is None:
         return
     for task, variant in itertools.product(runs.tasks, runs.variants):
-        folder = runs.folder / SHARED / slug(task) / slug(variant)
-        for path, match in _matching(folder, SAME):
-            yield Film(variant, task, match[1], int(match["seed"]), int(match["frames"]), path.read_bytes(), True)
+        folder = runs.folder / SHARED_FILMS_FOLDER / slug(task) / slug(variant)
+        for path, match in _matching(folder, SHARED_FILM_NAME):
+            yield ReportFilm(variant, task, match[1], int(match["seed"]), int(match["frames"]), path.read_bytes(), True)
 
 
-def _own(runs: Runs) -> Iterator[Film]:
+def _own(runs: Runs) -> Iterator[ReportFilm]:
     """Films of every run, the newest first."""
     for run in runs.runs:
-        for path, match in _matching(run.logdir / "videos", OWN):
-            yield Film(run.variant, run.task, match[1], run.seed, int(match["frames"]), path.read_bytes())
+        for path, match in _matching(run.logdir / "videos", RUN_FILM_NAME):
+            yield ReportFilm(run.variant, run.task, match[1], run.seed, int(match["frames"]), path.read_bytes())
 
 
 def _matching(folder: Path, name: re.Pattern) -> list[tuple[Path, re.Match]]:
@@ -67,12 +67,15 @@ def _matching(folder: Path, name: re.Pattern) -> list[tuple[Path, re.Match]]:
     return sorted(((p, m) for p, m in matches if m), key=lambda pair: -int(pair[1]["frames"]))
 
 
-def _limited(found: list[Film]) -> tuple[list[Film], list[str]]:
+def _limited(found: list[ReportFilm]) -> tuple[list[ReportFilm], list[str]]:
     """Films that fit into a report, and a word on each that does not."""
-    kept: list[Film] = []
+    kept: list[ReportFilm] = []
     dropped = []
     for film in found:
-        if len(film.data) <= LARGEST and sum(len(other.data) for other in kept) + len(film.data) <= TOTAL:
+        if (
+            len(film.data) <= MAX_FILM_BYTES
+            and sum(len(other.data) for other in kept) + len(film.data) <= MAX_TOTAL_BYTES
+        ):
             kept.append(film)
         else:
             dropped.append(f"{film.key} of {film.variant} on {film.task} ({len(film.data) / 2**20:.1f} MiB)")

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 
 from common.analysis.report import figure_style, figures
 from common.analysis.report.curves import AXES
-from common.analysis.report.figure_style import Look
-from common.analysis.report.tables import AGGREGATES
+from common.analysis.report.figure_style import LineStyles
+from common.analysis.report.tables import AGGREGATE_TITLES
 
-TOGETHER = 7  # variants whose curves are drawn in one figure
+MAX_CURVES_PER_FIGURE = 7  # variants whose curves are drawn in one figure
 
 
 class Picture(NamedTuple):
@@ -29,19 +29,19 @@ class Gallery(NamedTuple):
     aggregates: list[Picture]
 
 
-def hang(report: dict) -> Gallery:
+def draw_gallery(report: dict) -> Gallery:
     """Draws everything."""
     return Gallery(effects(report), {axis: curves(report, axis) for axis in AXES}, aggregates(report))
 
 
 def picture(name: str, about: str, figure: Figure) -> Picture:
     """Renders a figure; characters that do not belong into the name of a file are replaced."""
-    return Picture(re.sub(r"[^\w.-]+", "_", name), about, figure_style.inline(figure, about))
+    return Picture(re.sub(r"[^\w.-]+", "_", name), about, figure_style.inline_svg(figure, about))
 
 
-def look(report: dict) -> Look:
+def line_styles(report: dict) -> LineStyles:
     """Colours of the variants and line styles of the published methods."""
-    return Look(report["variants"], methods(report))
+    return LineStyles(report["variants"], methods(report))
 
 
 def methods(report: dict) -> list[str]:
@@ -54,11 +54,11 @@ def curves(report: dict, axis: str) -> list[Picture]:
     pictures = []
     for place, (task, part) in enumerate(report["curves"][axis].items()):
         name = f"curves_{place}_{task}_{axis}"
-        if len(report["variants"]) > TOGETHER:
+        if len(report["variants"]) > MAX_CURVES_PER_FIGURE:
             pictures += apart(report, task, part, axis, name)
             continue
         published = report["published"].get(task, []) if axis == "frames" else []
-        figure = figures.learning(task, part, axis, look(report), published)
+        figure = figures.learning(task, part, axis, line_styles(report), published)
         pictures.append(picture(name, f"Learning curves on {task} over {AXES[axis]}", figure))
     return pictures
 
@@ -70,7 +70,7 @@ def apart(report: dict, task: str, part: dict, axis: str, name: str) -> list[Pic
         picture(
             f"{name}_{place}",
             f"Learning curve of {variant} on {task} over {AXES[axis]}",
-            figures.against(task, part, axis, look(report), variant, others.get(variant)),
+            figures.against(task, part, axis, line_styles(report), variant, others.get(variant)),
         )
         for place, variant in enumerate(report["variants"])
         if variant in part["curves"]
@@ -79,11 +79,11 @@ def apart(report: dict, task: str, part: dict, axis: str, name: str) -> list[Pic
 
 def aggregates(report: dict) -> list[Picture]:
     """Aggregates with intervals, performance profile, probability of improvement."""
-    part, colors = report["aggregates"], look(report)
+    part, colors = report["aggregates"], line_styles(report)
     if not part:
         return []
     pictures = []
-    for statistic, title in AGGREGATES.items():
+    for statistic, title in AGGREGATE_TITLES.items():
         own = [row for row in part["values"] if row["statistic"] == statistic]
         rows = [{**row, "label": row["variant"], "color": colors[row["variant"]][0], "filled": True} for row in own]
         figure = figures.intervals(f"{title.capitalize()} of normalised scores", rows)
@@ -96,7 +96,7 @@ def aggregates(report: dict) -> list[Picture]:
     return pictures
 
 
-def effect(row: dict, colors: Look, label: str) -> dict:
+def effect(row: dict, colors: LineStyles, label: str) -> dict:
     """A comparison as a row of a figure: filled if it is significant."""
     return {**row, "label": label, "color": colors[row["one"]][0], "filled": row["verdict"] in ("better", "worse")}
 
@@ -118,7 +118,7 @@ def effects(report: dict) -> list[Picture]:
 
 def forest(report: dict, task: str, rows: list[dict]) -> Figure:
     """Differences from the baseline, the most harmful first."""
-    drawn = [effect(row, look(report), row["one"]) for row in sorted(rows, key=lambda row: row["value"])]
+    drawn = [effect(row, line_styles(report), row["one"]) for row in sorted(rows, key=lambda row: row["value"])]
     return figures.intervals(f"{task}: difference from {rows[0]['two']}", drawn, line=0, sign=True)
 
 
@@ -128,8 +128,8 @@ def ladder(report: dict, task: str, rows: list[dict]) -> Figure:
     own = [row for row in report["scores"] if row["task"] == task] or means
     levels = {row["variant"]: row for row in own}
     first = next(variant for variant in report["variants"] if variant in levels)
-    begin = {**levels[first], "label": first, "color": look(report)[first][0], "filled": True, "start": None}
+    begin = {**levels[first], "label": first, "color": line_styles(report)[first][0], "filled": True, "start": None}
     near = report["pairs"][: len(report["variants"]) - 1]
-    steps = [effect(row, look(report), row["one"]) for row in rows if [row["one"], row["two"]] in near]
+    steps = [effect(row, line_styles(report), row["one"]) for row in rows if [row["one"], row["two"]] in near]
     drawn = [step | {"start": levels[step["two"]]["value"]} for step in steps]
     return figures.waterfall(f"{task}: from rung to rung", [begin, *drawn])

@@ -9,13 +9,13 @@ from markupsafe import Markup, escape
 
 from common.analysis.report import figure_style, methods_text, summary, tables
 from common.analysis.report.curves import AXES
-from common.analysis.report.films import Film
-from common.analysis.report.gallery import TOGETHER, Gallery, Picture, look
+from common.analysis.report.films import ReportFilm
+from common.analysis.report.gallery import MAX_CURVES_PER_FIGURE, Gallery, Picture, line_styles
 
 FOLDER = Path(__file__).parent
 
 
-def render(report: dict, gallery: Gallery, films: list[Film], dropped: list[str]) -> str:
+def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: list[str]) -> str:
     """The page. Everything from the report is escaped; figures are SVG made here."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -30,9 +30,9 @@ def render(report: dict, gallery: Gallery, films: list[Film], dropped: list[str]
         "summary": summary,
         "method": methods_text,
         "AXES": AXES,
-        "TOGETHER": TOGETHER,
+        "TOGETHER": MAX_CURVES_PER_FIGURE,
     }
-    parts = {"report": report, "gallery": gallery, "look": swatches(report), "films": films, "dropped": dropped}
+    parts = {"report": report, "gallery": gallery, "look": legend_entries(report), "films": films, "dropped": dropped}
     css = Markup(figure_style.css() + (FOLDER / "report.css").read_text())
     return environment.get_template("report.html.jinja").render(**parts, css=css)
 
@@ -47,14 +47,14 @@ def breakable(text: str) -> Markup:
     return Markup(re.sub(r"(?<=[_/])", "<wbr>", escape(text)))
 
 
-def gif(film: Film) -> str:
+def gif(film: ReportFilm) -> str:
     """A film as the source of an image."""
     return f"data:image/gif;base64,{base64.b64encode(film.data).decode()}"
 
 
-def swatches(report: dict) -> list[dict]:
+def legend_entries(report: dict) -> list[dict]:
     """Legend: name, colour variable and dashes of every variant and published method."""
-    shown = look(report)
+    shown = line_styles(report)
     names = {light: f"var(--{name})" for name, (light, _) in figure_style.COLORS.items()}
     entries = [(variant, names[color], dashes, False) for variant, (color, dashes) in shown.items()]
     entries += [(f"published {method}", "var(--muted)", dashes, True) for method, dashes in shown.published.items()]

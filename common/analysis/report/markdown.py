@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from common.analysis.report import methods_text, summary, tables
 from common.analysis.report.gallery import Gallery, Picture
-from common.analysis.report.tables import Table
+from common.analysis.report.tables import ReportTable
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
@@ -15,7 +15,7 @@ def escape(text: str) -> str:
     return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
 
 
-def table(data: Table) -> str:
+def table(data: ReportTable) -> str:
     """A table with numbers to the right."""
     head, *rows = [" | ".join(map(escape, row)) for row in (data.head, *data.rows)]
     line = " | ".join("---" if place < data.labels else "---:" for place in range(len(data.head)))

@@ -42,9 +42,13 @@ CRAFTER = (
 
 def definitions(report: dict) -> list[tuple[str, str]]:
     """Term and definition of everything that a report shows."""
-    numbers = {"last": formatting.percent(scores.LAST), "axis": curves.AXES[report["axis"]], "bins": curves.BINS}
-    numbers |= {"resamples": stats.RESAMPLES, "enough": stats.ENOUGH}
-    numbers |= {"recent": health.RECENT}
-    numbers |= {"shares": formatting.listed([formatting.percent(share) for share in scores.SHARES])}
+    numbers = {
+        "last": formatting.percent(scores.FINAL_SHARE),
+        "axis": curves.AXES[report["axis"]],
+        "bins": curves.MAX_BINS,
+    }
+    numbers |= {"resamples": stats.RESAMPLES, "enough": stats.MIN_SEEDS}
+    numbers |= {"recent": health.MIN_ROWS}
+    numbers |= {"shares": formatting.join_names([formatting.percent(share) for share in scores.REACH_SHARES])}
     texts = [(term, text.format(**numbers)) for term, text in TEXTS.items()]
     return texts + [CRAFTER] * ("crafter" in report)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.analysis import reference
-from common.analysis.reference import Curve
+from common.analysis.reference import PublishedCurve
 from common.analysis.reference.data import benchmarks
 from common.analysis.report import curves
 from common.analysis.report.run_collection import Runs
@@ -25,14 +25,14 @@ def scores(runs: Runs) -> dict[str, list[dict]]:
     return result
 
 
-def _fits(curve: Curve, runs: list[Run]) -> bool:
+def _fits(curve: PublishedCurve, runs: list[Run]) -> bool:
     """Whether a curve is of this family, and all runs have the settings of its benchmark."""
     wanted = benchmarks()[curve.benchmark]["config"].items()
     alike = all(flatten(run.config).get(key) == value for run in runs for key, value in wanted)
     return curve.method.startswith(FAMILY) and alike
 
 
-def _upto(curve: Curve, frames: float) -> dict:
+def _upto(curve: PublishedCurve, frames: float) -> dict:
     """A curve for JSON, without the points beyond `frames`."""
     within = np.asarray(curve.x) <= frames
     column = lambda values: np.broadcast_to(values, within.shape)[within].tolist()

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.analysis.report.run_data import Run, read_json, read_run
-from common.analysis.report.variant_names import distinguish
+from common.analysis.report.variant_names import name_variants
 from common.errors import UserError
-from common.safe_io import path_of
+from common.safe_io import expand_path
 from common.storage.grid_file import is_grid
-from common.storage.logdir import CONFIG
+from common.storage.logdir import CONFIG_FILE
 
-GRID = "grid.json"
+GRID_FILE = "grid.json"
 
 
 class LeftOut(NamedTuple):
@@ -48,7 +48,7 @@ class Runs(NamedTuple):
         return list(dict.fromkeys(run.task for run in self.runs))
 
 
-class Place(NamedTuple):
+class RunLocation(NamedTuple):
     """A logdir to read, and the variant's name where a grid tells it."""
 
     logdir: Path
@@ -60,10 +60,10 @@ def load_runs(paths: Sequence[str | Path], unfinished: bool = False) -> Runs:
 
     A grid's jobs that are not done are left out unless `unfinished`. Raises UserError if nothing is left.
     """
-    places: list[Place] = []
+    places: list[RunLocation] = []
     left_out: list[LeftOut] = []
     grids = []
-    for path in map(path_of, paths):
+    for path in map(expand_path, paths):
         for folder in _folders(path, left_out):
             try:
                 grid = read_grid(folder)
@@ -71,9 +71,9 @@ def load_runs(paths: Sequence[str | Path], unfinished: bool = False) -> Runs:
                 left_out.append(LeftOut(str(folder), "unreadable", str(error)))
                 continue
             grids.append((grid, folder))
-            jobs = _jobs(folder, grid, unfinished, left_out) if grid else [Place(folder, None)]
+            jobs = _jobs(folder, grid, unfinished, left_out) if grid else [RunLocation(folder, None)]
             places += [place for place in jobs if place.logdir.resolve() not in {p.logdir.resolve() for p in places}]
-    runs = distinguish(_read_all(places, left_out))
+    runs = name_variants(_read_all(places, left_out))
     if not runs:
         reasons = "".join(f"\n  {name}: {reason}" for name, _, reason in left_out)
         raise UserError(f"No run to report on.{reasons}\nGive the folder of a comparison, or logdirs of runs.")
@@ -88,36 +88,38 @@ def _folders(path: Path, left_out: list[LeftOut]) -> Iterator[Path]:
     found = False
     for folder, inner, files in os.walk(path):
         inner.sort()
-        if GRID in files or CONFIG in files:
+        if GRID_FILE in files or CONFIG_FILE in files:
             inner.clear()
             found = True
             yield Path(folder)
     if path.exists() and not found:
-        left_out.append(LeftOut(str(path), "foreign", f"it holds no run: no {GRID} or {CONFIG} in it or below"))
+        left_out.append(
+            LeftOut(str(path), "foreign", f"it holds no run: no {GRID_FILE} or {CONFIG_FILE} in it or below")
+        )
 
 
 def read_grid(folder: Path) -> dict:
     """Content of a folder's grid.json; {} where there is none. Raises UserError if it is not one."""
-    if not (folder / GRID).is_file():
+    if not (folder / GRID_FILE).is_file():
         return {}
-    grid = read_json(folder / GRID)
+    grid = read_json(folder / GRID_FILE)
     if not is_grid(grid):
-        raise UserError(f"{folder / GRID} is not a list of jobs. Restore it, or name the logdirs inside.")
+        raise UserError(f"{folder / GRID_FILE} is not a list of jobs. Restore it, or name the logdirs inside.")
     return grid
 
 
-def _jobs(folder: Path, grid: dict, unfinished: bool, left_out: list[LeftOut]) -> list[Place]:
+def _jobs(folder: Path, grid: dict, unfinished: bool, left_out: list[LeftOut]) -> list[RunLocation]:
     places = []
     for job in grid["jobs"]:
         if job["status"] == "done" or (unfinished and job["status"] == "running"):
-            places.append(Place(folder / job["logdir"], job["variant"]))
+            places.append(RunLocation(folder / job["logdir"], job["variant"]))
         else:
             name = job.get("name") or f"{job['variant']} on {job['task']}, seed {job['seed']}"
             left_out.append(LeftOut(name, job["status"], job.get("error") or "it has not finished"))
     return places
 
 
-def _read_all(places: list[Place], left_out: list[LeftOut]) -> list[Run]:
+def _read_all(places: list[RunLocation], left_out: list[LeftOut]) -> list[Run]:
     runs = []
     for place in places:
         try:

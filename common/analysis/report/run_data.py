@@ -8,8 +8,8 @@ import numpy as np
 from common import safe_io
 from common.analysis.reference import score_files
 from common.errors import UserError
-from common.safe_io import finite, parse_json
-from common.storage.logdir import CONFIG, stored_config
+from common.safe_io import is_finite_number, parse_json
+from common.storage.logdir import CONFIG_FILE, stored_config
 
 #: Keys without which a config is not one of a run.
 NEEDED = {"task": str, "seed": int, "algo": str, "batch_size": int, "batch_length": int}
@@ -45,8 +45,8 @@ def read_run(logdir: Path, variant: str | None = None) -> Run:
     config = stored_config(logdir)
     wrong = [key for key, kind in NEEDED.items() if not isinstance(config.get(key), kind)]
     if wrong:
-        raise UserError(f"{logdir / CONFIG} lacks {', '.join(wrong)}: it is not the config of a run here.")
-    metrics, scores = _metrics(logdir / "metrics.jsonl"), score_files.episodes(logdir / "scores.jsonl")
+        raise UserError(f"{logdir / CONFIG_FILE} lacks {', '.join(wrong)}: it is not the config of a run here.")
+    metrics, scores = _metrics(logdir / "metrics.jsonl"), score_files.read_episode_scores(logdir / "scores.jsonl")
     info, evaluation = _known(_object(logdir / "run.json") or {}), _evaluation(logdir / "eval.json")
     counts = _counts(metrics, info, config["batch_size"] * config["batch_length"])
     if not (scores["train"][0] <= counts["frames"][-1]).any():
@@ -73,15 +73,17 @@ def _object(path: Path) -> dict | None:
 
 def _evaluation(path: Path) -> dict | None:
     """What eval.json tells, without values that it never has; None where there is none, or it lacks the mean."""
-    found = {key: value for key, value in (_object(path) or {}).items() if finite(value) or isinstance(value, str)}
-    return found if finite(found.get("mean")) and finite(found.get("std")) else None
+    found = {
+        key: value for key, value in (_object(path) or {}).items() if is_finite_number(value) or isinstance(value, str)
+    }
+    return found if is_finite_number(found.get("mean")) and is_finite_number(found.get("std")) else None
 
 
 def _known(info: dict) -> dict:
     """What run.json tells, without values of kinds that it never has: odd ones are as good as none."""
     sessions = info.get("sessions")
     rows = [row for row in sessions if isinstance(row, dict)] if isinstance(sessions, list) else []
-    return {key: value for key, value in info.items() if finite(value)} | {"sessions": rows}
+    return {key: value for key, value in info.items() if is_finite_number(value)} | {"sessions": rows}
 
 
 def _lines(path: Path) -> list[dict]:
@@ -100,7 +102,7 @@ def _lines(path: Path) -> list[dict]:
 
 def _metrics(path: Path) -> list[dict]:
     rows = _lines(path)
-    if all(finite(row.get(key)) for row in rows for key in COUNTED):
+    if all(is_finite_number(row.get(key)) for row in rows for key in COUNTED):
         return rows
     raise UserError(f"{path} has lines without frames, updates or wall.")
 
@@ -109,7 +111,7 @@ def _counts(metrics: list[dict], info: dict, batch: int) -> dict[str, np.ndarray
     """Counters along a run; its last save counts where it is beyond the last line of metrics."""
     rows = [[row[key] for key in COUNTED] for row in metrics]
     end = [info.get(key) for key in COUNTED]
-    if all(map(finite, end)) and (not rows or end[0] > rows[-1][0]):
+    if all(map(is_finite_number, end)) and (not rows or end[0] > rows[-1][0]):
         rows.append(end)
     table = np.array([[0, 0, 0], *rows], float)
     frames, updates, wall = np.maximum.accumulate(table, 0).T

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from common.analysis.reference import constants
 
-CONTROL = 1000.0  # largest return of a task in DeepMind Control
+DMC_MAX_RETURN = 1000.0  # largest return of a task in DeepMind Control
 
 
 class Scale(NamedTuple):
@@ -22,7 +22,7 @@ class Scale(NamedTuple):
 def scale(task: str) -> Scale | None:
     """The scale that a task is known for: a random and a human player in Atari, 0 to 1000 in DeepMind Control."""
     if task.startswith("dmc_"):
-        return Scale(0.0, CONTROL, "score / 1000")
+        return Scale(0.0, DMC_MAX_RETURN, "score / 1000")
     known = constants(task)
     if known.random is None or known.human is None:
         return None

@@ -12,27 +12,27 @@ from common.analysis.report import curves, score_normalization
 from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
 
-LAST = 0.1  # share of the training episodes whose mean is the final score
-SHARES = (0.5, 0.75, 0.9)  # of the way from the start to the best, for which frames are counted
-LEVELS = 41  # points of a performance profile
+FINAL_SHARE = 0.1  # share of the training episodes whose mean is the final score
+REACH_SHARES = (0.5, 0.75, 0.9)  # of the way from the start to the best, for which frames are counted
+PROFILE_LEVELS = 41  # points of a performance profile
 AGGREGATES = {"mean": stats.mean, "median": stats.median, "iqm": stats.iqm}
 
 Finals = dict[str, dict[str, np.ndarray]]  # task -> variant -> final scores (seeds,)
 
 
-def final(run: Run, axis: str, limit: float) -> float:
+def final_score(run: Run, axis: str, limit: float) -> float:
     """Mean return of the last tenth of the training episodes that end before `limit`; nan without any."""
-    returns = curves.until(run, "score", axis, limit)[1]
-    return float(returns[-math.ceil(LAST * len(returns)) :].mean()) if len(returns) else math.nan
+    returns = curves.points_until(run, "score", axis, limit)[1]
+    return float(returns[-math.ceil(FINAL_SHARE * len(returns)) :].mean()) if len(returns) else math.nan
 
 
-def finals(runs: Runs, axis: str) -> Finals:
+def final_scores(runs: Runs, axis: str) -> Finals:
     """Final scores at the end of the shortest run of each task."""
     result: Finals = {}
     for task in runs.tasks:
         own = [run for run in runs.runs if run.task == task]
         limit = curves.cut(own, axis).at
-        values = {v: [final(run, axis, limit) for run in own if run.variant == v] for v in runs.variants}
+        values = {v: [final_score(run, axis, limit) for run in own if run.variant == v] for v in runs.variants}
         kept = {v: np.array([value for value in seeds if not math.isnan(value)]) for v, seeds in values.items()}
         result[task] = {v: seeds for v, seeds in kept.items() if len(seeds)}
     return result
@@ -52,7 +52,7 @@ def summary(scores: Finals) -> list[dict]:
     ]
 
 
-def pairs(kind: str, variants: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
+def compared_pairs(kind: str, variants: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
     """Which variant is compared with which: a rung with the one before, any with the baseline, a few all with all."""
     if kind == "ladder":
         steps = list(zip(variants[1:], variants, strict=False))
@@ -112,17 +112,17 @@ def aggregates(scores: Finals, scales: dict[str, dict], variants: list[str], cou
 def profiles(values: dict[str, list[np.ndarray]]) -> dict:
     """Share of runs above each of some levels, with a band."""
     every = np.concatenate([task for tasks in values.values() for task in tasks])
-    levels = np.linspace(min(0.0, every.min()), max(1.0, every.max()), LEVELS)
+    levels = np.linspace(min(0.0, every.min()), max(1.0, every.max()), PROFILE_LEVELS)
     bands = {v: stats.bootstrap(lambda sample: stats.profile(sample, levels), tasks) for v, tasks in values.items()}
     lists = {v: {key: part.tolist() for key, part in band._asdict().items()} for v, band in bands.items()}
     return {"levels": levels.tolist(), "profiles": lists}
 
 
-def starts(runs: Runs) -> dict[str, float]:
+def starting_scores(runs: Runs) -> dict[str, float]:
     """Task -> the lowest score with which a variant begins: mean over seeds in the first bin of its curve."""
     result = {}
     for task in runs.tasks:
-        lines = curves.curves([run for run in runs.runs if run.task == task], "score", "frames")[0]
+        lines = curves.mean_curves([run for run in runs.runs if run.task == task], "score", "frames")[0]
         result[task] = min(float(line.mean[0]) for line in lines.values())
     return result
 
@@ -131,11 +131,11 @@ def reach(runs: Runs, scores: Finals, first: dict[str, float], levels: Sequence[
     """Frames after which each run first reaches `levels`, or shares of the way from the lowest start to the best."""
     result = []
     for task in runs.tasks:
-        lines = curves.curves([run for run in runs.runs if run.task == task], "score", "frames")[0]
+        lines = curves.mean_curves([run for run in runs.runs if run.task == task], "score", "frames")[0]
         best = max((float(seeds.mean()) for seeds in scores[task].values()), default=math.nan)
-        for level in levels or [first[task] + share * (best - first[task]) for share in SHARES]:
+        for level in levels or [first[task] + share * (best - first[task]) for share in REACH_SHARES]:
             for variant, line in lines.items():
-                frames = [stats.reached(line.x, seed, level) for seed in line.single]
+                frames = [stats.first_reached(line.x, seed, level) for seed in line.single]
                 hits = [number for number in frames if math.isfinite(number)]
                 middle = float(np.median(frames)) if len(hits) > len(frames) / 2 else math.inf
                 result.append({"task": task, "level": level, "variant": variant, "frames": middle})

@@ -2,7 +2,7 @@
 
 from common.analysis import stats
 from common.analysis.report import formatting
-from common.config.render_mode import beware
+from common.config.render_mode import render_mode_warning
 
 NAMED = 8  # names that fit into a sentence
 MATCHED = {
@@ -21,12 +21,12 @@ def compared(report: dict) -> str:
     text += f" with {several} seed{'s' * (most != 1)} each"
     budget = MATCHED.get(report["match"] or "")
     text = f"{text}, at {budget}." if budget else f"{text}."
-    return " ".join([text, *map(beware, report["drawn"])])
+    return " ".join([text, *map(render_mode_warning, report["drawn"])])
 
 
 def counted(kind: str, names: list[str]) -> str:
     """'2 tasks (a and b)'; the number alone if they are many."""
-    listed = f" ({formatting.listed(names)})" if len(names) <= NAMED else ""
+    listed = f" ({formatting.join_names(names)})" if len(names) <= NAMED else ""
     return f"{len(names)} {kind}{'s' * (len(names) != 1)}{listed}"
 
 
@@ -44,17 +44,19 @@ def warning(report: dict) -> str:
 def few_seeds(report: dict) -> str:
     """That there are too few seeds, if so; else nothing."""
     few, most = seeds(report)
-    if few >= stats.ENOUGH:
+    if few >= stats.MIN_SEEDS:
         return ""
     who = "Some variants have" if few < most else "There is" if few == 1 else "There are"
-    return f"Fewer than {stats.ENOUGH} seeds: no statement about differences. {who} only {few} seed{'s' * (few != 1)}."
+    return (
+        f"Fewer than {stats.MIN_SEEDS} seeds: no statement about differences. {who} only {few} seed{'s' * (few != 1)}."
+    )
 
 
 def missing_rungs(report: dict) -> str:
     """That a step of a ladder shows several changes, if so; else nothing."""
     if report["kind"] != "ladder" or not report["without"]:
         return ""
-    who = formatting.listed(report["without"])
+    who = formatting.join_names(report["without"])
     return f"No run of {who} counts: the step to the rung that follows shows what changed there, too."
 
 
@@ -93,7 +95,7 @@ def some(names: list[str], kind: str, between: str) -> str:
 
 def chance(judged: int, clear: int) -> str:
     """How many of the comparisons are significant, and how many would be without any difference."""
-    wrong = (1 - stats.LEVEL) * judged
+    wrong = (1 - stats.CONFIDENCE) * judged
     begin = f"{clear} of {judged} comparison{'s' * (judged != 1)} {'is' if clear == 1 else 'are'} significant at 95 %"
     if not clear:
         begin = f"None of {judged} comparison{'s' * (judged != 1)} is significant at 95 %"

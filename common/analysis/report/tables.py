@@ -7,11 +7,11 @@ from typing import NamedTuple
 from common.analysis.report import formatting
 from common.analysis.report.curves import AXES
 
-WIDE = 6  # variants that fit side by side
-AGGREGATES = {"mean": "mean", "median": "median", "iqm": "interquartile mean"}
+MAX_COLUMNS_OF_VARIANTS = 6  # variants that fit side by side
+AGGREGATE_TITLES = {"mean": "mean", "median": "median", "iqm": "interquartile mean"}
 
 
-class Table(NamedTuple):
+class ReportTable(NamedTuple):
     """Head and rows of text; the first `labels` columns are names, the others numbers. note: a line below."""
 
     head: list[str]
@@ -20,16 +20,16 @@ class Table(NamedTuple):
     note: str = ""
 
 
-def scores(report: dict) -> Table:
+def scores(report: dict) -> ReportTable:
     """Final score of every variant on every task, with interval and number of seeds."""
     cells = {(row["task"], row["variant"]): f"{formatting.interval(row)} ({row['seeds']})" for row in report["scores"]}
     tasks, variants = report["tasks"], report["variants"]
     note = "Mean over seeds [95 % bootstrap interval] (number of seeds)."
-    if len(variants) > WIDE:
+    if len(variants) > MAX_COLUMNS_OF_VARIANTS:
         rows = [[v, *(cells.get((task, v), formatting.DASH) for task in tasks)] for v in variants]
-        return Table(["variant", *tasks], rows, note=note)
+        return ReportTable(["variant", *tasks], rows, note=note)
     rows = [[task, *(cells.get((task, v), formatting.DASH) for v in variants)] for task in tasks]
-    return Table(["task", *variants], rows, note=note)
+    return ReportTable(["task", *variants], rows, note=note)
 
 
 def verdict(row: dict, enough: int = 3) -> str:
@@ -43,12 +43,12 @@ def verdict(row: dict, enough: int = 3) -> str:
     }[row["verdict"]]
 
 
-def comparisons(rows: Sequence[dict]) -> Table:
+def comparisons(rows: Sequence[dict]) -> ReportTable:
     """Differences with interval, p, probability of improvement and verdict."""
     named = any("task" in row for row in rows)
     head = [*["task"] * named, "difference", "verdict", "value", "p", "chance to beat"]
     table = [[*[row.get("task", "all tasks")] * named, f"{row['one']} − {row['two']}", *_effect(row)] for row in rows]
-    return Table(head, table, labels=2 + named)
+    return ReportTable(head, table, labels=2 + named)
 
 
 def _effect(row: dict) -> list[str]:
@@ -56,23 +56,23 @@ def _effect(row: dict) -> list[str]:
     return [verdict(row), formatting.interval(row, sign=True), p, formatting.chance(row["improvement"])]
 
 
-def aggregates(part: dict, variants: Sequence[str]) -> Table:
+def aggregates(part: dict, variants: Sequence[str]) -> ReportTable:
     """Normalised aggregates over tasks."""
     cells = {(row["variant"], row["statistic"]): formatting.interval(row) for row in part["values"]}
-    rows = [[v, *(cells[v, statistic] for statistic in AGGREGATES)] for v in variants]
-    return Table(["variant", *AGGREGATES.values()], rows)
+    rows = [[v, *(cells[v, statistic] for statistic in AGGREGATE_TITLES)] for v in variants]
+    return ReportTable(["variant", *AGGREGATE_TITLES.values()], rows)
 
 
-def scales(report: dict) -> Table:
+def scales(report: dict) -> ReportTable:
     """What counts as 0 and 1 on each task."""
     rows = [
         [task, s["name"], formatting.score(s["zero"]), formatting.score(s["one"])]
         for task, s in report["scales"].items()
     ]
-    return Table(["task", "scale", "0 is", "1 is"], rows, labels=2)
+    return ReportTable(["task", "scale", "0 is", "1 is"], rows, labels=2)
 
 
-def reach(report: dict) -> Table:
+def reach(report: dict) -> ReportTable:
     """Frames to each score."""
     places = dict.fromkeys((row["task"], row["level"]) for row in report["reach"])
     cells = {(row["task"], row["level"], row["variant"]): _reached(row) for row in report["reach"]}
@@ -80,7 +80,7 @@ def reach(report: dict) -> Table:
         [task, formatting.score(level), *(cells.get((task, level, v), formatting.DASH) for v in report["variants"])]
         for task, level in places
     ]
-    return Table(["task", "score", *report["variants"]], rows)
+    return ReportTable(["task", "score", *report["variants"]], rows)
 
 
 def _reached(row: dict) -> str:
@@ -88,7 +88,7 @@ def _reached(row: dict) -> str:
     return f"{frames} ({row['reached']} of {row['seeds']})"
 
 
-def crafter(report: dict) -> Table:
+def crafter(report: dict) -> ReportTable:
     """Crafter's score of every variant, and below it how often each achievement was unlocked."""
     cells = {(row["task"], row["variant"]): row for row in report["crafter"]}
     variants = [v for v in report["variants"] if any(variant == v for _, variant in cells)]
@@ -100,10 +100,12 @@ def crafter(report: dict) -> Table:
         for name in next(row["rates"] for row in own if row):
             rates = [f"{formatting.score(row['rates'][name])} %" if row else formatting.DASH for row in own]
             table.append([task, name.replace("_", " "), *rates])
-    return Table(["task", "", *variants], table, labels=2, note="Score: mean over seeds [interval] (number of seeds).")
+    return ReportTable(
+        ["task", "", *variants], table, labels=2, note="Score: mean over seeds [interval] (number of seeds)."
+    )
 
 
-def costs(report: dict) -> Table:
+def costs(report: dict) -> ReportTable:
     """What a run of each variant takes: means over all its runs."""
     head = ["variant", "runs", "frames", "updates", "replayed / frame", "parameters", "time", "peak memory"]
     rows = []
@@ -115,7 +117,7 @@ def costs(report: dict) -> Table:
         rows.append(
             [variant, str(len(own)), *counts, formatting.duration(mean("wall")), formatting.memory(mean("peak_memory"))]
         )
-    return Table(head, rows, note="Means over runs.")
+    return ReportTable(head, rows, note="Means over runs.")
 
 
 def _mean(values: list) -> float | None:
@@ -123,13 +125,13 @@ def _mean(values: list) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def runs(report: dict) -> Table:
+def runs(report: dict) -> ReportTable:
     """One row for every run; letters stand for the rows of `origins`."""
     head = ["variant", "task", "seed", "score", "evaluation", "frames", "updates", "replayed / frame"]
     head += ["parameters", "time", "peak memory", "resumed", "made with"]
     letters = _letters(report)
     rows = [[*_progress(run), *_machine(run), letters[_origin(run)]] for run in report["runs"]]
-    return Table(head, rows, labels=2)
+    return ReportTable(head, rows, labels=2)
 
 
 def _progress(run: dict) -> list[str]:
@@ -155,10 +157,10 @@ def _machine(run: dict) -> list[str]:
     ]
 
 
-def origins(report: dict) -> Table:
+def origins(report: dict) -> ReportTable:
     """Revision, versions and hardware that runs were made with."""
     rows = [[letter, *_told(json.loads(origin))] for origin, letter in _letters(report).items()]
-    return Table(["", "revision", "versions", "hardware"], rows, labels=4)
+    return ReportTable(["", "revision", "versions", "hardware"], rows, labels=4)
 
 
 def _letters(report: dict) -> dict[str, str]:
@@ -181,42 +183,42 @@ def _told(origin: list) -> list[str]:
     return [revision, ", ".join([f"Python {python}", *versions]) if python else formatting.DASH, place]
 
 
-def health(report: dict) -> Table:
+def health(report: dict) -> ReportTable:
     """Flags of runs: why they may not learn."""
     rows = [
         [row["variant"], row["task"], str(row["seed"]), row["name"], row["sentence"], row["advice"]]
         for row in report["health"]
     ]
-    return Table(["variant", "task", "seed", "flag", "what was seen", "what to try"], rows, labels=6)
+    return ReportTable(["variant", "task", "seed", "flag", "what was seen", "what to try"], rows, labels=6)
 
 
-def left_out(report: dict) -> Table:
+def left_out(report: dict) -> ReportTable:
     """Runs that failed, have not finished, or cannot be read."""
     rows = [[missing["name"], missing["status"], missing["reason"]] for missing in report["left_out"]]
-    return Table(["run", "state", "reason"], rows, labels=3)
+    return ReportTable(["run", "state", "reason"], rows, labels=3)
 
 
-def config(report: dict) -> Table:
+def config(report: dict) -> ReportTable:
     """Differing config keys by concept: side by side, or what each variant changes where that is the question."""
     rows = [(group["concept"], row) for group in report["config"] for row in group["rows"]]
-    if report["kind"] in ("ablate", "ladder") or len(report["variants"]) > WIDE:
+    if report["kind"] in ("ablate", "ladder") or len(report["variants"]) > MAX_COLUMNS_OF_VARIANTS:
         return _changes(report, rows)
     several = any(row["tasks"] != report["tasks"] for _, row in rows)
     table = [
         [concept, row["key"], *[", ".join(row["tasks"])] * several, *(_value(row, v) for v in report["variants"])]
         for concept, row in rows
     ]
-    return Table(["concept", "key", *["tasks"] * several, *report["variants"]], table, labels=2 + several)
+    return ReportTable(["concept", "key", *["tasks"] * several, *report["variants"]], table, labels=2 + several)
 
 
-def _changes(report: dict, rows: list) -> Table:
+def _changes(report: dict, rows: list) -> ReportTable:
     table = [
         [f"{one} against {two}", concept, row["key"], _value(row, two), _value(row, one)]
         for one, two in report["pairs"]
         for concept, row in rows
         if _value(row, one) != _value(row, two)
     ]
-    return Table(
+    return ReportTable(
         ["variant", "concept", "key", "from", "to"], list(map(list, dict.fromkeys(map(tuple, table)))), labels=5
     )
 

@@ -12,7 +12,7 @@ def fixed(config: dict) -> dict:
     return {key: value for key, value in flatten(config).items() if key not in MAY_CHANGE | {"seed"}}
 
 
-def distinguish(runs: list[Run]) -> list[Run]:
+def name_variants(runs: list[Run]) -> list[Run]:
     """Runs with other names where two of one variant and task have different configs."""
     names = dict.fromkeys(run.variant for run in runs)
     return [named for name in names for named in _apart([run for run in runs if run.variant == name])]

@@ -12,11 +12,22 @@ import numpy as np
 from gymnasium import spaces
 
 from common.envs.adapt import images
-from common.envs.adapt.actions import action_reader, remarks
+from common.envs.adapt.actions import action_notes, normalize_action_space
 from common.errors import UserError
 
-RESERVED = {"action", "reward", "is_first", "is_last", "is_terminal", "prev_action", "log", "deter", "stoch", "index"}
-READ = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+RESERVED_KEYS = {
+    "action",
+    "reward",
+    "is_first",
+    "is_last",
+    "is_terminal",
+    "prev_action",
+    "log",
+    "deter",
+    "stoch",
+    "index",
+}
+READABLE_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
 class Adapter(gymnasium.Wrapper):
@@ -32,23 +43,23 @@ class Adapter(gymnasium.Wrapper):
         self, env: gymnasium.Env, size: int = 0, gray: bool = False, resize: str = "area", action_scale: float = 1.0
     ):
         super().__init__(env)
-        fit = lambda image: images.fit(image, size, gray, resize)
-        found, unread = told_apart(env.observation_space)
-        self.logged = [key for key, space in found if loggable(key, space)]
-        readers = {key: reader(space, key, fit) for key, space in found if key not in self.logged}
+        fit = lambda image: images.fit_image(image, size, gray, resize)
+        found, unread = split_readable(env.observation_space)
+        self.logged = [key for key, space in found if is_log_only(key, space)]
+        readers = {key: observation_converter(space, key, fit) for key, space in found if key not in self.logged}
         if len({key for key, _ in found}) < len(found):
             twice = sorted({key for key, _ in found if [other for other, _ in found].count(key) > 1})
             raise UserError(f"Several observations become {', '.join(twice)} (a/b is read as a_b). Rename one of them.")
-        if not readers or RESERVED & set(readers):
+        if not readers or RESERVED_KEYS & set(readers):
             others = f" (no encoder reads {', '.join(unread.values())})" if unread else ""
             names = f"{sorted(readers)}{others}"
-            raise UserError(f"Observation keys are {names}: at least one, and none of {sorted(RESERVED)}.")
+            raise UserError(f"Observation keys are {names}: at least one, and none of {sorted(RESERVED_KEYS)}.")
         self.raw = None
         self.convert = {key: convert for key, (_, convert) in readers.items()}
         self.observation_space = spaces.Dict({key: space for key, (space, _) in readers.items()})
-        self.action_space, self.decode = action_reader(env.action_space, action_scale)
+        self.action_space, self.decode = normalize_action_space(env.action_space, action_scale)
         left_out = [f"Observation {key!r} is left out: no encoder reads a {kind}." for key, kind in unread.items()]
-        self.remarks = left_out + remarks(env.action_space, action_scale)
+        self.remarks = left_out + action_notes(env.action_space, action_scale)
 
     def reset(self, *, seed=None, options=None):
         obs, info = self.env.reset(seed=seed, options=options)
@@ -58,7 +69,7 @@ class Adapter(gymnasium.Wrapper):
     def step(self, action):
         obs, reward, terminated, truncated, info = self.env.step(self.decode(action))
         obs, logs = self.read(obs)
-        return obs, number(reward), bool(terminated), bool(truncated), {**info, **logs}
+        return obs, check_reward(reward), bool(terminated), bool(truncated), {**info, **logs}
 
     def read(self, obs):
         """The raw observation as the dict of arrays that the spaces promise, and its numbers for the logs.
@@ -66,12 +77,12 @@ class Adapter(gymnasium.Wrapper):
         Raises if it breaks its own space.
         """
         self.raw = obs
-        values = dict(leaves(self.env.observation_space, obs))
+        values = dict(named_leaves(self.env.observation_space, obs))
         logs = {key: values[key] for key in self.logged}
         return {key: convert(values[key]) for key, convert in self.convert.items()}, logs
 
 
-def find(env: gymnasium.Env) -> Adapter | None:
+def find_adapter(env: gymnasium.Env) -> Adapter | None:
     """The adapter that an environment's observations come from; None where they are made elsewhere."""
     space = env.observation_space
     while isinstance(env, gymnasium.Wrapper) and not isinstance(env, Adapter):
@@ -79,7 +90,7 @@ def find(env: gymnasium.Env) -> Adapter | None:
     return env if isinstance(env, Adapter) and env.observation_space == space else None
 
 
-def number(reward) -> float:
+def check_reward(reward) -> float:
     """A reward that came as a number or an array of one."""
     value = np.asarray(reward, np.float32)
     if value.size != 1:
@@ -89,7 +100,7 @@ def number(reward) -> float:
     return float(value.item())
 
 
-def loggable(key: str, space: spaces.Space) -> bool:
+def is_log_only(key: str, space: spaces.Space) -> bool:
     """Whether an observation is for the logs only. Raises UserError if that is not one number."""
     if not key.startswith("log_"):
         return False
@@ -98,20 +109,20 @@ def loggable(key: str, space: spaces.Space) -> bool:
     return True
 
 
-def leaves(space: spaces.Space, obs=None, name: str = "") -> Iterator[tuple]:
+def named_leaves(space: spaces.Space, obs=None, name: str = "") -> Iterator[tuple]:
     """Walk a nested space: (key, subspace) pairs, or (key, value) pairs of an observation; leaves out empty arrays."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
         children = dict(space.items() if isinstance(space, spaces.Dict) else enumerate(space))
         if obs is not None and (len(obs) != len(children) or (isinstance(obs, dict) and set(obs) != set(children))):
             raise ValueError(f"The observation has {list(obs)}, its space has {list(children)}.")
         for key, child in children.items():
-            yield from leaves(child, None if obs is None else obs[key], joined(name, str(key)))
+            yield from named_leaves(child, None if obs is None else obs[key], join_key(name, str(key)))
     elif space.shape is None or 0 not in space.shape:
-        picture = isinstance(space, spaces.Box) and images.is_picture(space)
+        picture = isinstance(space, spaces.Box) and images.is_image(space)
         yield name or ("image" if picture else "vector"), space if obs is None else obs
 
 
-def joined(name: str, key: str) -> str:
+def join_key(name: str, key: str) -> str:
     """The key of a part: arm and left become arm_left, stats and log_x become log_stats_x."""
     path = f"{name}_{key}" if name else key
     if name and key.startswith("log_"):
@@ -119,20 +130,20 @@ def joined(name: str, key: str) -> str:
     return path.replace("/", "_")
 
 
-def told_apart(space: spaces.Space) -> tuple[list[tuple[str, spaces.Space]], dict[str, str]]:
+def split_readable(space: spaces.Space) -> tuple[list[tuple[str, spaces.Space]], dict[str, str]]:
     """(key, subspace) of what can be read, and key -> kind of what cannot, such as text."""
-    found = list(leaves(space))
-    unread = {key: f"{type(child).__name__} space" for key, child in found if not isinstance(child, READ)}
+    found = list(named_leaves(space))
+    unread = {key: f"{type(child).__name__} space" for key, child in found if not isinstance(child, READABLE_SPACES)}
     return [(key, child) for key, child in found if key not in unread], unread
 
 
-def reader(space: spaces.Space, key: str, fit: Callable) -> tuple[spaces.Box, Callable]:
+def observation_converter(space: spaces.Space, key: str, fit: Callable) -> tuple[spaces.Box, Callable]:
     """The normalised Box of one observation, and the function that checks and converts a value for it."""
     if isinstance(space, spaces.Discrete):
         return _one_hot(np.array([space.n]), space.start, key)
     if isinstance(space, spaces.MultiDiscrete):
         return _one_hot(space.nvec.reshape(-1), space.start.reshape(-1), key)
-    if isinstance(space, spaces.Box) and images.is_picture(space):
+    if isinstance(space, spaces.Box) and images.is_image(space):
         return _image(space, key, fit)
     return _vector(space, key)
 
@@ -163,7 +174,7 @@ def _vector(space, key):
 
 
 def _image(space, key, fit):
-    shape, convert = images.picture(space)
+    shape, convert = images.image_converter(space)
     shape = fit(np.zeros(shape, np.uint8)).shape
     return spaces.Box(0, 255, shape, np.uint8), lambda value: fit(convert(_finite(_checked(value, space, key), key)))
 

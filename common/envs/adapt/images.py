@@ -7,23 +7,23 @@ import numpy as np
 from gymnasium.spaces import Box
 from PIL import Image
 
-SMALLEST = 16  # pixels; smaller grids (MiniGrid's 7x7x3) are symbols, not pictures
-RANGES = ((0, 1), (0, 255), (-1, 1))  # bounds that mark an array of floats as a picture
+MIN_IMAGE_SIDE = 16  # pixels; smaller grids (MiniGrid's 7x7x3) are symbols, not pictures
+IMAGE_RANGES = ((0, 1), (0, 255), (-1, 1))  # bounds that mark an array of floats as a picture
 
 
-def fit(image: np.ndarray, size: int, gray: bool, resize: str) -> np.ndarray:
+def fit_image(image: np.ndarray, size: int, gray: bool, resize: str) -> np.ndarray:
     """uint8 (H, W, C) -> uint8 (size, size, C), or (size, size, 1) if gray; size 0 keeps (H, W).
 
     resize: `area`, or `bilinear` as Pillow has it.
     """
     if size and image.shape[:2] != (size, size):
-        image = {"area": area, "bilinear": _bilinear}[resize](image, size)
+        image = {"area": resize_area, "bilinear": _bilinear}[resize](image, size)
     if gray and image.shape[-1] == 3:
         image = np.asarray(Image.fromarray(image).convert("L"))[..., None]  # 0.299, 0.587, 0.114
     return image
 
 
-def area(image: np.ndarray, size: int) -> np.ndarray:
+def resize_area(image: np.ndarray, size: int) -> np.ndarray:
     """uint8 (H, W, C) -> uint8 (size, size, C): the mean over the area that a new pixel covers, rounded to nearest.
 
     Pixels that it covers in part count in part, as in OpenCV's INTER_AREA (Pillow's BOX takes whole ones). The same
@@ -36,16 +36,16 @@ def area(image: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(mean.reshape(size, size, channels).swapaxes(0, 1))
 
 
-def is_picture(space: Box) -> bool:
+def is_image(space: Box) -> bool:
     """Whether a Box holds pixels: uint8 (or numbers in a picture's range), two long sides, few channels.
 
     A stack of pictures (n, ...) is one, with the channels of all.
     """
     shape = space.shape[1:] if _is_stack(space.shape) else space.shape
-    return _channels(shape) is not None and (space.dtype == np.uint8 or _bounds(space) in RANGES)
+    return _channels(shape) is not None and (space.dtype == np.uint8 or _bounds(space) in IMAGE_RANGES)
 
 
-def picture(space: Box) -> tuple[tuple[int, int, int], Callable]:
+def image_converter(space: Box) -> tuple[tuple[int, int, int], Callable]:
     """The (H, W, C) of a Box of pixels, and the function that turns its values into uint8 (H, W, C)."""
     stack = _is_stack(space.shape)
     axis, (low, high) = _channels(space.shape[1:] if stack else space.shape), _bounds(space)
@@ -62,17 +62,17 @@ def picture(space: Box) -> tuple[tuple[int, int, int], Callable]:
 
 
 def _is_stack(shape):
-    return len(shape) == 4 and shape[0] < SMALLEST
+    return len(shape) == 4 and shape[0] < MIN_IMAGE_SIDE
 
 
 def _channels(shape):
     """The axis of the channels, the last for (H, W), or None for something that is not a picture."""
     if len(shape) == 2:
-        return -1 if min(shape) >= SMALLEST else None
+        return -1 if min(shape) >= MIN_IMAGE_SIDE else None
     if len(shape) != 3:
         return None
     for axis, sides in ((-1, shape[:2]), (0, shape[1:])):
-        if min(sides) >= SMALLEST and 0 < shape[axis] < SMALLEST:
+        if min(sides) >= MIN_IMAGE_SIDE and 0 < shape[axis] < MIN_IMAGE_SIDE:
             return axis
     return None
 

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 
 
-class Frames(gymnasium.Wrapper):
+class ActionRepeat(gymnasium.Wrapper):
     """Counts frames: each action lasts `repeat` of them, an episode at most `limit` (0 = no limit of ours).
 
     Rewards of the repeated frames are summed; the repeat stops early when the episode ends. Each frame gets an action

@@ -6,27 +6,27 @@ import numpy as np
 from gymnasium import spaces
 
 from common.envs.adapt import images
-from common.envs.check.random_rollout import Trial
+from common.envs.check.random_rollout import RandomRollout
 
 LARGE_REWARD, SMALL_REWARD = 100, 1e-3
 LARGE_VECTOR = 1000
-DARK = 16  # of 255; bytes that stay below are symbols, or a picture that nobody sees
-MANY = 1000  # values of a one-hot vector
+DARK_PIXEL = 16  # of 255; bytes that stay below are symbols, or a picture that nobody sees
+LONG_ONE_HOT = 1000  # values of a one-hot vector
 
 
-def problems(trial: Trial, raw: dict[str, spaces.Space]) -> list[str]:
+def problems(trial: RandomRollout, raw: dict[str, spaces.Space]) -> list[str]:
     """What has to be mended before training. raw: the environment's own observation spaces by key."""
-    return [*broken(trial), *memory(trial), *wrong_images(trial, raw), *lost_images(raw, 3)]
+    return [*exceptions(trial), *irreproducible(trial), *image_range_problems(trial, raw), *misread_images(raw, 3)]
 
 
-def remarks(trial: Trial, raw: dict[str, spaces.Space]) -> list[str]:
+def notes(trial: RandomRollout, raw: dict[str, spaces.Space]) -> list[str]:
     """What may be meant so, and should be known."""
-    images_of_a_kind = [*dark_images(trial, raw), *(text for axes in (2, 4) for text in lost_images(raw, axes))]
-    sizes = [*odd_values(trial, raw), *many_values(trial, raw)]
-    return [*ends(trial), *rewards(trial), *images_of_a_kind, *sizes, *trial.unlogged.values()]
+    images_of_a_kind = [*dark_images(trial, raw), *(text for axes in (2, 4) for text in misread_images(raw, axes))]
+    sizes = [*observation_value_notes(trial, raw), *one_hot_size_notes(trial, raw)]
+    return [*episode_end_notes(trial), *reward_notes(trial), *images_of_a_kind, *sizes, *trial.unlogged.values()]
 
 
-def broken(trial: Trial) -> Iterator[str]:
+def exceptions(trial: RandomRollout) -> Iterator[str]:
     """An exception, a NaN, a wrong shape."""
     if trial.failure:
         last, number = trial.episodes[-1], len(trial.episodes)
@@ -36,7 +36,7 @@ def broken(trial: Trial) -> Iterator[str]:
         yield f"It broke at {place}: {trial.failure}."
 
 
-def memory(trial: Trial) -> Iterator[str]:
+def irreproducible(trial: RandomRollout) -> Iterator[str]:
     """Chance and memory that the seed does not rule."""
     if not trial.seeded:
         yield (
@@ -47,42 +47,47 @@ def memory(trial: Trial) -> Iterator[str]:
         yield "An episode depends on those before it: reset leaves something of them behind."
 
 
-def wrong_images(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
+def image_range_problems(trial: RandomRollout, raw: dict[str, spaces.Space]) -> Iterator[str]:
     """Pixels outside of the range that their space promises, or in a small corner of it."""
     for key, span in trial.spans.items():
         space = raw[key]
-        if not isinstance(space, spaces.Box) or not images.is_picture(space):
+        if not isinstance(space, spaces.Box) or not images.is_image(space):
             continue
         low, high = float(space.low.min()), float(space.high.max())
         said = f"Image {key!r} has values from {span.low:g} to {span.high:g}, its space says {low:g} to {high:g}"
         if span.low < low or span.high > high:
             yield f"{said}: what lies outside is cut off. Give the space the true bounds."
-        elif in_bytes(space) and 0 < span.high <= 1:
+        elif has_byte_range(space) and 0 < span.high <= 1:
             yield f"{said}: the agent sees black. Multiply it by 255, or declare floats from 0 to 1."
 
 
-def dark_images(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
+def dark_images(trial: RandomRollout, raw: dict[str, spaces.Space]) -> Iterator[str]:
     """Pictures of bytes that use a small part of their range."""
     for key, span in trial.spans.items():
         space = raw[key]
-        if isinstance(space, spaces.Box) and images.is_picture(space) and in_bytes(space) and 1 < span.high < DARK:
+        if (
+            isinstance(space, spaces.Box)
+            and images.is_image(space)
+            and has_byte_range(space)
+            and 1 < span.high < DARK_PIXEL
+        ):
             yield (
                 f"Image {key!r} has values from {span.low:g} to {span.high:g} of 255: the agent sees nearly black. If "
                 "they are symbols, declare a MultiDiscrete; else scale them up to 255."
             )
 
 
-def in_bytes(space: spaces.Box) -> bool:
+def has_byte_range(space: spaces.Box) -> bool:
     """Whether a picture's numbers are taken as they are, whatever bounds its space has."""
     return space.dtype == np.uint8 or float(space.high.max()) == 255
 
 
-def lost_images(raw: dict[str, spaces.Space], axes: int) -> Iterator[str]:
+def misread_images(raw: dict[str, spaces.Space], axes: int) -> Iterator[str]:
     """Arrays with so many axes that look like images, but are read as vectors."""
     for key, space in raw.items():
-        if not isinstance(space, spaces.Box) or images.is_picture(space) or len(space.shape) != axes:
+        if not isinstance(space, spaces.Box) or images.is_image(space) or len(space.shape) != axes:
             continue
-        if sorted(space.shape)[-2] >= images.SMALLEST:
+        if sorted(space.shape)[-2] >= images.MIN_IMAGE_SIDE:
             kind = f"{space.dtype} {space.shape} from {space.low.min():g} to {space.high.max():g}"
             size = f"{int(np.prod(space.shape)):,} numbers"
             yield f"Observation {key!r}, {kind}, is read as {size}. An image? {_mended(space)}."
@@ -90,14 +95,14 @@ def lost_images(raw: dict[str, spaces.Space], axes: int) -> Iterator[str]:
 
 def _mended(space):
     """What would make an image of an array."""
-    if images.is_picture(spaces.Box(0, 255, space.shape, np.uint8)):
+    if images.is_image(spaces.Box(0, 255, space.shape, np.uint8)):
         return "Use uint8, or the bounds 0, 1"
     if len(space.shape) == 4:
         return "A stack is (n, H, W, C) or (n, C, H, W), with n and C up to 15"
-    return "Put the channels first or last" if space.shape[1] < images.SMALLEST else "It has at most 15 channels"
+    return "Put the channels first or last" if space.shape[1] < images.MIN_IMAGE_SIDE else "It has at most 15 channels"
 
 
-def ends(trial: Trial) -> Iterator[str]:
+def episode_end_notes(trial: RandomRollout) -> Iterator[str]:
     """Ends of episodes that look like something else."""
     lengths, kinds = {episode.length for episode in trial.episodes}, {episode.end for episode in trial.episodes}
     terminal = kinds == {"terminated"}
@@ -115,7 +120,7 @@ def ends(trial: Trial) -> Iterator[str]:
         )
 
 
-def rewards(trial: Trial) -> Iterator[str]:
+def reward_notes(trial: RandomRollout) -> Iterator[str]:
     """Rewards that are hard to learn from."""
     largest = max(map(abs, trial.rewards), default=0.0)
     if trial.rewards and not largest:
@@ -127,13 +132,13 @@ def rewards(trial: Trial) -> Iterator[str]:
         )
 
 
-def odd_values(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
+def observation_value_notes(trial: RandomRollout, raw: dict[str, spaces.Space]) -> Iterator[str]:
     """Observations that never change, leave their bounds, or are very large."""
     for key, span in trial.spans.items():
         space = raw[key]
         if trial.steps > 1 and not span.changed:
             yield f"Observation {key!r} never changed."
-        if not isinstance(space, spaces.Box) or images.is_picture(space):
+        if not isinstance(space, spaces.Box) or images.is_image(space):
             continue
         seen = f"Observation {key!r} has values from {span.low:g} to {span.high:g}"
         low, high = float(space.low.min()), float(space.high.max())
@@ -143,11 +148,11 @@ def odd_values(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
             yield f"{seen}: scale them to about 1, or take --encoder.symlog true --vector.use SymlogMSE."
 
 
-def many_values(trial: Trial, raw: dict[str, spaces.Space]) -> Iterator[str]:
+def one_hot_size_notes(trial: RandomRollout, raw: dict[str, spaces.Space]) -> Iterator[str]:
     """Actions and observations whose one-hot vectors are very long."""
     sized = {f"Observation {key!r} has": space for key, space in raw.items()}
     for what, space in {**sized, "The actions have": trial.env.action_space}.items():
         counts = {spaces.Discrete: "n", spaces.MultiDiscrete: "nvec"}.get(type(space), "")
         count = int(np.sum(getattr(space, counts))) if counts else 0
-        if count > MANY:
+        if count > LONG_ONE_HOT:
             yield f"{what} {count:,} values: a one-hot vector of that length. A MultiDiscrete of several is shorter."

@@ -9,15 +9,15 @@ import gymnasium
 import numpy as np
 
 from common.envs import raw_spaces
-from common.envs.adapt.adapter import find, leaves
-from common.envs.vector.workers import logs, reason
+from common.envs.adapt.adapter import find_adapter, named_leaves
+from common.envs.vector.workers import describe_error, split_logs
 from common.errors import UserError
 from common.signals import pass_on_interrupt
 
-TRACED = 100  # at most so many steps are compared when an episode is played again
+MAX_COMPARED_STEPS = 100  # at most so many steps are compared when an episode is played again
 
 
-class Played(NamedTuple):
+class PlayedEpisode(NamedTuple):
     """An episode: return, length in agent steps, and how it ended: terminated, truncated, still going or broken."""
 
     score: float
@@ -25,7 +25,7 @@ class Played(NamedTuple):
     end: str
 
 
-class Span:
+class ValueRange:
     """Smallest and largest number of a raw observation, and whether it ever changed."""
 
     def __init__(self, value: np.ndarray):
@@ -37,7 +37,7 @@ class Span:
         self.changed = self.changed or not np.array_equal(value, self.first)
 
 
-class Trial:
+class RandomRollout:
     """Plays `episodes` episodes of at most `limit` agent steps and about `patience` seconds each.
 
     flags: (is_first, is_last, is_terminal) -> records. spans: raw observations by key. unlogged: key -> what is named
@@ -47,10 +47,10 @@ class Trial:
 
     def __init__(self, make: Callable[[], gymnasium.Env], episodes: int, limit: int, patience: float = 20.0):
         self.limit, self.patience = limit, patience
-        self.episodes: list[Played] = []
+        self.episodes: list[PlayedEpisode] = []
         self.rewards: list[float] = []
         self.flags: Counter[tuple[bool, bool, bool]] = Counter()
-        self.spans: dict[str, Span] = {}
+        self.spans: dict[str, ValueRange] = {}
         self.logged: set[str] = set()
         self.unlogged: dict[str, str] = {}
         self.failure, self.seconds, self.seeded, self.clean = "", 0.0, True, True
@@ -63,7 +63,7 @@ class Trial:
             raise
         except BaseException as error:
             pass_on_interrupt(error)
-            self.failure = reason(error)
+            self.failure = describe_error(error)
         finally:
             self.env.close()
 
@@ -89,7 +89,7 @@ class Trial:
                 elif length >= self.limit or time.monotonic() > deadline:
                     end = "still going"
         finally:
-            self.episodes.append(Played(score, length, end))
+            self.episodes.append(PlayedEpisode(score, length, end))
 
     def timed(self, call: Callable, *args: Any, **options: Any) -> Any:
         begin = time.perf_counter()
@@ -101,22 +101,22 @@ class Trial:
     def see(self, obs: dict, info: dict, flags: tuple[bool, bool, bool]) -> None:
         """Takes in a record; observations as they came, before the adapter."""
         self.flags[flags] += 1
-        numbers, others = logs(info)
+        numbers, others = split_logs(info)
         self.logged |= set(numbers)
         self.unlogged = others | self.unlogged
         for key, value in raw_values(self.env, obs).items():
             if key in self.spans:
                 self.spans[key].add(value)
             else:
-                self.spans[key] = Span(value)
+                self.spans[key] = ValueRange(value)
 
     def compare(self, make: Callable[[], gymnasium.Env]) -> None:
         """Plays the first episode again: in two new environments, and in this one; no longer than patience lasts."""
         affordable = self.patience * self.steps / max(self.seconds, 1e-9) / 3
-        steps = int(max(2, min(self.limit, TRACED, affordable)))
+        steps = int(max(2, min(self.limit, MAX_COMPARED_STEPS, affordable)))
         first, second, third = make(), make(), self.env
         try:
-            traces = [trace(env, steps) for env in (first, second, third)]
+            traces = [record_trace(env, steps) for env in (first, second, third)]
         finally:
             first.close()
             second.close()
@@ -126,8 +126,8 @@ class Trial:
 
 def raw_values(env: gymnasium.Env, obs: dict) -> dict[str, np.ndarray]:
     """The numbers of the last observation by key, as they came: before the adapter, if there is one."""
-    inner = find(env)
-    values = dict(leaves(inner.env.observation_space, inner.raw)) if inner else obs
+    inner = find_adapter(env)
+    values = dict(named_leaves(inner.env.observation_space, inner.raw)) if inner else obs
     arrays = {key: np.asarray(value) for key, value in values.items()}
     return {key: value for key, value in arrays.items() if value.dtype.kind in "biuf" and value.size}
 
@@ -135,10 +135,10 @@ def raw_values(env: gymnasium.Env, obs: dict) -> dict[str, np.ndarray]:
 def own_spaces(env: gymnasium.Env) -> tuple[dict[str, gymnasium.Space], gymnasium.Space]:
     """Observation spaces by key and action space as the environment itself has them."""
     observed, acted = raw_spaces(env) or (env.observation_space, env.action_space)
-    return dict(leaves(observed)), acted
+    return dict(named_leaves(observed)), acted
 
 
-def trace(env: gymnasium.Env, steps: int) -> list:
+def record_trace(env: gymnasium.Env, steps: int) -> list:
     """The first steps of episode 0 with the same actions every time, as bytes and numbers to compare."""
     as_bytes = lambda obs: [np.asarray(obs[key]).tobytes() for key in sorted(obs)]
     env.action_space.seed(0)

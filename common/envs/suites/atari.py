@@ -16,7 +16,7 @@ from gymnasium import spaces
 from common.envs.adapt import images
 from common.errors import UserError
 
-BROKEN = ("0.10.0", "0.10.1")  # actions have no effect or the wrong one
+BROKEN_RELEASES = ("0.10.0", "0.10.1")  # actions have no effect or the wrong one
 ALIASES = {"james_bond": "jamesbond"}
 
 
@@ -27,7 +27,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
         UserError: unknown game, or a release of ale-py that acts wrongly.
     """
     version = importlib.metadata.version("ale-py")
-    if version in BROKEN:
+    if version in BROKEN_RELEASES:
         raise UserError(f"ale-py {version} ignores or confuses actions. Install another: pip install 'ale-py>=0.11'")
     return Atari(_rom(ALIASES.get(name, name)), config)
 
@@ -52,7 +52,7 @@ class Atari(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        start, noops = opening(self.np_random, self.config)
+        start, noops = draw_episode_start(self.np_random, self.config)
         self.ale.setInt("random_seed", start)
         self.ale.loadROM(self.rom)  # the only way to reseed the sticky actions
         self._no_ops(noops)
@@ -104,10 +104,10 @@ class Atari(gymnasium.Env):
         screen = np.maximum(*self.screens)
         if self.config["resize"] == "area":
             self.screens[0] = screen  # stays where a step ends before it takes in another, as in V2's code
-        return {"image": images.fit(screen, self.config["size"], self.config["gray"], self.config["resize"])}
+        return {"image": images.fit_image(screen, self.config["size"], self.config["gray"], self.config["resize"])}
 
 
-def opening(rng: np.random.Generator, config: dict) -> tuple[int, int]:
+def draw_episode_start(rng: np.random.Generator, config: dict) -> tuple[int, int]:
     """Seed of the emulator for an episode, and the number of no-ops before it: from `least_noops` to `noops`.
 
     The number is the one that ale-py's vectorised environment draws from that seed (C++'s Mersenne twister, its first

@@ -10,8 +10,8 @@ import gymnasium
 import numpy as np
 from bsuite import sweep
 
-from common.envs.adapt.dm_env import Control
-from common.envs.suites.gym import normalised
+from common.envs.adapt.dm_env import DmEnv
+from common.envs.suites.gym import adapt_env
 from common.errors import UserError
 
 
@@ -25,10 +25,10 @@ def make(name: str, config: dict) -> gymnasium.Env:
     if full not in sweep.SETTINGS:
         near = difflib.get_close_matches(full, sweep.SETTINGS, n=3, cutoff=0.3) or list(sweep.SETTINGS)[:3]
         raise UserError(f"bsuite has no {full!r}. Nearest: {', '.join(f'bsuite_{close}' for close in near)}.")
-    return normalised(Experiment(bsuite.load(full.split("/")[0], sweep.SETTINGS[full])), config)
+    return adapt_env(SeededExperiment(bsuite.load(full.split("/")[0], sweep.SETTINGS[full])), config)
 
 
-class Experiment(Control):
+class SeededExperiment(DmEnv):
     """An environment of the suite, reseeded for every episode; its mapping of actions stays as the setting has it."""
 
     def reset(self, *, seed=None, options=None):

@@ -5,10 +5,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from common.envs.suites.gym import normalised
+from common.envs.suites.gym import adapt_env
 from common.errors import UserError
 
-LENGTH = 10_000  # steps; Crafter's own limit
+EPISODE_STEPS = 10_000  # steps; Crafter's own limit
 
 
 def make(name: str, config: dict) -> gymnasium.Env:
@@ -19,7 +19,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
     """
     if name not in ("reward", "noreward"):
         raise UserError(f"There is no task crafter_{name}: crafter_reward or crafter_noreward.")
-    return normalised(Crafter(name == "reward", 0 if config["time_limit"] else LENGTH), config)
+    return adapt_env(Crafter(name == "reward", 0 if config["time_limit"] else EPISODE_STEPS), config)
 
 
 class Crafter(gymnasium.Env):

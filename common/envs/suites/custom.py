@@ -18,10 +18,10 @@ from types import ModuleType
 
 import gymnasium
 
-from common.envs.adapt.dm_env import Control
-from common.envs.adapt.gym_compat import Answers, Foreign
-from common.envs.suites.gym import allow_folder, normalised
-from common.errors import UserError, said
+from common.envs.adapt.dm_env import DmEnv
+from common.envs.adapt.gym_compat import DuckTypedEnv, GymCompat
+from common.envs.suites.gym import adapt_env, add_import_folder
+from common.errors import UserError, error_text
 from common.signals import pass_on_interrupt
 
 
@@ -38,14 +38,14 @@ def make(name: str, config: dict) -> gymnasium.Env:
     except BaseException as error:
         pass_on_interrupt(error)
         hint = ". Name a function without arguments that makes it." if _demanding(factory) else ""
-        raise UserError(f"{name} could not be made: {type(error).__name__}: {said(error)}{hint}") from error
-    return normalised(as_gymnasium(env, name), config)
+        raise UserError(f"{name} could not be made: {type(error).__name__}: {error_text(error)}{hint}") from error
+    return adapt_env(as_gymnasium(env, name), config)
 
 
 def names_module(name: str) -> bool:
     """Whether the part before the colon is a module that is there, and the part after it could be a class of it."""
     path, _, attribute = name.partition(":")
-    allow_folder(os.getcwd())
+    add_import_folder(os.getcwd())
     try:
         return attribute.isidentifier() and importlib.util.find_spec(_dotted(path)) is not None
     except (ImportError, ValueError):
@@ -55,7 +55,7 @@ def names_module(name: str) -> bool:
 def as_gymnasium(env, name: str) -> gymnasium.Env:
     """An environment of any interface as Gymnasium's. Raises UserError for what is none, and says what it lacks."""
     if callable(getattr(env, "action_spec", None)) and callable(getattr(env, "observation_spec", None)):
-        return Control(env)
+        return DmEnv(env)
     parts = ("observation_space", "action_space", "reset", "step")
     absent = [part for part in parts if getattr(env, part, None) is None]
     lack = f"has no {' and no '.join(absent)}" if absent else ""
@@ -68,7 +68,7 @@ def as_gymnasium(env, name: str) -> gymnasium.Env:
             f"{name} made a {type(env).__name__}, which {lack}. It must be one environment with Gymnasium's interface, "
             "the old gym's, or dm_env's: docs/custom_env.md has an example."
         )
-    return Answers(env if isinstance(env, gymnasium.Env) else Foreign(env))
+    return GymCompat(env if isinstance(env, gymnasium.Env) else DuckTypedEnv(env))
 
 
 def _filmed(factory, config):
@@ -97,7 +97,7 @@ def _find(path, attribute):
         raise
     except BaseException as error:
         pass_on_interrupt(error)
-        reason = f"{type(error).__name__}: {said(error)}"
+        reason = f"{type(error).__name__}: {error_text(error)}"
         raise UserError(f"The module {path!r} could not be imported from {os.getcwd()}: {reason}") from error
     if not callable(getattr(found, attribute, None)):
         raise UserError(f"The module {path!r} has no class or function {attribute!r}.{_meant(found, path, attribute)}")
@@ -117,7 +117,7 @@ def _meant(found, path, attribute):
 def _module(path):
     if path.startswith((".", "/", "~")):
         return _loaded(Path(path).expanduser().resolve())
-    allow_folder(os.getcwd())
+    add_import_folder(os.getcwd())
     return importlib.import_module(_dotted(path))
 
 
@@ -135,7 +135,7 @@ def _loaded(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(str(path), path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is no Python file: its name must end in .py.")
-    allow_folder(str(path.parent))
+    add_import_folder(str(path.parent))
     module = sys.modules[str(path)] = importlib.util.module_from_spec(spec)  # dataclasses look there
     try:
         spec.loader.exec_module(module)

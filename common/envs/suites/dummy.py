@@ -25,13 +25,13 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from common.envs.suites.gym import normalised
+from common.envs.suites.gym import adapt_env
 from common.errors import UserError
 
-CHOICES = 4
+N_CHOICES = 4
 VIEWS = ("image", "vector", "both")
 ACTIONS: dict[str, spaces.Space] = {
-    "discrete": spaces.Discrete(CHOICES),
+    "discrete": spaces.Discrete(N_CHOICES),
     "box": spaces.Box(-1, 1, (1,), np.float32),
     "multi": spaces.MultiDiscrete([2, 2]),
 }
@@ -49,7 +49,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
         raise UserError(f"There is no task dummy_{kind}. Nearest: dummy_{near[0]}. All: {', '.join(KINDS)}.")
     world, look = KINDS[kind]
     look = look | {_option(suffix): suffix for suffix in suffixes}
-    return normalised(Dummy(world(), look["view"], look["action"], int(look["length"])), config)
+    return adapt_env(Dummy(world(), look["view"], look["action"], int(look["length"])), config)
 
 
 class Dummy(gymnasium.Env):
@@ -78,14 +78,14 @@ class Dummy(gymnasium.Env):
 
     def _observe(self, vector):
         vector = self.vector = np.asarray(vector, np.float32)
-        views = {"image": draw(vector), "vector": vector}
+        views = {"image": draw_columns(vector), "vector": vector}
         return {key: views[key] for key in self.observation_space}
 
     def render(self):
-        return draw(self.vector)
+        return draw_columns(self.vector)
 
 
-class Ring:
+class RingWalk:
     """Eight cells; choices 0 and 1 step back, 2 and 3 forward. Observes the one-hot of the cell."""
 
     size = 8
@@ -117,7 +117,7 @@ class Point:
 class Bandit:
     """The right arm pays 1; the cue, its one-hot, changes every step."""
 
-    size = CHOICES
+    size = N_CHOICES
 
     def reset(self, random, length):
         self.random = random
@@ -128,20 +128,20 @@ class Bandit:
         return self._cue(), reward, False
 
     def _cue(self):
-        self.arm = int(self.random.integers(CHOICES))
-        return np.eye(CHOICES)[self.arm]
+        self.arm = int(self.random.integers(N_CHOICES))
+        return np.eye(N_CHOICES)[self.arm]
 
 
 class OneHot:
     """Shows the action that was just taken (nothing after a reset), and pays its number / 3."""
 
-    size = CHOICES
+    size = N_CHOICES
 
     def reset(self, random, length):
-        return np.zeros(CHOICES)
+        return np.zeros(N_CHOICES)
 
     def step(self, choice, force):
-        return np.eye(CHOICES)[choice], choice / (CHOICES - 1), False
+        return np.eye(N_CHOICES)[choice], choice / (N_CHOICES - 1), False
 
 
 class Counter:
@@ -168,7 +168,7 @@ class Cliff(Bandit):
 
 
 KINDS = {
-    "mixed": (Ring, {"view": "both", "action": "discrete", "length": "50"}),
+    "mixed": (RingWalk, {"view": "both", "action": "discrete", "length": "50"}),
     "point": (Point, {"view": "vector", "action": "box", "length": "50"}),
     "pixels": (Point, {"view": "image", "action": "box", "length": "50"}),
     "bandit": (Bandit, {"view": "vector", "action": "discrete", "length": "10"}),
@@ -178,7 +178,7 @@ KINDS = {
 }
 
 
-def draw(vector: np.ndarray) -> np.ndarray:
+def draw_columns(vector: np.ndarray) -> np.ndarray:
     """(n,) -> uint8 (64, 64, 3): column i has a block whose height is vector[i] from -1 (top) to 1, folded outside."""
     image = np.full((64, 64, 3), 32, np.uint8)
     width = 64 // len(vector)
@@ -192,9 +192,9 @@ def _decode(space, action):
     """(choice in 0..3, force in [-1, 1]) of an action of any of the spaces."""
     if isinstance(space, spaces.Box):
         force = float(np.clip(action[0], -1, 1))
-        return min(int((force + 1) / 2 * CHOICES), CHOICES - 1), force
+        return min(int((force + 1) / 2 * N_CHOICES), N_CHOICES - 1), force
     choice = int(action) if isinstance(space, spaces.Discrete) else int(2 * action[0] + action[1])
-    return choice, 2 * choice / (CHOICES - 1) - 1
+    return choice, 2 * choice / (N_CHOICES - 1) - 1
 
 
 def _option(suffix):

@@ -12,9 +12,9 @@ import sys
 import gymnasium
 
 from common.envs.adapt.adapter import Adapter
-from common.envs.adapt.gym_compat import Answers
-from common.envs.adapt.wrappers import Frames
-from common.errors import UserError, said
+from common.envs.adapt.gym_compat import GymCompat
+from common.envs.adapt.wrappers import ActionRepeat
+from common.errors import UserError, error_text
 from common.signals import pass_on_interrupt
 
 
@@ -27,16 +27,16 @@ def make(name: str, config: dict) -> gymnasium.Env:
     if name.startswith("ALE/"):
         importlib.import_module("ale_py")  # registers them
     if ":" in name:
-        allow_folder(os.getcwd())
+        add_import_folder(os.getcwd())
     try:
-        env = registered(name, config)
+        env = make_registered(name, config)
     except gymnasium.error.DependencyNotInstalled as error:
         raise UserError(f"Gymnasium's {name} needs another package: {error}") from error
     except BaseException as error:  # whatever the environment's own constructor raises
         pass_on_interrupt(error)
-        reason = f"{type(error).__name__}: {said(error)}".rstrip(".")
+        reason = f"{type(error).__name__}: {error_text(error)}".rstrip(".")
         raise UserError(f"Gymnasium cannot make {name!r}: {reason}.{_hint(name, error)}") from error
-    return normalised(Answers(env), config)
+    return adapt_env(GymCompat(env), config)
 
 
 def _hint(name, error):
@@ -47,7 +47,7 @@ def _hint(name, error):
     return f" Nearest: {', '.join(f'gym_{close}' for close in near)}." if near else ""
 
 
-def registered(name: str, config: dict) -> gymnasium.Env:
+def make_registered(name: str, config: dict) -> gymnasium.Env:
     """The environment as it is registered; one that is to be filmed draws itself, if it can."""
     # -1 takes the registered limit away, None keeps it.
     options: dict = {"max_episode_steps": -1 if config["time_limit"] else None, "disable_env_checker": True}
@@ -57,13 +57,13 @@ def registered(name: str, config: dict) -> gymnasium.Env:
     return gymnasium.make(name, **options)
 
 
-def normalised(env: gymnasium.Env, config: dict) -> gymnasium.Env:
+def adapt_env(env: gymnasium.Env, config: dict) -> gymnasium.Env:
     """A raw Gymnasium environment with action repeat, time limit, and the hub's spaces."""
-    frames = Frames(env, config["repeat"], config["time_limit"])
+    frames = ActionRepeat(env, config["repeat"], config["time_limit"])
     return Adapter(frames, config["size"], config["gray"], config["resize"], config["action_scale"])
 
 
-def allow_folder(folder: str) -> None:
+def add_import_folder(folder: str) -> None:
     """Lets modules that lie in a folder be imported.
 
     They go before installed packages of the same name, as where Python runs a file, but not before Python's own modules

@@ -8,13 +8,13 @@ from functools import partial
 
 import gymnasium
 
-from common.envs.adapt.dm_env import Control
-from common.envs.suites.dmc import load_suite, renderer
-from common.envs.suites.gym import normalised
+from common.envs.adapt.dm_env import DmEnv
+from common.envs.suites.dmc import load_suite, working_backend
+from common.envs.suites.gym import adapt_env
 from common.errors import UserError
 
 SIZES = ("9x9", "11x11", "13x13", "15x15")
-OLD_GYM = {"gym": "gymnasium", "gym.envs": "gymnasium.envs", "gym.envs.registration": "gymnasium.envs.registration"}
+GYM_MODULES = {"gym": "gymnasium", "gym.envs": "gymnasium.envs", "gym.envs.registration": "gymnasium.envs.registration"}
 
 
 def make(name: str, config: dict) -> gymnasium.Env:
@@ -25,13 +25,13 @@ def make(name: str, config: dict) -> gymnasium.Env:
     """
     if name not in SIZES:
         raise UserError(f"There is no task memorymaze_{name}: memorymaze_{', memorymaze_'.join(SIZES)}.")
-    load_suite(renderer())
+    load_suite(working_backend())
     with gymnasium_for_gym():
         tasks = importlib.import_module("memory_maze.tasks")
-    return normalised(Maze(partial(getattr(tasks, f"memory_maze_{name}"), image_only_obs=True)), config)
+    return adapt_env(Maze(partial(getattr(tasks, f"memory_maze_{name}"), image_only_obs=True)), config)
 
 
-class Maze(Control):
+class Maze(DmEnv):
     """observation uint8 (64, 64, 3), action Discrete(6). Every episode is a new environment: its seed rules it."""
 
     def __init__(self, build: Callable):
@@ -48,7 +48,7 @@ class Maze(Control):
 @contextlib.contextmanager
 def gymnasium_for_gym():
     """Lets Gymnasium stand in for the old gym, which the package imports and does without."""
-    missing = {old: importlib.import_module(new) for old, new in OLD_GYM.items() if old not in sys.modules}
+    missing = {old: importlib.import_module(new) for old, new in GYM_MODULES.items() if old not in sys.modules}
     sys.modules.update(missing)
     try:
         yield

@@ -10,7 +10,7 @@ import gymnasium
 import metaworld
 import mujoco
 
-from common.envs.suites.gym import normalised
+from common.envs.suites.gym import adapt_env
 from common.errors import UserError
 
 
@@ -33,10 +33,10 @@ def make(name: str, config: dict) -> gymnasium.Env:
             f"Meta-World does not run with mujoco {mujoco.__version__} ({error}). `pip install metaworld` brings the "
             "one it needs; dm_control may not run beside it, so give it an environment of its own."
         ) from error
-    return normalised(Goals(env), config)
+    return adapt_env(SeededGoals(env), config)
 
 
-class Goals(gymnasium.Wrapper):
+class SeededGoals(gymnasium.Wrapper):
     """Draws a goal for every episode from its seed, and shows it."""
 
     def __init__(self, env: Any):

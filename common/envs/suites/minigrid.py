@@ -13,12 +13,12 @@ import numpy as np
 from gymnasium import spaces
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
-from common.envs.suites.gym import normalised
+from common.envs.suites.gym import adapt_env
 from common.errors import UserError
 
-TILE = 8  # pixels of a cell
+TILE_PIXELS = 8  # pixels of a cell
 STATES = 4  # open, closed, locked; or the four directions of an agent
-KEYS = {"image": ("image",), "vector": ("grid", "direction"), "both": ("image", "grid", "direction")}
+OBSERVATION_KEYS = {"image": ("image",), "vector": ("grid", "direction"), "both": ("image", "grid", "direction")}
 
 
 def make(name: str, config: dict) -> gymnasium.Env:
@@ -34,10 +34,10 @@ def make(name: str, config: dict) -> gymnasium.Env:
         short = [known.removeprefix("MiniGrid-") for known in _known()]
         near = difflib.get_close_matches(name, short, n=3, cutoff=0.3) or short[:3]
         raise UserError(f"MiniGrid has no {full!r}. Nearest: {', '.join(f'minigrid_{close}' for close in near)}.")
-    return normalised(View(gymnasium.make(full, disable_env_checker=True), config["obs"]), config)
+    return adapt_env(AgentView(gymnasium.make(full, disable_env_checker=True), config["obs"]), config)
 
 
-class View(gymnasium.ObservationWrapper):
+class AgentView(gymnasium.ObservationWrapper):
     """The agent's view of 7 x 7 cells: image uint8 (56, 56, 3), grid 49 x (object, colour, state), direction."""
 
     def __init__(self, env: gymnasium.Env, obs: str):
@@ -46,11 +46,11 @@ class View(gymnasium.ObservationWrapper):
         rows, columns, _ = own["image"].shape
         symbols = np.array([len(OBJECT_TO_IDX), len(COLOR_TO_IDX), STATES])
         views = {
-            "image": spaces.Box(0, 255, (rows * TILE, columns * TILE, 3), np.uint8),
+            "image": spaces.Box(0, 255, (rows * TILE_PIXELS, columns * TILE_PIXELS, 3), np.uint8),
             "grid": spaces.MultiDiscrete(np.tile(symbols, (rows, columns, 1))),
             "direction": own["direction"],
         }
-        self.keys = KEYS[obs]
+        self.keys = OBSERVATION_KEYS[obs]
         self.observation_space = spaces.Dict({key: views[key] for key in self.keys})
 
     def observation(self, observation):
@@ -60,7 +60,7 @@ class View(gymnasium.ObservationWrapper):
     def draw(self) -> np.ndarray:
         """uint8 (56, 56, 3)."""
         world: Any = self.env.unwrapped
-        return world.get_frame(highlight=False, tile_size=TILE, agent_pov=True)
+        return world.get_frame(highlight=False, tile_size=TILE_PIXELS, agent_pov=True)
 
 
 def _known():

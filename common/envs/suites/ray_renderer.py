@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-FAR = 1e10  # how far a ray is followed
+MAX_RAY_LENGTH = 1e10  # how far a ray is followed
 GEOM, PLANE = mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtGeom.mjGEOM_PLANE
 SKYBOX, COLOUR = mujoco.mjtTexture.mjTEXTURE_SKYBOX, mujoco.mjtTextureRole.mjTEXROLE_RGB
 SPOT, DIRECTIONAL = mujoco.mjtLightType.mjLIGHT_SPOT, mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-SIDES = [0, 1, 4, 5]  # faces of a sky's box that show the horizon
+HORIZON_FACES = [0, 1, 4, 5]  # faces of a sky's box that show the horizon
 
 
 class Hits(NamedTuple):
@@ -67,9 +67,9 @@ class RayCamera:
         p, groups = len(self.rays), self.option.geomgroup
         hits = Hits(np.empty(p, np.int32), np.empty(p), np.empty((p, 3)))
         thing, distance, normal = hits.thing, hits.distance, hits.normal.ravel()
-        with unbounded(self.model) as model:
+        with without_body_bounds(self.model) as model:
             mujoco.mj_multiRay(
-                model, self.data, eye, self.rays.ravel(), groups, True, -1, thing, distance, normal, p, FAR
+                model, self.data, eye, self.rays.ravel(), groups, True, -1, thing, distance, normal, p, MAX_RAY_LENGTH
             )
         distance[thing < 0] = np.inf
         return hits
@@ -79,10 +79,10 @@ class RayCamera:
         centre = np.array([mark.pos for mark in marks], float) - eye
         half = np.maximum([mark.size for mark in marks], self.thin * np.linalg.norm(centre, axis=1)[:, None])
         turn = np.array([np.asarray(mark.mat).reshape(3, 3).T for mark in marks])
-        pixel, mark = around(centre, half.max(1), self.lines)
+        pixel, mark = lines_near_spheres(centre, half.max(1), self.lines)
         shrink = (turn / half[..., None])[mark]  # to a sphere of radius 1
         ray, start = np.einsum("kij,kj->ki", shrink, self.rays[pixel]), -np.einsum("kij,kj->ki", shrink, centre[mark])
-        distance, met = sphere(start, ray)
+        distance, met = enter_unit_sphere(start, ray)
         order = np.argsort(-distance)  # of several marks in a pixel the nearest comes last, and stays
         order = order[met[order] & (distance[order] < hits.distance[pixel[order]])]
         pixel, distance = pixel[order], distance[order]
@@ -99,7 +99,7 @@ class RayCamera:
         for number, plane in enumerate(self.planes):
             on = np.flatnonzero(thing == plane.geom)
             thing[on] = colours.shape[1] - 4 * (len(self.planes) - number) + plane.quarter(self.data, point[:, on])
-        light = sum(shine(lamp, point, normal) for lamp in self.scene.lights[: self.scene.nlight])
+        light = sum(light_at(lamp, point, normal) for lamp in self.scene.lights[: self.scene.nlight])
         picture = self.sky.copy()
         picture[:, shown] = np.take(colours, thing, axis=1) * light
         return np.minimum(picture * 255, 255).T.astype(np.uint8, order="C").reshape(self.size, self.size, 3)
@@ -139,7 +139,7 @@ def columns(rows: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def unbounded(model: Any) -> Iterator[Any]:
+def without_body_bounds(model: Any) -> Iterator[Any]:
     """The model without bounds of its bodies: they enclose only what can collide, and a cast would miss the rest."""
     bounds = model.body_bvhadr.copy()
     model.body_bvhadr[:] = -1
@@ -171,7 +171,7 @@ def gradient(model: Any) -> np.ndarray:
         return np.zeros((3, 1), np.float32)
     box = texture(model, boxes[0])
     faces = box.reshape(-1, box.shape[1], box.shape[1], 3)
-    return columns(faces[SIDES].mean((0, 2)))
+    return columns(faces[HORIZON_FACES].mean((0, 2)))
 
 
 def checkers(model: Any) -> list[Checker]:
@@ -188,7 +188,7 @@ def checkers(model: Any) -> list[Checker]:
     return result
 
 
-def shine(lamp: Any, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def light_at(lamp: Any, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Light (3, K) of one lamp at points (3, K) with normals (3, K)."""
     ambient, diffuse = lamp.ambient[:, None], lamp.diffuse[:, None]
     if lamp.type == DIRECTIONAL:
@@ -202,14 +202,14 @@ def shine(lamp: Any, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return ambient + diffuse * strength
 
 
-def around(centre: np.ndarray, radius: np.ndarray, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def lines_near_spheres(centre: np.ndarray, radius: np.ndarray, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a line (3, P) and a sphere (M, 3), (M,) that it meets: numbers of the lines and of the spheres."""
     along, room = centre.astype(np.float32) @ lines, (centre**2).sum(1) - radius**2
     mark, pixel = np.divmod(np.flatnonzero(along * along > room.astype(np.float32)[:, None]), lines.shape[1])
     return pixel, mark
 
 
-def sphere(start: np.ndarray, ray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def enter_unit_sphere(start: np.ndarray, ray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where rays (K, 3) from `start` (K, 3) enter the sphere of radius 1 around 0, in lengths of the ray; and if so."""
     a, b, c = (ray**2).sum(1), (ray * start).sum(1), (start**2).sum(1) - 1
     root = b**2 - a * c

@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from common.envs.vector.episode_position import Broken, Place, record
-from common.envs.vector.workers import Local, Worker, deadline
+from common.envs.vector.episode_position import EpisodePosition, TooManyEnvFailures, make_record
+from common.envs.vector.workers import LocalEnv, WorkerEnv, deadline
 
-HEALTHY = 1000  # steps in one episode after which earlier failures are forgotten
-GRACE = 30  # seconds beyond the limit of an answer after which a worker is killed; it may have to start first
+HEALTHY_STEPS = 1000  # steps in one episode after which earlier failures are forgotten
+WORKER_GRACE_SECONDS = (
+    30  # seconds beyond the limit of an answer after which a worker is killed; it may have to start first
+)
 
 
-class Failure(Exception):
+class EnvFailure(Exception):
     """Why an environment broke; the text goes on with the traceback, which may come from a worker process."""
 
     def __init__(self, reason: str, trace: str = ""):
@@ -21,18 +23,23 @@ class Failure(Exception):
         self.reason, self.trace = reason, trace
 
 
-class Seat(Place):
+class EnvSlot(EpisodePosition):
     """One environment: where its episode stands, and what happens when it breaks.
 
     Each answer may take `timeout` seconds, 0 for any time. `broken` is set after more than `max_failures` in a row.
     """
 
     def __init__(
-        self, index: int, start: Callable[[], Local | Worker], max_failures: int, messages: list, timeout: float = 0
+        self,
+        index: int,
+        start: Callable[[], LocalEnv | WorkerEnv],
+        max_failures: int,
+        messages: list,
+        timeout: float = 0,
     ):
         super().__init__(index, messages)
         self.start, self.max_failures = start, max_failures
-        self.timeout, self.patience = timeout, timeout + GRACE if timeout else None
+        self.timeout, self.patience = timeout, timeout + WORKER_GRACE_SECONDS if timeout else None
         self.env = start()
         self.failures = 0  # in a row
 
@@ -64,7 +71,7 @@ class Seat(Place):
             self.record = self.closing()
         else:
             self.record = _record(begins, *answer)
-            if self.record["is_last"] or len(self.actions) >= HEALTHY:
+            if self.record["is_last"] or len(self.actions) >= HEALTHY_STEPS:
                 self.failures = 0
         return dict(self.record)
 
@@ -103,14 +110,14 @@ class Seat(Place):
             *answer, info = self.wait(self.patience)
         except multiprocessing.TimeoutError:
             self._replace()
-            return None, Failure(f"its worker process gave no answer within {self.patience:g} seconds (env.timeout)")
+            return None, EnvFailure(f"its worker process gave no answer within {self.patience:g} seconds (env.timeout)")
         except (EOFError, OSError):
             process = self.env.processes[0]
             process.join(5)
             self._replace()
-            return None, Failure(f"its worker process died (exit code {process.exitcode})")
+            return None, EnvFailure(f"its worker process died (exit code {process.exitcode})")
         if "failure" in info:
-            return None, Failure(f"it failed with {info['failure'][0]}", info["traceback"][0])
+            return None, EnvFailure(f"it failed with {info['failure'][0]}", info["traceback"][0])
         if "remark" in info:
             self.messages.append(info["remark"][0])
         return (*answer, info), None
@@ -127,7 +134,7 @@ class Seat(Place):
             self.say(f"it was made again and its episode closed as truncated, because {failure.reason}", failure.trace)
             return True
         self.say(f"it broke {self.failures} times in a row and is given up, because {failure.reason}", failure.trace)
-        self.broken = Broken(
+        self.broken = TooManyEnvFailures(
             f"Environment {self.index} broke {self.failures} times in a row. The last time {failure.reason}. "
             "Mend it and give the same command again; --debug shows where it broke."
         )
@@ -138,7 +145,7 @@ class Seat(Place):
         """A first record of nothing, for a run that is about to stop."""
         space = self.env.single_observation_space
         blank = {key: np.zeros(child.shape, child.dtype) for key, child in space.items()}
-        return record(blank, 0, (True, False, False), {})
+        return make_record(blank, 0, (True, False, False), {})
 
 
 def _lost(timeout):
@@ -150,4 +157,4 @@ def _record(begins, obs, *rest):
     reward, terminated, truncated, info = ([0], [False], [False], *rest) if begins else rest
     first = {key: value[0] for key, value in obs.items()}
     log = {key: value[0] for key, value in info.items() if key.startswith("log")}
-    return record(first, reward[0], (begins, terminated[0] or truncated[0], terminated[0]), log)
+    return make_record(first, reward[0], (begins, terminated[0] or truncated[0], terminated[0]), log)

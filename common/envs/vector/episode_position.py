@@ -6,20 +6,20 @@ import numpy as np
 
 from common.errors import UserError
 
-FLAGS = ("is_first", "is_last", "is_terminal")
-LONGEST = 100_000  # steps of an episode that `state` can bring back; longer ones start anew
+RECORD_FLAGS = ("is_first", "is_last", "is_terminal")
+MAX_REPLAYED_STEPS = 100_000  # steps of an episode that `state` can bring back; longer ones start anew
 
 
-class Broken(UserError):
+class TooManyEnvFailures(UserError):
     """An environment broke too often in a row. The run can be saved."""
 
 
-class Place:
+class EpisodePosition:
     """Episode, actions and current record of one environment; whatever plays it keeps them up to date."""
 
     def __init__(self, index: int, messages: list[str]):
         self.index, self.messages = index, messages
-        self.broken: Broken | None = None
+        self.broken: TooManyEnvFailures | None = None
         self.episode = -1
         self.steps = 0  # of this episode
         self.actions: list[np.ndarray] = []  # of this episode
@@ -36,14 +36,14 @@ class Place:
     def note(self, action) -> None:
         """Keep an action of this episode."""
         self.steps += 1
-        if self.steps <= LONGEST + 1:
+        if self.steps <= MAX_REPLAYED_STEPS + 1:
             self.actions.append(np.array(action))
 
     def state(self) -> dict:
         """The episode's number, its actions, and a digest of the current record."""
         assert self.record, "reset first"
         assert not self.asked, "receive first"
-        actions = [action.tolist() for action in self.actions] if len(self.actions) <= LONGEST else None
+        actions = [action.tolist() for action in self.actions] if len(self.actions) <= MAX_REPLAYED_STEPS else None
         return {"episode": self.episode, "actions": actions, "closed": self.closed, "digest": _digest(self.record)}
 
     def back(self, state: dict) -> bool:
@@ -66,9 +66,9 @@ class Place:
         self.messages.append(f"Environment {self.index}: {what}\n{trace}".strip())
 
 
-def record(obs: dict, reward: float, flags: tuple, log: dict) -> dict:
+def make_record(obs: dict, reward: float, flags: tuple, log: dict) -> dict:
     """A record of one environment; `flags` are is_first, is_last, is_terminal."""
-    named = {name: bool(flag) for name, flag in zip(FLAGS, flags, strict=True)}
+    named = {name: bool(flag) for name, flag in zip(RECORD_FLAGS, flags, strict=True)}
     return {**obs, "reward": np.float32(reward), **named, "log": log}
 
 

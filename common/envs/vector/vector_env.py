@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from common.envs.vector.env_slot import Seat
-from common.envs.vector.workers import Guard, Local, Worker
+from common.envs.vector.env_slot import EnvSlot
+from common.envs.vector.workers import ContainedEnv, LocalEnv, WorkerEnv
 from common.errors import UserError
 
 
@@ -38,18 +38,18 @@ class Envs:
         self.obs_space, self.act_space, self.raw = obs_space, act_space, raw
         self.num, self.repeat, self.processes = len(makers), repeat, processes
         self._messages: list[str] = list(messages)
-        vector = Worker if processes else Local
-        guards = [partial(Guard, make, obs_space, act_space, timeout) for make in makers]
-        self.seats: list[Any] = [  # of `Place`
-            Seat(index, partial(vector, guard), max_failures, self._messages, timeout)
+        vector = WorkerEnv if processes else LocalEnv
+        guards = [partial(ContainedEnv, make, obs_space, act_space, timeout) for make in makers]
+        self.slots: list[Any] = [  # of `Place`
+            EnvSlot(index, partial(vector, guard), max_failures, self._messages, timeout)
             for index, guard in enumerate(guards)
         ]
 
     def reset(self) -> dict:
         """Start the next episode everywhere: its reset records, arrays of shape (n, ...)."""
-        for seat in self.seats:
+        for seat in self.slots:
             seat.begin()
-        return self._checked([seat.receive() for seat in self.seats])
+        return self._checked([seat.receive() for seat in self.slots])
 
     def step(self, actions: np.ndarray) -> dict:
         """One agent step everywhere (a reset where the last record was `is_last`): records of shape (n, ...)."""
@@ -66,33 +66,33 @@ class Envs:
         """
         assert len(actions) == self.num, (np.shape(actions), self.num)
         assert np.isfinite(actions).all(), actions
-        for seat, action in zip(self.seats, actions, strict=True):
+        for seat, action in zip(self.slots, actions, strict=True):
             seat.send(action)
 
     def receive(self) -> dict:
         """The records that the step begun by `send` leads to; waits for them. See `check`."""
-        return self._stack([seat.receive() for seat in self.seats])
+        return self._stack([seat.receive() for seat in self.slots])
 
     def picture(self, index: int) -> np.ndarray | None:
         """What one environment looks like, uint8 (H, W, 3); None where it is in another process or cannot be drawn.
 
         `messages` says what it draws instead.
         """
-        seat = self.seats[index]
-        picture, why = seat.env.picture() if isinstance(seat.env, Local) else (None, "")
+        seat = self.slots[index]
+        picture, why = seat.env.picture() if isinstance(seat.env, LocalEnv) else (None, "")
         if why:
             seat.say(f"it is not filmed: {why}")
         return picture
 
     def check(self) -> None:
         """To be called after `receive`, once its records are taken in: raises Broken if there can be no more."""
-        for seat in self.seats:
+        for seat in self.slots:
             if seat.broken:
                 raise seat.broken
 
     def state(self) -> list[dict]:
         """Where each environment stands, as plain numbers, strings and lists; not between `send` and `receive`."""
-        return [seat.state() for seat in self.seats]
+        return [seat.state() for seat in self.slots]
 
     def restore(self, state: list[dict]) -> dict:
         """Play the saved episodes again up to where they stood: the records that were current then.
@@ -103,7 +103,7 @@ class Envs:
             UserError: the state is of another number of environments.
         """
         self._same_number(state)
-        return self._checked(self._each(Seat.restore, self.seats, state))
+        return self._checked(self._each(EnvSlot.restore, self.slots, state))
 
     def messages(self) -> list[str]:
         """What went wrong since the last call: a sentence each, and in further lines the environment's traceback.
@@ -116,7 +116,7 @@ class Envs:
 
     def close(self) -> None:
         """Close every environment and end every worker process."""
-        self._each(Seat.close, self.seats)
+        self._each(EnvSlot.close, self.slots)
 
     def __enter__(self):
         return self

@@ -20,15 +20,15 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
-from common.errors import printable, said
-from common.signals import end_by, pass_on_interrupt
+from common.errors import error_text, escape_surrogates
+from common.signals import end_by_signal, pass_on_interrupt
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that a worker leaves to the process of the run
-SOONEST = 1e-3  # seconds after which an alarm may come at first: sooner, and it comes before the block does
-AGAIN = 1.0  # seconds between two alarms at least: more often, and nothing else happens
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that a worker leaves to the process of the run
+MIN_ALARM_SECONDS = 1e-3  # seconds after which an alarm may come at first: sooner, and it comes before the block does
+ALARM_REPEAT_SECONDS = 1.0  # seconds between two alarms at least: more often, and nothing else happens
 
 
-class Guard(gymnasium.Env):
+class ContainedEnv(gymnasium.Env):
     """Makes an environment when it is first reset, and reports whatever it raises in `info`.
 
     There `failure` says it in a line and `traceback` in full. The environment is thrown away then, and the next reset
@@ -71,7 +71,7 @@ class Guard(gymnasium.Env):
             return None, ""
         except BaseException as error:  # whatever a renderer raises that is not there
             pass_on_interrupt(error)
-            return None, f"render failed with {reason(error)}"
+            return None, f"render failed with {describe_error(error)}"
         if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
             return picture, ""
         found = f"{type(drawn).__name__} {picture.dtype} {picture.shape}"
@@ -95,20 +95,23 @@ class Guard(gymnasium.Env):
     def _make(self):
         self.env = self.make()
         for name in ("observation_space", "action_space"):
-            was, now = layout(getattr(self, name)), layout(getattr(self.env, name))
+            was, now = space_layout(getattr(self, name)), space_layout(getattr(self.env, name))
             if was != now:
                 raise ValueError(f"Its {name} changed from {was} to {now}.")
 
     def _logs(self, info):
-        numbers, others = logs(info)
+        numbers, others = split_logs(info)
         new = [sentence for key, sentence in others.items() if key not in self.told]
         self.told |= set(others)
         return numbers | ({"remark": " ".join(new)} if new else {})
 
     def _failed(self, error):
         pass_on_interrupt(error)
-        info = {"failure": reason(error), "traceback": printable("".join(traceback.format_exception(error)))}
-        with contained():
+        info = {
+            "failure": describe_error(error),
+            "traceback": escape_surrogates("".join(traceback.format_exception(error))),
+        }
+        with suppress_env_errors():
             self.close()
         self.env = None
         blank = {key: np.zeros(space.shape, space.dtype) for key, space in self.observation_space.items()}
@@ -116,7 +119,7 @@ class Guard(gymnasium.Env):
 
 
 @contextlib.contextmanager
-def contained() -> Iterator[None]:
+def suppress_env_errors() -> Iterator[None]:
     """Passes over whatever an environment raises in a block, but for Ctrl-C."""
     try:
         yield
@@ -124,10 +127,10 @@ def contained() -> Iterator[None]:
         pass_on_interrupt(error)
 
 
-def layout(space: gymnasium.Space) -> object:
+def space_layout(space: gymnasium.Space) -> object:
     """Shapes and types of a space, whatever its bounds."""
     if isinstance(space, gymnasium.spaces.Dict):
-        return {key: layout(child) for key, child in space.items()}
+        return {key: space_layout(child) for key, child in space.items()}
     return (space.shape, str(space.dtype)) if isinstance(space, gymnasium.spaces.Box) else space
 
 
@@ -146,7 +149,9 @@ def deadline(seconds: float) -> Iterator[None]:
         raise TimeoutError(f"no answer within {seconds:g} seconds (env.timeout)")
 
     before, begin = signal.signal(signal.SIGALRM, late), time.monotonic()
-    left, interval = signal.setitimer(signal.ITIMER_REAL, max(seconds, SOONEST), max(seconds, AGAIN))
+    left, interval = signal.setitimer(
+        signal.ITIMER_REAL, max(seconds, MIN_ALARM_SECONDS), max(seconds, ALARM_REPEAT_SECONDS)
+    )
     try:
         yield
     finally:
@@ -156,19 +161,19 @@ def deadline(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - begin), 1e-3), interval)
 
 
-def reason(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What was raised (without a full stop), and the last place outside of the hub and of installed packages."""
     hub = str(Path(__file__).parents[1])
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     places = [f" ({f.filename}, line {f.lineno}, in {f.name})" for f in frames if not f.filename.startswith(hub)]
-    return f"{type(error).__name__}: {said(error)}".rstrip(".: ") + "".join(places[-1:])
+    return f"{type(error).__name__}: {error_text(error)}".rstrip(".: ") + "".join(places[-1:])
 
 
-def logs(info: dict) -> tuple[dict[str, float], dict[str, str]]:
+def split_logs(info: dict) -> tuple[dict[str, float], dict[str, str]]:
     """What an environment's info names `log_...` or `log/...`: the numbers, and a sentence on each that is none."""
     numbers, others = {}, {}
     for key, value in info.items():
-        if (name := printable(str(key))).startswith(("log_", "log/")):
+        if (name := escape_surrogates(str(key))).startswith(("log_", "log/")):
             try:
                 numbers[name] = float(np.asarray(value).item())
             except (TypeError, ValueError, OverflowError):
@@ -176,10 +181,10 @@ def logs(info: dict) -> tuple[dict[str, float], dict[str, str]]:
     return numbers, others
 
 
-class Local:
+class LocalEnv:
     """The environment in this process; the work is done at once, the answer waits."""
 
-    def __init__(self, guard: Callable[[], Guard]):
+    def __init__(self, guard: Callable[[], ContainedEnv]):
         self.env = guard()
         self.single_observation_space, self.single_action_space = self.env.observation_space, self.env.action_space
 
@@ -197,7 +202,7 @@ class Local:
 
     def stop(self, grace: float = 0):
         """Close the environment, whatever state it is in."""
-        with contained():
+        with suppress_env_errors():
             self.env.close()
 
 
@@ -208,17 +213,19 @@ def _batched(obs, *numbers_and_info):
     return batch, *([number] for number in numbers), {key: [value] for key, value in info.items()}
 
 
-class Worker(AsyncVectorEnv):
+class WorkerEnv(AsyncVectorEnv):
     """The environment in a fresh process.
 
     It ignores SIGINT and SIGTERM: Ctrl-C, and what a scheduler sends to all processes, are this process's to handle.
     Programs that it starts and processes that it forks do not.
     """
 
-    def __init__(self, guard: Callable[[], Guard]):
+    def __init__(self, guard: Callable[[], ContainedEnv]):
         start = functools.partial(_start, guard, os.getpid())
         resource_tracker.ensure_running()  # it would let signals through again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited: for as long as the process starts
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, IGNORED_SIGNALS
+        )  # inherited: for as long as the process starts
         try:
             super().__init__([start], context="spawn", shared_memory=False, autoreset_mode=AutoresetMode.DISABLED)
         finally:
@@ -247,7 +254,7 @@ class Worker(AsyncVectorEnv):
 def _start(guard, parent):
     process = os.getpid()
     if process != parent:
-        for number in SIGNALS:  # unlike SIG_IGN, a function is not handed on to programs
-            signal.signal(number, lambda number, _: None if os.getpid() == process else end_by(number))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        for number in IGNORED_SIGNALS:  # unlike SIG_IGN, a function is not handed on to programs
+            signal.signal(number, lambda number, _: None if os.getpid() == process else end_by_signal(number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     return guard()

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.experiments.grid.process import Process
-from common.experiments.grid.standing import Standing, evaluated, standing, trained
-from common.experiments.grid.table import Row, Table
-from common.files import sweep
-from common.storage.grid_file import FILE, Grid, Job, State, refuse_another, write
-from common.storage.logdir import claim, in_use
+from common.experiments.grid.standing import RunProgress, is_evaluated, is_trained, read_progress
+from common.experiments.grid.table import ProgressRow, ProgressTable
+from common.files import remove_temporary_files
+from common.storage.grid_file import GRID_FILE, Grid, Job, JobState, check_same_grid, write_grid
+from common.storage.logdir import in_use, lock_logdir
 from common.training.stop import Stop
 
 __all__ = ["Grid", "Job", "run_grid"]
 
-TICK = 0.2  # seconds between two looks at the processes
+POLL_SECONDS = 0.2  # seconds between two looks at the processes
 
 
 def run_grid(folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes: int = 0) -> None:
@@ -31,40 +31,42 @@ def run_grid(folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes:
     if alike:
         raise UserError(f"Several runs would share the folder {alike[0]}. Name each version, task and seed once.")
     stop = Stop()
-    with claim(folder, FILE), stop.listening():
-        sweep(folder)
-        refuse_another(folder, grid, jobs)
-        Runner(folder, grid, [Entry(job, folder / job.logdir, episodes) for job in jobs], parallel, stop).run()
+    with lock_logdir(folder, GRID_FILE), stop.listening():
+        remove_temporary_files(folder)
+        check_same_grid(folder, grid, jobs)
+        GridRunner(
+            folder, grid, [ScheduledJob(job, folder / job.logdir, episodes) for job in jobs], parallel, stop
+        ).run()
 
 
 @dataclasses.dataclass
-class Entry:
+class ScheduledJob:
     """A job, its state, and the process that works on it."""
 
     job: Job
     logdir: Path
     episodes: int
-    state: State = dataclasses.field(default_factory=State)
+    state: JobState = dataclasses.field(default_factory=JobState)
     process: Process | None = None
-    standing: Standing | None = None
+    standing: RunProgress | None = None
 
-    def rest(self) -> State:
+    def rest(self) -> JobState:
         """The state of a job that is not at work: done, or waiting for what comes next."""
-        return State("waiting" if self.todo() else "done")
+        return JobState("waiting" if self.todo() else "done")
 
     def todo(self) -> list[str]:
         """Words of the command that comes next; none if the job is done."""
         logdir = ["--logdir", str(self.logdir.absolute())]
-        if not trained(self.logdir, self.job.config):
+        if not is_trained(self.logdir, self.job.config):
             return ["train", *self.job.words, *logdir]
-        if self.episodes and not evaluated(self.logdir, self.episodes):
+        if self.episodes and not is_evaluated(self.logdir, self.episodes):
             return ["eval", *logdir, "--run.eval_episodes", str(self.episodes)]
         return []
 
     def start(self) -> None:
         """Begins what comes next."""
         self.process = Process(self.todo(), self.logdir.with_name(f"{self.logdir.name}.log"))
-        self.state = State("running")
+        self.state = JobState("running")
 
     def look(self) -> bool:
         """Takes note of a process that has ended; returns whether one has."""
@@ -73,26 +75,26 @@ class Entry:
             return False
         self.process = None
         if process.poll() != 0:
-            self.state = State("failed", process.error())
+            self.state = JobState("failed", process.error())
         elif self.todo() == process.words:
-            self.state = State("failed", "it ended without an error before it was finished")
+            self.state = JobState("failed", "it ended without an error before it was finished")
         else:
             self.state = self.rest()
         return True
 
-    def row(self) -> Row:
+    def row(self) -> ProgressRow:
         """What the table shows."""
         if self.standing is None or self.process is not None or self.standing.share < 1:
-            self.standing = standing(self.logdir, self.job.config)
-        return Row(self.job.name, self.state.status, self.standing, self.state.error)
+            self.standing = read_progress(self.logdir, self.job.config)
+        return ProgressRow(self.job.name, self.state.status, self.standing, self.state.error)
 
 
-class Runner:
+class GridRunner:
     """The jobs of one grid at work."""
 
-    def __init__(self, folder: Path, grid: Grid, entries: list[Entry], parallel: int, stop: Stop):
+    def __init__(self, folder: Path, grid: Grid, entries: list[ScheduledJob], parallel: int, stop: Stop):
         self.folder, self.grid, self.entries, self.parallel, self.stop = folder, grid, entries, parallel, stop
-        self.table = Table(parallel)
+        self.table = ProgressTable(parallel)
 
     def run(self) -> None:
         """Works until nothing is left to do or a signal comes. Leaves no process behind, whatever happens."""
@@ -106,17 +108,17 @@ class Runner:
                 if any([entry.look() for entry in self.entries]) | self.fill():
                     self.save()
                 self.table.show(self.rows)
-                time.sleep(TICK)
+                time.sleep(POLL_SECONDS)
         finally:
             self.end(signal.SIGTERM)
             self.save()
         self.table.show(self.rows, final=True)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ProgressRow]:
         """What the table shows."""
         return [entry.row() for entry in self.entries]
 
-    def having(self, *statuses: str) -> list[Entry]:
+    def having(self, *statuses: str) -> list[ScheduledJob]:
         """Entries with one of these statuses."""
         return [entry for entry in self.entries if entry.state.status in statuses]
 
@@ -155,4 +157,6 @@ class Runner:
 
     def save(self) -> None:
         """Writes `grid.json`."""
-        write(self.folder, self.grid, [entry.job for entry in self.entries], [entry.state for entry in self.entries])
+        write_grid(
+            self.folder, self.grid, [entry.job for entry in self.entries], [entry.state for entry in self.entries]
+        )

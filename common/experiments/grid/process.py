@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 LIBC = ctypes.CDLL(None)
-SET_PDEATHSIG = 1  # prctl's number for "send me a signal when my parent has gone"
-TAIL = 1 << 16  # bytes of a log in which its last error is looked for
+PR_SET_PDEATHSIG = 1  # prctl's number for "send me a signal when my parent has gone"
+LOG_TAIL_BYTES = 1 << 16  # bytes of a log in which its last error is looked for
 
 
 class Process:
@@ -27,7 +27,7 @@ class Process:
             self.begin = output.tell()
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "dreamer.py"), *words], stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, start_new_session=True, preexec_fn=lambda: follow(parent),
+                stderr=output, start_new_session=True, preexec_fn=lambda: end_with_parent(parent),
             )  # fmt: skip
 
     def poll(self) -> int | None:
@@ -48,15 +48,15 @@ class Process:
         if code < 0:
             return f"ended by signal {signal.Signals(-code).name}" + " (out of memory?)" * (-code == signal.SIGKILL)
         with self.log.open("rb") as file:
-            file.seek(max(self.begin, file.seek(0, os.SEEK_END) - TAIL))
+            file.seek(max(self.begin, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
             lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
         errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
         return [f"exit code {code}", *lines, *errors][-1]
 
 
-def follow(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Runs in the new process before its program: makes it end with its parent."""
     if sys.platform == "linux":
-        LIBC.prctl(SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # it has died in between
             os._exit(1)

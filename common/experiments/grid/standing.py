@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.safe_io import finite, parse_json, read_json
-from common.storage.runinfo import frames_trained, seconds_trained, used_up
+from common.safe_io import is_finite_number, parse_json, read_json
+from common.storage.runinfo import frames_trained, is_finished, seconds_trained
 
-TAIL = 1 << 16  # bytes read from the end of a metrics file: some dozens of lines
-SCORES = ("episode/score", "eval/score")
+METRICS_TAIL_BYTES = 1 << 16  # bytes read from the end of a metrics file: some dozens of lines
+SCORE_METRICS = ("episode/score", "eval/score")
 
 
-class Standing(NamedTuple):
+class RunProgress(NamedTuple):
     """Frames, seconds of training, newest mean training score, frames per second; and the share of the budget."""
 
     frames: int = 0
@@ -26,45 +26,45 @@ class Standing(NamedTuple):
         return self.wall / self.share if self.share > 0 and self.wall > 0 else None
 
 
-def standing(logdir: Path, config: dict) -> Standing:
+def read_progress(logdir: Path, config: dict) -> RunProgress:
     """Reads the end of `metrics.jsonl`, and `run.json`, which knows of the last save."""
-    last = newest(logdir / "metrics.jsonl")
+    last = latest_values(logdir / "metrics.jsonl")
     frames = max(int(last.get("frames", 0)), frames_trained(logdir))
     wall = max(last.get("wall", 0.0), seconds_trained(logdir))
-    score = next((last[name] for name in SCORES if name in last), None)
+    score = next((last[name] for name in SCORE_METRICS if name in last), None)
     limit = config["run"]["max_seconds"]
     share = min(1.0, max(frames / config["steps"], wall / limit if limit else 0.0))
-    return Standing(frames, wall, score, last.get("fps/env"), share)
+    return RunProgress(frames, wall, score, last.get("fps/env"), share)
 
 
-def newest(path: Path) -> dict[str, float]:
+def latest_values(path: Path) -> dict[str, float]:
     """The last value of every name in the end of a file of JSON lines; empty without a file."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - METRICS_TAIL_BYTES))
             lines = file.read().splitlines()
     except FileNotFoundError:
         return {}
     values: dict[str, float] = {}
     for line in lines:
         try:
-            values |= numbers(parse_json(line))
+            values |= finite_numbers(parse_json(line))
         except ValueError:  # the first line may be cut off, the last one half written
             continue
     return values
 
 
-def numbers(row: Any) -> dict[str, float]:
+def finite_numbers(row: Any) -> dict[str, float]:
     """Those values of a line that are numbers."""
-    return {key: value for key, value in row.items() if finite(value)} if isinstance(row, dict) else {}
+    return {key: value for key, value in row.items() if is_finite_number(value)} if isinstance(row, dict) else {}
 
 
-def trained(logdir: Path, config: dict) -> bool:
+def is_trained(logdir: Path, config: dict) -> bool:
     """Whether the run is finished, as training itself would find."""
-    return used_up(config, frames_trained(logdir), seconds_trained(logdir))
+    return is_finished(config, frames_trained(logdir), seconds_trained(logdir))
 
 
-def evaluated(logdir: Path, episodes: int) -> bool:
+def is_evaluated(logdir: Path, episodes: int) -> bool:
     """Whether the newest evaluation is of the run as it stands, over so many episodes."""
     try:
         found = read_json(logdir / "eval.json")

@@ -8,20 +8,20 @@ from typing import NamedTuple, TextIO
 
 from tqdm import tqdm
 
-from common.experiments.grid.standing import Standing
+from common.experiments.grid.standing import RunProgress
 
-HEAD = ("run", "", "done", "frames", "score", "frames/s", "left")
-EVERY = 2.0  # seconds between two drawings
+COLUMNS = ("run", "", "done", "frames", "score", "frames/s", "left")
+REFRESH_SECONDS = 2.0  # seconds between two drawings
 NEWS = 10  # lines per run elsewhere: one for each tenth of it
-URGENT = ("failed", "running", "waiting", "done")  # what is shown first if not all fits
+DISPLAY_ORDER = ("failed", "running", "waiting", "done")  # what is shown first if not all fits
 
 
-class Row(NamedTuple):
+class ProgressRow(NamedTuple):
     """A run: name, status, how far it has come, and why it failed."""
 
     name: str
     status: str
-    standing: Standing
+    standing: RunProgress
     error: str | None = None
 
     def cells(self) -> tuple[str, ...]:
@@ -29,36 +29,36 @@ class Row(NamedTuple):
         now = self.standing
         score = "" if now.score is None else f"{now.score:.1f}"
         speed = f"{now.speed:.0f}" if now.speed and self.status == "running" else ""
-        left = seconds(now.total * (1 - now.share)) if now.total and self.status == "running" else ""
+        left = format_duration(now.total * (1 - now.share)) if now.total and self.status == "running" else ""
         return self.name, self.status, f"{now.share:.0%}", f"{now.frames:,}", score, speed, self.error or left
 
 
-class Table:
+class ProgressTable:
     """Shows rows now and then; call `show` as often as you like."""
 
     def __init__(self, parallel: int, stream: TextIO | None = None):
         self.parallel, self.stream = parallel, stream or sys.stdout
         self.live = self.stream.isatty()
-        self.height, self.shown = 0, -EVERY
+        self.height, self.shown = 0, -REFRESH_SECONDS
         self.told: dict[str, tuple] = {}
 
-    def show(self, rows: Callable[[], list[Row]], final: bool = False) -> None:
+    def show(self, rows: Callable[[], list[ProgressRow]], final: bool = False) -> None:
         """Asks for the rows and shows them, if the last time is long enough ago or this is the `final` one."""
-        if final or time.monotonic() - self.shown >= EVERY:
+        if final or time.monotonic() - self.shown >= REFRESH_SECONDS:
             (self.draw if self.live else self.tell)(rows())
             self.shown = time.monotonic()
 
-    def draw(self, rows: list[Row]) -> None:
+    def draw(self, rows: list[ProgressRow]) -> None:
         """Replaces what was drawn before."""
         width, height = shutil.get_terminal_size()
-        kept = fitting(rows, height - 4)
-        lines = [*table([HEAD, *(row.cells() for row in kept)]), summary(rows, self.parallel)]
+        kept = select_rows(rows, height - 4)
+        lines = [*table([COLUMNS, *(row.cells() for row in kept)]), summary(rows, self.parallel)]
         up = f"\x1b[{self.height}F\x1b[J" if self.height else ""
         self.stream.write(up + "".join(f"{line[: width - 1]}\n" for line in lines))
         self.stream.flush()
         self.height = len(lines)
 
-    def tell(self, rows: list[Row]) -> None:
+    def tell(self, rows: list[ProgressRow]) -> None:
         """Prints runs that have changed their status or completed another tenth since they were told of."""
         for row in rows:
             news = row.status, int(row.standing.share * NEWS)
@@ -70,9 +70,9 @@ class Table:
                 print("  ".join(filter(None, texts)), file=self.stream, flush=True)
 
 
-def fitting(rows: list[Row], space: int) -> list[Row]:
+def select_rows(rows: list[ProgressRow], space: int) -> list[ProgressRow]:
     """The most urgent rows that fit, in their order."""
-    ranks = sorted(range(len(rows)), key=lambda i: (URGENT.index(rows[i].status), i))
+    ranks = sorted(range(len(rows)), key=lambda i: (DISPLAY_ORDER.index(rows[i].status), i))
     return [rows[i] for i in sorted(ranks[: max(1, space)])]
 
 
@@ -84,9 +84,9 @@ def table(rows: list[tuple[str, ...]]) -> list[str]:
     return [line(row).rstrip() for row in rows]
 
 
-def summary(rows: list[Row], parallel: int) -> str:
+def summary(rows: list[ProgressRow], parallel: int) -> str:
     """How many runs stand how, and about how long all of them will take."""
-    counts = {status: sum(row.status == status for row in rows) for status in URGENT}
+    counts = {status: sum(row.status == status for row in rows) for status in DISPLAY_ORDER}
     text = f"{counts['done']} of {len(rows)} runs done" + "".join(
         f", {counts[status]} {status}" for status in ("running", "waiting", "failed") if counts[status]
     )
@@ -94,9 +94,9 @@ def summary(rows: list[Row], parallel: int) -> str:
     open_shares = [1 - row.standing.share for row in rows if row.status in ("running", "waiting")]
     if not (totals and open_shares):
         return text
-    return f"{text}; about {seconds(sum(open_shares) * sum(totals) / len(totals) / parallel)} left"
+    return f"{text}; about {format_duration(sum(open_shares) * sum(totals) / len(totals) / parallel)} left"
 
 
-def seconds(number: float) -> str:
+def format_duration(number: float) -> str:
     """As minutes and seconds, with hours where there are any."""
     return tqdm.format_interval(number)
