@@ -1,6 +1,6 @@
 # make install   environment in .venv with the exact tested versions (Python 3.11 or newer: make PYTHON=python3.12 install)
 #                with the SHA-256 of every file checked: make HASHES=cpu install, or HASHES=cuda
-# make test      installs, then runs the tests; one file: make test ARGS=tests/test_config.py; long ones: ARGS="-m long"
+# make test      installs, then runs the tests; one file: make test ARGS=tests/config/test_config.py; long ones: ARGS="-m long"
 # make soak      installs, then kills runs and tries bad input for some minutes; more: make soak ARGS="--kills 500"
 # make extras    tests what needs the optional packages, in an environment of their own; a test that is skipped fails
 # make newest    runs the tests with the newest versions of all packages, in an environment of their own
@@ -47,7 +47,7 @@ extras:
 	$(PYTHON) -m venv --clear .venv-extras
 	.venv-extras/bin/python -m pip install --quiet -r requirements.txt '.[bsuite,crafter,export,memory-maze,minigrid,video]'
 	OMP_NUM_THREADS=1 .venv-extras/bin/python -m pytest -n $(JOBS) --no-skips -m "long or not long" -k "not metaworld" \
-	  tests/envs/test_env_suites.py tests/envs/test_env_contract.py tests/use $(ARGS)
+	  tests/envs/test_suites.py tests/envs/test_contract.py tests/deploy tests/training/test_eval.py tests/training/test_offline.py tests/training/test_initial_weights.py $(ARGS)
 
 newest:
 	$(PYTHON) -m venv --clear .venv-newest

@@ -26,3 +26,9 @@ def error_text(error: BaseException) -> str:
 def escape_surrogates(text: str) -> str:
     """`text` with escapes for halves of characters, as names of files may have them."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def check_choice(key, value, choices):
+    """Raises UserError with the key and the valid choices."""
+    if value not in choices:
+        raise UserError(f"{key} must be one of {', '.join(choices)}, got {value!r}.")

@@ -1,6 +1,6 @@
 """KL between posterior and prior without stop-gradients (V1)."""
 
-from common.nn.nets import check_choice
+from common.errors import check_choice
 
 
 def free_nats(free, where):

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from common.nn.nets import check_choice
+from common.errors import check_choice
 
 STD_FUNCTIONS = {"softplus": F.softplus, "sigmoid2": lambda x: 2 * torch.sigmoid(x / 2)}
 

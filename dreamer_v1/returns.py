@@ -3,7 +3,7 @@
 import torch
 
 from common.agent.returns import Targets, backward_scan, discount_weights, lambda_returns
-from common.nn.nets import check_choice
+from common.errors import check_choice
 
 
 class ArrivalReturns:

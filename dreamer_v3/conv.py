@@ -7,8 +7,8 @@ an outer stage without resampling, then strided (transposed) convolutions.
 import torch.nn.functional as F
 from torch import nn
 
-from common.errors import UserError
-from common.nn.nets import BlockLinear, ChannelNorm, Layer, Linear, Style, check_choice, conv
+from common.errors import UserError, check_choice
+from common.nn.nets import BlockLinear, ChannelNorm, Layer, Linear, Style, conv
 from common.nn.upconv import UpConv, UpsampleConv
 
 KERNEL = 5

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from common.agent.heads import SoftContinue, SquaredError
-from common.errors import UserError
-from common.nn.nets import check_choice, symexp, symlog
+from common.errors import UserError, check_choice
+from common.nn.nets import symexp, symlog
 
 
 class SymexpTwohot(nn.Module):

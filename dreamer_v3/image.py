@@ -2,7 +2,7 @@
 
 import torch
 
-from common.nn.nets import check_choice
+from common.errors import check_choice
 
 
 class PixelMSE:

@@ -4,8 +4,7 @@ import torch
 from torch import nn
 
 from common.agent.returns import Targets, backward_scan, lambda_returns
-from common.errors import UserError
-from common.nn.nets import check_choice
+from common.errors import UserError, check_choice
 
 
 class DepartureReturns:

@@ -4,8 +4,7 @@ import torch
 from torch import nn
 
 from common.agent.update_guard import make_restorer
-from common.errors import UserError
-from common.nn.nets import check_choice
+from common.errors import UserError, check_choice
 from common.nn.sections import section
 
 

@@ -6,9 +6,10 @@ from torch import nn
 from common.agent.heads import Head
 from common.agent.rssm import RSSM
 from common.config import parts
+from common.errors import check_choice
 from common.nn.compile import compilable
 from common.nn.encoder import Decoder, Encoder
-from common.nn.nets import Style, check_choice
+from common.nn.nets import Style
 
 REWARD_TRANSFORMS = {"none": lambda r: r, "tanh": torch.tanh, "sign": torch.sign}
 DEAD_LATENT_NATS = 0.01  # nats: a latent variable that says less about the step of a batch carries nothing

@@ -15,8 +15,7 @@ from common.commands import table
 from common.config import config as configs
 from common.config import features
 from common.config.request import Request
-from common.errors import UserError
-from common.nn.nets import check_choice
+from common.errors import UserError, check_choice
 from common.safe_io import expand_path
 from common.storage.logdir import CONFIG_FILE, stored_config
 

@@ -13,10 +13,9 @@ from common.config.request import Request
 from common.deploy.export import PolicyStep, RandomInputs, check_exported, description, export_program, to_torch
 from common.deploy.onnx import require_packages, to_onnx
 from common.deploy.policy import load
-from common.errors import UserError
+from common.errors import UserError, check_choice
 from common.files import make_output_folder, write_bytes
 from common.nn import rng
-from common.nn.nets import check_choice
 from common.safe_io import expand_path
 
 FORMATS = {"torch": (to_torch, ".pt2"), "onnx": (to_onnx, ".onnx")}

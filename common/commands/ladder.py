@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from common.config.request import Request
-from common.errors import UserError
+from common.errors import UserError, check_choice
 from common.experiments import setting
 from common.experiments.grid.plan import run_experiment
 from common.experiments.ladder import build_ladder as climb
 from common.experiments.variant import describe_variant
-from common.nn.nets import check_choice
 
 OPTIONS: dict[str, Any] = {"by": "feature", **setting.OPTIONS}
 

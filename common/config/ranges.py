@@ -3,8 +3,7 @@
 import fnmatch
 import math
 
-from common.errors import UserError
-from common.nn.nets import check_choice
+from common.errors import UserError, check_choice
 from common.safe_io import expand_path, is_finite_number
 
 #: Ends of ranges that no real run comes near; beyond them, memory or the numbers of the system end.

@@ -20,10 +20,9 @@ from common.config.ranges import CHOICES
 from common.envs.adapt.actions import normalize_action_space
 from common.envs.adapt.adapter import join_key, named_leaves, observation_converter
 from common.envs.adapt.images import fit_image
-from common.errors import UserError
+from common.errors import UserError, check_choice
 from common.nn.compile import use_bfloat16
 from common.nn.machine import resolve_device as device_of
-from common.nn.nets import check_choice
 from common.safe_io import expand_path
 from common.storage import spaces as stored_spaces
 from common.storage.logdir import stored_config

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common.errors import UserError
+from common.errors import UserError, check_choice
 
 ACTS = {"elu": F.elu, "relu": F.relu, "silu": F.silu, "swish": F.silu, "tanh": torch.tanh, "none": lambda x: x}
 INITS = ("glorot", "fan_in", "fan_avg")
@@ -56,12 +56,6 @@ class Style:
 
     def make_norm(self, size: int) -> nn.Module:
         return NORMS[self.norm](size, self.eps)
-
-
-def check_choice(key, value, choices):
-    """Raises UserError with the key and the valid choices."""
-    if value not in choices:
-        raise UserError(f"{key} must be one of {', '.join(choices)}, got {value!r}.")
 
 
 class RMSNorm(nn.Module):

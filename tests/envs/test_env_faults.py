@@ -13,7 +13,7 @@ from common.envs.vector.workers import deadline
 from common.signals import Interrupted, pass_on_interrupt
 from common.training.stop import Stop
 
-FAULTY = "tests.envs.faulty"
+FAULTY = "tests.helpers.faulty_envs"
 BOTH = pytest.mark.parametrize("parallel", ["none", "process"])
 
 

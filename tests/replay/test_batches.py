@@ -5,13 +5,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay_tools import PLAIN, SAMPLERS, SPEC, build, filled, records, same
 
 from common.errors import UserError
 from common.replay import pinned
 from common.training.factory import Factory
 from dreamer_v1.sampler import Episodes
 from dreamer_v3.sampler import Windows
+from tests.helpers.replay import PLAIN, SAMPLERS, SPEC, build, filled, records, same
 
 
 @settings(max_examples=60, deadline=None)

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from replay_tools import PLAIN, SPEC, build, filled, records
 
 from common.errors import UserError
 from common.replay import Replay, capacity, forecast
 from dreamer_v1.sampler import Episodes
 from dreamer_v3.sampler import Windows
+from tests.helpers.replay import PLAIN, SPEC, build, filled, records
 
 EACH = 48 + 16 + 4 + 3 + 8 + 12 + 8
 

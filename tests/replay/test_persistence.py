@@ -11,13 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay_tools import PLAIN, SAMPLERS, SPEC, build, filled, records, same
 
 from common.errors import UserError
 from common.replay import chunked_ring, mapped_ring
 from common.storage.checkpoint_file import pack, unpack
 from dreamer_v1.sampler import Episodes
 from dreamer_v3.sampler import Windows
+from tests.helpers.replay import PLAIN, SAMPLERS, SPEC, build, filled, records, same
 
 LENGTHS = [7, 30, 2]
 
@@ -144,7 +144,7 @@ def test_what_an_abandoned_save_wrote_never_comes_back(tmp_path):
 CHILD = """
 import os, sys
 sys.path[:0] = sys.argv[3:]
-from replay_tools import build, records
+from tests.helpers.replay import build, records
 from dreamer_v1.sampler import Episodes
 replay = build(Episodes(), capacity=64, directory=sys.argv[1] if sys.argv[2] == "disk" else None)
 for k, record in enumerate(records([10], 100)):
@@ -157,8 +157,8 @@ os.kill(os.getpid(), 9)
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_killed_runs_go_back_to_the_watermark(tmp_path, kind):
-    here = Path(__file__).parent
-    arguments = [str(tmp_path / "replay"), kind, str(here), str(here.parents[1])]
+    here = Path(__file__).parents[1] / "helpers"
+    arguments = [str(tmp_path / "replay"), kind, str(here.parents[1])]
     (tmp_path / "replay").mkdir()
     assert subprocess.run([sys.executable, "-c", CHILD, *arguments], check=False).returncode == -9
     state = torch.load(tmp_path / "state.pt", weights_only=True)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay_tools import build, filled, records, starts
 
 from common.errors import UserError
 from dreamer_v1.sampler import Episodes
 from dreamer_v3.sampler import Windows
+from tests.helpers.replay import build, filled, records, starts
 
 
 def matches(drawn, expected):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import dreamer
-from tests.fakes import agent_space, random_batch, random_obs
+from tests.helpers.fakes import agent_space, random_batch, random_obs
 from tests.semantics.tools import KINDS, Pipeline, copied, load, make, still
 
 SAMPLED = {"v1": False, "v2": False, "v3": True, "v3-2023": True}  # actions in evaluation

@@ -7,7 +7,7 @@ import dreamer
 from common.agent.behavior import Behavior
 from common.agent.rssm import LatentState
 from common.config import parts
-from tests.fakes import random_batch
+from tests.helpers.fakes import random_batch
 from tests.semantics.tools import KINDS, Bandit, gradients, load, make, nonzero
 
 # Groups

@@ -9,7 +9,7 @@ import torch
 import dreamer
 from common.errors import UserError
 from common.nn.nets import BlockLinear, Linear, Style, conv, init_weight
-from tests.fakes import random_batch
+from tests.helpers.fakes import random_batch
 from tests.semantics.tools import Pipeline, load, make
 
 # Initialisation

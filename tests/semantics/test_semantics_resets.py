@@ -6,7 +6,7 @@ import torch
 
 import dreamer
 from common.agent.rssm import LatentState
-from tests.fakes import random_actions, random_batch
+from tests.helpers.fakes import random_actions, random_batch
 from tests.semantics.tools import make
 
 TAIL, LENGTH = 3, 7

@@ -14,7 +14,7 @@ from common.nn.nets import Style
 from dreamer_v1.returns import ArrivalReturns
 from dreamer_v3.heads import BinaryContinue
 from dreamer_v3.returns import DepartureReturns
-from tests.fakes import random_batch
+from tests.helpers.fakes import random_batch
 from tests.semantics.tools import load, make
 
 H, GAMMA = 5, 0.9

@@ -7,7 +7,7 @@ import torch
 
 import dreamer
 from common.errors import NonFiniteError
-from tests.fakes import random_batch
+from tests.helpers.fakes import random_batch
 from tests.semantics.tools import make
 
 

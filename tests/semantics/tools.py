@@ -8,7 +8,7 @@ from common.agent.agent import Agent
 from common.training.clock import Stopwatch
 from common.training.collector import Collector
 from common.training.factory import Factory, record_spec
-from tests.fakes import action_space, obs_space
+from tests.helpers.fakes import action_space, obs_space
 
 KINDS = ("box", "discrete", "multi")
 

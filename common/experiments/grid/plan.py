@@ -9,10 +9,9 @@ import torch
 
 from common.config.request import Request
 from common.envs import make_env
-from common.errors import UserError
+from common.errors import UserError, check_choice
 from common.experiments.grid.jobs import run_grid
 from common.experiments.grid.standing import is_trained
-from common.nn.nets import check_choice
 from common.storage.grid_file import Grid, Job, read_grid
 from common.training.budget import MATCH, count_updates
 from common.training.threads import CGROUP_CPU_QUOTA

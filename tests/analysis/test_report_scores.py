@@ -1,0 +1,177 @@
+"""Final scores, comparisons and aggregates of fake runs; published aggregates from published scores."""
+
+import math
+
+import numpy as np
+import pytest
+
+from common.analysis import reference, stats
+from common.analysis.report import score_normalization, scores, summary
+from common.analysis.report.analysis import analyse
+from common.analysis.report.run_collection import load_runs
+from tests.helpers.fake_runs import ablation, comparison, ladder, write_grid, write_run
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Numbers of a comparison in which the third variant was made to be the best."""
+    return analyse(load_runs([comparison(tmp_path_factory.mktemp("grid"))]))
+
+
+def test_the_final_score_is_the_last_tenth_before_the_shortest_run_ends(tmp_path):
+    write_run(tmp_path / "a", "v2", frames=3000, length=100)
+    write_run(tmp_path / "b", "v3", frames=4000, length=100)
+    runs = load_runs([tmp_path])
+    values = scores.final_scores(runs, "frames")["dmc_walker_walk"]
+    for run in runs.runs:
+        assert values[run.variant] == pytest.approx([run.scores["train"][1][27:30].mean()])
+
+
+def test_the_planted_best_is_found_and_equal_ones_are_not_told_apart(compared):
+    verdicts = {(row["task"], row["one"], row["two"]): row["verdict"] for row in compared["comparisons"]}
+    assert len(verdicts) == 9
+    for task in compared["tasks"]:
+        assert verdicts[task, "v3", "v1"] == verdicts[task, "v3", "v2"] == "better"
+        assert verdicts[task, "v2", "v1"] == "open"
+    overall = {(row["one"], row["two"]): row["verdict"] for row in compared["aggregates"]["comparisons"]}
+    assert overall[("v3", "v1")] == "better"
+
+
+def test_a_grid_of_single_seeds_says_nothing_about_differences(tmp_path):
+    report = analyse(load_runs([comparison(tmp_path, seeds=1)]))
+    rows = [*report["comparisons"], *report["aggregates"]["comparisons"]]
+    assert {row["verdict"] for row in rows} == {"few"}
+    assert {row["low"] for row in report["scores"]} == {None}
+
+
+def test_who_is_compared_with_whom():
+    assert scores.compared_pairs("compare", ["a", "b", "c"], None) == [("b", "a"), ("c", "a"), ("c", "b")]
+    assert scores.compared_pairs("compare", list("abcde"), None) == [(v, "a") for v in "bcde"]
+    assert scores.compared_pairs("ablate", ["a", "b", "c"], "b") == [("a", "b"), ("c", "b")]
+    assert scores.compared_pairs("ladder", ["a", "b", "c"], None) == [("b", "a"), ("c", "b"), ("c", "a")]
+    assert scores.compared_pairs("ladder", ["a", "b"], None) == [("b", "a")]
+    assert scores.compared_pairs("compare", ["a"], None) == []
+
+
+def test_a_missing_baseline_leaves_the_first_as_one():
+    assert scores.compared_pairs("ablate", list("abcde"), "gone") == [(v, "a") for v in "bcde"]
+
+
+def test_scales_are_the_published_ones_or_this_reports_own(compared):
+    assert compared["scales"]["dmc_walker_walk"] == {"zero": 0, "one": 1000, "name": "score / 1000"}
+    own = compared["scales"]["gym_Pendulum-v1"]
+    means = [row["value"] for row in compared["scores"] if row["task"] == "gym_Pendulum-v1"]
+    assert own["one"] == max(means)
+    assert own["zero"] < min(means)
+
+
+@pytest.mark.parametrize(("renders", "curves"), [(["full"], 1), (["full", "ray"], 0), (["ray"], 0)])
+def test_pictures_that_are_not_the_published_ones(tmp_path, renders, curves):
+    for render in renders:
+        write_run(tmp_path / render, env__obs="image", env__render=render, frames=50_000, length=1000)
+    report = analyse(load_runs([tmp_path]))
+    assert len(report["published"]) == curves
+    warned = "Images are drawn with env.render ray: not to be compared" in summary.compared(report)
+    assert warned == ("ray" in renders)
+
+
+def test_games_are_measured_by_random_players_and_humans():
+    assert score_normalization.scale("atari100k_pong")(np.array([-20.7, 14.6])).tolist() == [0, 1]
+    assert score_normalization.scale("atari_pong") == score_normalization.scale("atari100k_pong")
+    assert score_normalization.scale("gym_CartPole-v1") is None
+
+
+def test_frames_to_a_score(tmp_path):
+    for seed, frames in enumerate((1000, 1000, 1000)):
+        write_run(tmp_path / str(seed), seed=seed, frames=frames, length=50, best=100, worst=0, noise=0.01, speed=50)
+    runs = load_runs([tmp_path])
+    rows = analyse(runs, levels=[50.0, 200.0])["reach"]
+    assert [(row["level"], row["frames"], row["reached"], row["seeds"]) for row in rows] == [
+        (50, 100, 3, 3),
+        (200, None, 0, 3),
+    ]
+
+
+def test_a_score_that_half_of_the_seeds_reach_is_not_reached_in_the_middle():
+    line = np.array([[0.0, 1, 2], [0, 0, 0]])
+    frames = [stats.first_reached(np.array([1.0, 2, 3]), seed, 2) for seed in line]
+    assert frames == [3, math.inf]
+
+
+def test_runs_are_matched_where_the_grid_says(tmp_path):
+    """Equal updates: the run with more updates per frame counts for half of its frames only."""
+    jobs = [("slow", "dmc_walker_walk", s, {"rate": 0.1}) for s in range(3)]
+    jobs += [("fast", "dmc_walker_walk", s, {"rate": 0.2, "loss__con": "2"}) for s in range(3)]
+    report = analyse(load_runs([write_grid(tmp_path, "compare", jobs, match="updates")]))
+    assert report["axis"] == "updates"
+    assert report["cuts"]["dmc_walker_walk"] == {"at": 2000, "by": "slow, seed 0", "longest": 4000, "uneven": True}
+    values = {row["variant"]: row["value"] for row in report["scores"]}
+    assert values["fast"] < values["slow"] - 50
+
+
+def test_an_ablation_is_measured_by_its_baseline_and_a_ladder_by_the_rung_before(tmp_path):
+    ablated = analyse(load_runs([ablation(tmp_path / "a")]))
+    assert {row["two"] for row in ablated["comparisons"]} == {"v3"}
+    worst = min(ablated["comparisons"], key=lambda row: row["value"])
+    assert (worst["one"], worst["verdict"]) == ("without retnorm", "worse")
+    climbed = analyse(load_runs([ladder(tmp_path / "l", rungs=4)]))
+    levels = {row["variant"]: row["value"] for row in climbed["scores"]}
+    for row in climbed["comparisons"]:
+        assert row["value"] == pytest.approx(levels[row["one"]] - levels[row["two"]], rel=1e-3)
+
+
+def test_the_record_of_a_run(compared):
+    record = next(run for run in compared["runs"] if run["variant"] == "v3")
+    assert (record["frames"], record["updates"], record["parameters"]) == (20_000, 2000, 1_234_567)
+    assert record["replayed_per_frame"] == pytest.approx(25.6)
+    assert record["evaluation"]["n"] == 10
+    assert (record["git"], record["packages"], record["hardware"]["cores"]) == (
+        "0123456789abcdef", {"torch": "2.13.0"}, 2
+    )  # fmt: skip
+
+
+def test_config_differences_are_grouped_and_complete(tmp_path):
+    report = analyse(load_runs([ablation(tmp_path, seeds=1)]))
+    groups = {group["concept"]: {row["key"]: row["values"] for row in group["rows"]} for group in report["config"]}
+    assert groups["Scale of advantages"]["advantage.use"]["without retnorm"] == "Unscaled"
+    assert groups["Scale of advantages"]["advantage.rate"]["without retnorm"] is None
+    assert set(groups["Symlog of vector inputs and targets"]) == {"encoder.symlog"}
+    assert "seed" not in {key for keys in groups.values() for key in keys}
+    assert groups["Stochastic state"]["latent.unimix"] == {v: 0.01 for v in report["variants"]} | {"without unimix": 0}
+
+
+def published(method, benchmark, last=None):
+    """Human-normalised scores of a method's published games: one array (1,) each."""
+    rows = {}
+    for task in reference.tables.data.load("constants")["tasks"]:
+        found = [f.score for f in reference.finals(task, benchmark) if f.method == method]
+        found += [(c.mean[-1] if last else c.final[0]) for c in reference.curves(task, benchmark) if c.method == method]
+        scale = score_normalization.scale(task)
+        if found and scale:
+            rows[task] = [scale(np.array(found[:1]))]
+    return [values[0] for values in rows.values()]
+
+
+@pytest.mark.parametrize(("method", "benchmark", "last", "games", "mean", "median"), [
+    ("burchim", "atari100k", False, 26, 1.099, 0.574),  # the source prints 1.142, which its own table does not give
+    ("dreamerv3", "atari100k", True, 26, 1.25, 0.49),
+    ("iqn", "atari", False, None, 8.87, 1.29),
+    ("rainbow", "atari", False, None, 9.12, 1.47),
+    ("c51", "atari", False, None, 7.70, 1.09),
+    ("dqn", "atari", False, None, 2.84, 0.65),
+    ("dreamerv2", "atari", False, 55, 11.4, 2.23),
+])  # fmt: skip
+def test_published_aggregates(method, benchmark, last, games, mean, median):
+    values = published(method, benchmark, last)
+    assert games in (None, len(values))
+    assert float(stats.mean(values)) == pytest.approx(mean, rel=0.005)
+    assert float(stats.median(values)) == pytest.approx(median, abs=0.006)
+
+
+@pytest.mark.parametrize(("benchmark", "mean", "median"), [("dmc_proprio", 754, 871), ("dmc_vision", 787, 864)])
+def test_published_aggregates_of_control(benchmark, mean, median):
+    names = reference.names.tasks(benchmark)
+    curves = [c for name in names for c in reference.curves(name, benchmark) if c.method == "dreamerv3"]
+    values = [np.array([curve.mean[-1] if benchmark == "dmc_vision" else curve.final[0]]) for curve in curves]
+    assert float(stats.mean(values)) == pytest.approx(mean, abs=1.5)
+    assert float(stats.median(values)) == pytest.approx(median, abs=1.5)

@@ -1,0 +1,254 @@
+"""Every mistake that a user can mend: exit code 2, one message that says what to do next, nothing overwritten."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import dreamer as program
+from tests.helpers.command_line import ROOT, SHORT, dreamer, refused, snapshot
+
+pytestmark = pytest.mark.xdist_group("cli_errors")  # what they share is made once
+
+HERE = ROOT / "tests" / "helpers"
+TINY = ["--configs", "debug", *SHORT]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--algo", "v3", "--batch_sise", "4"], "Did you mean batch_size"),
+        (["--algo", "v3", "--configs", "size12"], "Did you mean size12m"),
+        (["--algo", "v3", "--configs"], "--configs needs at least one value"),
+        (["--algo", "v4"], "Did you mean v3"),
+        (["--algo"], "--algo takes one value, got none"),
+        (["--algo", "v1", "v2"], "--algo takes one value, got v1 v2"),
+        (["--algo", "v3", "--latent.use", "Gauss"], "latent.use must be one of Gaussian, Categorical"),
+        (["trian", "--algo", "v3"], "Did you mean train"),
+        (["--algo", "v3", "--features", "retnrom=v2"], "Did you mean retnorm"),
+        (["--algo", "v3", "--features", "retnorm"], "NAME=VERSION, such as retnorm=v2"),
+        (["--algo", "v3", "--features", "retnorm=v9"], "Unknown version 'v9'"),
+        (["--algo", "v3", "--batch_size", "many"], "batch_size expects int"),
+        (["--algo", "v3", "--env.gray", "off"], "env.gray expects true or false"),
+        (["--algo", "v3", "--batch_size"], "--batch_size takes one value, got none"),
+        (["--algo", "v3", "--episodes", "5", "6"], "--run.eval_episodes takes one value, got 5 6"),
+        (["train", "v3"], "Expected --key VALUE"),
+        (["--algo", "v3", "--configs", "debug", "--order.use", "ModelFirst"], "order.use"),
+        (
+            ["--algo", "v3", "--configs", "debug", "--run.precision", "float16"],
+            "run.precision must be one of auto, fp32, bf16",
+        ),
+        (["--algo", "v1", "--configs", "debug", "--env.size", "32"], "Use --env.size 64"),
+        (["--algo", "v3", "--configs", "debug", "--task", "dcm_walker_walk"], "Did you mean 'dmc_walker_walk'"),
+        (["--algo", "v3", "--configs", "debug", "--task", "dmc_walker_wolk"], "Nearest: dmc_walker_walk"),
+        (["--algo", "v3", "--configs", "debug", "--task", "atari_pongo"], "Nearest: atari_pong"),
+        (["--algo", "v3", "--configs", "debug", "--task", "gym_CartPole-v7"], "gym_CartPole-v1"),
+        (["--algo", "v3", "--configs", "debug", "--task", "broken_envs:Fin"], "Did you mean broken_envs:Fine"),
+        (["--algo", "v3", "--configs", "debug", "--task", "brokn:Fine"], "could not be imported from"),
+        (["--algo", "v3", "--configs", "debug", "--task", "broken_envs:RaisesWhenMade"], "no licence"),
+        (
+            ["--algo", "v3", "--configs", "debug", "--task", "broken_envs:OddActions"],
+            "action space Text is not supported",
+        ),
+        (["--algo", "v3", "--configs", "debug", "--task", "broken_envs:OddObservations"], "Text space"),
+        (["eval"], "eval needs --logdir"),
+        (["eval", "--logdir", "nowhere"], "is not the logdir of a run"),
+        (["eval", "--algo", "v3", "--logdir", "nowhere"], "leave --algo"),
+    ],
+    ids=lambda value: " ".join(value[:6]) if isinstance(value, list) else "",
+)
+def test_wrong_words_are_named_with_the_right_ones(words, says, tmp_path):
+    logdir = [] if "eval" in words or "--logdir" in words else ["--logdir", tmp_path / "run"]
+    refused(*words, *logdir, cwd=HERE, says=says)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Raises", ["RuntimeError: the motor is on fire", "broken.py, line"]),
+        ("RaisesAtReset", ["no such simulator", "broken.py, line"]),
+        ("GivesNaN", ["'vector' is not finite"]),
+        ("GivesNaNReward", ["reward is nan"]),
+        ("WrongShape", ["has shape (4,), its space says (3,)"]),
+    ],
+)
+def test_a_broken_environment_ends_the_run_with_its_reason(name, says, tmp_path):
+    words = [
+        "--algo",
+        "v1",
+        *TINY,
+        "--task",
+        f"broken_envs:{name}",
+        "--env.max_failures",
+        "1",
+        "--logdir",
+        tmp_path / "run",
+    ]
+    refused(*words, cwd=HERE, says=["broke 2 times in a row", "--debug", *says])
+
+
+def test_debug_adds_the_traceback_of_the_environment(tmp_path):
+    words = [
+        "--algo",
+        "v1",
+        *TINY,
+        "--task",
+        "broken_envs:Raises",
+        "--env.max_failures",
+        "0",
+        "--logdir",
+        tmp_path / "run",
+    ]
+    done = dreamer(*words, "--debug", cwd=HERE)
+    assert done.returncode != 0
+    assert done.stderr.count('raise RuntimeError("the motor is on fire")') == 1
+
+
+def test_debug_adds_the_traceback_of_a_wrong_flag(tmp_path):
+    done = dreamer("--algo", "v9", "--debug", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+    assert "Unknown version 'v9'" in done.stderr
+
+
+@pytest.mark.parametrize("logdir", ["/proc/run", "a_file", "a_file/run"])
+def test_a_logdir_that_cannot_be_written(logdir, tmp_path):
+    (tmp_path / "a_file").write_text("mine")
+    refused("--algo", "v1", *TINY, "--logdir", logdir, cwd=tmp_path, says="Choose another --logdir")
+    assert (tmp_path / "a_file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_logdir_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    refused("--algo", "v1", *TINY, "--logdir", tmp_path / "run", cwd=HERE, says="Permission denied")
+
+
+def test_a_diverging_run_says_which_numbers_and_what_to_try(tmp_path):
+    words = ["--algo", "v1", *TINY, "--task", "dummy_point", "--optim.lr.model", "1e30", "--logdir", tmp_path / "run"]
+    refused(
+        *words, "--run.log_every", 20, cwd=tmp_path, says=["Training diverged", "not finite", "lower learning rate"]
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run, not to be changed."""
+    logdir = tmp_path_factory.mktemp("trained") / "run"
+    done = dreamer("--algo", "v1", *TINY, "--task", "dummy_bandit", "--logdir", logdir, cwd=logdir.parent)
+    assert done.returncode == 0, done.stderr
+    assert len(list((logdir / "checkpoints").glob("checkpoint-*"))) == 2
+    return logdir
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of it."""
+    shutil.copytree(trained, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def same(logdir):
+    return ["--algo", "v1", *TINY, "--task", "dummy_bandit", "--logdir", logdir]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (["--algo", "v2"], "algo: v1 -> v2"),
+        (["--discount", "0.5"], "discount: 0.99 -> 0.5"),
+        (["--seed", "3"], "seed: 0 -> 3"),
+        (["--task", "dummy_cliff"], "task: dummy_bandit -> dummy_cliff"),
+    ],
+)
+def test_the_logdir_of_another_run_is_left_alone(trained, change, says):
+    before = snapshot(trained)
+    refused(
+        *same(trained), *change, cwd=trained, says=["belongs to a run with another config", says, "another --logdir"]
+    )
+    assert snapshot(trained) == before
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("ten years of work")
+    refused(
+        "--algo", "v1", *TINY, "--logdir", tmp_path, cwd=tmp_path, says=["holds other things", "empty or new --logdir"]
+    )
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.tex"]
+
+
+def but_config(files):
+    """A new budget is stored at once."""
+    return {name: content for name, content in files.items() if not name.endswith("config.yaml")}
+
+
+def corrupt(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [corrupt, truncate, empty])
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_damaged_checkpoints_are_named_and_kept(run, damage, command):
+    for path in (run / "checkpoints").iterdir():
+        damage(path)
+    before = but_config(snapshot(run))
+    words = ["eval", "--logdir", run] if command == "eval" else [*same(run), "--steps", "200"]
+    refused(*words, cwd=run, says=["can be read", "checkpoint-00000002.pt", "another --logdir"])
+    after = snapshot(run)
+    assert {k: v for k, v in after.items() if "config" not in k} == {
+        k: v for k, v in before.items() if "config" not in k
+    }
+
+
+def test_one_damaged_checkpoint_costs_only_the_steps_since_the_one_before(run):
+    truncate(run / "checkpoints" / "checkpoint-00000002.pt")
+    done = dreamer(*same(run), "--steps", 200, cwd=run)
+    assert done.returncode == 0, done.stderr
+    assert "using the one before it" in done.stderr
+    assert "Resumed at frame 60" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "algo: v1\n", "just words", "a: [1, 2\nb: }", "algo: v7\nrun: {}\n"])
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_a_damaged_config_is_named(run, text, command):
+    (run / "config.yaml").write_text(text)
+    refused(*(["eval", "--logdir", run] if command == "eval" else same(run)), cwd=run, says=["another --logdir"])
+    assert (run / "config.yaml").read_text() == text
+
+
+@pytest.mark.parametrize(("key", "value"), [("discont", "1"), ("run.eval_episodes", "few"), ("episodes", "0")])
+def test_wrong_flags_of_eval_are_named(trained, key, value):
+    refused("eval", "--logdir", trained, f"--{key}", value, cwd=trained, says=["eval_episodes" if "ep" in key else key])
+
+
+def test_a_run_that_has_no_checkpoint_yet(run):
+    shutil.rmtree(run / "checkpoints")
+    refused("eval", "--logdir", run, cwd=run, says="Train first")
+
+
+def test_every_short_flag_names_a_key_and_hides_none():
+    flat = program.configs.flatten(program.resolve("v3"))
+    assert set(program.SHORT_FLAGS.values()) <= set(flat)
+    assert not set(program.SHORT_FLAGS) & set(flat)
+
+
+def test_a_python_without_the_packages_says_how_to_install_them(tmp_path):
+    command = [sys.executable, "-E", "-S", str(ROOT / "dreamer.py"), "doctor"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {sys.executable} has no package ")
+    assert "make install" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,163 @@
+"""Other interfaces than Gymnasium's: the old gym's, dm_env's, and what is registered by a module."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from common.envs import make_env, make_envs
+from common.envs.adapt.gym_compat import is_reset_pair
+from common.errors import UserError
+from tests.helpers import awkward_envs as awkward
+
+AWKWARD = "tests.helpers.awkward_envs"
+
+
+def play(task, steps, env=None):
+    """Records of one environment with the same actions every time."""
+    with make_envs(f"{AWKWARD}:{task}", env, 1, seed=3) as envs:
+        envs.act_space.seed(0)
+        return [envs.reset(), *(envs.step(np.array([envs.act_space.sample()])) for _ in range(steps))]
+
+
+def flags(records):
+    return "".join("F" if r["is_first"] else "T" if r["is_terminal"] else "L" if r["is_last"] else "." for r in records)
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("Old", "F....TF....T"),
+        ("OldInTime", "F....LF....L"),
+        ("Unprepared", "F......LF..."),
+        ("Desk", "F.....TF...."),
+        ("OldPair", "F....TF....T"),
+        ("Choice", "F.....LF...."),
+        ("Words", "F.....LF...."),
+        ("Mixed", "F......LF..."),
+    ],
+)
+def test_flags_of_every_interface_and_one_seed_one_episode(task, expected):
+    records = play(task, len(expected) - 1)
+    assert flags(records) == expected
+    assert [record["reward"].item() for record in records[:2]] == [0, 500 if "Old" in task else 1]
+    for one, other in zip(records, play(task, len(expected) - 1), strict=True):
+        assert all(np.array_equal(one[key], other[key]) for key in one if key != "log")
+    key = next(key for key in records[0] if key not in ("reward", "is_first", "is_last", "is_terminal", "log"))
+    assert (records[0][key] != records[expected.rindex("F")][key]).any()
+
+
+def test_dm_env_s_specs_become_spaces():
+    env = make_env(f"{AWKWARD}:Desk", {"size": 0})
+    assert {key: space.shape for key, space in env.observation_space.items()} == {
+        "angle": (3,),
+        "picture": (20, 20, 3),
+        "button": (4,),
+    }
+    assert str(env.action_space) == "Box(-1.0, 1.0, (3,), float32)"
+    assert str(make_env(f"{AWKWARD}:Choice").action_space) == "Discrete(3)"
+
+
+def test_a_reset_s_pair_is_told_from_an_observation_that_is_one():
+    assert list(make_env(f"{AWKWARD}:OldPair").reset()[0]) == ["0", "1_light"]
+    space = awkward.OldPair.observation_space
+    for answer, pair in [((0, {"light": 1}), False), (((0, {"light": 1}), {}), True), ((0, {}), True)]:
+        assert is_reset_pair(answer, space) == pair
+    assert is_reset_pair((0, None), spaces.Discrete(2))  # an info that `checked` refuses
+    assert not is_reset_pair((0, None), spaces.Tuple([spaces.Discrete(2)] * 2))
+
+
+def test_text_of_dm_env_is_left_out_aloud():
+    env = make_env(f"{AWKWARD}:Words")
+    assert list(env.reset()[0]) == ["place"]
+    assert env.get_wrapper_attr("remarks") == ["Observation 'mission' is left out: no encoder reads a Text space."]
+
+
+@pytest.mark.parametrize(
+    ("task", "shape"),
+    [
+        ("drawn:OldDrawn", (8, 9, 3)),
+        ("drawn:DeskDrawn", (240, 320, 3)),
+        ("drawn:PlainDrawn", (8, 9, 3)),
+        ("drawn:UnpreparedDrawn", (8, 9, 3)),
+        ("awkward:Old", None),
+        ("awkward:Desk", None),
+    ],
+)
+def test_every_interface_can_be_filmed(task, shape):
+    with make_envs(f"tests.envs.{task}", {"film": True, "size": 0}, 1, parallel="none") as envs:
+        envs.reset()
+        picture = envs.picture(0)
+    assert (picture is None) if shape is None else (picture.shape == shape)
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ("drawn:FloatsDrawn", "render returned ndarray float64 (8, 9, 3), not uint8 (H, W, 3)"),
+        ("drawn:NeverDrawn", "render failed with RuntimeError: no display"),
+        ("drawn:PanicsDrawn", "render failed with Panic: no display"),
+        ("awkward:Plain", None),
+    ],
+)
+def test_what_is_drawn_instead_of_a_picture_is_said(task, says):
+    with make_envs(f"tests.envs.{task}", {"film": True}, 1, parallel="none") as envs:
+        envs.reset()
+        assert envs.picture(0) is None
+        told = envs.messages()
+    assert len(told) == bool(says)
+    assert all(says in message for message in told)
+
+
+def test_what_a_step_returns_is_told_from_what_it_should(monkeypatch):
+    monkeypatch.setattr(awkward.Old, "step", lambda self, action: (np.zeros(3), 1.0, False))
+    env = make_env(f"{AWKWARD}:Old")
+    env.reset()
+    with pytest.raises(ValueError, match="step returned 3 values, not"):
+        env.step(np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "says"),
+    [
+        ("action_space", None, "made a Old, which has no action_space"),
+        ("observation_space", 3, "3 is no space of Gymnasium: a int"),
+        ("observation_space", lambda self, agent: None, "made a Old, which has several agents"),
+    ],
+)
+def test_what_is_no_environment_says_what_it_lacks(attribute, value, says, monkeypatch):
+    monkeypatch.setattr(awkward.Old, attribute, value)
+    with pytest.raises(UserError, match=says):
+        make_env(f"{AWKWARD}:Old")
+
+
+def test_ids_that_a_module_registers(tmp_path, monkeypatch):
+    (tmp_path / "registers.py").write_text(
+        f"import gymnasium\ngymnasium.register('Registered-v0', '{AWKWARD}:Plain', max_episode_steps=4)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert make_env("gym_registers:Registered-v0").observation_space["vector"].shape == (3,)
+    finally:
+        gymnasium.registry.pop("Registered-v0", None)
+
+
+def test_ids_are_only_suggested_for_one_that_is_unknown():
+    def needs(package):
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    gymnasium.register("Needs-v0", needs, kwargs={"package": "nonesuch"})
+    try:
+        with pytest.raises(UserError, match=r"No module named 'nonesuch'. Try pip install nonesuch.$"):
+            make_env("gym_Needs-v0")
+    finally:
+        gymnasium.registry.pop("Needs-v0")
+    with pytest.raises(UserError, match="Nearest: gym_CartPole-v1"):
+        make_env("gym_CartPol-v1")
+
+
+def test_unbounded_actions_are_told_once_and_scaled():
+    with make_envs(f"{AWKWARD}:Endless", {"action_scale": 5.0}, 2) as envs:
+        (message,) = envs.messages()
+        assert "driven within 5 of zero" in message
+        assert envs.messages() == []

@@ -1,0 +1,243 @@
+"""`compare` and `bench` from their command lines: what they plan, list, run and refuse. Training is faked."""
+
+import json
+import shlex
+import sys
+import types
+
+import pytest
+
+import dreamer
+from common.commands import bench
+from common.errors import UserError
+from common.experiments.grid import plan
+from tests.helpers.grid_fakes import FAKE, rows, statuses
+
+CLI = FAKE.parent
+COMPARE = ["compare", "--algos", "v1,v3", "--configs", "debug", "--tasks", "dummy_point", "--steps", "1e3"]
+TINY = ["bench", "--suite", "tiny", "--algo", "v2"]
+
+
+@pytest.fixture(autouse=True)
+def reports(tmp_path, monkeypatch):
+    """Fakes of training, films and the report; the calls of the latter, with what grid.json said then."""
+    calls, films = [], types.ModuleType("common.experiments.film")
+    films.film = lambda folder: None
+    monkeypatch.setitem(sys.modules, "common.experiments.film", films)
+    module = types.ModuleType("common.analysis.report")
+    module.write_report = lambda paths, out: calls.append((paths, out, statuses(out)))
+    monkeypatch.setitem(sys.modules, "common.analysis.report", module)
+    monkeypatch.setattr("common.experiments.grid.process.ROOT", FAKE)
+    monkeypatch.setattr("common.experiments.grid.jobs.POLL_SECONDS", 0.02)
+    monkeypatch.setattr(plan, "cores", lambda: 2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.syspath_prepend(CLI)
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+def listed(capsys, *words):
+    """Command lines that a dry run prints, as lists of words without `python dreamer.py train`."""
+    assert dreamer.main([*words, "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return [shlex.split(line)[3:] for line in lines if line.startswith("python dreamer.py train ")]
+
+
+def config(words):
+    """What a command line of training means."""
+    _, _, algo, blocks, borrowed, flags = dreamer.parse(["train", *words])
+    return dreamer.resolve(algo, blocks, flags, borrowed)
+
+
+def test_all_jobs_are_run_and_reported_on(tmp_path, reports, capsys):
+    assert dreamer.main([*COMPARE, "--seeds", "2", "--logdir", "grid"]) == 0
+    stored = json.loads((tmp_path / "grid/grid.json").read_text())
+    assert (stored["kind"], stored["match"], stored["variants"], stored["baseline"]) == (
+        "compare", "frames", ["v1", "v3"], None,
+    )  # fmt: skip
+    assert stored["title"] == "v1, v3 on dummy_point, 2 seeds, 1,000 frames each"
+    names = [f"{algo}/dummy_point/{seed}" for seed in (0, 1) for algo in ("v1", "v3")]
+    assert list(rows(tmp_path / "grid")) == names
+    (paths, out, found), *more = reports
+    assert (list(map(str, paths)), str(out), more) == (["grid"], "grid", [])
+    assert found == dict.fromkeys(names, "done")
+    assert "Ctrl-C stops; the same command goes on." in capsys.readouterr().out
+
+
+def test_the_words_of_a_job_mean_its_config(monkeypatch):
+    seen = []
+    monkeypatch.setattr(plan, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
+    monkeypatch.setattr(plan, "report", lambda folder: None)
+    words = ["--features", "retnorm=v1", "--mlp.*.units", "9", "--first-seed", "4", "--episodes", "3", "--envs", "2"]
+    assert dreamer.main([*COMPARE, *words, "--seeds", "1"]) == 0
+    assert [(job.variant, job.task, job.seed) for job in seen] == [("v1", "dummy_point", 4), ("v3", "dummy_point", 4)]
+    for job in seen:
+        assert config(job.words) == job.config
+    assert seen[1].config["advantage"]["use"] == seen[0].config["advantage"]["use"]
+    assert seen[1].config["mlp"]["actor"]["units"] == 9
+    assert (seen[1].config["run"]["envs"], seen[1].config["run"]["eval_episodes"]) == (2, 1)
+
+
+def test_a_dry_run_lists_commands_and_writes_nothing(tmp_path, capsys):
+    words = [*COMPARE, "--tasks", "dummy_point", "dummy_bandit", "--logdir", "grid"]
+    commands = listed(capsys, *words)
+    assert len(commands) == 2 * 2 * 3
+    assert commands[0][:4] == ["--algo", "v1", "--configs", "debug"]
+    assert commands[0][-2:] == ["--logdir", "grid/runs/v1/dummy_point/0"]
+    assert not list(tmp_path.iterdir())
+    for given in (["--dry-run", "true"], ["--dry-run=true"]):
+        assert dreamer.main([*words, *given]) == 0
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().out.count("python dreamer.py train") == 2 * 12
+
+
+def test_a_dry_run_says_what_each_version_does_with_the_budget(capsys):
+    assert dreamer.main([*COMPARE, "--match", "replayed", "--steps", "4000", "--seeds", "1", "--dry-run"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("#")]
+    assert lines == [
+        "# v1/dummy_point/0: 5,000 frames, 100 updates, 4,000 replayed steps",
+        "# v3/dummy_point/0: 4,010 frames, 100 updates, 4,000 replayed steps",
+    ]
+
+
+def test_equal_time_is_a_limit_of_seconds(capsys):
+    words = listed(capsys, *COMPARE, "--match", "time", "--steps", "90", "--seeds", "1")
+    assert [config(line)["run"]["max_seconds"] for line in words] == [90, 90]
+
+
+@pytest.mark.parametrize(
+    ("words", "threads"), [([], 1), (["--jobs", "2"], 1), (["--jobs", "1"], 0), (["--threads", "3"], 3)]
+)
+def test_runs_get_one_thread_each_where_they_take_all_cores(capsys, words, threads):
+    assert {config(line)["run"]["threads"] for line in listed(capsys, *COMPARE, *words)} == {threads}
+
+
+def test_with_a_gpu_runs_come_one_by_one(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert dreamer.main([*COMPARE, "--dry-run"]) == 0
+    assert "6 runs, 1 at a time" in capsys.readouterr().out
+    assert dreamer.main([*COMPARE, "--dry-run", "--device", "cpu"]) == 0
+    assert "6 runs, 2 at a time" in capsys.readouterr().out
+
+
+def test_failed_runs_are_named_after_the_report_is_written(tmp_path, reports, capsys):
+    assert dreamer.main([*COMPARE, "--tasks", "broken_envs:Raises", "--seeds", "1", "--logdir", "grid"]) == 2
+    error = capsys.readouterr().err
+    assert "Error: 2 of 4 runs failed:\n  v1/broken_envs:Raises/0: the motor is on fire.\n  v3/broken_envs" in error
+    assert "grid/runs. The same command tries them again." in error
+    assert [found["v1/dummy_point/0"] for _, _, found in reports] == ["done"]
+
+
+def test_a_report_needs_no_films(reports, monkeypatch, capsys):
+    def film(folder):
+        raise RuntimeError("no display")
+
+    monkeypatch.setattr(sys.modules["common.experiments.film"], "film", film)
+    assert dreamer.main([*COMPARE, "--seeds", "1", "--logdir", "grid"]) == 0
+    assert len(reports) == 1
+    assert "There are no films: RuntimeError('no display')" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tasks", "says"), [("dummy_point", "Error: no scores"), ("broken_envs:Raises", "Error: 2 of 4 runs failed")]
+)
+def test_a_report_that_cannot_be_written_hides_no_failure(monkeypatch, capsys, tasks, says):
+    def fails(paths, out):
+        raise UserError("no scores")
+
+    monkeypatch.setattr(sys.modules["common.analysis.report"], "write_report", fails)
+    assert dreamer.main([*COMPARE, "--tasks", tasks, "--seeds", "1"]) == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert "no scores" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([*COMPARE, "--algos", "v4"], "Unknown version 'v4'. Did you mean"),
+        (COMPARE[:1] + COMPARE[3:], "Name versions with --algos, such as --algos v1,v2,v3."),
+        (COMPARE[:5], "compare needs --tasks and --steps"),
+        (COMPARE[:7], "compare needs --tasks and --steps"),
+        ([*COMPARE, "--steps", "0"], "compare needs --tasks and --steps"),
+        ([*COMPARE, "--steps", "-1"], "--steps must be at least 0, got -1"),
+        ([*COMPARE, "--steps", "many"], "--steps expects int"),
+        ([*COMPARE, "--seeds", "0"], "--seeds must be at least 1, got 0"),
+        ([*COMPARE, "--seed", "1"], "--seed is not for a grid of runs: use --seeds and --first-seed"),
+        ([*COMPARE, "--match", "steps"], "--match must be one of frames, updates, replayed, time"),
+        ([*COMPARE, "--match", "time", "--run.max_seconds", "9"], "use --match time and --steps"),
+        ([*COMPARE, "--dry-run", "yes"], "--dry-run expects true or false"),
+        ([*COMPARE, "--configs", "cpuu"], "Unknown config block for v1 'cpuu'"),
+        ([*COMPARE, "--batch_sise", "4"], "Did you mean batch_size"),
+        ([*COMPARE, "--kl.free", "1", "--returns.start", "true"], "returns.start is an option of ArrivalReturns"),
+        ([*COMPARE, "--tasks", "dummy_pint"], "There is no task dummy_pint. Nearest: dummy_point"),
+        ([*COMPARE, "--tasks", "broken_envs:RaisesWhenMade"], "no licence"),
+        (["compare", "v1", *COMPARE[1:]], "compare takes flags only, got v1"),
+        (["bench"], "bench needs --suite, one of dmc20_vision, "),
+        (["bench", "--suite", "tini"], "Unknown suite 'tini'. Did you mean tiny?"),
+        (["bench", "--suite", "dmc5"], "Name versions with --algos"),
+        (["bench", "tiny"], "A suite takes flags, got tiny"),
+        ([*TINY, "--tasks", "dummy_bandits"], "Unknown task of this suite 'dummy_bandits'. Did you mean dummy_bandit"),
+        ([*TINY, "--task", "dummy_bandit"], "--tasks names some of them"),
+        (["train", "--dry-run"], "--dry-run takes one value, got none"),
+    ],
+    ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
+)
+def test_mistakes_are_named_before_anything_is_written(tmp_path, capsys, words, says):
+    assert dreamer.main(words) == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["bench", "list"], ["bench", "--list"], ["bench", "--list", "true"]])
+def test_suites_are_listed_with_their_budgets(capsys, words):
+    assert dreamer.main(words) == 0
+    printed = capsys.readouterr().out
+    assert "dmc20_vision: 20 tasks, 1,000,000 frames each, --configs dmc_vision" in printed
+    assert "atari26_100k: 26 tasks, 400,000 frames each" in printed
+    assert all(f"\n{name}: " in f"\n{printed}" for name in bench.read_suites())
+
+
+@pytest.mark.parametrize(
+    ("suite", "tasks", "block"),
+    [
+        ("dmc20_vision", 20, "dmc_vision"), ("dmc18_proprio", 18, "dmc_proprio"), ("dmc5", 5, "dmc_vision"),
+        ("atari26_100k", 26, "atari100k"), ("atari57", 57, "atari"), ("crafter", 1, "crafter"),
+        ("bsuite20", 20, "bsuite"), ("minigrid4", 4, "minigrid"), ("metaworld10", 10, "metaworld"),
+        ("memorymaze", 4, "memorymaze"),
+    ],
+)  # fmt: skip
+def test_published_suites_are_their_blocks_on_all_tasks(monkeypatch, suite, tasks, block):
+    seen = []
+    monkeypatch.setattr(plan, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
+    monkeypatch.setattr(plan, "check_tasks", lambda folder, jobs: None)
+    monkeypatch.setattr(plan, "report", lambda folder: None)
+    assert dreamer.main(["bench", "--suite", suite, "--algo", "v3", "--seeds", "1", "--jobs", "1"]) == 0
+    assert len({job.task for job in seen}) == len(seen) == tasks
+    steps = bench.read_suites()[suite].tasks
+    for job in seen[:2]:
+        expected = dreamer.resolve("v3", [block], {"task": job.task, "steps": steps[job.task]})
+        assert job.config == expected
+    assert "quadruped" in " ".join(steps) or suite != "dmc20_vision"
+
+
+@pytest.mark.parametrize("suite", ["cpu", "tiny"])
+def test_suites_of_our_own_resolve_for_every_version_and_their_tasks_exist(capsys, suite):
+    commands = listed(capsys, "bench", "--suite", suite, "--algos", ",".join(dreamer.ALGOS), "--seeds", "1")
+    tasks = bench.read_suites()[suite].tasks
+    assert len(commands) == len(dreamer.ALGOS) * len(tasks)
+    for words in commands:
+        found = config(words)
+        assert found["steps"] == tasks[found["task"]]
+    for task in tasks:
+        plan.make_env(task, found["env"]).close()
+
+
+def test_what_the_user_gives_wins_over_the_suite(tmp_path, capsys):
+    words = [*TINY, "--tasks", "dummy_bandit", "--steps", "77", "--discount", "0.5", "--configs", "size1m"]
+    with pytest.raises(UserError, match="Unknown config block for v2 'size1m'"):
+        dreamer.main([*words, "--dry-run", "--debug"])
+    (line,) = listed(capsys, *words[:-2], "--seeds", "1")
+    found = config(line)
+    assert (found["task"], found["steps"], found["discount"], found["batch_size"]) == ("dummy_bandit", 77, 0.5, 16)
+    assert line[-1] == "logs/bench/tiny/runs/v2/dummy_bandit/0"

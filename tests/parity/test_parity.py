@@ -1,0 +1,30 @@
+"""Parity with the official implementations: every file of a directory of golden numbers.
+
+pytest tests/parity/test_parity.py [--golden DIR]; DIR holds v1_v2/*.npz and v3/*.npz, with any
+seeds, shapes and settings.
+"""
+
+import pathlib
+
+from tests.parity import v1, v2, v3
+from tests.parity.common import Golden
+
+CHECKS = {"v1_v2": v1.CHECKS | v2.CHECKS, "v3": v3.CHECKS}
+
+
+def pytest_generate_tests(metafunc):
+    """One test for each file that is there or should be."""
+    root = pathlib.Path(metafunc.config.getoption("golden"))
+    known = {(folder, stem) for folder, checks in CHECKS.items() for stem in checks}
+    found = {(folder, path.stem) for folder in CHECKS for path in (root / folder).glob("*.npz")}
+    names = sorted(known | found)
+    metafunc.parametrize(("root", "folder", "stem"), [(root, *name) for name in names], ids=map("-".join, names))
+
+
+def test_file(root, folder, stem):
+    path = root / folder / f"{stem}.npz"
+    assert path.is_file(), f"{path} is missing"
+    assert stem in CHECKS[folder], f"no check for {path}"
+    golden = Golden(path)
+    CHECKS[folder][stem](golden)
+    golden.finish()

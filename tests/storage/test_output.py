@@ -1,0 +1,294 @@
+"""Evaluation, videos, TensorBoard, progress and the block at the start."""
+
+import io
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from common.commands.eval import evaluate, summarize
+from common.errors import UserError
+from common.storage import video
+from common.storage.logdir import store_config
+from common.storage.logger import Logger, NonFiniteError, RunningMeans
+from common.storage.outputs import JsonLines
+from common.storage.progress import Progress
+from common.training.collector import Episode
+from common.training.evaluator import EvalResult, Evaluator
+from common.training.offline import find_records
+from common.training.train import train
+from tests.helpers.run_fakes import FakeAgent, FakeFactory, config
+
+pytestmark = pytest.mark.xdist_group("run_output")  # what they share is made once
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A run with images and vectors."""
+    logdir = tmp_path_factory.mktemp("pictures") / "run"
+    train(config(logdir, task="dummy_mixed_12"), FakeFactory(ImageAgent))
+    return logdir
+
+
+class ImageAgent(FakeAgent):
+    """Predicts images, too."""
+
+    def report(self, batch, context):
+        truth = batch["image"] / np.float32(255)
+        return {"image": (truth, 1 - truth), **super().report(batch, context)}
+
+
+def test_evaluate_prints_and_writes_the_result(pictures, capsys):
+    given = config(pictures, task="dummy_mixed_12", run__eval_episodes=5)
+    summary = evaluate(given, FakeFactory(ImageAgent))
+    assert summary == json.loads((pictures / "eval.json").read_text())
+    assert (summary["n"], summary["frames"], summary["mode"]) == (5, 200, "sample")
+    assert summary["mean"] == pytest.approx(np.mean(summary["scores"]))
+    assert summary["std"] == pytest.approx(np.std(summary["scores"]))
+    assert summary["lengths"] == [6] * 5
+    assert "(mean ± std, n = 5)" in capsys.readouterr().out
+    assert (pictures / "videos/eval_000000200.gif").exists()
+    assert evaluate(given, FakeFactory(ImageAgent)) == summary
+
+
+def test_evaluate_scores_exactly_what_training_scored_with_the_same_weights(tmp_path):
+    given = config(tmp_path / "run", task="dummy_point", steps=180, run__eval_every=180)
+    train(given, FakeFactory())
+    during = [json.loads(line) for line in (tmp_path / "run/scores.jsonl").read_text().splitlines()][1]
+    assert during["xs"] == [180]
+    assert evaluate(given, FakeFactory())["mean"] == during["ys"][0]
+
+
+def test_evaluate_without_a_run_or_a_checkpoint(tmp_path):
+    with pytest.raises(UserError, match="not the logdir of a run"):
+        evaluate(config(tmp_path), FakeFactory())
+    store_config(tmp_path, config(tmp_path))
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        evaluate(config(tmp_path), FakeFactory())
+    with pytest.raises(UserError, match="give --logdir"):
+        evaluate(config(""), FakeFactory())
+
+
+class Uneven:
+    """Two environments: the first has episodes of one step, the second of ten."""
+
+    num, repeat, obs_space, lengths = 2, 1, {}, np.array([1, 10])
+
+    def reset(self):
+        self.time = np.zeros(2, int)
+        return self._record()
+
+    def step(self, actions):
+        self.time = np.where(self.time >= self.lengths, 0, self.time + 1)
+        return self._record()
+
+    def state(self):
+        return []
+
+    def messages(self):
+        return []
+
+    def _record(self):
+        first, last = self.time == 0, self.time >= self.lengths
+        zeros = np.zeros(2, np.float32)
+        return {"reward": zeros, "is_first": first, "is_last": last, "is_terminal": last, "vector": zeros[:, None]}
+
+
+@pytest.mark.parametrize(("episodes", "lengths"), [(1, [1]), (2, [1, 10]), (5, [1, 1, 1, 10, 10])])
+def test_episodes_are_spread_so_that_short_ones_are_not_favoured(episodes, lengths):
+    spaces = gymnasium.spaces
+    agent = FakeAgent({"vector": spaces.Box(-1, 1, (1,))}, spaces.Discrete(3), {})
+    result = Evaluator(agent, Uneven, 0).run(episodes, 0)
+    assert sorted(episode.length for episode in result.episodes) == lengths
+
+
+def test_an_evaluation_that_does_not_end_says_why(capsys, monkeypatch):
+    spaces, left = gymnasium.spaces, iter(range(8))
+    monkeypatch.setattr("common.training.evaluator.MAX_STEPS_WITHOUT_END", 5)
+    monkeypatch.setattr(Uneven, "lengths", np.array([100, 100]))
+    agent = FakeAgent({"vector": spaces.Box(-1, 1, (1,))}, spaces.Discrete(3), {})
+    with pytest.raises(StopIteration):
+        Evaluator(agent, Uneven, 0).run(1, 0, check=lambda: next(left))
+    said = capsys.readouterr().err
+    assert said.count("no episode has ended within 5 steps") == 1
+    assert "--env.time_limit" in said
+
+
+def test_evaluation_environments_differ_from_training_ones():
+    factory = FakeFactory()
+    given = config("", task="dummy_point", run__eval_envs=2)
+    first = [factory.envs(given, evaluate=which).reset()["vector"] for which in (False, True)]
+    assert not np.isclose(first[0], first[1]).any()
+
+
+def test_videos_are_gifs_in_the_logdir(pictures):
+    names = sorted(path.name for path in (pictures / "videos").iterdir() if not path.name.startswith("eval_0"))
+    assert "eval_episode_000000120.gif" in names
+    assert "openloop_image_000000080.gif" in names
+    assert "openloop_vector_000000080.gif" in names
+    with Image.open(pictures / "videos/eval_episode_000000120.gif") as image:
+        assert (image.format, image.size, image.n_frames) == ("GIF", (64, 64), 7)
+    with Image.open(pictures / "videos/openloop_image_000000080.gif") as image:
+        assert image.size == (2 * 64, 3 * 64)
+
+
+def test_training_episodes_are_filmed_where_nothing_is_evaluated(tmp_path):
+    train(config(tmp_path / "run", task="dummy_pixels_12_both", run__eval_every=0), FakeFactory())
+    films = sorted((tmp_path / "run/videos").glob("train_episode_*.gif"))
+    assert len(films) == 2
+    with Image.open(films[0]) as image:
+        assert 1 < image.n_frames <= 7  # one for each record; equal pictures in a row are stored once
+
+
+def test_tensorboard_holds_scalars_over_frames_and_gifs(pictures):
+    events = EventAccumulator(str(pictures), size_guidance={"images": 0}).Reload()
+    rows = [json.loads(line) for line in (pictures / "metrics.jsonl").read_text().splitlines()]
+    curve = {row["frames"]: row["episode/score"] for row in rows if "episode/score" in row}
+    assert {event.step: event.value for event in events.Scalars("episode/score")} == pytest.approx(curve)
+    assert {"openloop/image", "openloop/vector", "eval/episode"} <= set(events.Tags()["images"])
+    assert events.Images("openloop/image")[0].encoded_image_string.startswith(b"GIF89a")
+
+
+def test_tensorboard_hides_points_of_a_forgotten_future(tmp_path):
+    for state in (None, {"offset": 0, "frames": 10, "means": [], "scores": None}):
+        logger = Logger(tmp_path, task="t", method="m", seed=0, state=state)
+        for frames in (5, 10, 15) if state is None else (12,):
+            logger.write({"frames": frames}, {"x": float(frames)})
+        logger.close()
+    assert [event.step for event in EventAccumulator(str(tmp_path)).Reload().Scalars("x")] == [5, 10, 12]
+
+
+def test_open_loop_strip_shows_truth_model_and_error():
+    truth, model = np.full((2, 6, 4, 4, 1), 0.25), np.full((2, 6, 4, 4, 1), 0.75)
+    strip = video.open_loop_frames(truth, model, 2)
+    assert (strip.shape, strip.dtype) == ((6, 12, 8, 3), np.uint8)
+    assert [strip[5, row, 0, 0] for row in (0, 4, 8)] == [64, 191, 191]
+    assert (strip[0, 4, 0] == (0, 200, 0)).all()
+    assert (strip[2, 4] == 191).all()
+
+
+def test_open_loop_of_vectors_is_a_growing_plot():
+    truth = np.linspace(0, 1, 12).reshape(1, 6, 2)
+    plot = video.open_loop_frames(truth, truth[:, ::-1], 2)
+    assert (plot.shape, plot.dtype) == ((6, 128, 320, 3), np.uint8)
+    ink = [(picture != 255).any(-1).sum() for picture in plot]
+    assert ink == sorted(ink)
+    assert ink[0] < ink[-1]
+    constant = video.open_loop_frames(np.zeros((1, 6)), np.zeros((1, 6)), 2)
+    assert constant.shape == (6, 64, 320, 3)
+
+
+def test_error_curve_is_per_time_step():
+    truth, model = np.zeros((2, 3, 4)), np.zeros((2, 3, 4))
+    model[:, 1], model[:, 2] = 1, 2
+    np.testing.assert_allclose(video.error_curve(truth, model), [0, 1, 4])
+
+
+def test_means_over_tensors_and_numbers_survive_a_checkpoint():
+    means = RunningMeans()
+    means.add({"a": torch.tensor(1.0), "b": torch.tensor(2.0)})
+    means.add({"a": 4.0})
+    again = RunningMeans()
+    again.restore(means.state())
+    again.add({"a": 4.0})
+    assert again.take() == {"a": 3.0, "b": 2.0}
+    assert again.take() == {}
+
+
+def test_nothing_that_is_not_finite_is_written(tmp_path):
+    logger = Logger(tmp_path, task="t", method="m", seed=0)
+    logger.add({"loss/a": torch.tensor(1.0), "loss/b": torch.tensor(torch.nan), "grad/c": torch.tensor(torch.inf)})
+    with pytest.raises(NonFiniteError, match=r"not finite: loss/b, grad/c$"):
+        logger.check()
+    with pytest.raises(NonFiniteError, match="loss/b"):
+        logger.write({"frames": 1}, logger.means.take())
+    assert not (tmp_path / "metrics.jsonl").exists()
+    logger.close()
+
+
+def test_json_lines_beyond_the_checkpoint_are_cut(tmp_path):
+    rows = JsonLines(tmp_path / "x.jsonl")
+    rows.write({"a": 1})
+    offset = rows.sync()
+    rows.write({"a": 2})
+    rows.close()
+    again = JsonLines(tmp_path / "x.jsonl", offset)
+    again.write({"a": 3})
+    again.close()
+    assert [json.loads(x)["a"] for x in (tmp_path / "x.jsonl").read_text().splitlines()] == [1, 3]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere():
+    for stream in (Terminal(), io.StringIO()):
+        progress = Progress(1000, stream)
+        progress.start_at(100, 5)
+        progress.update(250, 20)
+        rates = progress.line(score=12.34, eval=None)
+        progress.message("hello")
+        progress.close()
+        text = stream.getvalue()
+        assert "score 12.3" in text
+        assert "updates/s" in text
+        assert "eval" not in text
+        assert "hello\n" in text
+        assert ("\r" in text) == stream.isatty()
+        assert rates["fps/env"] / rates["fps/train"] == pytest.approx(10)
+    assert "250/1,000 frames (25%)" in text
+
+
+def test_the_block_at_the_start_says_what_will_run(tmp_path, capsys):
+    changes = {"steps": 40, "schedule": {"use": "Every", "steps": 5, "updates": 1}}
+    train(config(tmp_path / "run", **changes), FakeFactory())
+    block = capsys.readouterr().out
+    for text in (
+        "fake, seed 0", "dummy_onehot_7, 2 environment(s)", "cpu, fp32, eager, 1 CPU thread(s)", "vector float32 (4,)",
+        "Discrete(4)", "weight 4", "1 agent step = 2 frame(s)", "Every (steps 5, updates 1): 0.1 updates and "
+        "0.8 replayed steps per frame", "at most 1,000 records", "40 frames = 20 agent steps",
+    ):  # fmt: skip
+        assert text in block
+
+
+def test_pictures_that_are_not_the_published_ones_are_labelled(tmp_path, capsys):
+    env = {"repeat": 2, "obs": "image", "render": "ray", "size": 16}
+    given = config(tmp_path, task="dmc_cartpole_swingup", env=env, steps=8, run__prefill=1, run__eval_episodes=1)
+    train(given | {"run": given["run"] | {"eval_every": 0, "envs": 1}}, FakeFactory())
+    assert "beware  Images are drawn with env.render ray: not to be compared" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run.json").read_text())["render"] == "ray"
+    played = EvalResult([Episode(1.0, 2, {})], None)
+    assert summarize(given, 8, played)["render"] == "ray"
+    assert "render" not in summarize({**given, "task": "atari_pong"}, 8, played)
+
+
+class Drawn(FakeFactory):
+    """Draws as it can here, whatever is asked for."""
+
+    def envs(self, config, **kwargs):
+        return super().envs({**config, "env": config["env"] | {"render": "ray"}}, **kwargs)
+
+
+def test_how_a_run_was_drawn_labels_its_evaluation_however_that_is_drawn(tmp_path, capsys):
+    env = {"repeat": 2, "obs": "image", "render": "ray", "size": 16}
+    given = config(tmp_path, task="dmc_cartpole_swingup", env=env, steps=8, run__prefill=1, run__eval_episodes=1)
+    given["run"] |= {"eval_every": 0, "envs": 1, "video_every": 0}
+    train(given, FakeFactory())
+    given["env"] = env | {"time_limit": 8}
+    assert evaluate(given | {"env": given["env"] | {"render": "full"}}, Drawn())["render"] == "ray"
+    assert json.loads((tmp_path / "eval.json").read_text())["render"] == "ray"
+    with pytest.raises(UserError, match=r"were drawn with env\.render ray: give --env\.render ray"):
+        find_records({**given, "env": env | {"render": "full"}, "run": given["run"] | {"offline": str(tmp_path)}})
+    assert find_records(given | {"run": given["run"] | {"offline": str(tmp_path)}}).streams == 1
+
+
+def test_messages_of_environments_reach_the_person(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("common.envs.vector.vector_env.Envs.messages", lambda self: ["environment 1 was made again"])
+    train(config(tmp_path / "run", steps=8), FakeFactory())
+    assert "environment 1 was made again" in capsys.readouterr().err

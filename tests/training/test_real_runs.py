@@ -1,0 +1,52 @@
+"""The loop around the real agents: resume equals a straight run, evaluation and reports leave no trace."""
+
+import pytest
+import torch
+
+import dreamer
+from common.commands.eval import evaluate
+from common.training.loop import Loop
+from common.training.train import train
+from tests.helpers.run_fakes import lines, newest
+
+
+def config(logdir, algo, **flags):
+    tiny = {
+        "task": "dummy_mixed_10", "steps": 90, "batch_size": 2, "batch_length": 6, "run.threads": 1,
+        "run.device": "cpu", "run.prefill": 30, "run.pretrain": 1, "run.envs": 2, "run.parallel": "none",
+        "run.log_every": 10, "run.save_every": 40, "run.eval_every": 40, "run.video_every": 50, "replay.capacity": 400,
+    }  # fmt: skip
+    return dreamer.resolve(algo, ["debug"], {**tiny, **flags, "logdir": str(logdir)})
+
+
+def stop_at_update(monkeypatch, count):
+    """SIGTERM comes before an update."""
+    update = Loop._update
+
+    def stopping(self):
+        if self.updates == count:
+            self.stop.signal = 15
+            self.stop.check()
+        update(self)
+
+    monkeypatch.setattr(Loop, "_update", stopping)
+
+
+@pytest.mark.parametrize("algo", list(dreamer.ALGOS))
+def test_stopped_and_resumed_equals_straight_and_evaluation_leaves_no_trace(tmp_path, monkeypatch, algo):
+    rate = {"v1": {"schedule.every": 20, "schedule.updates": 2}, "v2": {"schedule.steps": 10}}.get(algo, {})
+    train(config(tmp_path / "straight", algo, **rate))
+    with monkeypatch.context() as patch:
+        stop_at_update(patch, 3)
+        with pytest.raises(SystemExit) as exit_:
+            train(config(tmp_path / "run", algo, **rate))
+    assert exit_.value.code == 143
+    train(config(tmp_path / "run", algo, **rate, **{"run.eval_every": 0, "run.video_every": 0}))
+    extra = ("eval/", "openloop/")
+    quiet = [row for row in lines(tmp_path / "straight") if not any(key.startswith(extra) for key in row)]
+    assert [row for row in lines(tmp_path / "run") if not any(key.startswith(extra) for key in row)] == quiet
+    assert quiet[-1]["updates"] > 5
+    one, other = newest(tmp_path / "straight")["agent"], newest(tmp_path / "run")["agent"]
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one if isinstance(one[key], torch.Tensor))
+    assert evaluate(config(tmp_path / "run", algo, **rate))["n"] == 1
