@@ -119,11 +119,11 @@ def _native(task, config, n, seed, probe, must):
             raise UserError(f"run.parallel native plays atari_ and atari100k_ tasks, not {task}: --run.parallel auto.")
         return None
     native = importlib.import_module("common.envs.vector.ale_vector")
-    if why := native.refusal(name, config, probe, seed):
+    if why := native.refusal_message(name, config, probe, seed):
         if must:
             raise UserError(why)
         return None
-    return native.Native(name, config, n, probe.observation_space, probe.action_space, seed=seed)
+    return native.AleVectorEnvs(name, config, n, probe.observation_space, probe.action_space, seed=seed)
 
 
 def _python(task, config, n, seed, probe, parallel):

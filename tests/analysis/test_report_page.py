@@ -298,7 +298,7 @@ def test_films_are_the_newest_of_the_first_seed(tmp_path):
 
 
 def test_films_that_are_too_large_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(films, "LARGEST", 10)
+    monkeypatch.setattr(films, "MAX_FILM_BYTES", 10)
     found, dropped = collect_films(load_runs([write_run(tmp_path / "run", frames=2000, film=True)]))
     assert (found, len(dropped)) == ([], 1)
     assert dropped[0].startswith("image of v3 on dmc_walker_walk (")

@@ -143,7 +143,7 @@ def test_config_differences_are_grouped_and_complete(tmp_path):
 def published(method, benchmark, last=None):
     """Human-normalised scores of a method's published games: one array (1,) each."""
     rows = {}
-    for task in reference.tables.data.load("constants")["tasks"]:
+    for task in reference.published.data.load("constants")["tasks"]:
         found = [f.score for f in reference.finals(task, benchmark) if f.method == method]
         found += [(c.mean[-1] if last else c.final[0]) for c in reference.curves(task, benchmark) if c.method == method]
         scale = score_normalization.scale(task)
@@ -170,7 +170,7 @@ def test_published_aggregates(method, benchmark, last, games, mean, median):
 
 @pytest.mark.parametrize(("benchmark", "mean", "median"), [("dmc_proprio", 754, 871), ("dmc_vision", 787, 864)])
 def test_published_aggregates_of_control(benchmark, mean, median):
-    names = reference.names.tasks(benchmark)
+    names = reference.task_names.tasks(benchmark)
     curves = [c for name in names for c in reference.curves(name, benchmark) if c.method == "dreamerv3"]
     values = [np.array([curve.mean[-1] if benchmark == "dmc_vision" else curve.final[0]]) for curve in curves]
     assert float(stats.mean(values)) == pytest.approx(mean, abs=1.5)

@@ -24,7 +24,7 @@ def whole(tmp_path_factory):
     folder, printed = tmp_path_factory.mktemp("doctor"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.chdir(folder)
-        patch.setattr(machine, "PRODUCTS", {"cpu": (64,), "cuda": (64,)})
+        patch.setattr(machine, "MATMUL_SIDES", {"cpu": (64,), "cuda": (64,)})
         code = program.main(["doctor", "--logdir", "deep/er"])
     return code, printed.getvalue().splitlines(), folder
 
@@ -106,8 +106,8 @@ def test_versions_are_held_against_the_project(tmp_path, monkeypatch):
 
 
 def test_renderers_say_what_they_lack(monkeypatch):
-    monkeypatch.setattr(dmc, "failure", lambda name: "" if name == "osmesa" else "a long story")
-    monkeypatch.setattr(dmc, "renderer", lambda: "osmesa")
+    monkeypatch.setattr(dmc, "backend_error", lambda name: "" if name == "osmesa" else "a long story")
+    monkeypatch.setattr(dmc, "working_backend", lambda: "osmesa")
     monkeypatch.setattr(hardware.ctypes.util, "find_library", lambda name: None)
     monkeypatch.delenv("DISPLAY", raising=False)
     found = {check.name: check for check in hardware.renderers()}
@@ -155,7 +155,7 @@ def test_losses_that_are_no_numbers_are_noticed(monkeypatch):
         def __call__(self):
             self.metrics = {"loss/kl": float("nan")}
 
-    monkeypatch.setattr(smoke_tests, "Update", Diverging)
+    monkeypatch.setattr(smoke_tests, "FixedBatchUpdate", Diverging)
     request = types.SimpleNamespace(resolve=program.resolve)
     with pytest.raises(UserError, match="not finite: loss/kl"):
         smoke_tests.run_update(request, "v1")

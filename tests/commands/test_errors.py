@@ -68,8 +68,8 @@ def test_wrong_words_are_named_with_the_right_ones(words, says, tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("Raises", ["RuntimeError: the motor is on fire", "broken.py, line"]),
-        ("RaisesAtReset", ["no such simulator", "broken.py, line"]),
+        ("Raises", ["RuntimeError: the motor is on fire", "broken_envs.py, line"]),
+        ("RaisesAtReset", ["no such simulator", "broken_envs.py, line"]),
         ("GivesNaN", ["'vector' is not finite"]),
         ("GivesNaNReward", ["reward is nan"]),
         ("WrongShape", ["has shape (4,), its space says (3,)"]),

@@ -158,7 +158,7 @@ def test_another_broken_pipe_is_an_error(monkeypatch, capsys):
     def broken(command):
         raise BrokenPipeError("an environment is gone")
 
-    monkeypatch.setattr(program, "function", broken)
+    monkeypatch.setattr(program, "command_function", broken)
     assert program.main(["config"]) == 2
     assert "an environment is gone" in capsys.readouterr().err
 
@@ -200,6 +200,6 @@ def test_output_on_a_full_disk_is_one_message(words):
 def test_text_that_a_terminal_cannot_show_is_escaped(monkeypatch):
     plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", plain)
-    monkeypatch.setattr(program, "function", lambda name: lambda config: print("0.5 \xb1 0.1, \udcff"))
+    monkeypatch.setattr(program, "command_function", lambda name: lambda config: print("0.5 \xb1 0.1, \udcff"))
     assert program.main(["config"]) == 0
     assert plain.buffer.getvalue() == b"0.5 \\xb1 0.1, \\udcff\n"

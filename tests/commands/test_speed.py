@@ -67,8 +67,8 @@ def test_a_run_may_begin_where_the_speed_was_measured(measured):
 
 def test_only_what_is_asked_for_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(machine, "PRODUCTS", {"cpu": (64,)})
-    monkeypatch.setattr(machine, "COPIED", {"cpu": 2**20})
+    monkeypatch.setattr(machine, "MATMUL_SIDES", {"cpu": (64,)})
+    monkeypatch.setattr(machine, "COPY_BYTES", {"cpu": 2**20})
     words = ["speed", "--algo", "v1", "--configs", "debug", "--task", "dummy_point", "--json", "deep/er/figures.json"]
     assert program.main(words) == 0
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["figures.json"]

@@ -72,7 +72,7 @@ def test_a_limit_that_nothing_can_keep_is_a_failure_and_no_hang(monkeypatch):
 
 
 def test_a_worker_that_cannot_be_broken_off_is_killed(once, monkeypatch):
-    monkeypatch.setattr(env_slot, "GRACE", 100)
+    monkeypatch.setattr(env_slot, "WORKER_GRACE_SECONDS", 100)
     with make_envs(f"{FAULTY}:HangsDeaf", {"timeout": 1.0}, 1, parallel="process") as envs:
         steps(envs, 2)
         envs.slots[0].patience = 1.5

@@ -76,16 +76,16 @@ def test_text_of_dm_env_is_left_out_aloud():
 @pytest.mark.parametrize(
     ("task", "shape"),
     [
-        ("drawn:OldDrawn", (8, 9, 3)),
-        ("drawn:DeskDrawn", (240, 320, 3)),
-        ("drawn:PlainDrawn", (8, 9, 3)),
-        ("drawn:UnpreparedDrawn", (8, 9, 3)),
-        ("awkward:Old", None),
-        ("awkward:Desk", None),
+        ("drawn_envs:OldDrawn", (8, 9, 3)),
+        ("drawn_envs:DeskDrawn", (240, 320, 3)),
+        ("drawn_envs:PlainDrawn", (8, 9, 3)),
+        ("drawn_envs:UnpreparedDrawn", (8, 9, 3)),
+        ("awkward_envs:Old", None),
+        ("awkward_envs:Desk", None),
     ],
 )
 def test_every_interface_can_be_filmed(task, shape):
-    with make_envs(f"tests.envs.{task}", {"film": True, "size": 0}, 1, parallel="none") as envs:
+    with make_envs(f"tests.helpers.{task}", {"film": True, "size": 0}, 1, parallel="none") as envs:
         envs.reset()
         picture = envs.picture(0)
     assert (picture is None) if shape is None else (picture.shape == shape)
@@ -94,14 +94,14 @@ def test_every_interface_can_be_filmed(task, shape):
 @pytest.mark.parametrize(
     ("task", "says"),
     [
-        ("drawn:FloatsDrawn", "render returned ndarray float64 (8, 9, 3), not uint8 (H, W, 3)"),
-        ("drawn:NeverDrawn", "render failed with RuntimeError: no display"),
-        ("drawn:PanicsDrawn", "render failed with Panic: no display"),
-        ("awkward:Plain", None),
+        ("drawn_envs:FloatsDrawn", "render returned ndarray float64 (8, 9, 3), not uint8 (H, W, 3)"),
+        ("drawn_envs:NeverDrawn", "render failed with RuntimeError: no display"),
+        ("drawn_envs:PanicsDrawn", "render failed with Panic: no display"),
+        ("awkward_envs:Plain", None),
     ],
 )
 def test_what_is_drawn_instead_of_a_picture_is_said(task, says):
-    with make_envs(f"tests.envs.{task}", {"film": True}, 1, parallel="none") as envs:
+    with make_envs(f"tests.helpers.{task}", {"film": True}, 1, parallel="none") as envs:
         envs.reset()
         assert envs.picture(0) is None
         told = envs.messages()

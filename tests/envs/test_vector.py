@@ -257,7 +257,7 @@ def test_too_many_failures_in_a_row_stop_the_run_with_the_place(task, says, para
         play(envs, 20)
     assert "3 times in a row" in str(error.value)
     assert ".." not in str(error.value)
-    assert "faulty.py, line" in str(error.value)
+    assert "faulty_envs.py, line" in str(error.value)
     assert "Traceback" not in str(error.value)
     assert "Traceback" in str(error.value.__cause__)
 
@@ -302,7 +302,7 @@ def test_leaving_without_close_ends_the_workers():
         "if __name__ == '__main__':\n"
         f"    envs = make_envs('{FAULTY}:Sleeps', None, 1, parallel='process')\n"
         "    envs.reset()\n"
-        "    envs.seats[0].send(__import__('numpy').array(0))\n"
+        "    envs.slots[0].send(__import__('numpy').array(0))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -29,7 +29,7 @@ def reports(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "common.analysis.report", module)
     monkeypatch.setattr("common.experiments.grid.process.ROOT", FAKE)
     monkeypatch.setattr("common.experiments.grid.jobs.POLL_SECONDS", 0.02)
-    monkeypatch.setattr(plan, "cores", lambda: 2)
+    monkeypatch.setattr(plan, "available_cores", lambda: 2)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.syspath_prepend(CLI)
     monkeypatch.chdir(tmp_path)
@@ -67,7 +67,7 @@ def test_all_jobs_are_run_and_reported_on(tmp_path, reports, capsys):
 def test_the_words_of_a_job_mean_its_config(monkeypatch):
     seen = []
     monkeypatch.setattr(plan, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
-    monkeypatch.setattr(plan, "report", lambda folder: None)
+    monkeypatch.setattr(plan, "write_results", lambda folder: None)
     words = ["--features", "retnorm=v1", "--mlp.*.units", "9", "--first-seed", "4", "--episodes", "3", "--envs", "2"]
     assert dreamer.main([*COMPARE, *words, "--seeds", "1"]) == 0
     assert [(job.variant, job.task, job.seed) for job in seen] == [("v1", "dummy_point", 4), ("v3", "dummy_point", 4)]
@@ -211,7 +211,7 @@ def test_published_suites_are_their_blocks_on_all_tasks(monkeypatch, suite, task
     seen = []
     monkeypatch.setattr(plan, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
     monkeypatch.setattr(plan, "check_tasks", lambda folder, jobs: None)
-    monkeypatch.setattr(plan, "report", lambda folder: None)
+    monkeypatch.setattr(plan, "write_results", lambda folder: None)
     assert dreamer.main(["bench", "--suite", suite, "--algo", "v3", "--seeds", "1", "--jobs", "1"]) == 0
     assert len({job.task for job in seen}) == len(seen) == tasks
     steps = bench.read_suites()[suite].tasks

@@ -12,7 +12,7 @@ from common.nn.allocator import is_out_of_memory, keep_freed_memory
 
 FAULTS = """
 import resource, torch
-from common.nn.allocator import keep_freed
+from common.nn.allocator import keep_freed_memory
 {before}
 def once():
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -34,7 +34,7 @@ def faults(before):
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="the allocator is not glibc's")
 def test_large_tensors_take_no_new_pages():
-    assert faults("keep_freed()") < 1000 < 16384 <= faults("")
+    assert faults("keep_freed_memory()") < 1000 < 16384 <= faults("")
 
 
 WANTED = {"numpy": lambda: np.empty(2**60, np.uint8), "torch": lambda: torch.empty(2**60, dtype=torch.uint8)}
@@ -45,7 +45,7 @@ def test_too_little_memory_is_one_message(library, monkeypatch, capsys):
     with pytest.raises((MemoryError, RuntimeError)) as failure:
         WANTED[library]()
     assert is_out_of_memory(failure.value)
-    monkeypatch.setattr(dreamer, "function", lambda command: lambda config: WANTED[library]())
+    monkeypatch.setattr(dreamer, "command_function", lambda command: lambda config: WANTED[library]())
     assert dreamer.main(["config"]) == 2
     said = capsys.readouterr().err.split("\nError: ")[-1]
     assert "Not enough memory. Lower --batch_size" in said

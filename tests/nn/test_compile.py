@@ -70,7 +70,7 @@ class Only(compile.Compiler):
         return super().call(function, *args) if chosen else function(*args)
 
 
-STEP, IMAGES = {"RSSM.filter"}, {"Encoder.look", "Decoder.redraw"}
+STEP, IMAGES = {"RSSM.obs_step"}, {"Encoder.encode_images", "Decoder.image_losses"}
 SHORT = {"imagination.horizon": 2}  # a short horizon compiles sooner
 COMPILED = [
     ("v1", STEP, False, "bf16"),
@@ -107,7 +107,7 @@ def test_compiled_updates_equal_eager_ones(algo, names, image, precision):
 @pytest.mark.parametrize("large", [False, True], ids=["small steps in float32", "all in bfloat16"])
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_bfloat16_gradients_point_the_same_way(algo, large, monkeypatch):
-    monkeypatch.setattr(rssm_scan, "WORTH_HALF", 0 if large else math.inf)
+    monkeypatch.setattr(rssm_scan, "MIN_BFLOAT16_MULTIPLY_ADDS", 0 if large else math.inf)
     grads, _ = learned(agent_of(algo))
     half, _ = learned(agent_of(algo, **{"run.precision": "bf16"}))
     aligned(half, grads)
@@ -116,7 +116,7 @@ def test_bfloat16_gradients_point_the_same_way(algo, large, monkeypatch):
 @pytest.mark.parametrize(("worth", "dtype"), [(0, torch.bfloat16), (math.inf, torch.float32)])
 def test_small_steps_of_the_posterior_are_in_float32(worth, dtype, monkeypatch):
     """In bfloat16 on a CPU: by the size of their products, which the parameters' gradients do not follow."""
-    monkeypatch.setattr(rssm_scan, "WORTH_HALF", worth)
+    monkeypatch.setattr(rssm_scan, "MIN_BFLOAT16_MULTIPLY_ADDS", worth)
     agent = agent_of("v3", image=False, **{"run.precision": "bf16"})
     seen = []
     agent.world.rssm.post.register_forward_hook(lambda module, inputs, out: seen.append((len(out), out.dtype)))
@@ -128,7 +128,7 @@ def test_small_steps_of_the_posterior_are_in_float32(worth, dtype, monkeypatch):
 
 def test_pieces_of_images_give_the_gradients_of_the_whole(monkeypatch):
     grads, metrics = learned(agent_of("v3"))
-    monkeypatch.setattr(encoder, "PIECE", 7)
+    monkeypatch.setattr(encoder, "MAX_CPU_IMAGES", 7)
     pieces, again = learned(agent_of("v3"))
     close(pieces, grads)
     assert again["loss/image"].item() == pytest.approx(metrics["loss/image"].item(), rel=1e-5)
@@ -136,7 +136,7 @@ def test_pieces_of_images_give_the_gradients_of_the_whole(monkeypatch):
 
 @pytest.mark.parametrize(("rows", "sizes"), [(40, [20, 20]), (2500, [250] * 10), (257, [256, 1]), (16, [16])])
 def test_pieces_are_equal_where_a_divisor_allows(rows, sizes, monkeypatch):
-    monkeypatch.setattr(encoder, "PIECE", 256 if rows > 40 else 20)
+    monkeypatch.setattr(encoder, "MAX_CPU_IMAGES", 256 if rows > 40 else 20)
     seen = []
     encoder.apply_in_chunks(lambda x: seen.append(len(x)) or x, torch.zeros(rows, 1))
     assert seen == sizes
@@ -217,7 +217,7 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
     with pytest.warns(RuntimeWarning, match="runs uncompiled: no compiler here"):
         found, _ = learned(agent)
     close(found, grads, 0)
-    assert "RSSM.filter" in agent.compiler.failed
+    assert "RSSM.obs_step" in agent.compiler.failed
 
 
 def test_the_compiler_is_set_up_in_every_thread(monkeypatch):
@@ -245,7 +245,7 @@ def broken_backward(function, **options):
 
     def call(*args):
         out = function(*args)
-        return Broken.apply(out) if function.__qualname__ == "Encoder.look" else out
+        return Broken.apply(out) if function.__qualname__ == "Encoder.encode_images" else out
 
     return call
 
@@ -275,11 +275,11 @@ def test_compile_on_refuses_what_cannot_be_compiled(monkeypatch):
 
 def test_auto_compiles_long_runs_only(monkeypatch):
     cpu = torch.device("cpu")
-    monkeypatch.setattr(compile, "has_cxx", lambda: True)
+    monkeypatch.setattr(compile, "has_cxx_compiler", lambda: True)
     assert compile.make_compiler("auto", cpu, 100) is None
     assert compile.make_compiler("auto", cpu, 1e5).fallback
     assert not compile.make_compiler("on", cpu, 1).fallback
-    monkeypatch.setattr(compile, "has_cxx", lambda: False)
+    monkeypatch.setattr(compile, "has_cxx_compiler", lambda: False)
     assert compile.make_compiler("auto", cpu, 1e5) is None
 
 

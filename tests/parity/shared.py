@@ -25,7 +25,7 @@ def behave(behavior, feat, reward, con, action=None, entropy=None):
     world = SimpleNamespace(
         rssm=SimpleNamespace(imagine=lambda start, policy, noise: (states, action)),
         reward=SimpleNamespace(pred=given(reward)),
-        con=SimpleNamespace(pred=given(con), outside=1.0),
+        con=SimpleNamespace(pred=given(con), outer_discount=1.0),
     )
     behavior.returns = spy = Spy(behavior.returns)
     batch = {"is_terminal": torch.zeros(1, len(feat), dtype=torch.bool)}

@@ -122,7 +122,7 @@ def behave(behavior, feat, reward, con, outside, action):
     world = SimpleNamespace(
         rssm=SimpleNamespace(imagine=lambda start, policy, noise: (states, action[:, :-1])),
         reward=SimpleNamespace(pred=lambda feat: reward),
-        con=SimpleNamespace(pred=lambda feat: con, outside=outside),
+        con=SimpleNamespace(pred=lambda feat: con, outer_discount=outside),
     )
     behavior.returns, behavior.replay_value = Spy(behavior.returns), lambda *args: {}
     batch = {"is_terminal": torch.zeros(1, len(feat), dtype=torch.bool)}

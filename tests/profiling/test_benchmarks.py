@@ -61,8 +61,8 @@ OURS = [("ours", "bf16", "auto"), ("ours", "fp32", "auto")]
 )
 def test_peers_run_as_is_best_for_them_on_a_device(device, peers, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(updates, "has_bfloat16", lambda device: True)
-    monkeypatch.setattr(updates, "describe", lambda device: "a machine")
+    monkeypatch.setattr(updates, "has_fast_bfloat16", lambda device: True)
+    monkeypatch.setattr(updates, "describe_device", lambda device: "a machine")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr(
         updates, "run", lambda row, python, *rest: asked.append((row, python, rest)) or figure(row, *rest)

@@ -36,10 +36,10 @@ def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plan")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(machine, "PRODUCTS", {"cpu": (64,)})
-        patch.setattr(machine, "COPIED", {"cpu": 2**20})
+        patch.setattr(machine, "MATMUL_SIDES", {"cpu": (64,)})
+        patch.setattr(machine, "COPY_BYTES", {"cpu": 2**20})
         patch.setattr(measure, "FILLED", (2**20, 200))
-        patch.setattr(cost_suggestions, "SMALLER", ())
+        patch.setattr(cost_suggestions, "SMALLER_BLOCKS", ())
         assert dreamer.main(["plan", *FLAGS, "--updates", "3", "--json", "plan.json", "--logdir", "run"]) == 0
         assert [path.name for path in folder.iterdir()] == ["plan.json"]
         assert dreamer.main(["train", *FLAGS, "--logdir", "run"]) == 0
@@ -110,7 +110,7 @@ def test_spans(seconds, text):
 @pytest.fixture
 def one_size(monkeypatch):
     """Leaves away the advice to take a smaller network."""
-    monkeypatch.setattr(cost_suggestions, "SMALLER", ())
+    monkeypatch.setattr(cost_suggestions, "SMALLER_BLOCKS", ())
 
 
 def advised(algo, blocks=(), flags=None, **about):
@@ -177,15 +177,15 @@ def test_what_takes_the_time_is_what_is_advised(one_size):
 
 
 def test_bfloat16_compiling_and_memory(monkeypatch, one_size):
-    monkeypatch.setattr(cost_suggestions, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(cost_suggestions, "has_fast_bfloat16", lambda device: True)
     monkeypatch.setattr(machine, "matmul_rate", lambda kind, where: 4.0 if kind == torch.bfloat16 else 1.0)
-    monkeypatch.setattr(cost_suggestions, "has_cxx", lambda: False)
+    monkeypatch.setattr(cost_suggestions, "has_cxx_compiler", lambda: False)
     found, savings, _ = advised("v2", ["dmc_vision"], replay=8 * GIB)
     assert savings["--precision bf16"].seconds == pytest.approx(found["total"] - 0.75 * found["time"]["updates"])
     assert savings["apt-get install g++"].seconds is None
     assert "8.0 GiB" in savings["--replay.disk true"].why
     assert "4.0 GiB" in savings["--replay.capacity 5"].why
-    monkeypatch.setattr(cost_suggestions, "has_cxx", lambda: True)
+    monkeypatch.setattr(cost_suggestions, "has_cxx_compiler", lambda: True)
     off = advised("v2", ["dmc_vision"], {"run.compile": "off"})[1]
     assert "--compile auto" in off
     assert not any(word in flags for flags in advised("v2", compiler=object())[1] for word in ("compile", "g++"))

@@ -73,7 +73,7 @@ def from_call(number, function, stack):
         (journal.UndoJournal, "_write", 9),
         (folders, "write_text", 1),
         (RunInfo, "update", 3),
-        (Logger, "film", 2),
+        (Logger, "save_video", 2),
         (outputs.TensorBoard, "_add", 9),
         (outputs.JsonLines, "write", 8),
         (outputs.ScoreFile, "write", 4),
@@ -84,7 +84,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
     whole, tmp_path, monkeypatch, capsys, owner, name, number
 ):
     given = config(tmp_path / "run", replay__disk=owner is journal.UndoJournal)
-    monkeypatch.setattr(dreamer, "function", lambda command: lambda _: train(given, FakeFactory(LargeAgent)))
+    monkeypatch.setattr(dreamer, "command_function", lambda command: lambda _: train(given, FakeFactory(LargeAgent)))
     monkeypatch.setattr(threading, "excepthook", lambda failure: pytest.fail(f"a thread died: {failure}"))
     with contextlib.ExitStack() as stack, monkeypatch.context() as patch:
         patch.setattr(owner, name, from_call(number, getattr(owner, name), stack))

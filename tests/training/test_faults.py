@@ -71,7 +71,7 @@ def test_a_lost_disk_is_one_message_for_every_command(tmp_path, monkeypatch, cap
     def lost(_):
         raise OSError(errno.EIO, os.strerror(errno.EIO), "/far/away")
 
-    monkeypatch.setattr(dreamer, "function", lambda command: lost)
+    monkeypatch.setattr(dreamer, "command_function", lambda command: lost)
     assert dreamer.main(["config", "--algo", "v1"]) == 2
     assert "Error: Input/output error (/far/away). Check the path" in capsys.readouterr().err
 

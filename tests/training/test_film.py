@@ -27,7 +27,7 @@ def clip(mark, size=8, colors=3):
 
 def filmed(folder, monkeypatch, *clips):
     """Marks of the clips that each player predicts, when `folder` is filmed."""
-    monkeypatch.setattr(film, "record", lambda player: player.config)
+    monkeypatch.setattr(film, "record_clip", lambda player: player.config)
     players = cast(*clips)
     film.write_task_films(folder, players)
     assert all((folder / player.variant / "image_0_100.gif").exists() for player in players)

@@ -27,8 +27,10 @@ def one_thread():
 @pytest.fixture
 def two_cores(monkeypatch):
     """Of which both are chosen, whatever the time."""
-    monkeypatch.setattr(threads, "available", lambda: 2)
-    monkeypatch.setattr(threads, "fastest", lambda update, most, patience: update() and (most, {1: 0.2, 2: 0.1}))
+    monkeypatch.setattr(threads, "available_threads", lambda: 2)
+    monkeypatch.setattr(
+        threads, "fastest_threads", lambda update, most, patience: update() and (most, {1: 0.2, 2: 0.1})
+    )
 
 
 def pretend(monkeypatch, seconds):
@@ -74,7 +76,7 @@ def test_numbers_tried():
 
 def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
     torch.set_num_threads(2)
-    monkeypatch.setattr(threads, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(threads, "CGROUP_CPU_QUOTA", tmp_path / "cpu.max")
     assert threads.available_threads() == 2
     for text, most in {"max 100000": 2, "400000 100000": 2, "150000 100000": 1, "50000 100000": 1}.items():
         (tmp_path / "cpu.max").write_text(text + "\n")
@@ -84,8 +86,8 @@ def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
 def test_the_choice_leaves_no_trace(tmp_path, monkeypatch):
     """Same run as with that number set, generators and all."""
     train(config(tmp_path / "set", run__threads=1), FakeFactory())
-    monkeypatch.setattr(threads, "available", lambda: 2)
-    monkeypatch.setattr(threads, "fastest", lambda update, most, patience: update() and (1, {1: 0.1, 2: 0.2}))
+    monkeypatch.setattr(threads, "available_threads", lambda: 2)
+    monkeypatch.setattr(threads, "fastest_threads", lambda update, most, patience: update() and (1, {1: 0.1, 2: 0.2}))
     factory = FakeFactory()
     train(config(tmp_path / "chosen", run__threads=0), factory)
     timed, trained = factory.made
@@ -103,7 +105,7 @@ def test_the_choice_is_shown_kept_and_used_again(tmp_path, two_cores, monkeypatc
     figures = "2 CPU thread(s) (1: 200 ms, 2: 100 ms for an update on 2 x 4 steps)"
     assert f"cpu, fp32, eager, {figures}" in capsys.readouterr().out
     assert newest(logdir)["threads"] == torch.get_num_threads() == 2
-    monkeypatch.setattr(threads, "fastest", None)  # not asked again
+    monkeypatch.setattr(threads, "fastest_threads", None)  # not asked again
     for use in (lambda: train(config(logdir, run__threads=0), FakeFactory()), lambda: evaluate_run(logdir)):
         torch.set_num_threads(1)
         use()
@@ -123,11 +125,11 @@ def choice(before=None, factory=None, **changes):
 
 def test_where_nothing_is_to_choose_nothing_is_timed(monkeypatch):
     monkeypatch.setattr(threads, "_measured", None)
-    monkeypatch.setattr(threads, "available", lambda: 4)
+    monkeypatch.setattr(threads, "available_threads", lambda: 4)
     assert str(choice(run__threads=3)) == "3 CPU thread(s)"
     assert str(choice(before=2)) == "2 CPU thread(s) (as before)"
     assert str(choice(before=8)) == "4 CPU thread(s) (of 8 before)"
-    monkeypatch.setattr(threads, "available", lambda: 1)
+    monkeypatch.setattr(threads, "available_threads", lambda: 1)
     assert str(choice()) == "1 CPU thread(s)"
 
 
@@ -148,7 +150,7 @@ class Untimed(FakeAgent):
 
 
 def test_an_agent_that_cannot_be_timed_keeps_torch_s_own_number(monkeypatch):
-    monkeypatch.setattr(threads, "available", lambda: 2)
+    monkeypatch.setattr(threads, "available_threads", lambda: 2)
     state = rng.get_state()["torch"]
     expected = "1 CPU thread(s) (updates could not be timed: NotImplementedError)"
     assert str(choice(factory=FakeFactory(Untimed))) == expected
