@@ -1,4 +1,4 @@
-"""Every key has one entry that is true: its file exists, its condition holds."""
+"""Every key has exactly one explanation, with an existing file and a correct condition."""
 
 import fnmatch
 import itertools
@@ -7,7 +7,7 @@ import pytest
 
 import dreamer
 from common.analysis.explain import conditions
-from common.analysis.explain.entries import ROOT, entries, entry, every_key, part_file, part_names
+from common.analysis.explain.entries import ROOT, entries, every_key, find_entry, part_file, part_names
 from common.analysis.explain.rows import ABSENT, differing, rows
 from common.analysis.explain.text import markdown, terminal
 from common.config import config as configs
@@ -25,14 +25,14 @@ def test_every_key_and_part_has_one_entry():
     assert not [name for name, globs in fitting.items() if name not in globs and len(globs) != 1]
 
 
-def test_every_entry_is_about_something_and_says_what():
+def test_every_entry_has_a_key_and_a_text():
     loose = [name for name in [*KEYS, *PARTS] if name not in entries()]
     assert not [name for name in entries() if name not in [*KEYS, *PARTS] and not fnmatch.filter(loose, name)]
     assert all(one.what and len(one.what) < 130 for one in entries().values())
 
 
-def test_keys_outside_of_parts_name_a_file_that_speaks_of_them():
-    texts = {key: (ROOT / entry(key).file).read_text() for key in KEYS if key.split(".")[0] not in SEAMS}
+def test_files_of_keys_outside_of_parts_mention_the_key():
+    texts = {key: (ROOT / find_entry(key).file).read_text() for key in KEYS if key.split(".")[0] not in SEAMS}
     words = {key: key.rsplit(".", 1)[-1].split("_") for key in texts}
     assert not [key for key, text in texts.items() if not all(word in text for word in words[key])]
 
@@ -41,27 +41,27 @@ def test_the_file_of_a_part_defines_it():
     assert not [name for name in PARTS if f"class {name.split('.')[1]}" not in (ROOT / part_file(name)).read_text()]
 
 
-def test_every_condition_is_one_and_is_used():
+def test_entries_use_exactly_the_known_conditions():
     assert {one.only for one in entries().values() if one.only} == set(conditions.CONDITIONS)
 
 
 @pytest.mark.parametrize(("one", "two"), list(itertools.permutations(["v1", "v3", "v3-2023"], 2)))
 @pytest.mark.parametrize("task", [VECTORS, PICTURES])
-def test_keys_without_effect_have_none(one, two, task):
-    """Another version's values of all keys that have no effect leave every loss as it is, to the last bit."""
+def test_keys_without_effect_change_no_loss(one, two, task):
+    """With another version's values for all keys without effect, every loss is bit-identical."""
     place = setting(task)
     config, other = (place.configs(request(algo))[task] for algo in (one, two))
     facts = place.facts(config)
     idle = {
         key: value
         for key, value in configs.flatten(other).items()
-        if entry(key).only and not any(conditions.has_effect(key, each, facts) for each in (config, other))
+        if find_entry(key).only and not any(conditions.has_effect(key, each, facts) for each in (config, other))
     }
     assert idle.keys() - MAY_CHANGE
     assert losses(place.configs(request(one, flags=idle))[task], facts) == losses(config, facts)
 
 
-def test_what_has_an_effect_depends_on_the_task():
+def test_effects_depend_on_the_task():
     place = setting(VECTORS, PICTURES, "atari_pong")
     has = lambda key, task, algo="v3", **flags: conditions.has_effect(
         key, one := request(algo, flags=flags).config(algo, task=task), place.facts(one)
@@ -70,7 +70,7 @@ def test_what_has_an_effect_depends_on_the_task():
     assert has("conv.depth", PICTURES) > has("conv.depth", VECTORS)
     assert has("grad_cont.use", VECTORS) > has("grad_disc.use", VECTORS)
     assert has("env.sticky", "atari_pong") > has("env.sticky", PICTURES)
-    assert has("env.resize", "atari_pong") > has("env.resize", PICTURES)  # those are drawn with 64 pixels
+    assert has("env.resize", "atari_pong") > has("env.resize", PICTURES)  # PICTURES renders 64 pixels
     assert has("loss.con", VECTORS) > has("loss.con", VECTORS, **{"con.use": "NoContinue"})
     assert has("replay.capacity", VECTORS, steps=10**7) > has("replay.capacity", VECTORS, steps=10**6)
     assert has("reward_norm.scale", VECTORS, "v2", **{"reward_norm.momentum": 0.9}) > has("reward_norm.scale", VECTORS)
@@ -78,7 +78,7 @@ def test_what_has_an_effect_depends_on_the_task():
     assert not has("algo", VECTORS)
 
 
-def test_evaluation_matters_if_there_is_one():
+def test_evaluation_keys_have_an_effect_if_there_is_evaluation():
     config = request("v3", flags={"run.eval_every": 0}).config("v3", task=VECTORS)
     facts = setting(VECTORS).facts(config)
     assert not conditions.has_effect("actor.eval", config, facts)
@@ -99,17 +99,17 @@ def test_rows_have_values_and_notes_of_both_parts():
     assert [note.files for note in row.notes] == [["dreamer_v2/slow.py"]]
 
 
-def test_differing_keys_are_those_of_the_configs():
+def test_differing_keys():
     assert set(differing([LOADED["v2"], LOADED["v3"]])) == set(configs.differences(LOADED["v2"], LOADED["v3"]))
     assert not differing([LOADED["v1"], LOADED["v1"]])
 
 
-def test_values_that_look_alike_are_shown_in_full():
+def test_values_that_round_to_the_same_text_are_shown_in_full():
     (row,) = rows([LOADED["v3"], LOADED["v3"] | {"discount": 0.997}], ["discount"])
     assert row.values == ["0.996996996996997", "0.997"]
 
 
-def test_a_key_of_another_program_is_shown_without_an_entry():
+def test_a_key_of_another_program_version_is_shown():
     (row,) = rows([LOADED["v1"] | {"warp": 3}], ["warp"])
     assert row.values == ["3"]
     assert row.concept == "Other"
@@ -125,7 +125,7 @@ def test_text_has_values_formula_source_and_file():
     assert all(line.count(" | ") == 6 for line in markdown(["v2", "v3"], made).splitlines() if line.startswith("| `"))
 
 
-def test_borrowed_features_come_from_the_same_setting():
+def test_borrowed_features_use_the_same_config_blocks():
     mixed = dreamer.resolve("v1", ["cpu"], {"task": VECTORS}, {"optim": "v3", "schedule": "v3"})
     lender = dreamer.resolve("v3", ["cpu"], {"task": VECTORS})
     assert (mixed["optim"], mixed["schedule"]) == (lender["optim"], lender["schedule"])
@@ -136,7 +136,7 @@ def test_borrowed_features_come_from_the_same_setting():
         dreamer.resolve("v1", ["cpu"], {}, {"optim": "v4"})
 
 
-def test_the_mixed_task_has_everything():
+def test_the_mixed_task_has_images_and_vectors():
     facts = setting(MIXED).facts(request("v3").config("v3", task=MIXED))
     assert conditions.images(request("v3").config("v3", task=MIXED), facts)
     assert conditions.vectors(request("v3").config("v3", task=MIXED), facts)

@@ -114,7 +114,7 @@ def test_mistakes_are_one_message(words, message, refused):
 
 def test_a_run_takes_no_flags(refused, tmp_path):
     configs.write(tmp_path / "config.yaml", dreamer.resolve("v3"))
-    assert "are as they are" in refused("explain", str(tmp_path), "--discount", "0.9")
+    assert "cannot be changed here" in refused("explain", str(tmp_path), "--discount", "0.9")
 
 
 def test_ablate_hands_over_baseline_and_variants(tool, carried_out):

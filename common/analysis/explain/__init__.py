@@ -1,1 +1,1 @@
-"""What every config key does, where it comes from, which file implements it, and when it has no effect."""
+"""Explanations of config keys: effect, source, implementing file, and when a key has no effect."""

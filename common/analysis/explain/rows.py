@@ -1,21 +1,21 @@
-"""What there is to say about keys of one or more configs, before it becomes text."""
+"""Keys of one or more configs with their values and explanations, before they become text."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from common.analysis.explain.entries import Explanation, entry, in_order, part_file, part_keys, part_names
+from common.analysis.explain.entries import Explanation, find_entry, part_file, part_keys, part_names, sort_keys
 from common.config import parts
 from common.config.config import flatten
 from common.config.formatting import format_value
 from common.errors import UserError
 
 ABSENT = "–"
-#: Of keys that this program does not know, in the config of an older or newer one.
+#: For keys in the config of an older or newer version of the program.
 UNKNOWN_KEY = Explanation("Other", "not a key of this version of the program")
 
 
 class Note(NamedTuple):
-    """An entry with its title (empty for that of the key itself) and the files that implement it."""
+    """An explanation with its title (empty for the key itself) and the implementing files."""
 
     title: str
     entry: Explanation
@@ -23,7 +23,7 @@ class Note(NamedTuple):
 
 
 class KeyRow(NamedTuple):
-    """A key, its value in each config as text, and the notes about it: its own, then those of the parts named."""
+    """A key, its value in each config as text, and notes on the key itself and on the parts that it names."""
 
     key: str
     values: list[str]
@@ -33,53 +33,46 @@ class KeyRow(NamedTuple):
     def concept(self) -> str:
         return self.notes[0].entry.concept
 
-    @property
-    def same(self) -> bool:
-        """Whether all configs have one value."""
-        return len(set(self.values)) == 1
-
 
 def differing(configs: list[dict]) -> list[str]:
-    """Keys that do not have one value in all configs."""
+    """Return the keys whose values are not the same in all configs."""
     flats = [flatten(config) for config in configs]
     every = dict.fromkeys(key for flat in flats for key in flat)
     return [key for key in every if len({repr(flat.get(key)) for flat in flats}) > 1]
 
 
 def rows(configs: list[dict], keys: Iterable[str]) -> list[KeyRow]:
-    """One row for each key, concept by concept."""
+    """Return one row for each key, concept by concept."""
     flats = [flatten(config) for config in configs]
-    return [KeyRow(key, values(key, flats), notes(key, configs)) for key in in_order(keys)]
+    return [KeyRow(key, values(key, flats), notes(key, configs)) for key in sort_keys(keys)]
 
 
 def values(key: str, flats: list[dict]) -> list[str]:
-    """Value of a key in each flat config, in few digits where these tell the values apart."""
-    texts = lambda text: [text(flat[key]) if key in flat else ABSENT for flat in flats]
-    short, full = texts(format_value), texts(str)
+    """Return the value of a key in each flat config, rounded unless rounding makes different values look equal."""
+    short, full = ([text(flat[key]) if key in flat else ABSENT for flat in flats] for text in (format_value, str))
     return short if len(set(short)) == len(set(full)) else full
 
 
 def notes(key: str, configs: list[dict]) -> list[Note]:
-    """What is known of a key, and of the parts that it names in the configs."""
+    """Return the explanations of a key and of the parts that it names in the configs."""
     seam, _, option = key.partition(".")
-    own = known(key)
+    try:
+        own = find_entry(key)
+    except UserError:
+        own = UNKNOWN_KEY
     if seam not in parts.PARTS:
         return [Note("", own, [own.file] if own.file else [])]
-    files = {name: part_file(name) for name in owners(seam, key, configs)}
+    files = {name: part_file(name) for name in _parts_with_key(seam, key, configs)}
     if option == "use":
-        return [Note("", own, []), *(Note(name.split(".")[1], entry(name), [file]) for name, file in files.items())]
+        return [
+            Note("", own, []),
+            *(Note(name.split(".")[1], find_entry(name), [file]) for name, file in files.items()),
+        ]
     return [Note("", own, list(dict.fromkeys(files.values())))]
 
 
-def owners(seam: str, key: str, configs: list[dict]) -> list[str]:
-    """SEAM.CLASS of the parts with this key that the configs use; of all with it, if they use none."""
+def _parts_with_key(seam: str, key: str, configs: list[dict]) -> list[str]:
+    """Return SEAM.CLASS of the used parts that have this key; of all parts that have it if none is used."""
     names = [name for name in part_names() if name.startswith(f"{seam}.") and key in part_keys(name)]
     used = {f"{seam}.{config[seam]['use']}" for config in configs if seam in config}
     return [name for name in names if name in used] or names
-
-
-def known(key: str) -> Explanation:
-    try:
-        return entry(key)
-    except UserError:
-        return UNKNOWN_KEY
