@@ -1,11 +1,11 @@
-"""`reference`: published scores beside each other, and own runs beside them."""
+"""`reference`: print published scores, draw them, and compare own runs with them."""
 
 import sys
 
-from common.analysis.reference import band_check, data, figure, own_runs, score_files, task_names
+from common.analysis.figure_files import figure_path
+from common.analysis.reference import band_check, data, figure, own_runs, score_files, task_names, text_tables
 from common.analysis.reference.own_runs import RunSet
 from common.analysis.reference.published import PublishedCurve, curves, finals
-from common.commands import reference_table as show
 from common.config.config import unknown_name
 from common.config.request import Request
 from common.errors import UserError
@@ -16,99 +16,101 @@ OPTIONS: dict = {
     "benchmark": "",  # one of several that have the task; alone: its table
     "overlay": [],  # logdirs to draw on top of the published curves
     "check": [],  # logdirs to compare with the published band
-    "file": "",  # a score file whose curves go before the published ones
-    "frames": 0,  # where the axes of a figure end
+    "file": "",  # a score file whose curves precede the published ones
+    "frames": 0,  # end of the axes of a figure
     "out": "",  # the figure
 }
+Panels = dict[str, tuple[list[PublishedCurve], list[RunSet]]]
 
 
 def reference(request: Request) -> None:
-    """Prints, draws or checks what the flags say, see OPTIONS; writes nothing but the figure.
+    """Print, draw or check according to the flags, see OPTIONS; write nothing but the figure.
 
-    Raises UserError for flags that do not fit, for unreadable files, and where nothing is published.
+    Raises UserError for flags that do not fit together, for unreadable files, and if nothing is published.
     """
-    ask = request.options
+    options = request.options
     check_flags(request)
-    extra = score_files.curves(expand_path(ask["file"]), ask["benchmark"]) if ask["file"] else []
-    if ask["overlay"] or ask["check"]:
-        if ask["overlay"]:
-            overlay(ask, extra)
-        if ask["check"]:
+    extra = score_files.curves(expand_path(options["file"]), options["benchmark"]) if options["file"] else []
+    if options["overlay"] or options["check"]:
+        if options["overlay"]:
+            overlay(options, extra)
+        if options["check"]:
             print_verdicts(request, extra)
-    elif ask["task"]:
-        one_task(ask, extra)
+    elif options["task"]:
+        print_task(options, extra)
+    elif options["benchmark"] and not extra:
+        print(text_tables.benchmark_table(options["benchmark"]))
     else:
-        print(show.benchmark(ask["benchmark"]) if ask["benchmark"] and not extra else show.catalogue(extra))
+        print(text_tables.catalogue(extra))
 
 
 def check_flags(request: Request) -> None:
-    """UserError for what this command does not take."""
-    ask = request.options
+    """Raise UserError for flags that this command does not take, or not together."""
+    options = request.options
     if other := [*request.given_flags(), *request.positionals]:
         raise UserError(f"reference takes {', '.join(f'--{key}' for key in OPTIONS)}; not {', '.join(other)}.")
-    if ask["benchmark"] and ask["benchmark"] not in data.benchmarks():
-        raise UserError(unknown_name("benchmark", ask["benchmark"], data.benchmarks()))
-    if ask["overlay"] and not ask["out"]:
+    if options["benchmark"] and options["benchmark"] not in data.benchmarks():
+        raise UserError(unknown_name("benchmark", options["benchmark"], data.benchmarks()))
+    if options["overlay"] and not options["out"]:
         raise UserError("--overlay draws a figure: name it with --out FILE.png.")
-    if ask["out"] and not (ask["task"] or ask["overlay"]):
-        raise UserError("--out draws curves: say which with --task TASK or --overlay LOGDIR.")
-    if ask["frames"] < 0:
-        raise UserError(f"--frames must not be negative, got {ask['frames']}.")
-    if ask["out"]:
-        figure.figure_path(ask["out"])
+    if options["out"] and not (options["task"] or options["overlay"]):
+        raise UserError("--out draws curves: choose them with --task TASK or --overlay LOGDIR.")
+    if options["frames"] < 0:
+        raise UserError(f"--frames must not be negative, got {options['frames']}.")
+    if options["out"]:
+        figure_path(options["out"])
 
 
-def one_task(ask: dict, extra: list[PublishedCurve]) -> None:
-    """Prints the tables of a task, and draws it if asked to."""
-    found = collect_curves(ask["task"], ask["benchmark"], extra)
-    scores = finals(ask["task"], ask["benchmark"])
-    places = list(dict.fromkeys([*(curve.benchmark for curve in found), *(score.benchmark for score in scores)]))
+def print_task(options: dict, extra: list[PublishedCurve]) -> None:
+    """Print the tables of a task, and draw it with --out."""
+    found = collect_curves(options["task"], options["benchmark"], extra)
+    scores = finals(options["task"], options["benchmark"])
+    places = list(dict.fromkeys(item.benchmark for item in [*found, *scores]))
     if not places:
-        where = f" in {ask['benchmark']}" if ask["benchmark"] else ""
+        where = f" in {options['benchmark']}" if options["benchmark"] else ""
         known = [name for place in data.benchmarks() for name in task_names.tasks(place)]
-        raise UserError(f"Nothing is published on {ask['task']}{where}. {unknown_name('task', ask['task'], known)}")
-    panels: dict[str, tuple[list[PublishedCurve], list[RunSet]]] = {}
+        hint = unknown_name("task", options["task"], known)
+        raise UserError(f"There are no published scores on {options['task']}{where}. {hint}")
+    panels: Panels = {}
     for place in places:
         here = [curve for curve in found if curve.benchmark == place]
-        print(show.task(place, here, [score for score in scores if score.benchmark == place]), end="\n\n")
+        print(text_tables.task_tables(place, here, [score for score in scores if score.benchmark == place]), end="\n\n")
         if here:
             panels[f"{here[0].task} in {place}"] = here, []
-    if ask["out"]:
-        draw(panels, ask, 0)
+    if options["out"]:
+        draw(panels, options, 0)
 
 
-def overlay(ask: dict, extra: list[PublishedCurve]) -> None:
-    """Draws own runs on top of what is published, one panel for each task and benchmark."""
-    panels: dict[str, tuple[list[PublishedCurve], list[RunSet]]] = {}
-    for runs in select_run_sets(ask["overlay"], ask):
-        published = (
-            collect_curves(runs.task, runs.benchmark, extra) if runs.benchmark else collect_curves(runs.task, "", extra)
-        )
-        if why := band_check.exclusion_reason(runs):
-            print(why, file=sys.stderr)
+def overlay(options: dict, extra: list[PublishedCurve]) -> None:
+    """Draw own runs on top of published curves, one panel for each task and benchmark."""
+    panels: Panels = {}
+    for runs in select_run_sets(options["overlay"], options):
+        published = collect_curves(runs.task, runs.benchmark, extra)
+        if reason := band_check.exclusion_reason(runs):
+            print(reason, file=sys.stderr)
         elif published:
             panels.setdefault(f"{runs.task} in {published[0].benchmark}", (published, []))[1].append(runs)
         else:
-            print(f"No curve is published on {runs.task}: {runs.name} is left out.", file=sys.stderr)
+            print(f"Leaving out {runs.name}: no curve is published on {runs.task}.", file=sys.stderr)
     if not panels:
         raise UserError("No curve is published on the tasks of these runs. `python dreamer.py reference` lists tasks.")
     reached = max(runs.reached() for _, sets in panels.values() for runs in sets)
     if not reached:
-        raise UserError("These runs have no score yet. Train until episodes have ended.")
-    draw(panels, ask, 2 * reached)
+        raise UserError("These runs have no score yet. Train until an episode ends.")
+    draw(panels, options, 2 * reached)
 
 
-def draw(panels: dict, ask: dict, frames: float) -> None:
-    """Writes the figure; its axes end at --frames, or at `frames`, or with the curves."""
+def draw(panels: Panels, options: dict, frames: float) -> None:
+    """Write the figure. Its axes end at --frames, else at `frames`, or with the curves if that is 0."""
     if not panels:
-        raise UserError(f"Only final scores are published on {ask['task']}: there is no curve to draw.")
-    path = figure.figure_path(ask["out"])
-    figure.draw(panels, path, ask["frames"] or frames)
+        raise UserError(f"Only final scores are published on {options['task']}: there is no curve to draw.")
+    path = figure_path(options["out"])
+    figure.draw(panels, path, options["frames"] or frames)
     print(f"Written: {path}")
 
 
 def print_verdicts(request: Request, extra: list[PublishedCurve]) -> None:
-    """Prints where each set of runs stands. Raises UserError if nothing can be said of any."""
+    """Print the verdict on each set of runs. Raises UserError if there is no verdict on any."""
     texts, problems = [], []
     for runs in select_run_sets(request.options["check"], request.options):
         try:
@@ -117,23 +119,22 @@ def print_verdicts(request: Request, extra: list[PublishedCurve]) -> None:
             texts.append(band_check.render(runs, curve, band_check.compare_with_band(runs, curve), differing))
         except UserError as problem:
             problems.append(str(problem))
+    problems = list(dict.fromkeys(problems))
     if not texts:
-        raise UserError("\n".join(dict.fromkeys(problems)))
-    print("\n\n".join([*texts, *dict.fromkeys(problems)]))
+        raise UserError("\n".join(problems))
+    print("\n\n".join([*texts, *problems]))
 
 
-def select_run_sets(paths: list[str], ask: dict) -> list[RunSet]:
-    """Sets of the runs in `paths`, those of --task and --benchmark if given. Raises UserError if none is left."""
-    sets = [runs for runs in own_runs.load_run_sets(paths) if ask["benchmark"] in ("", runs.benchmark)]
-    sets = [runs for runs in sets if not ask["task"] or task_names.is_same_task(runs.task, ask["task"])]
+def select_run_sets(paths: list[str], options: dict) -> list[RunSet]:
+    """Return the sets of runs in `paths`, restricted to --task and --benchmark. Raises UserError if none is left."""
+    sets = [runs for runs in own_runs.load_run_sets(paths) if options["benchmark"] in ("", runs.benchmark)]
+    sets = [runs for runs in sets if not options["task"] or task_names.is_same_task(runs.task, options["task"])]
     if not sets:
-        raise UserError(f"No run in {', '.join(paths)} is of that --task and --benchmark. Leave them away to take all.")
+        raise UserError(f"No run in {', '.join(paths)} has this --task and --benchmark. Omit them to take all runs.")
     return sets
 
 
 def collect_curves(task: str, benchmark: str, extra: list[PublishedCurve]) -> list[PublishedCurve]:
-    """Curves of a task: those of the user's file, then the published ones."""
-    fitting = [
-        curve for curve in extra if task_names.is_same_task(curve.task, task) and benchmark in ("", curve.benchmark)
-    ]
-    return [*fitting, *curves(task, benchmark)]
+    """Return the curves of a task: those of the user's file, then the published ones."""
+    same = [curve for curve in extra if task_names.is_same_task(curve.task, task)]
+    return [*(curve for curve in same if benchmark in ("", curve.benchmark)), *curves(task, benchmark)]

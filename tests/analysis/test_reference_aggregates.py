@@ -1,6 +1,6 @@
-"""The files are sound, and give the aggregates that the papers print.
+"""The published scores are consistent, and give the aggregates that the papers report.
 
-Stated precision: two decimals, or three digits, of what the README of the figures lists.
+Precision: two decimals, or three digits, of the aggregates in the README of the scores.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def board(benchmark):
 
 
 def last_bins(benchmark, method):
-    """Task -> score in the last interval of a method's curve."""
+    """Return task -> score in the last interval of a method's curve."""
     found = [curve for task in task_names.tasks(benchmark) for curve in curves(task, benchmark)]
     return {curve.task: curve.mean[-1] for curve in found if curve.method == method}
 
@@ -29,7 +29,7 @@ def last_bins(benchmark, method):
     ("c51 at 2e8", 55, 1.09, 7.70, 0.15, 0.15),
     ("dqn at 2e8", 55, 0.65, 2.84, 0.12, 0.12),
 ])  # fmt: skip
-def test_atari_of_the_second_paper(method, tasks, median, mean, record, clipped):
+def test_atari_in_the_v2_paper(method, tasks, median, mean, record, clipped):
     found = summarise(board("atari")[method])
     assert found.tasks == tasks
     assert found.median == pytest.approx(median, abs=0.006)
@@ -41,7 +41,7 @@ def test_atari_of_the_second_paper(method, tasks, median, mean, record, clipped)
 @pytest.mark.parametrize(("method", "median", "mean"), [
     ("dreamerv3", 8.29, 34.0), ("muzero", 6.72, 28.5), ("ppo", 1.87, 9.0),
 ])  # fmt: skip
-def test_atari_of_the_third_paper(method, median, mean):
+def test_atari_in_the_v3_paper(method, median, mean):
     found = summarise(board("atari")[method])
     assert found.tasks == 57
     assert found.median == pytest.approx(median, abs=0.006)
@@ -54,8 +54,8 @@ def test_atari_with_400k_frames():
     assert (found.mean, found.median) == pytest.approx((1.25, 0.49), abs=0.006)
 
 
-def test_an_independent_implementation_has_the_mean_that_its_table_gives():
-    """Not the 114.2 % that it once stated."""
+def test_independent_implementation_matches_its_own_table():
+    """Its README once stated 114.2 %."""
     found = summarise(board("atari100k")["burchim at 4e5"])
     assert found.tasks == 26
     assert (found.mean, found.median) == pytest.approx((1.099, 0.574), abs=0.0006)
@@ -91,7 +91,7 @@ def test_control_from_pixels_after_a_million_frames():
         assert (np.mean(values), np.median(values)) == pytest.approx((mean, median), abs=0.6)
 
 
-def test_no_constants_no_aggregate():
+def test_tasks_without_constants_have_no_aggregate():
     assert summarise({"procgen_bigfish": 5.0}) is None
     assert summarise({}) is None
 
@@ -104,8 +104,8 @@ EVERY = [
 
 
 @pytest.mark.parametrize("entry", EVERY)
-def test_every_curve_is_sound(entry):
-    """Ascending frames within the budget, finite scores, as many of all; our versions exist, with their blocks."""
+def test_every_curve_is_consistent(entry):
+    """Ascending frames within the budget, finite scores of equal number; existing versions and config blocks."""
     for task in data.rows(entry):
         found = [c for c in curves(task, entry["benchmark"]) if c.method == entry["method"]]
         assert len(found) == 1
@@ -125,5 +125,5 @@ def test_every_curve_is_sound(entry):
         assert dreamer.resolve(entry["algo"], entry["blocks"])["algo"] == entry["algo"]
 
 
-def test_the_files_stay_small():
+def test_the_files_are_small():
     assert sum(path.stat().st_size for path in data.FOLDER.glob("*.json")) < 700_000

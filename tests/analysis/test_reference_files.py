@@ -1,4 +1,4 @@
-"""Score files of users: read in every form that the official repositories have, refused with one message otherwise."""
+"""Score files of users: read in every official format; other files give one message."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ TWO = [
 
 
 @pytest.mark.parametrize("name", ["dmc_proprio-a.json", "dmc_proprio-a.json.gz", "dmc-proprio.jsonl", "dmc_proprio"])
-def test_all_forms_give_the_same_curve(tmp_path, name):
+def test_all_formats_give_the_same_curve(tmp_path, name):
     (curve,) = score_files.curves(score_file(tmp_path / name, TWO))
     assert (curve.task, curve.benchmark) == ("dmc_cup_catch", "dmc_proprio")
     assert (curve.method, curve.algo) == ("dreamerv3", "v3")
@@ -36,12 +36,12 @@ def test_all_forms_give_the_same_curve(tmp_path, name):
     ("dmc-vision-x.json", "dmc_walker_walk", ("dmc_vision", "dmc_walker_walk")),
     ("scores.json", "crafter_reward", ("crafter", "crafter_reward")),
 ])  # fmt: skip
-def test_the_file_or_the_task_tells_the_benchmark(tmp_path, name, task, place):
+def test_the_file_name_or_the_task_selects_the_benchmark(tmp_path, name, task, place):
     (curve,) = score_files.curves(score_file(tmp_path / name, [(task, "m", 0, [1, 2], [1, 2])]))
     assert (curve.benchmark, curve.task) == place
 
 
-def test_an_open_choice_is_asked_for(tmp_path):
+def test_an_ambiguous_benchmark_needs_a_flag(tmp_path):
     path = score_file(tmp_path / "dreamer.json", [("dmc_walker_walk", "dreamer", "0", [5000, 105_000], [1, 2])])
     with pytest.raises(UserError, match="--benchmark dmc_vision or dmc_proprio"):
         score_files.curves(path)
@@ -49,7 +49,7 @@ def test_an_open_choice_is_asked_for(tmp_path):
     assert (curve.method, curve.algo, curve.episodes) == ("dreamerv1", "v1", "eval")
 
 
-def test_our_own_score_files_are_score_files(tmp_path):
+def test_score_files_of_runs_can_be_read(tmp_path):
     rows = [{"task": "dmc_walker_walk", "method": "v2", "seed": 1, "kind": kind, "xs": [10, 20], "ys": [1, 2]}
             for kind in ("train", "eval")]  # fmt: skip
     (tmp_path / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -57,7 +57,7 @@ def test_our_own_score_files_are_score_files(tmp_path):
     assert [(curve.episodes, curve.algo) for curve in found] == [("train", "v2"), ("eval", "v2")]
 
 
-def test_methods_and_tasks_are_kept_apart(tmp_path):
+def test_methods_and_tasks_have_separate_curves(tmp_path):
     rows = [(f"atari_{game}", method, 0, [1, 2], [1, 2]) for game in ("pong", "boxing") for method in ("a", "b")]
     found = score_files.curves(score_file(tmp_path / "scores.json", rows))
     assert {(curve.task, curve.method) for curve in found} == {(task, method) for task, method, *_ in rows}
@@ -102,7 +102,7 @@ def test_other_files_are_refused(tmp_path, content):
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
-def test_no_content_breaks_the_reader(tmp_path_factory, content):
+def test_random_content_gives_an_error_message(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_bytes(content)
     with pytest.raises(UserError):
@@ -115,8 +115,8 @@ def test_missing_files_are_named(tmp_path):
             score_files.curves(path)
 
 
-def test_the_builder_makes_what_the_tables_have(tmp_path):
-    """From a source with the published means as the scores of one run come the published means."""
+def test_the_builder_reproduces_the_published_files(tmp_path):
+    """A source whose single run has the published means as scores gives the published means."""
     from common.analysis.reference import build
 
     entry = next(entry for entry in data.entries("dmc_vision") if entry["algo"] == "v2")

@@ -1,4 +1,4 @@
-"""One task under all its spellings."""
+"""Task names in all spellings."""
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,7 @@ def test_spellings_of_one_task(one, other):
 
 
 @given(st.sampled_from(ALL), st.sampled_from("_- "), st.booleans(), st.booleans())
-def test_separators_capitals_and_prefixes_do_not_count(pair, separator, upper, bare):
+def test_separators_case_and_prefixes_are_ignored(pair, separator, upper, bare):
     benchmark, task = pair
     name = task.partition("_")[2] if bare else task
     name = name.replace("_", separator)
@@ -33,12 +33,12 @@ def test_separators_capitals_and_prefixes_do_not_count(pair, separator, upper, b
 
 
 @given(st.sampled_from(ALL), st.sampled_from(ALL))
-def test_different_tasks_stay_different(one, other):
+def test_different_tasks_are_different(one, other):
     if one[1] != other[1]:
         assert not task_names.is_same_task(one[1], other[1])
 
 
-def test_the_prefix_chooses_the_benchmark():
+def test_the_prefix_selects_the_benchmark():
     assert find("atari_pong") == [("atari", "atari_pong")]
     assert find("atari100k_pong") == [("atari100k", "atari_pong")]
     assert [benchmark for benchmark, _ in find("pong")] == ["atari", "atari100k"]
@@ -48,7 +48,7 @@ def test_the_prefix_chooses_the_benchmark():
 
 
 @pytest.mark.parametrize("task", ["gym_CartPole-v1", "dummy", "my_env:Pong", "crafter_reward", "dmc_walker", "", "_"])
-def test_tasks_that_nobody_published(task):
+def test_tasks_without_published_scores(task):
     assert find(task) == curves(task) == []
     assert constants(task) == (None, None, None)
     assert normalise(task, 1.0) is None

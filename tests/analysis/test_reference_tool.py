@@ -1,4 +1,4 @@
-"""`python dreamer.py reference`: tables, figures, verdicts, refusals."""
+"""`python dreamer.py reference`: tables, figures, verdicts, error messages."""
 
 import json
 
@@ -16,25 +16,25 @@ LAST = WALKER.x[-1]
 
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):
-    """Runs a command line in this process, in an empty folder; returns exit code, output and errors."""
+    """Run a command line in this process, in an empty folder; return exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
         code = program.main(["reference", *map(str, words)])
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return run
 
 
-def test_without_flags_it_lists_what_there_is(run):
+def test_without_flags_it_lists_benchmarks_methods_and_tasks(run):
     code, out, _ = run()
     assert code == 0
     words = "dmc_vision: DeepMind Control from pixels, 21 tasks|dreamerv2 (v2)|muzero|d4pg, planet, slac|atari100k_pong"
     assert all(word in out for word in words.split("|"))
 
 
-def test_a_task_has_curves_finals_and_their_sources(run):
+def test_tables_of_a_task(run):
     code, out, _ = run("--task", "ball_in_cup_catch")
     assert code == 0
     for words in ("dmc_cup_catch in dmc_vision", "dmc_cup_catch in dmc_proprio", "100,000", "1,000,000", "planet",
@@ -46,14 +46,14 @@ def test_a_task_has_curves_finals_and_their_sources(run):
     assert "dmc_proprio" not in run("--task", "ball_in_cup_catch", "--benchmark", "dmc_vision")[1]
 
 
-def test_a_game_has_constants(run):
+def test_tables_of_a_game_have_constants(run):
     out = run("--task", "atari100k_jamesbond")[1]
     rows = [line.split() for line in out.splitlines()]
     assert ["human", "302.8", "–"] in rows
     assert ["burchim", "325", "400,000"] in rows
 
 
-def test_a_benchmark_has_a_table_and_aggregates(run):
+def test_table_and_aggregates_of_a_benchmark(run):
     rows = [line.split() for line in run("--benchmark", "dmc_proprio")[1].splitlines()]
     assert ["dreamerv3", "18", "753.5", "870.5", "–", "–"] in rows
     assert sum(row[:1] == ["dmc_walker_walk"] for row in rows) == 1
@@ -61,14 +61,14 @@ def test_a_benchmark_has_a_table_and_aggregates(run):
 
 
 @pytest.mark.parametrize(("ending", "head"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
-def test_a_task_can_be_drawn(run, tmp_path, ending, head):
+def test_figure_of_a_task(run, tmp_path, ending, head):
     code, out, _ = run("--task", "atari_pong", "--out", f"pong.{ending}")
     assert code == 0
     assert f"Written: pong.{ending}" in out
     assert (tmp_path / f"pong.{ending}").read_bytes().startswith(head)
 
 
-def test_own_runs_are_drawn_on_top(run, tmp_path):
+def test_figure_with_own_runs(run, tmp_path):
     seeds(tmp_path / "logs/proprio", [100, 300])
     seeds(tmp_path / "logs/pixels", [200], blocks=["dmc_vision"])
     code, out, _ = run("--overlay", "logs", "--out", "both.svg")
@@ -81,7 +81,7 @@ def test_own_runs_are_drawn_on_top(run, tmp_path):
     assert run("--overlay", "logs", "--task", "cup_catch", "--out", "x.png")[0] == 2
 
 
-def test_the_axes_end_where_the_user_says_or_soon_after_the_runs(run, tmp_path, monkeypatch):
+def test_axes_end_at_the_given_frames_or_at_twice_those_of_the_runs(run, tmp_path, monkeypatch):
     ends = []
     monkeypatch.setattr("common.analysis.reference.figure.draw", lambda panels, path, frames: ends.append(frames))
     logdir(tmp_path / "run", train={5000: 1.0, 20_000: 2.0}, evals={30_000: 2.0})
@@ -91,7 +91,7 @@ def test_the_axes_end_where_the_user_says_or_soon_after_the_runs(run, tmp_path, 
     assert ends == [60_000, 100_000, 0]
 
 
-def test_curves_are_drawn_as_far_as_the_axes_go():
+def test_curves_end_with_the_axes():
     axes, found = Figure().subplots(), curves("dmc_walker_walk", "dmc_vision")
     figure.panel(axes, found, [], 50_000)
     drawn = {line.get_label().split(" ")[0]: line.get_xdata() for line in axes.lines}
@@ -101,18 +101,19 @@ def test_curves_are_drawn_as_far_as_the_axes_go():
     assert len(axes.lines) == len(drawn) + len(found)
 
 
-def test_runs_with_other_pictures_never_stand_beside_published_ones(run, tmp_path):
+def test_runs_with_another_render_mode_are_not_compared(run, tmp_path):
     seeds(tmp_path / "ray", [500, 510], blocks=["dmc_vision"], env__render="ray")
     for words in (["--check", "ray"], ["--overlay", "ray", "--out", "x.png"]):
         code, out, err = run(*words)
         assert code == 2
         assert not out
-        assert "v3 on dmc_walker_walk is left out. Images are drawn with env.render ray" in err
+        assert "Leaving out v3 on dmc_walker_walk." in err
+        assert "env.render ray" in err
     seeds(tmp_path / "old", [500, 510], blocks=["dmc_vision"])
     for config in (tmp_path / "old").rglob("config.yaml"):
         config.write_text(config.read_text().replace("  render: full\n", ""))
     assert "v3 on dmc_walker_walk (dmc_vision)" in run("--check", "old")[1]
-    seeds(tmp_path / "states", [500], env__render="ray")  # of no effect there
+    seeds(tmp_path / "states", [500], env__render="ray")  # no effect on states
     assert "v3 on dmc_walker_walk (dmc_proprio)" in run("--check", "states")[1]
 
 
@@ -134,10 +135,10 @@ def test_verdicts(run, tmp_path, scores, word):
     assert f"{LOW:.4g} to {HIGH:.4g}, n = {RUNS}: mean ± standard deviation over runs; training episodes" in out
     assert "where the published curve ends" in out
     assert "differs    nothing" in out
-    assert "beware" not in out
+    assert "warning" not in out
 
 
-def test_the_verdict_is_at_the_frames_that_all_runs_reached(run, tmp_path):
+def test_the_verdict_is_at_frames_that_all_runs_reached(run, tmp_path):
     points = {frame: 100.0 for frame in range(1000, 101_000, 1000)}
     logdir(tmp_path / "a/0", train=points)
     logdir(tmp_path / "a/1", seed=1, train={x: y for x, y in points.items() if x <= 65_000})
@@ -145,34 +146,34 @@ def test_the_verdict_is_at_the_frames_that_all_runs_reached(run, tmp_path):
     low, high, _ = band(WALKER, 60_000)
     assert f"{low:.4g} to {high:.4g}" in out
     assert "at 60,000 frames." in out
-    assert "n = 2 says little" in out
+    assert "n = 2 is too few" in out
 
 
-def test_what_differs_is_said(run, tmp_path):
+def test_differing_settings_are_listed(run, tmp_path):
     seeds(tmp_path / "runs", [500], blocks=["dmc_proprio", "cpu"], env__repeat="1", schedule__ratio="64")
     out = run("--check", "runs")[1]
     for words in ("env.repeat 2 -> 1", "schedule.ratio 512.0 -> 64.0", "batch_size 16 -> 8", "and ", " more"):
         assert words in out
 
 
-def test_runs_of_the_same_seed_are_noticed(run, tmp_path):
+def test_repeated_seeds_give_a_warning(run, tmp_path):
     for name in "abc":
         logdir(tmp_path / "runs" / name, train={10_000: 500.0})
     assert "have the same seed" in run("--check", "runs")[1]
 
 
-def test_the_published_kind_of_episodes_is_taken(run, tmp_path):
+def test_scores_are_of_the_published_kind_of_episodes(run, tmp_path):
     settings = {"algo": "v1", "blocks": ["dmc_vision"], "task": "dmc_cup_catch"}
     logdir(tmp_path / "both", train={100_000: 900.0}, evals={100_000: 1.0}, **settings)
     logdir(tmp_path / "train", seed=1, train={100_000: 900.0}, env__camera="0", **settings)
     out = run("--check", "both")[1]
     assert "evaluation episodes, mode of the policy" in out
     assert "1 ± –, n = 1" in out
-    assert "the published scores are of evaluation episodes; the runs have none" in run("--check", "train")[1]
-    assert run("--check", "both", "train")[1].count(" the published band ") == 2  # another camera, another set
+    assert "The published scores are of evaluation episodes; these runs have none" in run("--check", "train")[1]
+    assert run("--check", "both", "train")[1].count(" the published band ") == 2  # another camera makes another set
 
 
-def test_a_file_is_as_good_as_what_is_built_in(run, tmp_path):
+def test_curves_of_a_score_file_replace_published_ones(run, tmp_path):
     rows = [("dmc_walker_walk", "dreamerv3", seed, [100_000, 500_000], [5, 5 + seed]) for seed in range(2)]
     score_file(tmp_path / "dmc_proprio-mine.json.gz", rows)
     file = ["--file", "dmc_proprio-mine.json.gz"]
@@ -193,18 +194,18 @@ def test_a_task_of_a_file_only(run, tmp_path):
     assert "mine.json" in out
 
 
-def test_runs_without_a_published_curve_do_not_hide_the_others(run, tmp_path):
+def test_runs_without_a_published_curve_are_reported_after_the_others(run, tmp_path):
     seeds(tmp_path / "runs/good", [500])
     logdir(tmp_path / "runs/other", algo="v2", train={10_000: 1.0})
     logdir(tmp_path / "runs/gym", task="gym_CartPole-v1", blocks=["gym"], train={10_000: 1.0})
     code, out, _ = run("--check", "runs")
     assert code == 0
     assert out.count(" the published band ") == 1
-    assert "No curve of several runs of v2 is published on dmc_walker_walk (dmc_proprio)" in out
-    assert "of v3 is published on gym_CartPole-v1." in out
+    assert "no published curve over several runs of v2 on dmc_walker_walk (dmc_proprio)" in out
+    assert "of v3 on gym_CartPole-v1." in out
     code, _, err = run("--overlay", "runs", "--out", "x.png")
     assert code == 0
-    assert "No curve is published on gym_CartPole-v1" in err
+    assert "no curve is published on gym_CartPole-v1" in err
 
 
 def test_relative_and_absolute_logdirs_may_be_mixed(run, tmp_path):
@@ -217,8 +218,8 @@ def test_relative_and_absolute_logdirs_may_be_mixed(run, tmp_path):
 
 
 REFUSED = {
-    "--task dmc_walker_wlak": ["Nothing is published on dmc_walker_wlak", "dmc_walker_walk"],
-    "--task gym_CartPole-v1": "Nothing is published on gym_CartPole-v1",
+    "--task dmc_walker_wlak": ["no published scores on dmc_walker_wlak", "dmc_walker_walk"],
+    "--task gym_CartPole-v1": "no published scores on gym_CartPole-v1",
     "--task quadruped_run --benchmark dmc_proprio": "in dmc_proprio",
     "--benchmark dmc_pixels": ["Unknown benchmark", "dmc_proprio"],
     "--task atari_air_raid --out x.png": "no curve to draw",
@@ -230,13 +231,13 @@ REFUSED = {
     "--overlay empty --out x.png": "empty holds no run",
     "--overlay fresh --out x.png": "no score yet",
     "--overlay gym --out x.png": "No curve is published on the tasks",
-    "--check short": ["scores up to frame 5,000", "begins at 10,000", "Train on"],
+    "--check short": ["scores up to frame 5,000", "starts at 10,000", "Train longer"],
     "--check fresh": "scores up to frame 0",
-    "--check gym": "No curve of several runs of v3 is published on gym_CartPole-v1",
-    "--check preprint": ["No curve of several runs of v3-2023", "single runs got 961.7 at 1,000,000 frames"],
+    "--check gym": "no published curve over several runs of v3 on gym_CartPole-v1",
+    "--check preprint": ["over several runs of v3-2023", "single runs reached 961.7 at 1,000,000 frames"],
     "--check damaged": "is not a score file",
     "--check partial": "is not complete",
-    "--check short --task cup_catch": "No run in short is of that --task",
+    "--check short --task cup_catch": "No run in short has this --task",
     "--check short --task walker_walk --benchmark dmc_vision": "No run in short",
     "--check": "--check needs at least one value",
     "--file none.json": "Cannot read none.json",
@@ -252,7 +253,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Runs of all kinds that cannot be compared."""
+    """Runs that cannot be compared, for various reasons."""
     folder = tmp_path_factory.mktemp("refused")
     (folder / "empty").mkdir()
     logdir(folder / "short", train={5000: 1.0})
@@ -265,18 +266,18 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("line", REFUSED)
-def test_mistakes_are_named_and_nothing_is_written(line, folder, capsys, monkeypatch):
+def test_mistakes_give_one_message_and_write_nothing(line, folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     before = snapshot(folder)
     assert program.main(["reference", *line.split()]) == 2
-    said = capsys.readouterr()
-    assert said.err.count("Error: ") == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("Error: ") == 1
     for text in [REFUSED[line]] if isinstance(REFUSED[line], str) else REFUSED[line]:
-        assert text in said.err
+        assert text in printed.err
     assert snapshot(folder) == before
 
 
-def test_in_a_process_of_its_own(tmp_path):
+def test_in_a_separate_process(tmp_path):
     seeds(tmp_path / "runs", [500, 600, 700])
     done = dreamer("reference", "--check", "runs", "--overlay", "runs", "--out", "runs.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

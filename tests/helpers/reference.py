@@ -1,4 +1,4 @@
-"""Logdirs with scores of our choice, and score files."""
+"""Fake logdirs with given scores, and score files."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ from common.config import config as configs
 
 
 def logdir(folder, algo="v3", task="dmc_walker_walk", seed=0, blocks=("dmc_proprio",), train=None, evals=None, **flags):
-    """A folder that looks like a run's: its config and its scores, {frame: score} of both kinds of episodes."""
+    """Write a run's config and scores, {frame: score} for both kinds of episodes."""
     folder.mkdir(parents=True)
     flags = {key.replace("__", "."): value for key, value in flags.items()}
     config = dreamer.resolve(algo, blocks, {"task": task, "seed": seed, "logdir": str(folder), **flags})
@@ -22,7 +22,7 @@ def logdir(folder, algo="v3", task="dmc_walker_walk", seed=0, blocks=("dmc_propr
 
 
 def seeds(folder, scores, **settings):
-    """One run for each constant score, up to 500,000 frames."""
+    """Write a run of 500,000 frames for each of the constant scores."""
     points = range(10_000, 510_000, 10_000)
     for seed, score in enumerate(scores):
         logdir(folder / str(seed), seed=seed, train=dict.fromkeys(points, score), **settings)
@@ -30,7 +30,7 @@ def seeds(folder, scores, **settings):
 
 
 def score_file(path, rows):
-    """An official score file of (task, method, seed, xs, ys), as its name says: JSON or JSON lines, gzipped or not."""
+    """Write a score file of (task, method, seed, xs, ys); its name selects JSON or JSON lines, gzipped or not."""
     items = [dict(zip(("task", "method", "seed", "xs", "ys"), row, strict=True)) for row in rows]
     lines = "jsonl" in path.name
     text = "\n".join(map(json.dumps, items)) if lines else json.dumps(items)

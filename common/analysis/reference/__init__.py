@@ -1,6 +1,6 @@
-"""Published scores of Dreamer and of what it was compared with, under our names of tasks.
+"""Published scores of Dreamer and its baselines, under this repository's task names.
 
-The figures are the JSON files beside this one; README.md says where each is from and what it measures.
+The numbers are in the JSON files of this folder; README.md names the source and the protocol of each.
 """
 
 from common.analysis.reference.published import (

@@ -1,4 +1,4 @@
-"""Scores of many tasks in a few numbers, as the papers give them."""
+"""Aggregates of scores over many tasks, as the papers report them."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,11 @@ from common.analysis.reference.published import constants, curves, finals, norma
 
 
 class AggregateScores(NamedTuple):
-    """Mean and median of normalised scores over tasks; the mean against the human world record, and the same with
-    every task cut at 1, both None without records."""
+    """Mean and median over tasks of normalised scores.
+
+    record: mean relative to the human world record; clipped: the same with every task clipped at 1. Both are None if a
+    task has no record.
+    """
 
     tasks: int
     mean: float
@@ -19,20 +22,20 @@ class AggregateScores(NamedTuple):
 
 
 def summarise(scores: dict[str, float]) -> AggregateScores | None:
-    """Task -> score, over the tasks that have constants to normalise by; None where none has."""
+    """Aggregate task -> score over the tasks that have normalisation constants; return None if none has."""
     scores = {task: score for task, score in scores.items() if normalise(task, score) is not None}
     values = [normalise(task, score) for task, score in scores.items()]
     if not values:
         return None
-    found = AggregateScores(len(values), float(np.mean(values)), float(np.median(values)), None, None)
-    if any(constants(task).record is None for task in scores):
-        return found
-    records = [normalise(task, score, "record") for task, score in scores.items()]
-    return found._replace(record=float(np.mean(records)), clipped=float(np.mean(np.minimum(records, 1))))
+    record = clipped = None
+    if all(constants(task).record is not None for task in scores):
+        records = [normalise(task, score, "record") for task, score in scores.items()]
+        record, clipped = float(np.mean(records)), float(np.mean(np.minimum(records, 1)))
+    return AggregateScores(len(values), float(np.mean(values)), float(np.median(values)), record, clipped)
 
 
 def scoreboard(benchmark: str, tasks: list[str]) -> dict[str, dict[str, float]]:
-    """Method -> task -> score on a benchmark: the last 5 % of curves, and final scores at their frames."""
+    """Return method -> task -> score on a benchmark: the last 5 % of curves, and final scores with their frames."""
     board: dict[str, dict[str, float]] = {}
     for task in tasks:
         for curve in curves(task, benchmark):

@@ -1,7 +1,7 @@
-"""Raw scores of runs -> one curve: means inside equal bins of frames, then mean and deviation over the runs.
+"""Raw scores of runs -> one curve: means in equal bins of frames, then mean and deviation over the runs.
 
-A point at `edges[i]` stands for the interval (edges[i - 1], edges[i]]. An empty bin inside a run's range repeats the
-one before; outside of its range a run does not contribute.
+The point at `edges[i]` covers the interval (edges[i - 1], edges[i]]. An empty bin inside a run's range repeats the bin
+before; outside its range a run does not contribute.
 """
 
 import math
@@ -11,15 +11,15 @@ import numpy as np
 
 
 def bin_edges(limit: float, bins: int = 50) -> np.ndarray:
-    """Right edges (bins,) of equal bins on (0, limit]; the limit is first rounded up to two digits."""
+    """Return right edges (bins,) of equal bins on (0, limit]; the limit is first rounded up to two digits."""
     step = 10.0 ** (math.floor(math.log10(limit)) - 1)
     return np.arange(1, bins + 1) * (math.ceil(round(limit / step, 6)) * step / bins)
 
 
 def bin_means(xs, ys, edges: np.ndarray) -> np.ndarray:
-    """Means (bins,) of a run's scores ys (points,) at frames xs (points,); NaN in bins outside of its range.
+    """Return the means (bins,) of scores ys (points,) at frames xs (points,); NaN in bins outside the run's range.
 
-    Scores that are None or NaN, and those beyond the last edge, are left out; one at frame 0 counts to the first bin.
+    Drops scores that are None or NaN, and scores beyond the last edge. A score at frame 0 is in the first bin.
     """
     xs, ys = np.asarray(xs, float), np.asarray(ys, float)
     kept = np.isfinite(ys) & (xs <= edges[-1])
@@ -34,18 +34,18 @@ def bin_means(xs, ys, edges: np.ndarray) -> np.ndarray:
 
 
 def pool_runs(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Binned runs (runs, bins) -> mean, population standard deviation and number of runs (bins,)."""
+    """Return mean, population standard deviation and number of runs (bins,) of binned runs (runs, bins)."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a bin without runs is NaN, which is what we want
+        warnings.simplefilter("ignore", RuntimeWarning)  # a bin without runs becomes NaN, as intended
         return np.nanmean(runs, 0), np.nanstd(runs, 0), np.isfinite(runs).sum(0)
 
 
 def average_of_ends(
     runs: list[tuple[np.ndarray, np.ndarray]], limit: float, reach: float = 0.9
 ) -> tuple[float, float, int]:
-    """Runs (frames, scores) -> mean, population standard deviation and number of the averages of their ends.
+    """Average each run (frames, scores) over its last 5 % of `limit` frames; return mean, deviation and number.
 
-    An end is the last 5 % of `limit` frames. Runs shorter than `reach` of the longest one are left out.
+    Runs shorter than `reach` of the longest run are left out. The deviation has the divisor n.
     """
     longest = max(xs[-1] for xs, _ in runs)
     ends = [ys[xs >= xs[-1] - 0.05 * limit].mean() for xs, ys in runs if xs[-1] >= reach * longest]

@@ -1,7 +1,8 @@
-"""Makes the files of curves of this folder from the official repositories:
-python -m common.analysis.reference.build FOLDER.
+"""Script that builds the curve files of this folder from the official repositories.
 
-FOLDER holds clones named as the repositories: dreamer, dreamerv2, dreamerv3.
+    python -m common.analysis.reference.build FOLDER
+
+FOLDER holds clones of the repositories in folders of their names: dreamer, dreamerv2, dreamerv3.
 """
 
 import json
@@ -16,13 +17,13 @@ from common.analysis.reference.task_names import canonical
 
 
 def build(benchmark: str, folder: Path) -> dict:
-    """Content of a benchmark's file of curves."""
+    """Return the content of a benchmark's curve file."""
     curves = {entry["scores"]: table(entry, folder) for entry in data.entries(benchmark)}
     return {"schema": 1, "benchmark": benchmark, "curves": curves}
 
 
 def table(entry: dict, folder: Path) -> dict[str, dict]:
-    """Task -> figures of the curve of a catalogue entry."""
+    """Return task -> numbers of the curve of a catalogue entry."""
     tasks: dict[str, list] = {}
     for run in score_files.read_score_file(folder / entry["repository"].split("/")[1] / entry["scores"]):
         if (run.xs <= entry["budget"]).sum() > 1 and not run.task.startswith("stats_"):
@@ -31,7 +32,7 @@ def table(entry: dict, folder: Path) -> dict[str, dict]:
 
 
 def row(entry: dict, runs: list[score_files.RawScores]) -> dict:
-    """Figures of one curve: 4 digits of means, 3 of deviations; one number of runs where it is the same all along."""
+    """Return the numbers of one curve: means with 4 digits, deviations with 3; one count if all bins have the same."""
     edges = np.arange(1, entry["bins"] + 1) * (entry["budget"] / entry["bins"])
     mean, std, n = pool_runs(np.array([bin_means(run.xs, run.ys, edges) for run in runs]))
     known = np.flatnonzero(n)
@@ -40,21 +41,21 @@ def row(entry: dict, runs: list[score_files.RawScores]) -> dict:
     score, deviation, number = average_of_ends(ends, entry["budget"], entry["reach"])
     partial = {} if len(known) == len(edges) else {"x_index": known.tolist()}
     return partial | {
-        "mean": [digits(value, 4) for value in mean[known]],
-        "std": [digits(value, 3) for value in std[known]],
+        "mean": [round_digits(value, 4) for value in mean[known]],
+        "std": [round_digits(value, 3) for value in std[known]],
         "n": counts[0] if len(set(counts)) == 1 else counts,
         "seeds": len(runs),
-        "final": [digits(score, 4), digits(deviation, 3), number],
+        "final": [round_digits(score, 4), round_digits(deviation, 3), number],
     }
 
 
-def digits(value: float, number: int) -> float:
-    """A value rounded to some significant digits."""
-    return float(f"{value:.{number - 1}e}")
+def round_digits(value: float, digits: int) -> float:
+    """Round a value to significant digits."""
+    return float(f"{value:.{digits - 1}e}")
 
 
 def dump(content: dict) -> str:
-    """One line for each task."""
+    """Return the content as JSON with one line per task."""
     blocks = []
     for name, tasks in content["curves"].items():
         lines = [f"{json.dumps(task)}: {json.dumps(row, separators=(',', ':'))}" for task, row in tasks.items()]

@@ -1,4 +1,4 @@
-"""Our own runs, to be held against published curves: their score files and configs."""
+"""Runs to compare with published curves: their configs and score files, grouped into sets of seeds."""
 
 import os
 from pathlib import Path
@@ -6,15 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.analysis.reference import data, score_files
+from common.analysis.reference import data
 from common.analysis.reference.binning import bin_means, pool_runs
+from common.analysis.reference.score_files import read_episode_scores
 from common.analysis.reference.task_names import find
 from common.config.config import flatten
 from common.errors import UserError
 from common.safe_io import expand_path
 from common.storage.logdir import CONFIG_FILE, config_digest, stored_config
 
-SCORES = "scores.jsonl"
+SCORES_FILE = "scores.jsonl"
 
 
 class ScoredRun(NamedTuple):
@@ -26,10 +27,10 @@ class ScoredRun(NamedTuple):
 
 
 class RunSet(NamedTuple):
-    """Runs of one task that differ in their seeds only.
+    """Runs of one task that differ only in their seeds.
 
-    name: the version, with the folder of the runs where there are several sets of it. benchmark: the published one with
-    the task's name there, or the task's own name and "".
+    name: the version; also the folder of the runs if several sets share a version. benchmark, task: the published
+    benchmark and its name for the task, or "" and the task's own name.
     """
 
     name: str
@@ -40,72 +41,63 @@ class RunSet(NamedTuple):
     runs: list[ScoredRun]
 
     def kind(self, wanted: str) -> str:
-        """The wanted kind of episodes, "train" or "eval", where there are scores of it; else the other one."""
+        """Return `wanted`, "train" or "eval", if the runs have scores of this kind; else the other kind."""
         other = "eval" if wanted == "train" else "train"
         return wanted if wanted and any(len(run.points[wanted][0]) for run in self.runs) else other
 
     def frames(self, kind: str) -> float:
-        """Frames that all runs have reached; 0 where one has no score."""
+        """Return the frames that all runs have reached; 0 if a run has no score."""
         return min(float(run.points[kind][0].max(initial=0)) for run in self.runs)
 
     def reached(self) -> float:
-        """The last frame with a score of any run; 0 without any."""
+        """Return the frames of the last score of any run; 0 if there are no scores."""
         return max(float(xs.max(initial=0)) for run in self.runs for xs, _ in run.points.values())
 
     def binned(self, kind: str, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean, standard deviation and number of runs (bins,) in bins with these right edges."""
+        """Return mean, standard deviation and number of runs (bins,) in bins with these right edges."""
         return pool_runs(np.array([bin_means(*run.points[kind], edges) for run in self.runs]))
 
 
 def load_run_sets(paths: list[str]) -> list[RunSet]:
-    """Runs of the logdirs `paths` and of those inside them, in sets. Raises UserError for a path without a run."""
+    """Read the runs in `paths` and below, grouped into sets. Raises UserError for a path without a run."""
     sets: dict[str, list[ScoredRun]] = {}
     for logdir in dict.fromkeys(folder for path in paths for folder in _logdirs(expand_path(path))):
-        run = _read(logdir)
-        sets.setdefault(config_digest({**run.config, "seed": 0}), []).append(run)
-    return _named([_set(runs) for runs in sets.values()])
+        config = stored_config(logdir)
+        if missing := {"algo", "task", "seed", "env"} - set(config):
+            raise UserError(f"{logdir / CONFIG_FILE} is not complete: it lacks {', '.join(sorted(missing))}.")
+        run = ScoredRun(logdir, config, read_episode_scores(logdir / SCORES_FILE))
+        sets.setdefault(config_digest({**config, "seed": 0}), []).append(run)
+    return _with_folder_names([_run_set(runs) for runs in sets.values()])
 
 
 def _logdirs(path: Path) -> list[Path]:
     if not path.is_dir():
         raise UserError(f"There is no folder {path}. Give the logdir of a run, or a folder of logdirs.")
-    if (path / CONFIG_FILE).exists() or (path / SCORES).exists():
+    if (path / CONFIG_FILE).exists() or (path / SCORES_FILE).exists():
         return [path]
-    if not (found := sorted(file.parent for file in path.rglob(SCORES))):
-        raise UserError(f"{path} holds no run: there is no {SCORES} in it. Give the logdir of a run.")
+    if not (found := sorted(file.parent for file in path.rglob(SCORES_FILE))):
+        raise UserError(f"{path} holds no run: no {SCORES_FILE} in it or below. Give the logdir of a run.")
     return found
 
 
-def _read(logdir: Path) -> ScoredRun:
-    config = stored_config(logdir)
-    if missing := {"algo", "task", "seed", "env"} - set(config):
-        raise UserError(f"{logdir / CONFIG_FILE} is not complete: it has no {', '.join(sorted(missing))}.")
-    return ScoredRun(logdir, config, score_files.read_episode_scores(logdir / SCORES))
-
-
-def _set(runs: list[ScoredRun]) -> RunSet:
+def _run_set(runs: list[ScoredRun]) -> RunSet:
+    """Make a set; the config keys in the catalogue decide between benchmarks that share the task."""
     config = runs[0].config
-    benchmark, task = _place(config)
-    return RunSet(config["algo"], config["algo"], task, benchmark, config, runs)
-
-
-def _place(config: dict) -> tuple[str, str]:
-    """Benchmark of a config, by its task and the keys that the catalogue names."""
-    flat = flatten(config)
-    for benchmark, task in find(str(config["task"])):
+    flat, algo, task = flatten(config), config["algo"], str(config["task"])
+    for benchmark, name in find(task):
         if all(flat.get(key) == value for key, value in data.benchmarks()[benchmark]["config"].items()):
-            return benchmark, task
-    return "", str(config["task"])
+            return RunSet(algo, algo, name, benchmark, config, runs)
+    return RunSet(algo, algo, task, "", config, runs)
 
 
-def _named(sets: list[RunSet]) -> list[RunSet]:
-    """Sets of the same version, task and benchmark get their folders as names."""
-    key = lambda one: (one.algo, one.task, one.benchmark)
-    several = {key(one) for one in sets if sum(key(one) == key(other) for other in sets) > 1}
-    folder = lambda one: os.path.commonpath(_alike([run.logdir for run in one.runs]))
-    return [one._replace(name=f"{one.algo} ({folder(one)})") if key(one) in several else one for one in sets]
-
-
-def _alike(paths: list[Path]) -> list[Path]:
-    """Paths of one kind: made absolute where some of them are."""
-    return [path.absolute() for path in paths] if any(path.is_absolute() for path in paths) else paths
+def _with_folder_names(sets: list[RunSet]) -> list[RunSet]:
+    """Add the folder to the names of sets that share version, task and benchmark."""
+    keys = [(one.algo, one.task, one.benchmark) for one in sets]
+    named = []
+    for one, key in zip(sets, keys, strict=True):
+        paths = [run.logdir for run in one.runs]
+        if any(path.is_absolute() for path in paths):
+            paths = [path.absolute() for path in paths]
+        shared = keys.count(key) > 1
+        named.append(one._replace(name=f"{one.algo} ({os.path.commonpath(paths)})") if shared else one)
+    return named

@@ -1,4 +1,4 @@
-"""What is published about a task: curves, final scores, constants."""
+"""Published scores of a task: curves, final scores, and constants for normalisation."""
 
 from typing import Any, NamedTuple
 
@@ -15,10 +15,11 @@ ACTIONS = {"sample": ", sampled actions", "mode": ", mode of the policy", "": ""
 class PublishedCurve(NamedTuple):
     """Scores of a method on a task over environment frames.
 
-    x, mean, std, n: (points,), a point stands for the frames from the point before to x; mean and population standard
-    deviation are over the n runs that got there. seeds: runs in the source. budget: frames planned. final: mean,
-    deviation and number of runs of each run's last 5 %. algo, blocks: our version that is this method, or "", and its
-    published setting. episodes: "train", "eval", or "" where the source does not say. source, protocol: sentences.
+    x, mean, std, n: (points,); a point covers the frames from the point before to x; mean and population standard
+    deviation are over the n runs that reached it. seeds: runs in the source. budget: planned frames. final: mean,
+    deviation and number of the runs' averages over their last 5 %. algo, blocks: the version here that is this method,
+    or "", and the config blocks of its published setting. episodes: "train", "eval", or "" if the source does not
+    state it. source, protocol: sentences.
     """
 
     method: str
@@ -39,7 +40,7 @@ class PublishedCurve(NamedTuple):
 
 
 class FinalScore(NamedTuple):
-    """One published score; frames and seeds are 0 where the source does not say."""
+    """One published score; frames and seeds are 0 if the source does not state them."""
 
     method: str
     benchmark: str
@@ -53,7 +54,7 @@ class FinalScore(NamedTuple):
 
 
 class Constants(NamedTuple):
-    """Scores of a random policy, of a human and of the best human known; None where there is no figure."""
+    """Scores of a random policy, of a human, and of the human world record; None if unknown."""
 
     random: float | None
     human: float | None
@@ -69,36 +70,36 @@ class Band(NamedTuple):
 
 
 def curves(task: str, benchmark: str = "") -> list[PublishedCurve]:
-    """Published curves of a task in any spelling, our versions first; [] if there are none."""
+    """Return the published curves of a task in any spelling, the versions of Dreamer first; [] if there are none."""
     pairs = [(entry, name) for place, name in find(task, benchmark) for entry in data.entries(place)]
     return [_curve(entry, name) for entry, name in pairs if name in data.rows(entry)]
 
 
 def finals(task: str, benchmark: str = "") -> list[FinalScore]:
-    """Published final scores of methods that have no curve, random play and humans among them."""
+    """Return the published final scores of methods without a curve, including random play and humans."""
     found = []
     for place, name in find(task, benchmark):
         for table in data.final_tables(place):
             if name in table["tasks"]:
                 about = {key: value for key, value in table.items() if key != "tasks"}
                 found.append(FinalScore(**about, score=table["tasks"][name], task=name))
-        for who, score in constants(name)._asdict().items() if _games(place) else ():
-            if score is not None:
-                source, protocol = data.load("constants")["source"]
-                found.append(FinalScore(who, place, score, 0, 0, source, protocol, name))
+        if data.benchmarks()[place]["prefixes"][0].startswith("atari"):
+            source, protocol = data.load("constants")["source"]
+            known = {who: score for who, score in constants(name)._asdict().items() if score is not None}
+            found += [FinalScore(who, place, score, 0, 0, source, protocol, name) for who, score in known.items()]
     return found
 
 
 def constants(task: str) -> Constants:
-    """Random, human and record score of a task; of Atari games only."""
+    """Return the random, human and record score of a task. Only Atari games have them."""
     table = data.load("constants")["tasks"]
     return Constants(*next((table[name] for _, name in find(task) if name in table), [None] * 3))
 
 
 def normalise(task: str, score: Any, to: str = "human") -> Any:
-    """A score, or an array of them, on a scale that tasks share; None where there is none.
+    """Return a score, or an array of scores, on a scale shared by tasks; None if the task has no scale.
 
-    Atari: 0 is random play and 1 the human's score, or the `record`. DeepMind Control: 1 is the largest return, 1000.
+    Atari: 0 is random play, 1 the human's score or the `record`. DeepMind Control: 1 is the largest return, 1000.
     """
     scale = next((data.benchmarks()[place].get("scale") for place, _ in find(task)), None)
     low, high = (0.0, scale) if scale else (constants(task).random, getattr(constants(task), to))
@@ -106,20 +107,20 @@ def normalise(task: str, score: Any, to: str = "human") -> Any:
 
 
 def band(curve: PublishedCurve, frames: float) -> Band:
-    """Published mean plus and minus one standard deviation over runs, in the interval that holds `frames`.
+    """Return the published mean plus and minus one standard deviation over runs, in the interval that has `frames`.
 
-    Raises UserError where the curve has not begun or has ended.
+    Raises UserError outside the range of the curve.
     """
     start = curve.x[0] - (curve.x[1] - curve.x[0] if len(curve.x) > 1 else curve.x[0])
     if not start < frames <= curve.x[-1]:
         known = f"from {curve.x[0]:,.0f} to {curve.x[-1]:,.0f} frames"
-        raise UserError(f"The curve of {curve.method} on {curve.task} goes {known}; {frames:,.0f} is outside.")
+        raise UserError(f"The curve of {curve.method} on {curve.task} covers {known}, not {frames:,.0f}.")
     i = int(np.searchsorted(curve.x, frames))
     return Band(curve.mean[i] - curve.std[i], curve.mean[i] + curve.std[i], int(curve.n[i]))
 
 
 def describe_protocol(protocol: dict) -> str:
-    """A catalogue entry's protocol as a sentence."""
+    """Return a catalogue entry's protocol as a sentence."""
     parts = [EPISODES[protocol["episodes"]] + ACTIONS[protocol["action"]]]
     parts += [f"action repeat {protocol['repeat']}"] if "repeat" in protocol else []
     parts += [f"sticky actions {protocol['sticky']:g}"] if "sticky" in protocol else []
@@ -147,7 +148,3 @@ def _curve(entry: dict, task: str) -> PublishedCurve:
         blocks=tuple(entry["blocks"]),
         episodes=entry["protocol"]["episodes"],
     )
-
-
-def _games(benchmark: str) -> bool:
-    return data.benchmarks()[benchmark]["prefixes"][0].startswith("atari")

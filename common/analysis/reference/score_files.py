@@ -1,7 +1,7 @@
-"""Score files as Dreamer's official repositories publish them, and as our runs write them.
+"""Reader of score files, as Dreamer's official repositories publish them and as runs of this repository write them.
 
-A JSON list, or one JSON object a line, of {task, method, seed, xs, ys}: frames and scores of one run. With or without
-gzip. Ours have a `kind` too: scores of training or of evaluation episodes.
+A score file is a JSON list, or JSON lines, of {task, method, seed, xs, ys} with the frames and scores of one run each,
+gzipped or not. Runs of this repository add `kind`: train or eval episodes.
 """
 
 import json
@@ -23,7 +23,7 @@ EXPECTED_FORMAT = "Expected a JSON list or JSON lines of {task, method, seed, xs
 
 
 class RawScores(NamedTuple):
-    """Scores ys (points,) of one run at frames xs (points,); kind: "train", "eval", or "" where the file has none."""
+    """Scores ys (points,) of one run at frames xs (points,); kind: "train", "eval", or "" if the file has none."""
 
     task: str
     method: str
@@ -34,10 +34,9 @@ class RawScores(NamedTuple):
 
 
 def read_score_file(path: Path) -> list[RawScores]:
-    """Runs of a score file. Raises UserError for a file that is none, or is damaged."""
+    """Read the runs of a score file. Raises UserError if it is damaged or not a score file."""
     try:
-        rows = _decode(decompress_gzip(read_bytes(path)))
-        return [_raw(row) for row in rows]
+        return [_parse_run(row) for row in _decode(decompress_gzip(read_bytes(path)))]
     except ValueError as error:
         raise UserError(f"{path} is not a score file: {error}. {EXPECTED_FORMAT}") from error
     except OSError as error:
@@ -45,19 +44,19 @@ def read_score_file(path: Path) -> list[RawScores]:
 
 
 def read_episode_scores(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Frames and scores, each (points,), of the "train" and "eval" episodes in the score file of one run of ours.
+    """Return "train" and "eval" -> frames and scores, each (points,), from the score file of one run.
 
-    Raises UserError for a file that is none, or is damaged.
+    Raises UserError if the file is damaged or not a score file.
     """
     points = {raw.kind: (raw.xs, raw.ys) for raw in read_score_file(path)}
     return {kind: points.get(kind, (np.zeros(0), np.zeros(0))) for kind in EPISODE_KINDS}
 
 
 def curves(path: Path, benchmark: str = "") -> list[PublishedCurve]:
-    """Curves of a score file, one for each task, method and kind of episode.
+    """Return the curves of a score file, one for each task, method and kind of episode.
 
-    benchmark: the one that the file belongs to, needed where the names of its tasks leave a choice. Raises UserError
-    for a file that is none, and where that choice is open.
+    benchmark: needed if the task names fit several. Raises UserError if the file is not a score file, or if the
+    benchmark is ambiguous.
     """
     groups: dict[tuple[str, str, str], list[RawScores]] = {}
     for run in read_score_file(path):
@@ -79,30 +78,27 @@ def _decode(content: bytes) -> list:
         rows = [parse_json(line) for line in text.splitlines() if line.strip()]
     rows = [rows] if isinstance(rows, dict) else rows
     if not isinstance(rows, list) or not rows:
-        raise ValueError("it holds no list of runs")
+        raise ValueError("it does not hold a list of runs")
     return rows
 
 
-def _raw(row: Any) -> RawScores:
+def _parse_run(row: Any) -> RawScores:
     if not isinstance(row, dict) or not {"task", "method", "xs", "ys"} <= set(row):
         raise ValueError("a run lacks task, method, xs or ys")
     xs, ys = row["xs"], row["ys"]
     if not isinstance(xs, list) or not isinstance(ys, list) or len(xs) != len(ys):
         raise ValueError("xs and ys of a run are not lists of the same length")
-    if not all(_number(x) and 0 <= x < math.inf for x in xs) or not all(y is None or _number(y) for y in ys):
+    number = lambda value: isinstance(value, int | float) and not isinstance(value, bool)
+    if not all(number(x) and 0 <= x < math.inf for x in xs) or not all(y is None or number(y) for y in ys):
         raise ValueError("xs and ys of a run are not all numbers")
     names = (str(row["task"]), str(row["method"]), str(row.get("seed", "")), str(row.get("kind", "")))
     kept = [i for i, y in enumerate(ys) if y is not None and math.isfinite(y)]
     return RawScores(*names, np.array(xs, float)[kept], np.array(ys, float)[kept])
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _curve(path: Path, runs: list[RawScores], edges: np.ndarray, benchmark: str) -> PublishedCurve:
     method, kind = data.load("catalogue")["labels"].get(runs[0].method, runs[0].method), runs[0].kind
-    place, task = _place(path, runs[0].task, benchmark)
+    place, task = _benchmark_and_task(path, runs[0].task, benchmark)
     mean, std, n = pool_runs(np.array([bin_means(run.xs, run.ys, edges) for run in runs]))
     known = n > 0
     entry = next((entry for entry in data.entries(place) if entry["method"] == method), None)
@@ -126,15 +122,15 @@ def _curve(path: Path, runs: list[RawScores], edges: np.ndarray, benchmark: str)
     )
 
 
-def _place(path: Path, task: str, benchmark: str) -> tuple[str, str]:
-    """Benchmark and name of a task in a file; a task that is not in the tables keeps its name.
+def _benchmark_and_task(path: Path, task: str, benchmark: str) -> tuple[str, str]:
+    """Return benchmark and name of a task in a file; a task that is not in the tables keeps its name.
 
-    Without `benchmark` the file's name may tell it, as those of the official files do: dmc_vision-drqv2.json.gz.
+    Without `benchmark`, the file name may give it, as in the official dmc_vision-drqv2.json.gz.
     """
     name = path.name.replace("-", "_")
     hint = benchmark or max((b for b in data.benchmarks() if name.startswith(b)), key=len, default="")
     found = find(task, hint) or ([] if benchmark else find(task))
     if len(found) > 1:
         choices = " or ".join(place for place, _ in found)
-        raise UserError(f"{path} does not say to which benchmark {task} belongs: add --benchmark {choices}.")
+        raise UserError(f"{path}: the benchmark of {task} is ambiguous. Add --benchmark {choices}.")
     return found[0] if found else (benchmark or task.partition("_")[0], task)

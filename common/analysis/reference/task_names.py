@@ -1,4 +1,4 @@
-"""One name per task: cup_catch is ball_in_cup_catch, james_bond is jamesbond, with or without a prefix."""
+"""Task names in any spelling: ball_in_cup_catch is cup_catch, jamesbond is james_bond, with or without prefix."""
 
 import functools
 import re
@@ -7,63 +7,58 @@ from common.analysis.reference import data
 
 
 def find(task: str, benchmark: str = "") -> list[tuple[str, str]]:
-    """(benchmark, name in the tables) of every benchmark, or of the one asked for, that has a task; [] if none has.
+    """Return (benchmark, name in the tables) for each benchmark that has a task; [] if none has.
 
-    Capitals, dashes and underscores do not count. The prefix chooses the benchmarks: dmc_ those from pixels and from
-    vectors, atari_ and atari100k_ one each; without a prefix a task is looked for in all. A benchmark asked for goes
-    before the prefix where both have the game.
+    Ignores case, dashes and underscores. The prefix selects the benchmarks: dmc_ those from pixels and from vectors,
+    atari_ and atari100k_ one each, no prefix all of them. `benchmark` takes precedence over the prefix.
     """
-    found = _spelled().get(_squash(task), [])
+    found = _spellings().get(_squash(task), [])
     if not benchmark:
         return list(found)
     own = [pair for pair in found if pair[0] == benchmark]
-    return own or [(benchmark, name) for name in _tabled(benchmark) if _squash(name) == _squash(task)]
+    return own or [(benchmark, name) for name in _table_names(benchmark) if _squash(name) == _squash(task)]
 
 
 def is_same_task(one: str, two: str) -> bool:
-    """Whether two names are one task, the tables asked or, for tasks that are not there, the letters."""
+    """Return whether two names are the same task, according to the tables or, for other tasks, to their letters."""
     return _squash(one) == _squash(two) or bool({*find(one)} & {*find(two)})
 
 
 def tasks(benchmark: str) -> list[str]:
-    """Names of a benchmark's tasks as its runs have them, such as atari100k_pong, in order."""
+    """Return the sorted names of a benchmark's tasks as runs have them, such as atari100k_pong."""
     prefix = data.benchmarks()[benchmark]["prefixes"][0]
-    return [f"{prefix}_{_body(task)}" for task in _tabled(benchmark)]
+    return [f"{prefix}_{_without_prefix(task)}" for task in _table_names(benchmark)]
+
+
+def canonical(task: str) -> str:
+    """Return the name of a task in the tables: ball_in_cup_catch -> cup_catch, james_bond -> jamesbond."""
+    for short, long in data.load("catalogue")["spellings"].items():
+        task = task.replace(long, short)
+    return task
 
 
 @functools.cache
-def _spelled() -> dict[str, list[tuple[str, str]]]:
-    """Every spelling without its separators -> (benchmark, task)."""
+def _spellings() -> dict[str, list[tuple[str, str]]]:
+    """Return every spelling without separators and case -> (benchmark, task)."""
     table: dict[str, list[tuple[str, str]]] = {}
+    others = data.load("catalogue")["spellings"].items()
     for benchmark, about in data.benchmarks().items():
-        for task in _tabled(benchmark):
-            bodies = [_body(task), *_others(_body(task))]
+        for task in _table_names(benchmark):
+            body = _without_prefix(task)
+            bodies = [body, *(body.replace(short, long) for short, long in others if short in body)]
             for name in {_squash(prefix + body) for body in bodies for prefix in ("", *about["prefixes"])}:
                 table.setdefault(name, []).append((benchmark, task))
     return table
 
 
-def _tabled(benchmark: str) -> list[str]:
+def _table_names(benchmark: str) -> list[str]:
     curves = [data.rows(entry) for entry in data.entries(benchmark)]
     finals = [table["tasks"] for table in data.final_tables(benchmark)]
     return sorted({task for table in [*curves, *finals] for task in table})
 
 
-def _body(task: str) -> str:
+def _without_prefix(task: str) -> str:
     return task.partition("_")[2]
-
-
-def _others(body: str) -> list[str]:
-    """Other spellings of a task's name, without prefix."""
-    pairs = data.load("catalogue")["spellings"].items()
-    return [body.replace(short, long) for short, long in pairs if short in body]
-
-
-def canonical(task: str) -> str:
-    """A task's name as the tables have it: ball_in_cup_catch -> cup_catch, james_bond -> jamesbond."""
-    for short, long in data.load("catalogue")["spellings"].items():
-        task = task.replace(long, short)
-    return task
 
 
 def _squash(name: str) -> str:
