@@ -1,4 +1,4 @@
-"""Statistics: cases computed by hand, properties, and what planted differences and planted equality lead to."""
+"""Statistics: cases computed by hand, properties, and error rates with known differences."""
 
 import math
 
@@ -20,7 +20,7 @@ HAND = [np.array([1.0, 3.0]), np.array([4.0, 6.0, 8.0]), np.array([0.0, 0.0, 30.
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def fewer_resamples(monkeypatch):
     monkeypatch.setattr(stats, "RESAMPLES", 300)
 
 
@@ -28,7 +28,7 @@ def test_aggregates_by_hand():
     assert stats.mean(HAND) == 6
     assert stats.median(HAND) == 6
     assert stats.iqm(HAND) == (1 + 3 + 4 + 6) / 4  # of 0 0 1 3 4 6 8 30, the middle four
-    assert stats.iqm([np.array([1.0, 2.0, 9.0])]) == 4  # a quarter of three is none
+    assert stats.iqm([np.array([1.0, 2.0, 9.0])]) == 4  # a quarter of three rounds down to 0
     assert stats.median([np.array([1.0]), np.array([2.0]), np.array([5.0]), np.array([9.0])]) == 3.5
 
 
@@ -51,14 +51,14 @@ def test_improvement_is_mann_whitney():
     assert stats.improvement([one], [two]) == pytest.approx(statistic / 35)
 
 
-def test_first_place_where_a_score_is_reached():
+def test_first_point_that_reaches_a_score():
     x, y = np.array([10.0, 20.0, 30.0]), np.array([1.0, 5.0, 4.0])
     assert [stats.first_reached(x, y, level) for level in (1, 4, 5, 6)] == [10, 20, 20, math.inf]
 
 
-def test_runs_with_the_same_scores_differ_by_nothing_that_rounding_could_make():
+def test_equal_scores_differ_by_exactly_zero():
     same = [np.full(3, 0.1)]
-    assert np.var(same) > 0  # what a plain variance says of them
+    assert np.var(same) > 0  # because of rounding
     assert stats.welch(same, same) == 1
     assert stats.welch(same, [np.full(3, 0.2)]) == 0
 
@@ -71,7 +71,7 @@ def test_the_difference_of_one_task_is_welchs_test():
     assert effect.p == pytest.approx(expected.pvalue)
 
 
-def test_several_tasks_add_up_their_variances_by_hand():
+def test_variances_of_several_tasks_add_up():
     one, two = [np.array([2.0, 4.0]), np.array([10.0, 16.0])], [np.array([1.0, 1.0]), np.array([8.0, 10.0])]
     # variances of the means: 1, 9, 0, 1; degrees of freedom 11² / (1 + 81 + 1); summed difference 2 + 4
     assert stats.welch(one, two) == pytest.approx(2 * scipy_stats.t.sf(6 / 11**0.5, 121 / 83))
@@ -85,7 +85,7 @@ def test_scores_without_spread():
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_without_three_seeds_there_is_no_verdict(seeds):
+def test_fewer_than_three_seeds_have_no_verdict(seeds):
     many, few = [np.array([1.0, 1.1, 0.9, 1.0])], [np.full(seeds, 100.0) + np.arange(seeds)]
     for pair in ((many, few), (few, many)):
         effect = stats.difference(*pair)
@@ -100,7 +100,7 @@ def test_one_seed_has_no_interval():
     assert np.isnan(stats.curve_band(np.ones((1, 4))).low).all()
 
 
-def test_a_small_bootstrap_against_all_its_draws():
+def test_a_small_bootstrap_matches_all_its_draws():
     """Means of three seeds: the 27 equally likely draws have known quantiles."""
     low, high = stats.bootstrap(stats.mean, [np.array([0.0, 3.0, 9.0])])[1:]
     assert (low, high) == (0, 9)  # each has a chance of 1/27, more than 2.5 %
@@ -126,14 +126,14 @@ def test_the_order_of_seeds_and_tasks_does_not_matter(tasks, statistic, random):
 
 @given(scores, st.sampled_from(STATISTICS), st.floats(0.5, 5), st.floats(-50, 50))
 @settings(max_examples=60, deadline=None)
-def test_statistics_follow_the_unit(tasks, statistic, scale, shift):
+def test_statistics_scale_with_the_unit(tasks, statistic, scale, shift):
     moved = stats.bootstrap(statistic, [scale * task + shift for task in tasks])
     np.testing.assert_allclose(moved, scale * np.array(stats.bootstrap(statistic, tasks)) + shift, atol=1e-6)
 
 
 @given(pairs)
 @settings(max_examples=60, deadline=None)
-def test_sides_mirror_each_other(pair):
+def test_swapping_sides_negates_the_difference(pair):
     one, two = pair
     assert stats.improvement(one, two) + stats.improvement(two, one) == pytest.approx(1)
     there, back = stats.difference(one, two), stats.difference(two, one)
@@ -143,14 +143,14 @@ def test_sides_mirror_each_other(pair):
 
 @given(scores)
 @settings(max_examples=40, deadline=None)
-def test_profiles_fall_from_one_to_nothing(tasks):
+def test_profiles_fall_from_one_to_zero(tasks):
     levels = np.array([-101.0, -50.0, 0.0, 50.0, 101.0])
     shares = stats.profile(tasks, levels)
     assert (shares[0], shares[-1]) == (1, 0)
     assert (np.diff(shares) <= 0).all()
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_covers_the_truth_in_95_percent_of_cases():
     rng = np.random.default_rng(0)
     truth, hits = 3.0, 0
     for _ in range(400):
@@ -160,20 +160,20 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 
 
 def verdicts(shift, seeds, tasks, times, rng):
-    """Verdicts on two variants, the first `shift` standard deviations better on every task."""
+    """Return verdicts on two variants, the first `shift` standard deviations better on every task."""
     draw = lambda mean: [rng.normal(mean, 1, seeds) for _ in range(tasks)]
     return [stats.difference(draw(shift), draw(0)).verdict for _ in range(times)]
 
 
 @pytest.mark.parametrize(("seeds", "tasks"), [(3, 1), (5, 1), (3, 4), (10, 2)])
-def test_planted_equal_variants_are_told_apart_in_at_most_one_of_twenty(seeds, tasks):
+def test_equal_variants_differ_significantly_in_at_most_one_of_twenty_trials(seeds, tasks):
     """600 trials: the standard error of a rate of 5 % is 0.9 %."""
     found = verdicts(0, seeds, tasks, 600, np.random.default_rng(seeds))
     assert 0 < 600 - found.count("open") <= 600 * (0.05 + 2.5 * 0.009)
 
 
 @pytest.mark.parametrize(("seeds", "tasks", "shift"), [(10, 1, 2), (3, 4, 2.5), (3, 1, 8)])
-def test_a_planted_better_variant_is_found(seeds, tasks, shift):
+def test_a_better_variant_is_found(seeds, tasks, shift):
     found = verdicts(shift, seeds, tasks, 100, np.random.default_rng(1))
     assert found.count("better") >= 90
     assert "worse" not in found
