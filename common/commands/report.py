@@ -1,8 +1,10 @@
-"""`report`: one page, one Markdown file and one JSON file about any set of runs."""
+"""`report`: write one page, one Markdown file and one JSON file about any set of runs."""
 
 import sys
 
 from common.analysis.report import write_report
+from common.analysis.report.formatting import plural
+from common.analysis.report.run_collection import Runs
 from common.config.request import Request
 from common.errors import UserError
 from common.safe_io import expand_path
@@ -11,37 +13,41 @@ OPTIONS: dict = {"logdirs": [], "out": "", "reach": [], "unfinished": False}
 
 
 def report(request: Request) -> None:
-    """Writes report.html, report.md and report.json about grids, logdirs, or folders of them.
+    """Write report.html, report.md and report.json about grids, logdirs, or folders of them.
 
-    Raises UserError, with nothing written, if there is no run in them, or no single folder and no --out to write to.
+    Raises UserError, and writes nothing, if there is no run, or if several folders are given without --out.
     """
     paths = logdirs(request, "report")
     out = request.options["out"] or (paths[0] if len(paths) == 1 else "")
     if not out:
-        raise UserError("With several --logdirs the report needs a folder of its own: give --out DIR.")
-    levels = [_number(word) for word in request.options["reach"]]
+        raise UserError("A report on several folders needs its own folder: give --out DIR.")
+    levels = []
+    for word in request.options["reach"]:
+        try:
+            levels.append(float(word))
+        except ValueError:
+            raise UserError(f"--reach takes scores, got {word!r}.") from None
     runs = write_report(paths, out, unfinished=request.options["unfinished"], levels=levels)
-    for name, status, reason in runs.left_out:
-        print(f"Left out: {name} ({status}): {reason}", file=sys.stderr)
-    print(f"{len(runs.runs)} runs, {len(runs.left_out)} left out: {expand_path(out) / 'report.html'}")
+    print_left_out(runs)
+    path = expand_path(out) / "report.html"
+    print(f"{plural(len(runs.runs), 'run')}, {len(runs.left_out)} left out: {path}")
 
 
-def logdirs(request: Request, tool: str) -> list[str]:
-    """Folders that a command line names, with or without --logdirs.
+def logdirs(request: Request, command: str) -> list[str]:
+    """Return the folders on a command line, with or without --logdirs.
 
-    Raises UserError without any, and for flags that a tool about finished runs cannot use.
+    Raises UserError if there are none, and for flags that do not apply to finished runs.
     """
     if given := request.given_flags():
         hint = " Did you mean --logdirs?" if "--logdir" in given else ""
-        raise UserError(f"{tool} takes what it says from the runs, not from {given[0]}.{hint}")
+        raise UserError(f"{command} reads its settings from the runs: omit {given[0]}.{hint}")
     paths = [*request.positionals, *request.options["logdirs"]]
     if not paths:
-        raise UserError(f"{tool} needs runs: --logdirs DIR ..., folders of comparisons or of training runs.")
+        raise UserError(f"{command} needs runs: give --logdirs DIR ..., folders of comparisons or of training runs.")
     return paths
 
 
-def _number(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise UserError(f"--reach takes scores, got {word!r}.") from None
+def print_left_out(runs: Runs) -> None:
+    """Print the runs that were left out, with reasons, to stderr."""
+    for name, status, reason in runs.left_out:
+        print(f"Left out: {name} ({status}): {reason}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Crafter's score: the formula by hand, the success rates from what a run stores, and both in a report."""
+"""Crafter's score: the formula, the success rates from the metrics of a run, and both in a report."""
 
 import json
 import sys
@@ -20,16 +20,16 @@ from tests.helpers.fake_runs import write_run
 FRAMES = 300
 
 
-def test_the_score_by_hand():
-    assert crafter.score([0.0] * 22) == 0
-    assert crafter.score([100.0] * 22) == pytest.approx(100)
-    assert crafter.score([0.0, 3.0]) == pytest.approx(1)  # sqrt(1 * 4) - 1
-    assert crafter.score([7.0, 0.0, 0.0]) == pytest.approx(1)  # cube root of 8, minus 1
-    assert crafter.score([99.0] + [0.0] * 21) == pytest.approx(100 ** (1 / 22) - 1)
+def test_score_of_known_success_rates():
+    assert crafter.crafter_score([0.0] * 22) == 0
+    assert crafter.crafter_score([100.0] * 22) == pytest.approx(100)
+    assert crafter.crafter_score([0.0, 3.0]) == pytest.approx(1)  # sqrt(1 * 4) - 1
+    assert crafter.crafter_score([7.0, 0.0, 0.0]) == pytest.approx(1)  # cube root of 8, minus 1
+    assert crafter.crafter_score([99.0] + [0.0] * 21) == pytest.approx(100 ** (1 / 22) - 1)
 
 
-def written(folder, episodes, **options):
-    """A run whose training episodes, listed for each line of metrics, unlock some achievements."""
+def write_crafter_run(folder, episodes, **options):
+    """Write a run whose training episodes, listed per line of metrics, unlock some achievements."""
     logdir = write_run(folder, task="crafter_reward", frames=FRAMES, length=10, evaluation=False, **options)
     (logdir / "metrics.jsonl").unlink()
     logger, count = Logger(logdir, task="crafter_reward", method="v3", seed=0), 0
@@ -37,16 +37,16 @@ def written(folder, episodes, **options):
         frames = FRAMES * place // len(episodes)
         for unlocked in line:
             count += 1
-            logger.log_episode(frames, float(len(unlocked)), 10, tallied(unlocked))
+            logger.log_episode(frames, float(len(unlocked)), 10, episode_means(unlocked))
         counters = {"frames": frames, "updates": place, "episodes": count, "wall": float(place)}
         logger.write(counters, logger.means.take())
-        logger.write(counters, {"openloop/image": 1.0})  # a line of another kind
+        logger.write(counters, {"openloop/image": 1.0})  # metrics without episodes
     logger.close()
     return logdir
 
 
-def tallied(unlocked):
-    """What an episode of two steps comes to that unlocks its achievements with the last."""
+def episode_means(unlocked):
+    """Return the logged means of a two-step episode that unlocks its achievements in the last step."""
     tally = Tally(1)
     for step in range(3):
         logs = {f"log_achievement_{name}": np.array([float(step == 2 and name in unlocked)]) for name in NAMES}
@@ -56,7 +56,7 @@ def tallied(unlocked):
 
 
 NAMES = crafter.ACHIEVEMENTS
-#: Five episodes: wood in four of them, a drink in two, both unevenly over the lines; one line without an episode.
+#: Five episodes: wood in four of them, a drink in two, both unevenly over the lines; one line has no episode.
 EPISODES = [
     [{"collect_wood"}, {"collect_wood", "collect_drink"}, {"collect_wood"}],
     [],
@@ -64,35 +64,35 @@ EPISODES = [
 ]
 
 
-def test_rates_are_shares_of_all_training_episodes(tmp_path):
-    run = read_run(written(tmp_path / "run", EPISODES))
-    rates = crafter.rates(run, "frames", FRAMES)
+def test_success_rates_are_shares_of_all_training_episodes(tmp_path):
+    run = read_run(write_crafter_run(tmp_path / "run", EPISODES))
+    rates = crafter.success_rates(run, "frames", FRAMES)
     assert tuple(rates) == NAMES
     assert {name: rate for name, rate in rates.items() if rate} == {
         "collect_wood": pytest.approx(80),
         "collect_drink": pytest.approx(40),
     }
-    assert crafter.score(list(rates.values())) == pytest.approx((81 * 41) ** (1 / 22) - 1)
-    early = crafter.rates(run, "frames", 250)
+    assert crafter.crafter_score(list(rates.values())) == pytest.approx((81 * 41) ** (1 / 22) - 1)
+    early = crafter.success_rates(run, "frames", 250)
     assert (early["collect_wood"], early["collect_drink"]) == (pytest.approx(100), pytest.approx(100 / 3))
 
 
-def test_lines_without_achievements_do_not_count(tmp_path):
-    run = read_run(written(tmp_path / "run", EPISODES))
+def test_lines_without_achievements_are_ignored(tmp_path):
+    run = read_run(write_crafter_run(tmp_path / "run", EPISODES))
     first = next(line for line in run.metrics if "episode/score" in line)
     for key in [key for key in first if "achievement" in key]:
         del first[key]
-    assert crafter.rates(run, "frames", FRAMES)["collect_wood"] == pytest.approx(50)
+    assert crafter.success_rates(run, "frames", FRAMES)["collect_wood"] == pytest.approx(50)
     for broken in (None, 2.0, "many", float("nan")):
         first[f"episode/achievement_{NAMES[0]}"] = broken
-        assert crafter.rates(run, "frames", FRAMES)["collect_wood"] == pytest.approx(50)
-    assert crafter.rates(read_run(write_run(tmp_path / "other")), "frames", np.inf) is None
+        assert crafter.success_rates(run, "frames", FRAMES)["collect_wood"] == pytest.approx(50)
+    assert crafter.success_rates(read_run(write_run(tmp_path / "other")), "frames", np.inf) is None
 
 
-def test_a_report_has_the_score_and_others_do_not(tmp_path):
+def test_only_reports_on_crafter_have_the_score(tmp_path):
     for seed, episodes in enumerate((EPISODES, [[{"wake_up"}]])):
-        written(tmp_path / f"v3-{seed}", episodes, seed=seed)
-    written(tmp_path / "v1", [[set()]], algo="v1")
+        write_crafter_run(tmp_path / f"v3-{seed}", episodes, seed=seed)
+    write_crafter_run(tmp_path / "v1", [[set()]], algo="v1")
     assert main(["report", str(tmp_path)]) == 0
     rows = {row["variant"]: row for row in json.loads((tmp_path / "report.json").read_text())["crafter"]}
     scores = [(81 * 41) ** (1 / 22) - 1, 101 ** (1 / 22) - 1]
@@ -109,7 +109,7 @@ def test_a_report_has_the_score_and_others_do_not(tmp_path):
 
 @pytest.fixture
 def fake(monkeypatch):
-    """A module in the place of Crafter: an episode of two steps that collects two pieces of wood in its first."""
+    """Fake Crafter module: an episode of two steps that collects two pieces of wood in the first."""
 
     class Env:
         action_names = ("noop", "do")
@@ -134,7 +134,7 @@ def fake(monkeypatch):
 
 
 def unlocked_first():
-    """Achievements that the environment reports after a step -> whether they are unlocked."""
+    """Return achievement -> whether the environment reports it as unlocked after one step."""
     env = make_env("crafter_reward", {"time_limit": 0})
     env.reset()
     info = env.step(0)[-1]
@@ -142,10 +142,10 @@ def unlocked_first():
 
 
 @pytest.mark.usefixtures("fake")
-def test_the_environment_says_what_an_episode_unlocked():
+def test_the_environment_reports_unlocked_achievements():
     assert unlocked_first() == dict.fromkeys(NAMES, 0.0) | {"collect_wood": 1.0}
 
 
-def test_the_achievements_are_those_of_crafter():
+def test_achievements_match_the_crafter_package():
     assert set(pytest.importorskip("crafter").constants.achievements) == set(NAMES)
     assert unlocked_first() == dict.fromkeys(NAMES, 0.0)

@@ -13,7 +13,7 @@ NAN = float("nan")
 
 
 def run(xs, ys, *, variant="a", seed=0, frames=100, updates=50, wall=10.0, prefill=0, metrics=()):
-    """A run whose updates begin after `prefill` frames and are regular then."""
+    """Return a run with regular updates after `prefill` frames."""
     counts = {
         "frames": np.array([0.0, prefill, frames]),
         "updates": np.array([0.0, 0, updates]),
@@ -24,17 +24,17 @@ def run(xs, ys, *, variant="a", seed=0, frames=100, updates=50, wall=10.0, prefi
     return Run(variant, "task", seed, Path(f"{variant}{seed}"), {}, points, list(metrics), counts, {}, None)
 
 
-def test_binning_by_hand():
+def test_means_in_bins():
     edges = np.array([10.0, 20, 30, 40, 50])
     x, y = np.array([11, 20, 20.5, 41, 50]), np.array([1.0, 3, 5, 7, 9])
     np.testing.assert_array_equal(curves.binned(x, y, edges), [NAN, 2, 5, 5, 8])
 
 
-def test_points_beyond_the_last_edge_do_not_count():
+def test_points_beyond_the_last_edge_are_ignored():
     np.testing.assert_array_equal(curves.binned(np.array([5, 21]), np.array([1.0, 9]), np.array([10.0, 20])), [1, 1])
 
 
-def test_the_shortest_run_ends_all_curves():
+def test_curves_end_with_the_shortest_run():
     runs = [run([50, 100], [1, 2], frames=100), run([50, 100, 200], [3, 4, 9], variant="b", frames=200)]
     lines, cut = curves.mean_curves(runs, "score", "frames")
     assert cut == (100, "a, seed 0", 200)
@@ -45,7 +45,7 @@ def test_the_shortest_run_ends_all_curves():
 
 @pytest.mark.parametrize(("shortest", "uneven"), [(99.5, False), (98, True)])
 def test_lengths_within_a_hundredth_count_as_equal(shortest, uneven):
-    assert curves.cut([run([1], [1], frames=shortest), run([1], [1], frames=100)], "frames").uneven == uneven
+    assert curves.cut_off([run([1], [1], frames=shortest), run([1], [1], frames=100)], "frames").uneven == uneven
 
 
 @pytest.mark.parametrize(("axis", "expected"), [
@@ -56,11 +56,11 @@ def test_positions_on_every_axis(axis, expected):
     np.testing.assert_allclose(curves.axis_positions(one, axis, np.array([30.0, 60, 100])), expected)
 
 
-def test_another_axis_cuts_another_run():
-    """The run with fewer frames makes more updates."""
+def test_the_shortest_run_depends_on_the_axis():
+    """The run with fewer frames has more updates."""
     runs = [run([100], [1], frames=100, updates=90), run([200], [2], variant="b", frames=200, updates=60)]
-    assert curves.cut(runs, "frames").by == "a, seed 0"
-    assert curves.cut(runs, "updates").by == "b, seed 0"
+    assert curves.cut_off(runs, "frames").by == "a, seed 0"
+    assert curves.cut_off(runs, "updates").by == "b, seed 0"
 
 
 def test_mean_and_band_over_seeds():
@@ -78,12 +78,12 @@ def test_bins_that_a_seed_has_not_reached_are_not_drawn():
     assert (line.x.tolist(), line.mean.tolist()) == ([100], [2])
 
 
-def test_metrics_are_a_quantity_too():
+def test_metrics_can_be_plotted():
     rows = [{"frames": 50, "loss/dyn": 4.0}, {"frames": 60, "fps/env": 1.0}, {"frames": 100, "loss/dyn": 2.0}]
     (line,) = curves.mean_curves([run([], [], metrics=rows)], "loss/dyn", "updates")[0].values()
     assert (line.x.tolist(), line.mean.tolist()) == ([25, 50], [4, 2])
 
 
-def test_an_unknown_metric_is_named_with_the_nearest():
+def test_an_unknown_metric_gets_a_suggestion():
     with pytest.raises(UserError, match=r"Unknown quantity 'los/dyn'. Did you mean loss/dyn"):
         curves.quantity_points(run([], [], metrics=[{"frames": 1, "loss/dyn": 1.0}]), "los/dyn")

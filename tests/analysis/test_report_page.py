@@ -1,4 +1,4 @@
-"""The files of a report: complete, self-contained, escaped, the same every time."""
+"""Files of a report: complete, self-contained, escaped, reproducible."""
 
 import json
 import re
@@ -23,13 +23,13 @@ from common.analysis.report.run_collection import load_runs
 from tests.helpers import fake_runs
 from tests.helpers.fake_runs import ablation, comparison, ladder, write_grid, write_run
 
-pytestmark = pytest.mark.xdist_group("report_page")  # what they share is made once
+pytestmark = pytest.mark.xdist_group("report_page")  # one worker makes the shared fixtures
 
-EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> $x_1$ |"
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> $x_1$ |"
 
 
 class Page(HTMLParser):
-    """Tags, attributes, text and ids of a page."""
+    """Tags, attributes and text of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -60,7 +60,7 @@ def page(compared):
     return Page((compared / "report.html").read_text())
 
 
-def test_the_page_needs_nothing_from_elsewhere(compared, page):
+def test_the_page_has_no_external_resources(compared, page):
     assert not {"script", "link", "iframe", "object", "embed", "base"} & set(page.tags)
     for _, name, value in page.attributes:
         assert not name.startswith("on")
@@ -74,16 +74,16 @@ def test_the_page_needs_nothing_from_elsewhere(compared, page):
     assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'; img-src data:") in page.attributes
 
 
-def test_every_link_inside_the_page_leads_somewhere(compared, page):
+def test_every_link_inside_the_page_has_a_target(compared, page):
     ids = {value for _, name, value in page.attributes if name == "id"}
     links = {value[1:] for _, name, value in page.attributes if name.endswith("href") and value.startswith("#")}
     assert links | set(re.findall(r"url\(#([^)]+)\)", (compared / "report.html").read_text())) <= ids
 
 
-def test_the_page_says_everything(page):
+def test_the_page_has_all_contents(page):
     for text in (
         "V1, V2 and V3 on three tasks", "with 3 seeds each, at equal environment frames", "1 run left out",
-        "v3 scores higher than v1 on", "8 of 12 comparisons are significant at 95 %", "no significant difference",
+        "v3 scores higher than v1 on", "8 of 12 comparisons are significant", "no significant difference",
         "Performance profile", "Environment frames to a score", "The same over updates", "seconds of training",
         "Training diverged at frame 1,000", "Try a lower learning rate.", "Scale of advantages", "advantage.use",
         "0123456789", "torch 2.13.0", "Example CPU", "1.50 GiB", "1,234,567", "published dreamerv3", "score / 1000",
@@ -94,7 +94,7 @@ def test_the_page_says_everything(page):
     assert page.tags.count("figure") == 9 + 3 * 4 + 5
 
 
-def test_all_files_say_the_same(compared):
+def test_all_formats_have_the_same_numbers(compared):
     report = json.loads((compared / "report.json").read_text())
     text = (compared / "report.md").read_text()
     best = next(row for row in report["scores"] if row["variant"] == "v3")
@@ -118,7 +118,7 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 
-def test_markdown_tables_are_whole(compared):
+def test_markdown_tables_have_equal_columns(compared):
     tables = re.findall(r"(?:^\|.*\|$\n)+", (compared / "report.md").read_text(), re.M)
     assert len(tables) >= 8
     for table in tables:
@@ -126,24 +126,24 @@ def test_markdown_tables_are_whole(compared):
 
 
 @pytest.fixture(scope="module")
-def evil(tmp_path_factory):
-    """A report in which everything that a user can write is hostile."""
-    folder = tmp_path_factory.mktemp("evil")
+def hostile(tmp_path_factory):
+    """A report with HTML and Markdown injections in everything that a user can set."""
+    folder = tmp_path_factory.mktemp("hostile")
     jobs = [("harmless", "dmc_walker_walk", seed, {"film": seed == 0, "frames": 2000}) for seed in range(2)]
     jobs += [("other", "dmc_walker_walk", seed, {"frames": 2000, "loss__con": "2"}) for seed in range(2)]
-    grid = write_grid(folder / "grid", "ablate", jobs, title=EVIL, baseline="harmless")
+    grid = write_grid(folder / "grid", "ablate", jobs, title=HOSTILE, baseline="harmless")
     content = json.loads((grid / "grid.json").read_text())
-    content["variants"] = ["harmless", EVIL]
+    content["variants"] = ["harmless", HOSTILE]
     for job in content["jobs"]:
-        job["variant"] = EVIL if job["variant"] == "other" else job["variant"]
-    content["jobs"].append(content["jobs"][0] | {"name": EVIL, "status": "failed", "error": EVIL})
+        job["variant"] = HOSTILE if job["variant"] == "other" else job["variant"]
+    content["jobs"].append(content["jobs"][0] | {"name": HOSTILE, "status": "failed", "error": HOSTILE})
     (grid / "grid.json").write_text(json.dumps(content))
     for info in grid.glob("runs/*/*/*/run.json"):
         facts = json.loads(info.read_text())
         facts["sessions"][0] |= {
-            "git": EVIL,
-            "packages": {EVIL: EVIL},
-            "hardware": {"cpu": EVIL, "cores": 2, "gpus": []},
+            "git": HOSTILE,
+            "packages": {HOSTILE: HOSTILE},
+            "hardware": {"cpu": HOSTILE, "cores": 2, "gpus": []},
         }
         info.write_text(json.dumps(facts))
     video = next(grid.glob("runs/*/*/*/videos/*.gif"))
@@ -152,30 +152,30 @@ def evil(tmp_path_factory):
     return folder / "out"
 
 
-def test_hostile_names_are_text(evil):
-    page = Page((evil / "report.html").read_text())
+def test_hostile_names_are_escaped(hostile):
+    page = Page((hostile / "report.html").read_text())
     assert not {"script", "b"} & set(page.tags)
     assert page.tags.count("img") == 1
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     assert page.text.count("<script>alert(1)</script>") >= 9
     assert "$x_1$" in page.text
-    drawing = Page((evil / "report_figures/effects_0.svg").read_text())
+    drawing = Page((hostile / "report_figures/effects_0.svg").read_text())
     assert "script" not in drawing.tags
-    assert "<" not in re.sub(r"\\<", "", (evil / "report.md").read_text())
+    assert "<" not in re.sub(r"\\<", "", (hostile / "report.md").read_text())
 
 
-def test_fewer_than_three_seeds_are_called_that(tmp_path):
+def test_fewer_than_three_seeds_give_a_warning(tmp_path):
     jobs = [(v, "dmc_walker_walk", s, {"algo": v, "frames": 4000}) for v in ("v1", "v2") for s in range(2)]
     report = analyse(load_runs([write_grid(tmp_path, "ablate", jobs, baseline="v1")]))
-    assert summary.warning(report).startswith("Fewer than 3 seeds: no statement about differences. There are only 2")
+    assert summary.warning(report).startswith("Too few seeds.")
     assert summary.findings(report) == []
     page = Page(html.render(report, gallery.draw_gallery(report), [], []))
-    assert "Fewer than 3 seeds: no statement about differences." in page.text
-    assert "no verdict: fewer than 3 seeds" in page.text
+    assert "needs at least 3 seeds each; there are only 2 seeds." in page.text
+    assert "fewer than 3 seeds: too few to compare" in page.text
     assert not re.findall(r"v\d scores (higher|lower)|significant difference", page.text)
 
 
-def test_one_run_is_a_report(tmp_path):
+def test_report_on_one_run(tmp_path):
     report = analyse(load_runs([write_run(tmp_path / "run", task="gym_Pendulum-v1", worst=-900, best=-100)]))
     page = Page(html.render(report, gallery.draw_gallery(report), [], []))
     assert "1 variant (v3) on 1 task (gym_Pendulum-v1) with 1 seed each." in page.text
@@ -185,19 +185,19 @@ def test_one_run_is_a_report(tmp_path):
     assert report["comparisons"] == []
 
 
-def test_a_run_without_extras_is_a_report(tmp_path):
-    """Older runs have no parameters, memory or evaluation, perhaps no run.json."""
+def test_report_on_a_run_without_optional_files(tmp_path):
+    """Runs of earlier revisions lack parameters, memory and evaluation, and may lack run.json."""
     logdir = write_run(tmp_path / "run", frames=2000, evaluation=False)
     (logdir / "run.json").unlink()
     row = tables.runs(analyse(load_runs([logdir]))).rows[0]
     assert row[2:] == ["0", row[3], "–", "2,000", "200", row[7], "–", "40 s", "–", "–", "A"]
 
 
-def test_unequal_lengths_are_cut_and_the_report_says_where(tmp_path):
+def test_the_report_states_where_unequal_runs_are_cut_off(tmp_path):
     for seed, frames in enumerate((3000, 4000)):
         write_run(tmp_path / str(seed), seed=seed, frames=frames)
     report = analyse(load_runs([tmp_path]))
-    sentence = "dmc_walker_walk: cut at 3,000 environment frames, where v3, seed 0 ends. The longest run has 4,000 "
+    sentence = "dmc_walker_walk: cut off at 3,000 environment frames, where v3, seed 0 ends. The longest run has 4,000 "
     assert tables.cuts(report, "frames") == [f"{sentence}environment frames."]
     assert sentence in Page(html.render(report, gallery.draw_gallery(report), [], [])).text
     assert report["curves"]["frames"]["dmc_walker_walk"]["curves"]["v3"]["x"][-1] == 3000
@@ -217,13 +217,13 @@ def test_a_variant_has_one_colour_in_all_figures(compared):
     assert [look[v][0] for v in ("v1", "v2", "v3")] == [figure_style.COLORS[f"hue{i}"][0] for i in range(3)]
 
 
-def test_more_variants_than_colours_stay_apart():
+def test_more_variants_than_colours_have_distinct_styles():
     look = figure_style.LineStyles([str(i) for i in range(20)])
     assert len(set(look.values())) == 20
 
 
 def contrast(one, two):
-    """Contrast ratio of two colours."""
+    """Return the contrast ratio of two colours."""
     light = []
     for color in (one, two):
         parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -233,7 +233,7 @@ def contrast(one, two):
 
 
 @pytest.mark.parametrize("theme", [0, 1])
-def test_colours_can_be_seen_on_the_page(theme):
+def test_colours_have_enough_contrast(theme):
     page = figure_style.COLORS["page"][theme]
     least = {"ink": 7, "muted": 4.5, "line": 1.2} | dict.fromkeys(figure_style.VARIANTS, 2.8)
     assert {
@@ -241,14 +241,14 @@ def test_colours_can_be_seen_on_the_page(theme):
     } == dict.fromkeys(least, True)
 
 
-def test_figures_hold_no_colour_that_a_theme_cannot_change(compared):
+def test_all_colours_of_figures_follow_the_theme(compared):
     for path in (compared / "report_figures").glob("*.svg"):
         drawing = path.read_text().split("</style>")[1]
         assert not re.findall(r"(?:fill|stroke): #\w+", drawing), path
 
 
 def test_an_ablation_without_its_baseline_shows_no_effects(tmp_path):
-    """Else differences between variants would look like differences from the version."""
+    """Otherwise, differences between variants would look like differences from the version."""
     runs = [(f"no_{name}", "dmc_walker_walk", seed, {"frames": 2000}) for name in "ab" for seed in range(2)]
     write_grid(tmp_path, "ablate", runs, baseline="v3", failed=[("v3", "dmc_walker_walk", 0)])
     report = analyse(load_runs([tmp_path]))
@@ -256,7 +256,7 @@ def test_an_ablation_without_its_baseline_shows_no_effects(tmp_path):
     assert gallery.effects(report) == []
 
 
-def test_an_ablation_shows_effects_against_the_baseline(tmp_path):
+def test_an_ablation_shows_differences_from_the_baseline(tmp_path):
     report = analyse(load_runs([ablation(tmp_path)]))
     (picture,) = gallery.effects(report)
     drawing = Page(picture.svg).text
@@ -265,13 +265,13 @@ def test_an_ablation_shows_effects_against_the_baseline(tmp_path):
     assert "difference from v3" in drawing
 
 
-def test_a_ladder_says_which_rungs_have_no_runs(tmp_path):
+def test_a_ladder_warns_about_rungs_without_runs(tmp_path):
     runs = [(f"rung {i}", "dmc_walker_walk", seed, {"frames": 2000}) for i in (0, 2) for seed in range(3)]
     write_grid(tmp_path, "ladder", runs, failed=[("rung 1", "dmc_walker_walk", 0)])
     grid = json.loads((tmp_path / "grid.json").read_text())
     (tmp_path / "grid.json").write_text(json.dumps(grid | {"variants": ["rung 0", "rung 1", "rung 2"]}))
-    said = "No run of rung 1 counts: the step to the rung that follows shows what changed there, too."
-    assert summary.warning(analyse(load_runs([tmp_path]))) == said
+    expected = "rung 1 has no finished run: the step to the next rung includes the changes of both."
+    assert summary.warning(analyse(load_runs([tmp_path]))) == expected
 
 
 def test_a_ladder_shows_steps_from_rung_to_rung(tmp_path):
@@ -282,7 +282,7 @@ def test_a_ladder_shows_steps_from_rung_to_rung(tmp_path):
     assert len(gallery.curves(report, "updates")) == 8  # one for each variant
     changes = tables.config(report)
     assert changes.head == ["variant", "concept", "key", "from", "to"]
-    assert ["rung 1 against rung 0", "1.0", "2.0"] in [[row[0], *row[3:]] for row in changes.rows]
+    assert ["rung 1 compared with rung 0", "1.0", "2.0"] in [[row[0], *row[3:]] for row in changes.rows]
 
 
 def test_films_are_the_newest_of_the_first_seed(tmp_path):
@@ -297,7 +297,7 @@ def test_films_are_the_newest_of_the_first_seed(tmp_path):
     assert not dropped
 
 
-def test_films_that_are_too_large_are_named(tmp_path, monkeypatch):
+def test_films_that_are_too_large_are_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(films, "MAX_FILM_BYTES", 10)
     found, dropped = collect_films(load_runs([write_run(tmp_path / "run", frames=2000, film=True)]))
     assert (found, len(dropped)) == ([], 1)
@@ -333,5 +333,5 @@ def test_a_film_is_in_the_page(tmp_path):
         (formatting.interval({"value": 500.0, "low": 400.0, "high": 600.0}, sign=True), "+500 [+400, +600]"),
     ],
 )
-def test_numbers_in_words(text, expected):
+def test_formatted_numbers(text, expected):
     assert text == expected

@@ -1,4 +1,4 @@
-"""Which runs a report finds, what it calls them, and what it says of those that it cannot read."""
+"""Runs of a report: which are found, how variants are named, why runs are left out."""
 
 import json
 import math
@@ -16,7 +16,7 @@ def reasons(runs):
     return {name.rsplit("/", 1)[-1]: f"{status}: {reason}" for name, status, reason in runs.left_out}
 
 
-def test_a_logdir_gives_its_numbers(tmp_path):
+def test_numbers_of_a_logdir(tmp_path):
     logdir = write_run(tmp_path / "run", "v2", "gym_Pendulum-v1", 4, frames=1000, length=100, rate=0.2, wall=0.5)
     (run,) = load_runs([logdir]).runs
     assert (run.variant, run.task, run.seed, run.name) == ("v2", "gym_Pendulum-v1", 4, "v2, seed 4")
@@ -28,7 +28,7 @@ def test_a_logdir_gives_its_numbers(tmp_path):
     assert all(values[0] == 0 for values in run.counts.values())
 
 
-def test_the_last_save_counts_where_it_is_beyond_the_metrics(tmp_path):
+def test_counts_extend_to_the_last_save(tmp_path):
     logdir = write_run(tmp_path / "run", frames=1000)
     info = json.loads((logdir / "run.json").read_text())
     for frames, expected in ((1500, 1500), (900, 1000)):
@@ -36,8 +36,8 @@ def test_the_last_save_counts_where_it_is_beyond_the_metrics(tmp_path):
         assert load_runs([logdir]).runs[0].counts["frames"][-1] == expected
 
 
-def test_a_run_whose_first_episode_lies_beyond_its_counts_is_left_out(tmp_path):
-    """As after a kill while the first checkpoint is written."""
+def test_a_run_without_an_episode_before_its_last_count_is_left_out(tmp_path):
+    """This happens after a kill during the first checkpoint."""
     early = write_run(tmp_path / "early", frames=1000, length=500)
     lines = (early / "metrics.jsonl").read_text().splitlines(True)
     (early / "metrics.jsonl").write_text(lines[0])
@@ -47,12 +47,12 @@ def test_a_run_whose_first_episode_lies_beyond_its_counts_is_left_out(tmp_path):
     assert reasons(runs) == {"early": f"unreadable: {early} has no finished training episode yet."}
 
 
-def test_grids_logdirs_and_folders_of_them_mix(tmp_path):
+def test_paths_may_be_grids_logdirs_and_folders_of_them(tmp_path):
     comparison(tmp_path / "all/grid", seeds=1)
     write_run(tmp_path / "all/deep/er/run", "v2", "gym_CartPole-v1")
     write_run(tmp_path / "single", "v3", "gym_CartPole-v1")
     runs = load_runs([tmp_path / "all", tmp_path / "single", tmp_path / "all/grid/runs/v1/dmc_walker_walk/0"])
-    assert len(runs.runs) == 9 + 1 + 1  # the last path is in the grid already
+    assert len(runs.runs) == 9 + 1 + 1  # the last path is also in the grid
     assert not runs.left_out
     assert (runs.variants, runs.grid) == (["v1", "v2", "v3"], {})
 
@@ -70,9 +70,9 @@ def test_jobs_that_are_not_done_are_left_out_with_their_reason(tmp_path):
     (tmp_path / "grid.json").write_text(json.dumps(grid))
     runs = load_runs([tmp_path])
     assert len(runs.runs) == 7
-    said = sorted((status, reason.splitlines()[0]) for _, status, reason in runs.left_out)
-    assert said[0] == ("failed", "Training diverged at frame 1,000: not finite: loss/dyn.")
-    assert [status for status, _ in said] == ["failed", "running", "waiting"]
+    left_out = sorted((status, reason.splitlines()[0]) for _, status, reason in runs.left_out)
+    assert left_out[0] == ("failed", "Training diverged at frame 1,000: not finite: loss/dyn.")
+    assert [status for status, _ in left_out] == ["failed", "running", "waiting"]
     assert len(load_runs([tmp_path], unfinished=True).runs) == 8
 
 
@@ -101,19 +101,19 @@ BROKEN = {
 }
 
 
-def test_broken_logdirs_are_named_and_the_others_go_on(tmp_path):
+def test_broken_logdirs_are_left_out_with_their_reasons(tmp_path):
     good = write_run(tmp_path / "good", frames=1000)
     for name, (destroy, _) in BROKEN.items():
         destroy(shutil.copytree(good, tmp_path / name))
     runs = load_runs([tmp_path])
     assert [run.logdir.name for run in runs.runs] == ["good"]
-    told = reasons(runs)
-    assert set(told) == set(BROKEN)
+    found = reasons(runs)
+    assert set(found) == set(BROKEN)
     for name, (_, text) in BROKEN.items():
-        assert text in told[name], (name, told[name])
+        assert text in found[name], (name, found[name])
 
 
-def test_half_a_line_at_the_end_is_not_an_error(tmp_path):
+def test_an_incomplete_last_line_is_ignored(tmp_path):
     logdir = write_run(tmp_path / "run", frames=1000)
     with (logdir / "metrics.jsonl").open("a") as file:
         file.write('{"frames": 2000, "upd')
@@ -121,7 +121,7 @@ def test_half_a_line_at_the_end_is_not_an_error(tmp_path):
     assert run.counts["frames"][-1] == 1000
 
 
-def test_foreign_and_missing_folders_and_grids_are_named(tmp_path):
+def test_foreign_and_missing_folders_and_grids_are_left_out(tmp_path):
     write_run(tmp_path / "good", frames=1000)
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/notes.txt").write_text("x")
@@ -129,18 +129,20 @@ def test_foreign_and_missing_folders_and_grids_are_named(tmp_path):
     (tmp_path / "grid/grid.json").write_text('{"jobs": [{"variant": "v1"}]}')
     runs = load_runs([tmp_path / name for name in ("good", "foreign", "missing", "grid")])
     assert len(runs.runs) == 1
-    told = reasons(runs)
-    assert told["foreign"].startswith("foreign: it holds no run")
-    assert told["missing"] == "missing: there is no such folder"
-    assert "is not a list of jobs" in told["grid"]
+    found = reasons(runs)
+    assert found["foreign"].startswith("foreign: no grid.json or config.yaml")
+    assert found["missing"] == "missing: there is no such folder"
+    assert "is not a list of jobs" in found["grid"]
 
 
-def test_nothing_left_is_an_error_with_all_reasons(tmp_path):
-    with pytest.raises(UserError, match=r"(?s)No run to report on\..*there is no such folder.*Give the folder"):
+def test_no_readable_run_is_an_error_with_all_reasons(tmp_path):
+    with pytest.raises(
+        UserError, match=r"(?s)There is no run to report on\..*there is no such folder.*Give the folder"
+    ):
         load_runs([tmp_path / "missing"])
 
 
-def test_the_same_seed_twice_is_one_sample(tmp_path):
+def test_a_repeated_seed_counts_once(tmp_path):
     for name in ("a", "b"):
         write_run(tmp_path / name, seed=1, frames=1000)
     write_run(tmp_path / "c", seed=2, frames=1000)
@@ -149,7 +151,7 @@ def test_the_same_seed_twice_is_one_sample(tmp_path):
     assert reasons(runs)["b"] == f"repeated: same variant, task and seed as {tmp_path / 'a'}"
 
 
-def test_runs_of_one_version_with_different_configs_get_names_that_say_how(tmp_path):
+def test_variants_of_one_version_are_named_by_their_differing_keys(tmp_path):
     write_run(tmp_path / "a", frames=1000)
     write_run(tmp_path / "b", frames=1000, advantage__use="Unscaled")
     write_run(tmp_path / "c", "v2", frames=1000)
@@ -160,7 +162,7 @@ def test_runs_of_one_version_with_different_configs_get_names_that_say_how(tmp_p
     ]
 
 
-def test_names_stay_apart_where_few_keys_do_not_tell(tmp_path):
+def test_variant_names_are_numbered_if_the_shown_keys_are_equal(tmp_path):
     changes = {"discount": "0.9", "batch_size": "3", "batch_length": "7", "imagination__horizon": "5"}
     write_run(tmp_path / "a", frames=1000)
     write_run(tmp_path / "b", frames=1000, **changes)
@@ -171,7 +173,7 @@ def test_names_stay_apart_where_few_keys_do_not_tell(tmp_path):
     assert third == f"{second} #2"
 
 
-def test_seed_length_and_task_do_not_make_another_variant(tmp_path):
+def test_seed_length_and_task_are_not_part_of_the_variant(tmp_path):
     write_run(tmp_path / "a", seed=0, frames=1000)
     write_run(tmp_path / "b", seed=1, frames=2000)
     write_run(tmp_path / "c", task="gym_Pendulum-v1", frames=1000)

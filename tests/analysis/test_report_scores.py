@@ -1,4 +1,4 @@
-"""Final scores, comparisons and aggregates of fake runs; published aggregates from published scores."""
+"""Final scores, comparisons and aggregates of fake runs; published aggregates recomputed from published scores."""
 
 import math
 
@@ -14,7 +14,7 @@ from tests.helpers.fake_runs import ablation, comparison, ladder, write_grid, wr
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """Numbers of a comparison in which the third variant was made to be the best."""
+    """Numbers of a comparison in which the third variant is the best by construction."""
     return analyse(load_runs([comparison(tmp_path_factory.mktemp("grid"))]))
 
 
@@ -27,7 +27,7 @@ def test_the_final_score_is_the_last_tenth_before_the_shortest_run_ends(tmp_path
         assert values[run.variant] == pytest.approx([run.scores["train"][1][27:30].mean()])
 
 
-def test_the_planted_best_is_found_and_equal_ones_are_not_told_apart(compared):
+def test_the_best_variant_is_significant_and_equal_variants_are_not(compared):
     verdicts = {(row["task"], row["one"], row["two"]): row["verdict"] for row in compared["comparisons"]}
     assert len(verdicts) == 9
     for task in compared["tasks"]:
@@ -37,14 +37,14 @@ def test_the_planted_best_is_found_and_equal_ones_are_not_told_apart(compared):
     assert overall[("v3", "v1")] == "better"
 
 
-def test_a_grid_of_single_seeds_says_nothing_about_differences(tmp_path):
+def test_single_seeds_have_no_verdicts_and_no_intervals(tmp_path):
     report = analyse(load_runs([comparison(tmp_path, seeds=1)]))
     rows = [*report["comparisons"], *report["aggregates"]["comparisons"]]
     assert {row["verdict"] for row in rows} == {"few"}
     assert {row["low"] for row in report["scores"]} == {None}
 
 
-def test_who_is_compared_with_whom():
+def test_compared_pairs():
     assert scores.compared_pairs("compare", ["a", "b", "c"], None) == [("b", "a"), ("c", "a"), ("c", "b")]
     assert scores.compared_pairs("compare", list("abcde"), None) == [(v, "a") for v in "bcde"]
     assert scores.compared_pairs("ablate", ["a", "b", "c"], "b") == [("a", "b"), ("c", "b")]
@@ -53,11 +53,11 @@ def test_who_is_compared_with_whom():
     assert scores.compared_pairs("compare", ["a"], None) == []
 
 
-def test_a_missing_baseline_leaves_the_first_as_one():
+def test_the_first_variant_replaces_a_missing_baseline():
     assert scores.compared_pairs("ablate", list("abcde"), "gone") == [(v, "a") for v in "bcde"]
 
 
-def test_scales_are_the_published_ones_or_this_reports_own(compared):
+def test_scales_are_published_or_from_this_report(compared):
     assert compared["scales"]["dmc_walker_walk"] == {"zero": 0, "one": 1000, "name": "score / 1000"}
     own = compared["scales"]["gym_Pendulum-v1"]
     means = [row["value"] for row in compared["scores"] if row["task"] == "gym_Pendulum-v1"]
@@ -66,16 +66,16 @@ def test_scales_are_the_published_ones_or_this_reports_own(compared):
 
 
 @pytest.mark.parametrize(("renders", "curves"), [(["full"], 1), (["full", "ray"], 0), (["ray"], 0)])
-def test_pictures_that_are_not_the_published_ones(tmp_path, renders, curves):
+def test_published_curves_are_omitted_for_other_render_modes(tmp_path, renders, curves):
     for render in renders:
         write_run(tmp_path / render, env__obs="image", env__render=render, frames=50_000, length=1000)
     report = analyse(load_runs([tmp_path]))
     assert len(report["published"]) == curves
-    warned = "Images are drawn with env.render ray: not to be compared" in summary.compared(report)
+    warned = "env.render ray" in summary.overview(report)
     assert warned == ("ray" in renders)
 
 
-def test_games_are_measured_by_random_players_and_humans():
+def test_games_are_normalised_by_random_and_human_scores():
     assert score_normalization.scale("atari100k_pong")(np.array([-20.7, 14.6])).tolist() == [0, 1]
     assert score_normalization.scale("atari_pong") == score_normalization.scale("atari100k_pong")
     assert score_normalization.scale("gym_CartPole-v1") is None
@@ -92,14 +92,14 @@ def test_frames_to_a_score(tmp_path):
     ]
 
 
-def test_a_score_that_half_of_the_seeds_reach_is_not_reached_in_the_middle():
+def test_a_seed_that_never_reaches_a_score_counts_as_infinite():
     line = np.array([[0.0, 1, 2], [0, 0, 0]])
     frames = [stats.first_reached(np.array([1.0, 2, 3]), seed, 2) for seed in line]
     assert frames == [3, math.inf]
 
 
-def test_runs_are_matched_where_the_grid_says(tmp_path):
-    """Equal updates: the run with more updates per frame counts for half of its frames only."""
+def test_the_grid_sets_the_axis_of_equal_budgets(tmp_path):
+    """With equal updates, only half of the frames count for the run with twice the updates per frame."""
     jobs = [("slow", "dmc_walker_walk", s, {"rate": 0.1}) for s in range(3)]
     jobs += [("fast", "dmc_walker_walk", s, {"rate": 0.2, "loss__con": "2"}) for s in range(3)]
     report = analyse(load_runs([write_grid(tmp_path, "compare", jobs, match="updates")]))
@@ -109,7 +109,7 @@ def test_runs_are_matched_where_the_grid_says(tmp_path):
     assert values["fast"] < values["slow"] - 50
 
 
-def test_an_ablation_is_measured_by_its_baseline_and_a_ladder_by_the_rung_before(tmp_path):
+def test_ablations_compare_with_the_baseline_and_ladders_with_the_rung_before(tmp_path):
     ablated = analyse(load_runs([ablation(tmp_path / "a")]))
     assert {row["two"] for row in ablated["comparisons"]} == {"v3"}
     worst = min(ablated["comparisons"], key=lambda row: row["value"])
@@ -130,7 +130,7 @@ def test_the_record_of_a_run(compared):
     )  # fmt: skip
 
 
-def test_config_differences_are_grouped_and_complete(tmp_path):
+def test_config_differences_by_concept(tmp_path):
     report = analyse(load_runs([ablation(tmp_path, seeds=1)]))
     groups = {group["concept"]: {row["key"]: row["values"] for row in group["rows"]} for group in report["config"]}
     assert groups["Scale of advantages"]["advantage.use"]["without retnorm"] == "Unscaled"
@@ -141,7 +141,7 @@ def test_config_differences_are_grouped_and_complete(tmp_path):
 
 
 def published(method, benchmark, last=None):
-    """Human-normalised scores of a method's published games: one array (1,) each."""
+    """Return the human-normalised scores of a method's published games: one array (1,) each."""
     rows = {}
     for task in reference.published.data.load("constants")["tasks"]:
         found = [f.score for f in reference.finals(task, benchmark) if f.method == method]
@@ -153,7 +153,7 @@ def published(method, benchmark, last=None):
 
 
 @pytest.mark.parametrize(("method", "benchmark", "last", "games", "mean", "median"), [
-    ("burchim", "atari100k", False, 26, 1.099, 0.574),  # the source prints 1.142, which its own table does not give
+    ("burchim", "atari100k", False, 26, 1.099, 0.574),  # the source prints 1.142; its own table gives 1.099
     ("dreamerv3", "atari100k", True, 26, 1.25, 0.49),
     ("iqn", "atari", False, None, 8.87, 1.29),
     ("rainbow", "atari", False, None, 9.12, 1.47),

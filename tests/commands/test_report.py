@@ -1,4 +1,4 @@
-"""`report` and `plot` as they are typed; one in a process of its own, the others in this one, which is faster."""
+"""`report` and `plot` on the command line: one in a separate process, the others in this one, which is faster."""
 
 import json
 
@@ -8,7 +8,7 @@ import dreamer as program
 from tests.helpers.command_line import SHORT, dreamer, snapshot
 from tests.helpers.fake_runs import png_size, write_grid, write_run
 
-pytestmark = pytest.mark.xdist_group("cli_report")  # what they share is made once
+pytestmark = pytest.mark.xdist_group("cli_report")  # one worker makes the shared fixtures
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +24,16 @@ def grid(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
 def run(*words):
-    """Exit code of a command line."""
+    """Return the exit code of a command line."""
     return program.main(list(map(str, words)))
 
 
-def test_a_report_of_a_grid_in_a_process_of_its_own(grid, tmp_path):
+def test_report_on_a_grid_in_a_separate_process(grid, tmp_path):
     done = dreamer("report", "--logdirs", grid, "--out", tmp_path / "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "12 runs, 1 left out: " in done.stdout
@@ -43,7 +43,7 @@ def test_a_report_of_a_grid_in_a_process_of_its_own(grid, tmp_path):
     assert {row["verdict"] for row in report["comparisons"]} == {"better"}
 
 
-def test_training_to_report(tmp_path, capsys):
+def test_report_and_plot_after_training(tmp_path, capsys):
     for algo in ("v1", "v2"):
         words = ["--algo", algo, "--configs", "debug", "--task", "dummy_point", *SHORT, "--logdir", f"logs/{algo}"]
         assert run("train", *words) == 0
@@ -74,14 +74,14 @@ def test_plots(grid, tmp_path, x, y, name, begin):
 
 
 def test_a_plot_leaves_out_runs_without_the_quantity(tmp_path, capsys):
-    """V1 has one KL, the others two; and not every task has images."""
+    """V1 has one KL, the others have two; and not every task has images."""
     write_run(tmp_path / "v3", frames=2000, length=100)
     plain = write_run(tmp_path / "v1", algo="v1", frames=2000, length=100)
     lines = (plain / "metrics.jsonl").read_text()
     (plain / "metrics.jsonl").write_text(lines.replace("loss/dyn", "loss/kl"))
     assert run("plot", "v1", "v3", "--y", "loss/dyn", "--out", "a.svg") == 0
     printed = capsys.readouterr()
-    assert "loss/dyn of 1 runs" in printed.out
+    assert "loss/dyn of 1 run over" in printed.out
     assert printed.err == "Left out: v1 (other metrics): it has no loss/dyn\n"
     text = (tmp_path / "a.svg").read_text()
     assert "v3 (1 seed)" in text
@@ -91,21 +91,21 @@ def test_a_plot_leaves_out_runs_without_the_quantity(tmp_path, capsys):
     assert capsys.readouterr().err == "Error: v1 has no eval yet.\n"
 
 
-def test_a_plot_says_where_it_was_cut(tmp_path):
+def test_a_plot_shows_where_it_is_cut_off(tmp_path):
     for seed, frames in enumerate((2000, 3000)):
         write_run(tmp_path / str(seed), seed=seed, frames=frames, length=100)
     assert run("plot", "0", "1", "--out", "a.svg") == 0
-    assert "cut where v3, seed 0 ends" in (tmp_path / "a.svg").read_text()
+    assert "cut off where v3, seed 0 ends" in (tmp_path / "a.svg").read_text()
 
 
 MISTAKES = {
     "report": "report needs runs",
     "plot": "plot needs runs",
-    "report --logdirs GRID empty": "give --out",
-    "report --logdirs empty": "it holds no run",
+    "report --logdirs GRID empty": "give --out DIR",
+    "report --logdirs empty": "it has no runs",
     "report --logdirs missing": "there is no such folder",
     "report --logdir GRID": "Did you mean --logdirs?",
-    "report GRID --algo v3": "not from --algo",
+    "report GRID --algo v3": "omit --algo",
     "report GRID --reach high": "--reach takes scores, got 'high'",
     "report GRID --out file/x": "Choose another --out",
     "plot GRID --x frame": "Did you mean frames",
@@ -116,12 +116,12 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("line", MISTAKES)
-def test_mistakes_are_named_and_nothing_is_written(grid, tmp_path, line, capsys):
+def test_mistakes_give_one_message_and_write_nothing(grid, tmp_path, line, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     before = snapshot(grid) | snapshot(tmp_path)
     assert run(*line.replace("GRID", str(grid)).split()) == 2
-    said = capsys.readouterr().err
-    assert said.count("Error: ") == 1
-    assert MISTAKES[line] in said
+    printed = capsys.readouterr().err
+    assert printed.count("Error: ") == 1
+    assert MISTAKES[line] in printed
     assert snapshot(grid) | snapshot(tmp_path) == before

@@ -1,6 +1,6 @@
-"""Logdirs and grids as training leaves them, with learning curves that are made up.
+"""Fake logdirs and grids with made-up learning curves.
 
-`python tests/helpers/fake_runs.py DIR` writes three grids to look at: a comparison, an ablation and a ladder.
+`python tests/helpers/fake_runs.py DIR` writes a comparison, an ablation and a ladder to look at.
 """
 
 import functools
@@ -16,19 +16,19 @@ from common.config import config as configs
 from common.storage.video import encode_gif
 
 FRAMES = 20_000
-PLACE = {"cpu": "Example CPU", "cores": 2, "memory_gib": 8.0, "gpus": []}
+HARDWARE = {"cpu": "Example CPU", "cores": 2, "memory_gib": 8.0, "gpus": []}
 SESSION: dict = {
     "git": "0123456789abcdef",
     "python": "3.11.2",
     "packages": {"torch": "2.13.0"},
-    "hardware": PLACE,
+    "hardware": HARDWARE,
     "threads": 1,
 }
 
 
 @functools.cache
 def load(algo, task, **flags):
-    """Config of small networks."""
+    """Return a config with small networks."""
     return dreamer.resolve(algo, ["cpu"], {"task": task} | {key.replace("__", "."): v for key, v in flags.items()})
 
 
@@ -36,7 +36,7 @@ def write_run(
     logdir, algo="v3", task="dmc_walker_walk", seed=0, *, best=800.0, worst=20.0, speed=3.0, noise=40.0,
     frames=FRAMES, length=500, rate=0.1, wall=0.02, evaluation=True, film=False, **flags,
 ):  # fmt: skip
-    """A run that learns from `worst` to about `best`, with `rate` updates and `wall` seconds per frame."""
+    """Write a run that learns from `worst` to about `best`, with `rate` updates and `wall` seconds per frame."""
     logdir = Path(logdir)
     logdir.mkdir(parents=True)
     config = load(algo, task, **flags) | {"seed": seed, "logdir": str(logdir), "steps": frames}
@@ -59,7 +59,7 @@ def write_run(
 
 
 def write_scores(logdir, config, xs, ys):
-    """scores.jsonl with training episodes and four evaluations."""
+    """Write scores.jsonl with training episodes and four evaluations."""
     names = {"task": config["task"], "method": config["algo"], "seed": config["seed"]}
     part = slice(len(xs) // 4 - 1, None, max(1, len(xs) // 4))
     points = {"train": (xs, ys), "eval": (xs[part], ys[part])}
@@ -68,7 +68,7 @@ def write_scores(logdir, config, xs, ys):
 
 
 def write_metrics(logdir, frames, rate, wall, lines=20):
-    """metrics.jsonl with counters and one loss."""
+    """Write metrics.jsonl with counters and one loss."""
     with (logdir / "metrics.jsonl").open("w") as file:
         for x in np.linspace(frames / lines, frames, lines).astype(int).tolist():
             row = {"frames": x, "agent_steps": x, "updates": int(rate * x), "episodes": x // 500, "wall": wall * x}
@@ -76,7 +76,7 @@ def write_metrics(logdir, frames, rate, wall, lines=20):
 
 
 def write_film(logdir, frames, seed):
-    """A little open-loop GIF."""
+    """Write a small open-loop GIF."""
     (logdir / "videos").mkdir(exist_ok=True)
     column = np.arange(384) // 3
     pictures = [np.roll(np.broadcast_to(column[None, :, None], (192, 384, 3)), 4 * i + seed, 1) for i in range(8)]
@@ -85,7 +85,7 @@ def write_film(logdir, frames, seed):
 
 
 def write_grid(folder, kind, runs, *, title="A title", match="frames", baseline=None, failed=()):
-    """A grid of done runs (variant, task, seed, options of `write_run`) and failed ones (variant, task, seed)."""
+    """Write a grid of done runs (variant, task, seed, options of `write_run`) and failed ones (variant, task, seed)."""
     folder, jobs = Path(folder), []
     for variant, task, seed, options in runs:
         logdir = f"runs/{variant}/{task}/{seed}"
@@ -105,7 +105,7 @@ def write_grid(folder, kind, runs, *, title="A title", match="frames", baseline=
 
 
 def comparison(folder, seeds=3, **more):
-    """Three versions on three tasks; the last is the best."""
+    """Write runs of three versions on three tasks; the last version is the best."""
     spans = {"dmc_walker_walk": (20, 900), "dmc_cartpole_swingup": (50, 820), "gym_Pendulum-v1": (-1500, -200)}
     shares = {"v1": (0.55, 0.02, 0.012), "v2": (0.6, 0.05, 0.016), "v3": (0.95, 0.1, 0.02)}
     runs = []
@@ -129,7 +129,7 @@ DROPPED = {
 
 
 def ablation(folder, seeds=3):
-    """V3 without one feature at a time, on one task."""
+    """Write an ablation: V3 without one feature at a time, on one task."""
     runs = [
         (variant, "dmc_walker_walk", seed, {"best": 900 * share, **flags})
         for variant, (flags, share) in DROPPED.items()
@@ -139,7 +139,7 @@ def ablation(folder, seeds=3):
 
 
 def ladder(folder, rungs=10, seeds=3):
-    """Ten rungs, each a little higher but one."""
+    """Write a ladder of ten rungs; all but one are higher than the rung before."""
     rises = [0, 60, 20, -80, 150, 10, 120, 30, 100, 40, 60, 10][:rungs]
     runs = [
         (f"rung {i}", "dmc_walker_walk", seed, {"best": 300.0 + sum(rises[: i + 1]), "loss__con": str(1 + i)})
@@ -150,7 +150,7 @@ def ladder(folder, rungs=10, seeds=3):
 
 
 def png_size(path):
-    """Width and height of a picture."""
+    """Return width and height of an image."""
     with Image.open(path) as picture:
         return picture.size
 

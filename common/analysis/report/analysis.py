@@ -1,31 +1,40 @@
-"""All numbers of a report, as plain dicts and lists: what report.json holds and what tables and figures show."""
+"""All numbers of a report as plain dicts and lists: the content of report.json."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from common.analysis import stats
-from common.analysis.report import config_differences, crafter, curves, published_curves, scores
+from common.analysis.report import crafter, curves, scores
+from common.analysis.report.config_differences import config_differences
+from common.analysis.report.published_curves import published_curves
 from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
 from common.config.render_mode import nonstandard_render_mode
 from common.training import health
 
-DIGITS = 6  # significant ones of numbers in report.json
-TITLES = {"compare": "Comparison", "ablate": "Ablation", "ladder": "Ladder", "bench": "Benchmark", "runs": "Runs"}
+JSON_DIGITS = 6
+TITLES = {"compare": "Comparison", "ablate": "Ablation", "ladder": "Ladder", "bench": "Benchmark"}
 
 
 def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
-    """Numbers of all sections. levels: scores for which frames are counted, instead of shares of the way."""
+    """Return the numbers of all sections.
+
+    levels: scores for the frames to a score, instead of shares of the way to the best.
+    """
     kind = runs.grid.get("kind", "runs")
     axis = curves.AXIS_OF_BUDGET.get(runs.grid.get("match", "frames"), "frames")
-    baseline = runs.grid.get("baseline")
-    variants = runs.variants
-    reached, first = scores.final_scores(runs, axis), scores.starting_scores(runs)
-    couples = scores.compared_pairs(kind, variants, baseline)
-    scales = scores.scales(reached, first)
+    baseline, variants = runs.grid.get("baseline"), runs.variants
+    finals, starts = scores.final_scores(runs, axis), scores.starting_scores(runs)
+    pairs = scores.compared_pairs(kind, variants, baseline)
+    scales = scores.task_scales(finals, starts)
+    lines = {name: _curves(runs, name) for name in curves.AXES}
+    order = lambda run: (runs.tasks.index(run.task), variants.index(run.variant), run.seed)
+    ordered = sorted(runs.runs, key=order)
+    ends = {task: line["cut"] for task, line in lines[axis].items()}
+    number = f"{len(ordered)} run{'s' * (len(ordered) != 1)}"
     report = {
-        "title": runs.grid.get("title") or f"{TITLES.get(kind, kind)} of {len(runs.runs)} runs",
+        "title": runs.grid.get("title") or (f"{TITLES[kind]} of {number}" if kind in TITLES else f"Report on {number}"),
         "kind": kind,
         "match": runs.grid.get("match"),
         "axis": axis,
@@ -33,21 +42,25 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "variants": variants,
         "without": [name for name in runs.grid.get("variants", []) if name not in variants],
         "tasks": runs.tasks,
-        "seeds": seeds(runs),
-        "pairs": [list(couple) for couple in couples],
-        "cuts": {task: cut(runs, task, axis) for task in runs.tasks},
-        "scores": scores.summary(reached),
-        "comparisons": scores.comparisons(reached, couples),
+        "seeds": {task: _seed_counts(runs, task) for task in runs.tasks},
+        "pairs": [list(pair) for pair in pairs],
+        "cuts": ends,
+        "scores": scores.score_rows(finals),
+        "comparisons": scores.comparisons(finals, pairs),
         "scales": scales,
-        "aggregates": scores.aggregates(reached, scales, variants, couples),
-        "reach": scores.reach(runs, reached, first, levels),
-        "curves": {name: lines(runs, name) for name in curves.AXES},
-        "published": published_curves.scores(runs),
+        "aggregates": scores.aggregates(finals, scales, variants, pairs),
+        "reach": scores.frames_to_scores(runs, finals, starts, levels),
+        "curves": lines,
+        "published": published_curves(runs),
         "drawn": sorted({nonstandard_render_mode(run.config) for run in runs.runs} - {""}),
-        "runs": records(runs, axis),
-        "health": flags(runs),
-        "left_out": [missing._asdict() for missing in runs.left_out],
-        "config": config_differences.differences(runs),
+        "runs": [_run_record(run, ends[run.task]["at"], axis) for run in ordered],
+        "health": [
+            {"variant": run.variant, "task": run.task, "seed": run.seed, **finding._asdict()}
+            for run in ordered
+            for finding in health.findings(run.metrics, run.config)
+        ],
+        "left_out": [run._asdict() for run in runs.left_out],
+        "config": config_differences(runs),
         "method": {
             "level": stats.CONFIDENCE,
             "resamples": stats.RESAMPLES,
@@ -55,62 +68,32 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
             "enough": stats.MIN_SEEDS,
         },
     }
-    if rows := crafter.summary(runs, axis):
+    if rows := crafter.crafter_rows(runs, axis):
         report["crafter"] = rows
-    return plain(report)
+    return to_strict_json(report)
 
 
-def _of(runs: Runs, task: str) -> list[Run]:
-    return [run for run in runs.runs if run.task == task]
+def _seed_counts(runs: Runs, task: str) -> dict[str, int]:
+    """Return variant -> number of runs on a task."""
+    names = [run.variant for run in runs.on(task)]
+    return {variant: names.count(variant) for variant in runs.variants if variant in names}
 
 
-def seeds(runs: Runs) -> dict[str, dict[str, int]]:
-    """Task -> variant -> number of runs."""
-    return {
-        task: {v: number for v in runs.variants if (number := sum(run.variant == v for run in _of(runs, task)))}
-        for task in runs.tasks
-    }
-
-
-def cut(runs: Runs, task: str, axis: str) -> dict:
-    """Where the curves of a task end, for JSON."""
-    border = curves.cut(_of(runs, task), axis)
-    return border._asdict() | {"uneven": border.uneven}
-
-
-def lines(runs: Runs, axis: str) -> dict[str, dict]:
-    """Task -> curves of training episodes on an axis, and where they end."""
+def _curves(runs: Runs, axis: str) -> dict[str, dict]:
+    """Return task -> curves of training episodes on an axis, and their end."""
     result = {}
     for task in runs.tasks:
-        drawn, border = curves.mean_curves(_of(runs, task), "score", axis)
-        table = {v: {key: part.tolist() for key, part in line._asdict().items()} for v, line in drawn.items()}
-        result[task] = {"cut": border._asdict() | {"uneven": border.uneven}, "curves": table}
+        lines, end = curves.mean_curves(runs.on(task), "score", axis)
+        table = {v: {key: part.tolist() for key, part in line._asdict().items()} for v, line in lines.items()}
+        result[task] = {"cut": end._asdict() | {"uneven": end.uneven}, "curves": table}
     return result
 
 
-def records(runs: Runs, axis: str) -> list[dict]:
-    """The table of runs, by task, variant and seed."""
-    return [record(run, curves.cut(_of(runs, run.task), axis).at, axis) for run in _sorted(runs)]
-
-
-def _sorted(runs: Runs) -> list[Run]:
-    return sorted(runs.runs, key=lambda run: (runs.tasks.index(run.task), runs.variants.index(run.variant), run.seed))
-
-
-def flags(runs: Runs) -> list[dict]:
-    """What health says of each run, a row for each flag."""
-    return [
-        {"variant": run.variant, "task": run.task, "seed": run.seed, **finding._asdict()}
-        for run in _sorted(runs)
-        for finding in health.findings(run.metrics, run.config)
-    ]
-
-
-def record(run: Run, limit: float, axis: str) -> dict:
-    """What the table of runs says of one."""
+def _run_record(run: Run, limit: float, axis: str) -> dict:
+    """Return a row of the table of runs."""
     frames, updates, replayed, wall = (float(run.counts[key][-1]) for key in curves.AXES)
-    info = run.info
-    session = (info.get("sessions") or [{}])[-1]
+    session = (run.info.get("sessions") or [{}])[-1]
+    result = run.evaluation
     return {
         "variant": run.variant,
         "task": run.task,
@@ -118,26 +101,22 @@ def record(run: Run, limit: float, axis: str) -> dict:
         "algo": run.config["algo"],
         "logdir": run.logdir.name,
         "score": scores.final_score(run, axis, limit),
-        "evaluation": {key: run.evaluation.get(key) for key in ("mean", "std", "n", "mode", "frames")}
-        if run.evaluation
-        else None,
+        "evaluation": result and {key: result.get(key) for key in ("mean", "std", "n", "mode", "frames")},
         "frames": round(frames),
         "updates": round(updates),
         "replayed_per_frame": replayed / frames if frames else math.nan,
         "wall": wall,
-        "parameters": info.get("parameters"),
-        "peak_memory": info.get("peak_memory"),
-        "resumes": info.get("resumes"),
+        **{key: run.info.get(key) for key in ("parameters", "peak_memory", "resumes")},
         **{key: session.get(key) for key in ("git", "python", "packages", "hardware", "threads", "command")},
     }
 
 
-def plain(value: Any) -> Any:
-    """The same with rounded numbers and None for what is not finite, as strict JSON wants it."""
+def to_strict_json(value: Any) -> Any:
+    """Return the value with rounded numbers, and None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str(key): to_strict_json(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
+        return [to_strict_json(entry) for entry in value]
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+        return float(f"{value:.{JSON_DIGITS}g}") if math.isfinite(value) else None
     return value

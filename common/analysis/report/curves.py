@@ -1,4 +1,4 @@
-"""Curves of several runs on one horizontal axis: the same bins for all, up to where the shortest run ends."""
+"""Curves of several runs on one horizontal axis: the same bins for all, up to the end of the shortest run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,21 +10,21 @@ from common.analysis.report.run_data import Run
 from common.config.config import unknown_name
 from common.errors import UserError
 
-#: Axis -> what it counts.
+#: Axis -> its label.
 AXES = {
     "frames": "environment frames",
     "updates": "updates",
     "replayed": "replayed steps",
     "wall": "seconds of training",
 }
-#: What a grid was matched by -> axis on which its budgets are equal.
+#: What the budgets of a grid are equal in -> axis.
 AXIS_OF_BUDGET = {"frames": "frames", "updates": "updates", "replayed": "replayed", "time": "wall"}
 MAX_BINS = 40
 EQUAL_LENGTH_RATIO = 0.99  # lengths that differ less count as equal
 
 
 class CutOff(NamedTuple):
-    """Where curves end: at the end of the shortest run, whose name is `by`; `longest` is the end of the longest."""
+    """End of the curves of a task: the end of the shortest run, its name, and the end of the longest run."""
 
     at: float
     by: str
@@ -32,7 +32,7 @@ class CutOff(NamedTuple):
 
     @property
     def uneven(self) -> bool:
-        """Whether something was cut off that is worth a word."""
+        """Whether the cut-off part is large enough to mention."""
         return self.at < EQUAL_LENGTH_RATIO * self.longest
 
 
@@ -47,7 +47,7 @@ class MeanCurve(NamedTuple):
 
 
 def quantity_points(run: Run, y: str) -> tuple[np.ndarray, np.ndarray]:
-    """Frames and values of 'score' (training episodes), 'eval' (evaluations) or a metric.
+    """Return frames and values of 'score' (training episodes), 'eval' (evaluations) or a metric.
 
     Raises UserError for a metric that the run does not have.
     """
@@ -57,27 +57,24 @@ def quantity_points(run: Run, y: str) -> tuple[np.ndarray, np.ndarray]:
     if not rows:
         known = ["score", "eval", *dict.fromkeys(key for row in run.metrics for key in row)]
         raise UserError(f"{run.logdir}: {unknown_name('quantity', y, known)}")
-    return tuple(np.array(rows, float).T)
+    frames, values = np.array(rows, float).T
+    return frames, values
 
 
 def axis_positions(run: Run, axis: str, frames: np.ndarray) -> np.ndarray:
-    """Where on an axis a run was at `frames`, interpolated between the lines of its metrics."""
+    """Return the positions on an axis at `frames`, interpolated between the run's lines of metrics."""
     return frames if axis == "frames" else np.interp(frames, run.counts["frames"], run.counts[axis])
 
 
-def end(run: Run, axis: str) -> float:
-    """Where on an axis a run ended."""
-    return float(run.counts[axis][-1])
-
-
-def cut(runs: Sequence[Run], axis: str) -> CutOff:
-    """Where the curves of some runs end on an axis."""
-    shortest = min(runs, key=lambda run: end(run, axis))
-    return CutOff(end(shortest, axis), shortest.name, max(end(run, axis) for run in runs))
+def cut_off(runs: Sequence[Run], axis: str) -> CutOff:
+    """Return where the curves of some runs end on an axis."""
+    end = lambda run: float(run.counts[axis][-1])
+    shortest = min(runs, key=end)
+    return CutOff(end(shortest), shortest.name, max(map(end, runs)))
 
 
 def points_until(run: Run, y: str, axis: str, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Positions on an axis and values of a quantity, as far as `limit`."""
+    """Return positions on an axis, up to `limit`, and values of a quantity."""
     frames, values = quantity_points(run, y)
     x = axis_positions(run, axis, frames)
     within = x <= limit * (1 + 1e-9)
@@ -85,9 +82,9 @@ def points_until(run: Run, y: str, axis: str, limit: float) -> tuple[np.ndarray,
 
 
 def binned(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Mean of `y` (n,) in each of the bins that end at `edges` (bins,).
+    """Return the mean of `y` (n,) in each of the bins that end at `edges` (bins,).
 
-    An empty bin takes the value before it; before the first point it is nan.
+    An empty bin repeats the bin before; bins before the first point are nan.
     """
     place = np.searchsorted(edges * (1 + 1e-9), x)
     number = np.bincount(place, minlength=len(edges) + 1)[:-1]
@@ -98,22 +95,20 @@ def binned(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def mean_curves(runs: Sequence[Run], y: str, axis: str) -> tuple[dict[str, MeanCurve], CutOff]:
-    """Variant -> curve for the runs of one task, and where all of them end. Variants without a value have none."""
-    border = cut(runs, axis)
-    values = {run.name: points_until(run, y, axis, border.at) for run in runs}
-    edges = np.linspace(0, border.at, 1 + _bins([len(x) for x, _ in values.values()], y))[1:]
+    """Return variant -> curve for the runs of one task, and their common end. Variants without values are absent.
+
+    A bin of the sparsest run holds at least a point, or two training episodes, which are noisy.
+    """
+    end = cut_off(runs, axis)
+    values = {run.name: points_until(run, y, axis, end.at) for run in runs}
+    fewest = min((len(x) for x, _ in values.values() if len(x)), default=1)
+    bins = int(np.clip(fewest // (2 if y == "score" else 1), 2, MAX_BINS))
+    edges = np.linspace(0, end.at, 1 + bins)[1:]
     result = {}
     for variant in dict.fromkeys(run.variant for run in runs):
-        lines = [binned(*values[run.name], edges) for run in runs if run.variant == variant]
-        single = np.array(lines)
+        single = np.array([binned(*values[run.name], edges) for run in runs if run.variant == variant])
         seen = np.isfinite(single).all(0)
         if seen.any():
             mean, low, high = map(np.asarray, stats.curve_band(single[:, seen]))
             result[variant] = MeanCurve(edges[seen], mean, low, high, single[:, seen])
-    return result, border
-
-
-def _bins(numbers: list[int], y: str) -> int:
-    """So many that a bin of the sparsest run holds a point, or two training episodes, which are noisy."""
-    fewest = min((number for number in numbers if number), default=1)
-    return int(np.clip(fewest // (2 if y == "score" else 1), 2, MAX_BINS))
+    return result, end

@@ -1,19 +1,20 @@
-"""How figures look: colours of the variants, light and dark themes, SVG that fits into a page.
+"""Style of figures: colours of the variants, light and dark themes, SVG that fits into a page.
 
-Figures are drawn in the light theme. `inline` replaces its colours by CSS variables of the same names, so that a page
-can change them; `COLORS` holds both themes.
+Figures are drawn in the light theme. `inline_svg` replaces its colours by CSS variables of the same names, so that a
+page can change them; `COLORS` holds both themes.
 """
 
-import functools
 import io
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-#: CSS variable -> colour in the light and in the dark theme. hue0 to hue6 are Okabe and Ito's, told apart by all.
+#: CSS variable -> colour in the light and in the dark theme. hue0 to hue6: Okabe and Ito's colour-blind safe palette.
 COLORS = {
     "page": ("#ffffff", "#14181c"),
     "ink": ("#1c2126", "#e6e9ed"),
@@ -30,18 +31,18 @@ COLORS = {
 VARIANTS = [name for name in COLORS if name.startswith("hue")]
 DASHES: list[tuple] = [(None, None), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5)]  # for more variants than colours
 PAGE, INK, MUTED, LINE = (COLORS[name][0] for name in ("page", "ink", "muted", "line"))
-#: What a page does not need of an SVG: dates, styles for the whole page, fonts, names of groups, some line breaks.
-USELESS = (
+#: Parts of an SVG that a page does not need: dates, page-wide styles, fonts, group names, some line breaks.
+UNNEEDED = (
     r"\s*<metadata>.*?</metadata>",
     r"<style.*?</style>",
     r" font-family: [^;\"]+;",
     r"(?<=<g) id=\"[^\"]*\"",
     r"(?<= )\n(?=[LQCz])",
 )
-TOP = 0.3  # inches for a title
-FIGURE_INCHES = 4.6  # inches; at 72 dots an inch and 10 points of text this stays readable on a phone
+TITLE_INCHES = 0.3
+FIGURE_INCHES = 4.6  # width; with 72 dots per inch and 10 point text, figures are readable on a phone
 
-SETTINGS = {
+SETTINGS: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.grid": True,
@@ -78,46 +79,28 @@ class LineStyles(dict):
         self.published = {method: DASHES[i % len(DASHES)] for i, method in enumerate(methods)}
 
 
-def canvas(height: float, left: float = 0.7, bottom: float = 0.5):
-    """A figure of `height` inches and its axes, with room to the left and below; panels of one page line up."""
+def canvas(height: float, left: float = 0.7, bottom: float = 0.5) -> tuple[Figure, Any]:
+    """Return a figure of `height` inches and its axes. left, bottom: margins in inches, equal on a page."""
     figure = Figure(figsize=(FIGURE_INCHES, height))
-    axes = figure.add_axes(
-        (
-            left / FIGURE_INCHES,
-            bottom / height,
-            (FIGURE_INCHES - left - 0.12) / FIGURE_INCHES,
-            (height - bottom - TOP) / height,
-        )
-    )
-    return figure, axes
+    width, inner = FIGURE_INCHES, height - bottom - TITLE_INCHES
+    return figure, figure.add_axes((left / width, bottom / height, (width - left - 0.12) / width, inner / height))
 
 
-def figure_settings():
-    """Context in which figures are drawn and saved."""
+def figure_settings() -> AbstractContextManager[None]:
+    """Return the context, or decorator, in which figures are drawn and saved."""
     return mpl.rc_context(SETTINGS)
 
 
-def with_figure_style(draw):
-    """Decorates a function that makes a figure: the settings hold while it draws."""
-
-    @functools.wraps(draw)
-    def wrapped(*args, **kwargs):
-        with figure_settings():
-            return draw(*args, **kwargs)
-
-    return wrapped
-
-
+@figure_settings()
 def inline_svg(figure: Figure, title: str) -> str:
-    """SVG for a page: as wide as its place, with a title for screen readers, in the colours and fonts of the page."""
+    """Return SVG for a page: full width, a title for screen readers, the colours and fonts of the page."""
     buffer = io.StringIO()
-    with figure_settings():
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     for name, (light, _) in COLORS.items():
         text = re.sub(f"(fill|stroke): {light}", rf"\1: var(--{name})", text)
-    for useless in USELESS:
-        text = re.sub(useless, "", text, flags=re.S)
+    for pattern in UNNEEDED:
+        text = re.sub(pattern, "", text, flags=re.S)
     box = re.search(r'viewBox="[^"]+"', text)
     assert box, text[:200]
     links = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
@@ -126,13 +109,13 @@ def inline_svg(figure: Figure, title: str) -> str:
 
 
 def standalone_svg(svg: str) -> str:
-    """An `inline` figure as a file of its own, in the colours of whoever looks at it."""
+    """Return an inline SVG as a complete file in the reader's theme."""
     rules = f"{css()}svg{{background:var(--page)}}*{{stroke-linejoin:round}}text{{font-family:sans-serif}}"
     head, rest = svg.split(">", 1)
     return f"{head}><style>{rules}</style>{rest}\n"
 
 
 def css() -> str:
-    """The variables of both themes."""
+    """Return the variables of both themes."""
     light, dark = ("".join(f"--{name}:{pair[i]};" for name, pair in COLORS.items()) for i in range(2))
     return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"

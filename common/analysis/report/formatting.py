@@ -1,4 +1,4 @@
-"""Numbers as a report shows them. What does not exist is a dash."""
+"""Numbers as a report shows them; a missing number is a dash."""
 
 import math
 
@@ -7,12 +7,12 @@ MINUS = "−"
 
 
 def is_missing(value: object) -> bool:
-    """Whether there is nothing to show: None, nan or infinity."""
+    """Return whether a value is None, nan or infinite."""
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
 def score(value: float | None, sign: bool = False) -> str:
-    """Three digits or all before the point: 0.123, 12.3, 1,234; `sign` shows a plus, too."""
+    """Return a number with three digits, or all digits before the point: 0.12, 12.3, 1,234. sign: with plus signs."""
     if value is None or is_missing(value):
         return DASH
     size = abs(value)
@@ -21,18 +21,18 @@ def score(value: float | None, sign: bool = False) -> str:
 
 
 def interval(row: dict, sign: bool = False) -> str:
-    """'812 [790, 830]' of a row with value, low and high; without bounds where there are none."""
+    """Return '812 [790, 830]' for a row with value, low and high; no brackets if the bounds are missing."""
     text = score(row["value"], sign)
     return text if is_missing(row["low"]) else f"{text} [{score(row['low'], sign)}, {score(row['high'], sign)}]"
 
 
 def count(value: float | None) -> str:
-    """Whole number with commas."""
+    """Return a whole number with commas."""
     return DASH if value is None or is_missing(value) else f"{round(value):,}"
 
 
 def short(value: float | None, thousand: float = 1e4) -> str:
-    """Number in few characters: 0.25, 9,500, 12.3k, 1.5M; `k` counts from `thousand` on."""
+    """Return a short number: 0.25, 9,500, 12.3k, 1.5M. thousand: smallest number that is shown with `k`."""
     if value is None or is_missing(value):
         return DASH
     for limit, size, unit in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (thousand, 1e3, "k")):
@@ -42,7 +42,7 @@ def short(value: float | None, thousand: float = 1e4) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """'45 s', '12.3 min', '5.1 h'."""
+    """Return '45 s', '12.3 min' or '5.1 h'."""
     if seconds is None or is_missing(seconds):
         return DASH
     if seconds < 100:
@@ -51,28 +51,33 @@ def duration(seconds: float | None) -> str:
 
 
 def memory(size: float | None) -> str:
-    """Bytes in GiB."""
+    """Return bytes in GiB."""
     return DASH if not size else f"{size / 2**30:.2f} GiB"
 
 
 def percent(share: float | None) -> str:
-    """Whole percent."""
+    """Return a share in whole percent."""
     return DASH if share is None or is_missing(share) else f"{100 * share:.0f} %"
 
 
-def chance(row: dict) -> str:
-    """'80 % [33, 100]' of a row with value, low and high between 0 and 1."""
+def probability(row: dict) -> str:
+    """Return '80 % [33, 100]' for a row with value, low and high between 0 and 1."""
     if is_missing(row["low"]):
         return percent(row["value"])
     return f"{percent(row['value'])} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 
+def plural(number: int, noun: str) -> str:
+    """Return '1 run', '2 runs'."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def join_names(names: list[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
+    """Return 'a', 'a and b', 'a, b and c'."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def shorten(text: str, size: int) -> str:
-    """At most `size` characters, without the middle."""
+    """Return at most `size` characters, cutting out the middle."""
     half = (size - 1) // 2
     return text if len(text) <= size else f"{text[: size - 1 - half]}…{text[-half:]}"

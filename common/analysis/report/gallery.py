@@ -1,4 +1,4 @@
-"""Which figures a report has."""
+"""Choice of the figures in a report."""
 
 import re
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from common.analysis.report.curves import AXES
 from common.analysis.report.figure_style import LineStyles
 from common.analysis.report.tables import AGGREGATE_TITLES
 
-MAX_CURVES_PER_FIGURE = 7  # variants whose curves are drawn in one figure
+MAX_CURVES_PER_FIGURE = 7
 
 
 class Picture(NamedTuple):
-    """A figure as SVG for a page, the name of its file, and a description for those who do not see it."""
+    """A figure as SVG for a page, the name of its file, and a description for screen readers."""
 
     name: str
     about: str
@@ -30,106 +30,93 @@ class Gallery(NamedTuple):
 
 
 def draw_gallery(report: dict) -> Gallery:
-    """Draws everything."""
+    """Draw all figures of a report."""
     return Gallery(effects(report), {axis: curves(report, axis) for axis in AXES}, aggregates(report))
 
 
-def picture(name: str, about: str, figure: Figure) -> Picture:
-    """Renders a figure; characters that do not belong into the name of a file are replaced."""
+def _picture(name: str, about: str, figure: Figure) -> Picture:
+    """Render a figure; characters that do not belong in a file name are replaced."""
     return Picture(re.sub(r"[^\w.-]+", "_", name), about, figure_style.inline_svg(figure, about))
 
 
 def line_styles(report: dict) -> LineStyles:
-    """Colours of the variants and line styles of the published methods."""
-    return LineStyles(report["variants"], methods(report))
-
-
-def methods(report: dict) -> list[str]:
-    """Names of the published methods that are drawn."""
-    return sorted({curve["method"] for curves in report["published"].values() for curve in curves})
+    """Return the styles of the variants and of the published methods."""
+    methods = {curve["method"] for curves in report["published"].values() for curve in curves}
+    return LineStyles(report["variants"], sorted(methods))
 
 
 def curves(report: dict, axis: str) -> list[Picture]:
-    """Learning curves of every task; with many variants one figure for each."""
-    pictures = []
+    """Draw the learning curves of every task; many variants get a figure each, over the one they are compared with."""
+    pictures, styles = [], line_styles(report)
+    compared_with = dict(reversed(report["pairs"]))
     for place, (task, part) in enumerate(report["curves"][axis].items()):
-        name = f"curves_{place}_{task}_{axis}"
-        if len(report["variants"]) > MAX_CURVES_PER_FIGURE:
-            pictures += apart(report, task, part, axis, name)
+        name, about = f"curves_{place}_{task}_{axis}", f"on {task} over {AXES[axis]}"
+        if len(report["variants"]) <= MAX_CURVES_PER_FIGURE:
+            published = report["published"].get(task, []) if axis == "frames" else []
+            figure = figures.learning_curves(task, part, axis, styles, published)
+            pictures.append(_picture(name, f"Learning curves {about}", figure))
             continue
-        published = report["published"].get(task, []) if axis == "frames" else []
-        figure = figures.learning(task, part, axis, line_styles(report), published)
-        pictures.append(picture(name, f"Learning curves on {task} over {AXES[axis]}", figure))
+        for number, variant in enumerate(report["variants"]):
+            if variant in part["curves"]:
+                figure = figures.curve_over_baseline(task, part, axis, styles, variant, compared_with.get(variant))
+                pictures.append(_picture(f"{name}_{number}", f"Learning curve of {variant} {about}", figure))
     return pictures
 
 
-def apart(report: dict, task: str, part: dict, axis: str, name: str) -> list[Picture]:
-    """Curves of one task: each variant over the one that it is compared with."""
-    others = dict(reversed(report["pairs"]))
-    return [
-        picture(
-            f"{name}_{place}",
-            f"Learning curve of {variant} on {task} over {AXES[axis]}",
-            figures.against(task, part, axis, line_styles(report), variant, others.get(variant)),
-        )
-        for place, variant in enumerate(report["variants"])
-        if variant in part["curves"]
-    ]
-
-
 def aggregates(report: dict) -> list[Picture]:
-    """Aggregates with intervals, performance profile, probability of improvement."""
-    part, colors = report["aggregates"], line_styles(report)
+    """Draw aggregates with intervals, the performance profile and the probability of improvement."""
+    part, styles = report["aggregates"], line_styles(report)
     if not part:
         return []
     pictures = []
     for statistic, title in AGGREGATE_TITLES.items():
         own = [row for row in part["values"] if row["statistic"] == statistic]
-        rows = [{**row, "label": row["variant"], "color": colors[row["variant"]][0], "filled": True} for row in own]
+        rows = [{**row, "label": row["variant"], "color": styles[row["variant"]][0], "filled": True} for row in own]
         figure = figures.intervals(f"{title.capitalize()} of normalised scores", rows)
-        pictures.append(picture(f"aggregate_{statistic}", f"{title} of normalised scores", figure))
-    pictures.append(picture("profile", "Performance profile", figures.profiles(part, colors)))
-    rows = [effect(row | row["improvement"], colors, f"{row['one']} beats {row['two']}") for row in part["comparisons"]]
+        pictures.append(_picture(f"aggregate_{statistic}", f"{title} of normalised scores", figure))
+    pictures.append(_picture("profile", "Performance profile", figures.profiles(part, styles)))
+    pairs = part["comparisons"]
+    rows = [_effect_row(row | row["improvement"], styles, f"{row['one']} beats {row['two']}") for row in pairs]
     if rows:
         figure = figures.intervals("Probability of improvement", rows, line=0.5, limits=(-0.03, 1.03))
-        pictures.append(picture("improvement", "Probability of improvement over all tasks", figure))
+        pictures.append(_picture("improvement", "Probability of improvement over all tasks", figure))
     return pictures
 
 
-def effect(row: dict, colors: LineStyles, label: str) -> dict:
-    """A comparison as a row of a figure: filled if it is significant."""
-    return {**row, "label": label, "color": colors[row["one"]][0], "filled": row["verdict"] in ("better", "worse")}
+def _effect_row(row: dict, styles: LineStyles, label: str) -> dict:
+    """Return a comparison as a row of a figure, filled if it is significant."""
+    return {**row, "label": label, "color": styles[row["one"]][0], "filled": row["verdict"] in ("better", "worse")}
 
 
 def effects(report: dict) -> list[Picture]:
-    """What each variant of an ablation or a ladder adds, on each task and over all; nothing without a baseline."""
+    """Draw the effect of each variant of an ablation or a ladder, on each task and over all; [] without a baseline."""
     if report["kind"] != "ladder" and (report["kind"] != "ablate" or not report["baseline"]):
         return []
     groups = {task: [row for row in report["comparisons"] if row["task"] == task] for task in report["tasks"]}
     if report["aggregates"]:
         groups["all tasks, normalised"] = report["aggregates"]["comparisons"]
-    draw = forest if report["kind"] == "ablate" else ladder
+    draw = _forest_plot if report["kind"] == "ablate" else _ladder_plot
     return [
-        picture(f"effects_{place}", f"Effects on {task}", draw(report, task, rows))
+        _picture(f"effects_{place}", f"Effects on {task}", draw(report, task, rows))
         for place, (task, rows) in enumerate(groups.items())
         if rows
     ]
 
 
-def forest(report: dict, task: str, rows: list[dict]) -> Figure:
-    """Differences from the baseline, the most harmful first."""
-    drawn = [effect(row, line_styles(report), row["one"]) for row in sorted(rows, key=lambda row: row["value"])]
+def _forest_plot(report: dict, task: str, rows: list[dict]) -> Figure:
+    """Draw the differences from the baseline, the most harmful first."""
+    styles = line_styles(report)
+    drawn = [_effect_row(row, styles, row["one"]) for row in sorted(rows, key=lambda row: row["value"])]
     return figures.intervals(f"{task}: difference from {rows[0]['two']}", drawn, line=0, sign=True)
 
 
-def ladder(report: dict, task: str, rows: list[dict]) -> Figure:
-    """Steps from rung to rung, from the first that has runs."""
+def _ladder_plot(report: dict, task: str, rows: list[dict]) -> Figure:
+    """Draw the steps from rung to rung, from the first rung that has runs."""
+    styles, variants = line_styles(report), report["variants"]
     means = [row for row in report["aggregates"].get("values", []) if row["statistic"] == "mean"]
-    own = [row for row in report["scores"] if row["task"] == task] or means
-    levels = {row["variant"]: row for row in own}
-    first = next(variant for variant in report["variants"] if variant in levels)
-    begin = {**levels[first], "label": first, "color": line_styles(report)[first][0], "filled": True, "start": None}
-    near = report["pairs"][: len(report["variants"]) - 1]
-    steps = [effect(row, line_styles(report), row["one"]) for row in rows if [row["one"], row["two"]] in near]
-    drawn = [step | {"start": levels[step["two"]]["value"]} for step in steps]
+    levels = {row["variant"]: row for row in [r for r in report["scores"] if r["task"] == task] or means}
+    first = next(variant for variant in variants if variant in levels)
+    begin = {**levels[first], "label": first, "color": styles[first][0], "filled": True, "start": None}
+    steps = [row for row in rows if [row["one"], row["two"]] in report["pairs"][: len(variants) - 1]]
+    drawn = [_effect_row(row, styles, row["one"]) | {"start": levels[row["two"]]["value"]} for row in steps]
     return figures.waterfall(f"{task}: from rung to rung", [begin, *drawn])

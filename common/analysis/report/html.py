@@ -1,4 +1,4 @@
-"""report.html: one file that needs nothing else."""
+"""report.html: a single self-contained file."""
 
 import base64
 import re
@@ -10,60 +10,45 @@ from markupsafe import Markup, escape
 from common.analysis.report import figure_style, methods_text, summary, tables
 from common.analysis.report.curves import AXES
 from common.analysis.report.films import ReportFilm
-from common.analysis.report.gallery import MAX_CURVES_PER_FIGURE, Gallery, Picture, line_styles
+from common.analysis.report.gallery import MAX_CURVES_PER_FIGURE, Gallery, line_styles
 
 FOLDER = Path(__file__).parent
 
 
 def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: list[str]) -> str:
-    """The page. Everything from the report is escaped; figures are SVG made here."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"inline": inline, "gif": gif, "breakable": breakable}
-    environment.globals |= {
-        "tables": tables,
-        "summary": summary,
-        "method": methods_text,
-        "AXES": AXES,
-        "TOGETHER": MAX_CURVES_PER_FIGURE,
+    """Return the page. Texts of the report are escaped; figures are SVG drawn here."""
+    loader = FileSystemLoader(FOLDER)
+    options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    environment = Environment(loader=loader, autoescape=True, **options)
+    environment.filters |= {
+        "inline": lambda picture: Markup(picture.svg),
+        "gif": lambda film: f"data:image/gif;base64,{base64.b64encode(film.data).decode()}",
+        "breakable": lambda text: Markup(re.sub(r"(?<=[_/])", "<wbr>", escape(text))),  # long names break at _ and /
     }
-    parts = {"report": report, "gallery": gallery, "look": legend_entries(report), "films": films, "dropped": dropped}
-    css = Markup(figure_style.css() + (FOLDER / "report.css").read_text())
-    return environment.get_template("report.html.jinja").render(**parts, css=css)
-
-
-def inline(picture: Picture) -> Markup:
-    """A figure as an element of the page; its words were escaped when it was drawn."""
-    return Markup(picture.svg)
-
-
-def breakable(text: str) -> Markup:
-    """Text whose long names may be broken after an underscore or a slash."""
-    return Markup(re.sub(r"(?<=[_/])", "<wbr>", escape(text)))
-
-
-def gif(film: ReportFilm) -> str:
-    """A film as the source of an image."""
-    return f"data:image/gif;base64,{base64.b64encode(film.data).decode()}"
+    environment.globals |= {"tables": tables, "summary": summary, "methods": methods_text, "AXES": AXES}
+    return environment.get_template("report.html.jinja").render(
+        report=report,
+        gallery=gallery,
+        legend_entries=legend_entries(report),
+        films=films,
+        dropped=dropped,
+        many=len(report["variants"]) > MAX_CURVES_PER_FIGURE,
+        css=Markup(figure_style.css() + (FOLDER / "report.css").read_text()),
+    )
 
 
 def legend_entries(report: dict) -> list[dict]:
-    """Legend: name, colour variable and dashes of every variant and published method."""
-    shown = line_styles(report)
-    names = {light: f"var(--{name})" for name, (light, _) in figure_style.COLORS.items()}
-    entries = [(variant, names[color], dashes, False) for variant, (color, dashes) in shown.items()]
-    entries += [(f"published {method}", "var(--muted)", dashes, True) for method, dashes in shown.published.items()]
+    """Return name, colour variable and dashes of every variant and published method."""
+    styles = line_styles(report)
+    variables = {light: f"var(--{name})" for name, (light, _) in figure_style.COLORS.items()}
+    entries = [(variant, variables[color], dashes, False) for variant, (color, dashes) in styles.items()]
+    entries += [(f"published {method}", "var(--muted)", dashes, True) for method, dashes in styles.published.items()]
     return [
         {
             "name": name,
             "color": color,
             "dashes": " ".join(f"{3 * part:g}" for part in dashes if part),
-            "published": told,
+            "published": published,
         }
-        for name, color, dashes, told in entries
+        for name, color, dashes, published in entries
     ]

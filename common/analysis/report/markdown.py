@@ -1,4 +1,4 @@
-"""report.md: the tables and the first figures, for places that show Markdown."""
+"""report.md: the tables and the main figures."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,12 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, in one line."""
+    """Return text in one line that Markdown shows unchanged."""
     return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
 
 
 def table(data: ReportTable) -> str:
-    """A table with numbers to the right."""
+    """Return a table with right-aligned numbers."""
     head, *rows = [" | ".join(map(escape, row)) for row in (data.head, *data.rows)]
     line = " | ".join("---" if place < data.labels else "---:" for place in range(len(data.head)))
     note = f"\n\n{escape(data.note)}" if data.note else ""
@@ -24,29 +24,30 @@ def table(data: ReportTable) -> str:
 
 
 def images(pictures: Iterable[Picture], folder: str) -> str:
-    """Links to figures."""
+    """Return links to figures."""
     return "\n".join(f"![{escape(picture.about)}]({folder}/{picture.name}.svg)" for picture in pictures)
 
 
 def bullets(sentences: Sequence[str]) -> str:
-    """A list of sentences."""
+    """Return a list of sentences."""
     return "\n".join(f"- {escape(sentence)}" for sentence in sentences)
 
 
 def render(report: dict, gallery: Gallery, folder: str) -> str:
-    """The document. Figures lie in `folder`."""
-    parts = [f"# {escape(report['title'])}", escape(summary.compared(report)), escape(summary.warning(report))]
+    """Return the document. folder: of the figures."""
+    compare = tables.comparisons
+    parts = [f"# {escape(report['title'])}", escape(summary.overview(report)), escape(summary.warning(report))]
     parts += [bullets(summary.findings(report)), "## Final scores", table(tables.scores(report))]
     parts += [escape(sentence) for sentence in tables.cuts(report, report["axis"])]
     if report["comparisons"]:
-        parts += ["## Differences", table(tables.comparisons(report["comparisons"]))]
+        parts += ["## Differences", table(compare(report["comparisons"]))]
     if gallery.effects:
         parts += ["## Effects", images(gallery.effects, folder)]
     parts += ["## Learning curves", images(gallery.curves[report["axis"]], folder)]
-    if report["aggregates"]:
+    if part := report["aggregates"]:
         parts += ["## Over all tasks", images(gallery.aggregates, folder)]
-        parts += [table(tables.aggregates(report["aggregates"], report["variants"])), table(tables.scales(report))]
-        parts += [table(tables.comparisons(report["aggregates"]["comparisons"]))]
+        parts += [table(tables.aggregates(part, report["variants"])), table(tables.scales(report))]
+        parts.append(table(compare(part["comparisons"])))
     parts += ["## Environment frames to a score", table(tables.reach(report))]
     if "crafter" in report:
         parts += ["## Crafter score", table(tables.crafter(report))]
@@ -57,8 +58,6 @@ def render(report: dict, gallery: Gallery, folder: str) -> str:
         parts += ["## Left out", table(tables.left_out(report))]
     if report["config"]:
         parts += ["## Config differences", table(tables.config(report))]
-    parts += [
-        "## How the numbers are made",
-        bullets([f"{term}: {text}" for term, text in methods_text.definitions(report)]),
-    ]
+    definitions = [f"{term}: {text}" for term, text in methods_text.definitions(report)]
+    parts += ["## How the numbers are computed", bullets(definitions)]
     return "\n\n".join(filter(None, parts)) + "\n"

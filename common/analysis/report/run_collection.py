@@ -1,6 +1,6 @@
-"""Finished runs, read from grids, logdirs, and folders of logdirs.
+"""Finished runs, read from grids, logdirs, and folders of logdirs, with a name for each variant.
 
-What cannot be read is left out and listed with the reason; the others go on.
+Unreadable runs are left out and listed with the reason.
 """
 
 import os
@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.analysis.report.run_data import Run, read_json, read_run
-from common.analysis.report.variant_names import name_variants
+from common.config.config import flatten
 from common.errors import UserError
 from common.safe_io import expand_path
-from common.storage.grid_file import is_grid
-from common.storage.logdir import CONFIG_FILE
+from common.storage.grid_file import GRID_FILE, is_grid
+from common.storage.logdir import CONFIG_FILE, MAY_CHANGE
 
-GRID_FILE = "grid.json"
+MAX_KEYS_IN_NAME = 3
 
 
 class LeftOut(NamedTuple):
-    """A run that is not in the report: where, in which state (failed, running, waiting, unreadable, ...), and why."""
+    """A run that is not in the report: name, status (failed, running, waiting, unreadable, ...) and reason."""
 
     name: str
     status: str
@@ -27,8 +27,7 @@ class LeftOut(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """All runs that were found. grid, folder: the content of grid.json and where it lies, if all of them come from one
-    grid; else {} and None."""
+    """All runs that were found. grid, folder: grid.json and its folder if all runs are from one grid, else {}, None."""
 
     runs: list[Run]
     grid: dict
@@ -37,7 +36,7 @@ class Runs(NamedTuple):
 
     @property
     def variants(self) -> list[str]:
-        """Names of the variants, in the grid's order, else in alphabetical order."""
+        """Names of the variants in the grid's order, then in alphabetical order."""
         present = sorted({run.variant for run in self.runs})
         order = [name for name in self.grid.get("variants", []) if name in present]
         return order + [name for name in present if name not in order]
@@ -47,44 +46,39 @@ class Runs(NamedTuple):
         """Names of the tasks, in order of appearance."""
         return list(dict.fromkeys(run.task for run in self.runs))
 
-
-class RunLocation(NamedTuple):
-    """A logdir to read, and the variant's name where a grid tells it."""
-
-    logdir: Path
-    variant: str | None
+    def on(self, task: str) -> list[Run]:
+        """Return the runs of a task."""
+        return [run for run in self.runs if run.task == task]
 
 
 def load_runs(paths: Sequence[str | Path], unfinished: bool = False) -> Runs:
-    """Reads every run in `paths`: grids, logdirs, or folders with such inside.
+    """Read every run in `paths`: grids, logdirs, or folders that contain them.
 
-    A grid's jobs that are not done are left out unless `unfinished`. Raises UserError if nothing is left.
+    A grid's jobs that are not done are left out; `unfinished` includes the running ones. Raises UserError if there is
+    no run.
     """
-    places: list[RunLocation] = []
+    places: dict[Path, tuple[Path, str | None]] = {}  # resolved logdir -> logdir, and the variant if a grid names it
     left_out: list[LeftOut] = []
     grids = []
-    for path in map(expand_path, paths):
-        for folder in _folders(path, left_out):
-            try:
-                grid = read_grid(folder)
-            except UserError as error:
-                left_out.append(LeftOut(str(folder), "unreadable", str(error)))
-                continue
-            grids.append((grid, folder))
-            jobs = _jobs(folder, grid, unfinished, left_out) if grid else [RunLocation(folder, None)]
-            places += [place for place in jobs if place.logdir.resolve() not in {p.logdir.resolve() for p in places}]
-    runs = name_variants(_read_all(places, left_out))
+    for folder in [folder for path in map(expand_path, paths) for folder in _folders(path, left_out)]:
+        try:
+            grid = read_grid(folder)
+        except UserError as error:
+            left_out.append(LeftOut(str(folder), "unreadable", str(error)))
+            continue
+        grids.append((grid, folder))
+        for logdir, variant in _jobs(folder, grid, unfinished, left_out) if grid else [(folder, None)]:
+            places.setdefault(logdir.resolve(), (logdir, variant))
+    runs = _name_variants(_read_all(list(places.values()), left_out))
     if not runs:
         reasons = "".join(f"\n  {name}: {reason}" for name, _, reason in left_out)
-        raise UserError(f"No run to report on.{reasons}\nGive the folder of a comparison, or logdirs of runs.")
+        raise UserError(f"There is no run to report on.{reasons}\nGive the folder of a comparison, or logdirs of runs.")
     grid, place = grids[0] if len(grids) == 1 else ({}, None)
-    return Runs(_unique(runs, left_out), grid, left_out, place if grid else None)
+    return Runs(_without_duplicates(runs, left_out), grid, left_out, place if grid else None)
 
 
 def _folders(path: Path, left_out: list[LeftOut]) -> Iterator[Path]:
-    """Grids and logdirs at or below `path`."""
-    if not path.exists():
-        left_out.append(LeftOut(str(path), "missing", "there is no such folder"))
+    """Yield the grids and logdirs at or below `path`."""
     found = False
     for folder, inner, files in os.walk(path):
         inner.sort()
@@ -92,49 +86,89 @@ def _folders(path: Path, left_out: list[LeftOut]) -> Iterator[Path]:
             inner.clear()
             found = True
             yield Path(folder)
-    if path.exists() and not found:
-        left_out.append(
-            LeftOut(str(path), "foreign", f"it holds no run: no {GRID_FILE} or {CONFIG_FILE} in it or below")
-        )
+    if not path.exists():
+        left_out.append(LeftOut(str(path), "missing", "there is no such folder"))
+    elif not found:
+        reason = f"no {GRID_FILE} or {CONFIG_FILE} in it or below: it has no runs"
+        left_out.append(LeftOut(str(path), "foreign", reason))
 
 
 def read_grid(folder: Path) -> dict:
-    """Content of a folder's grid.json; {} where there is none. Raises UserError if it is not one."""
+    """Return the content of a folder's grid.json; {} if there is none. Raises UserError if it is malformed."""
     if not (folder / GRID_FILE).is_file():
         return {}
     grid = read_json(folder / GRID_FILE)
     if not is_grid(grid):
-        raise UserError(f"{folder / GRID_FILE} is not a list of jobs. Restore it, or name the logdirs inside.")
+        raise UserError(f"{folder / GRID_FILE} is not a list of jobs. Restore it, or give the logdirs in the folder.")
     return grid
 
 
-def _jobs(folder: Path, grid: dict, unfinished: bool, left_out: list[LeftOut]) -> list[RunLocation]:
-    places = []
+def _jobs(folder: Path, grid: dict, unfinished: bool, left_out: list[LeftOut]) -> list[tuple[Path, str | None]]:
+    jobs: list[tuple[Path, str | None]] = []
     for job in grid["jobs"]:
         if job["status"] == "done" or (unfinished and job["status"] == "running"):
-            places.append(RunLocation(folder / job["logdir"], job["variant"]))
+            jobs.append((folder / job["logdir"], job["variant"]))
         else:
             name = job.get("name") or f"{job['variant']} on {job['task']}, seed {job['seed']}"
             left_out.append(LeftOut(name, job["status"], job.get("error") or "it has not finished"))
-    return places
+    return jobs
 
 
-def _read_all(places: list[RunLocation], left_out: list[LeftOut]) -> list[Run]:
+def _read_all(places: list[tuple[Path, str | None]], left_out: list[LeftOut]) -> list[Run]:
     runs = []
-    for place in places:
+    for logdir, variant in places:
         try:
-            runs.append(read_run(*place))
+            runs.append(read_run(logdir, variant))
         except UserError as error:
-            left_out.append(LeftOut(str(place.logdir), "unreadable", str(error)))
+            left_out.append(LeftOut(str(logdir), "unreadable", str(error)))
     return runs
 
 
-def _unique(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
-    """Without runs that another one repeats: the same seed is not a second sample."""
+def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
+    """Drop repeated runs: the same seed twice is not a second sample."""
     kept: dict[tuple, Run] = {}
     for run in runs:
         first = kept.setdefault((run.variant, run.task, run.seed), run)
         if first is not run:
-            reason = f"same variant, task and seed as {first.logdir}"
-            left_out.append(LeftOut(str(run.logdir), "repeated", reason))
+            left_out.append(LeftOut(str(run.logdir), "repeated", f"same variant, task and seed as {first.logdir}"))
     return list(kept.values())
+
+
+def _name_variants(runs: list[Run]) -> list[Run]:
+    """Rename runs of one variant whose configs differ on some task: the differing keys become part of the name."""
+    named = []
+    for variant in dict.fromkeys(run.variant for run in runs):
+        own = [run for run in runs if run.variant == variant]
+        configs = [_compared_config(run) for run in own]
+        keys = _differing_keys([run.task for run in own], configs)
+        seen: dict[str, list[dict]] = {}
+        for run, config in zip(own, configs, strict=True):
+            named.append(run._replace(variant=_name(run, config, keys, seen)) if keys else run)
+    return named
+
+
+def _compared_config(run: Run) -> dict:
+    """Return the flat config without the seed and the keys that may change during a run."""
+    return {key: value for key, value in flatten(run.config).items() if key not in MAY_CHANGE | {"seed"}}
+
+
+def _differing_keys(tasks: list[str], configs: list[dict]) -> list[str]:
+    """Return the keys that differ between configs of one task, without the options of parts that differ."""
+    keys: dict[str, None] = {}
+    for task in dict.fromkeys(tasks):
+        same = [config for config, place in zip(configs, tasks, strict=True) if place == task]
+        every = dict.fromkeys(key for config in same for key in config)
+        keys |= dict.fromkeys(key for key in every if any(config.get(key) != same[0].get(key) for config in same))
+    swapped = {key.removesuffix("use") for key in keys if key.endswith(".use")}
+    return [key for key in keys if key.endswith(".use") or key.rpartition(".")[0] + "." not in swapped]
+
+
+def _name(run: Run, config: dict, keys: list[str], seen: dict[str, list[dict]]) -> str:
+    """Return the variant with the first of the keys, and a number if that does not distinguish two configs."""
+    values = [f"{key}={config.get(key)}" for key in keys[:MAX_KEYS_IN_NAME]] + ["…"] * (len(keys) > MAX_KEYS_IN_NAME)
+    name = f"{run.variant} ({', '.join(values)})"
+    same = seen.setdefault(f"{run.task} {name}", [])
+    if config not in same:
+        same.append(config)
+    number = same.index(config) + 1
+    return name if number == 1 else f"{name} #{number}"

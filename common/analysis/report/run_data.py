@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import safe_io
-from common.analysis.reference import score_files
+from common.analysis.reference.score_files import read_episode_scores
 from common.errors import UserError
 from common.safe_io import is_finite_number, parse_json
 from common.storage.logdir import CONFIG_FILE, stored_config
 
-#: Keys without which a config is not one of a run.
-NEEDED = {"task": str, "seed": int, "algo": str, "batch_size": int, "batch_length": int}
-COUNTED = ("frames", "updates", "wall")
+#: Config keys that a report needs, with their types.
+REQUIRED_KEYS = {"task": str, "seed": int, "algo": str, "batch_size": int, "batch_length": int}
+COUNTERS = ("frames", "updates", "wall")
 
 
 class Run(NamedTuple):
@@ -36,83 +36,69 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What tells it from the other runs of its task."""
+        """Variant and seed, unique among the runs of a task."""
         return f"{self.variant}, seed {self.seed}"
 
 
 def read_run(logdir: Path, variant: str | None = None) -> Run:
-    """Reads a logdir. Raises UserError, saying what is wrong, where it is not one or a file in it is broken."""
+    """Read a logdir. Raises UserError if it is not a logdir, or a file in it is broken.
+
+    Values of unexpected types in run.json and eval.json are ignored.
+    """
     config = stored_config(logdir)
-    wrong = [key for key, kind in NEEDED.items() if not isinstance(config.get(key), kind)]
+    wrong = [key for key, kind in REQUIRED_KEYS.items() if not isinstance(config.get(key), kind)]
     if wrong:
-        raise UserError(f"{logdir / CONFIG_FILE} lacks {', '.join(wrong)}: it is not the config of a run here.")
-    metrics, scores = _metrics(logdir / "metrics.jsonl"), score_files.read_episode_scores(logdir / "scores.jsonl")
-    info, evaluation = _known(_object(logdir / "run.json") or {}), _evaluation(logdir / "eval.json")
+        raise UserError(f"{logdir / CONFIG_FILE} lacks {', '.join(wrong)}: it is not the config of a run.")
+    metrics, scores = _read_metrics(logdir / "metrics.jsonl"), read_episode_scores(logdir / "scores.jsonl")
+    stored = _read_object(logdir / "run.json")
+    sessions = stored["sessions"] if isinstance(stored.get("sessions"), list) else []
+    info: dict[str, Any] = {key: value for key, value in stored.items() if is_finite_number(value)}
+    info["sessions"] = [session for session in sessions if isinstance(session, dict)]
     counts = _counts(metrics, info, config["batch_size"] * config["batch_length"])
     if not (scores["train"][0] <= counts["frames"][-1]).any():
         raise UserError(f"{logdir} has no finished training episode yet.")
+    result = _read_object(logdir / "eval.json")
+    result = {key: value for key, value in result.items() if is_finite_number(value) or isinstance(value, str)}
+    evaluation = result if all(is_finite_number(result.get(key)) for key in ("mean", "std")) else None
     name = variant or config["algo"]
     return Run(name, config["task"], config["seed"], logdir, config, scores, metrics, counts, info, evaluation)
 
 
 def read_json(path: Path) -> Any:
-    """Content of a JSON file. Raises UserError if it has none."""
+    """Return the content of a JSON file. Raises UserError if it cannot be read."""
     try:
         return safe_io.read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
-def _object(path: Path) -> dict | None:
-    """Content of a JSON file, None where there is none. Raises UserError if it is no object."""
-    found = read_json(path) if path.exists() else None
-    if found is not None and not isinstance(found, dict):
-        raise UserError(f"{path} holds no JSON object. Restore it, or remove it.")
+def _read_object(path: Path) -> dict:
+    """Return the JSON object in a file, {} if there is no file. Raises UserError if it is another value."""
+    found = read_json(path) if path.exists() else {}
+    if not isinstance(found, dict):
+        raise UserError(f"{path} does not hold a JSON object. Restore it, or remove it.")
     return found
 
 
-def _evaluation(path: Path) -> dict | None:
-    """What eval.json tells, without values that it never has; None where there is none, or it lacks the mean."""
-    found = {
-        key: value for key, value in (_object(path) or {}).items() if is_finite_number(value) or isinstance(value, str)
-    }
-    return found if is_finite_number(found.get("mean")) and is_finite_number(found.get("std")) else None
-
-
-def _known(info: dict) -> dict:
-    """What run.json tells, without values of kinds that it never has: odd ones are as good as none."""
-    sessions = info.get("sessions")
-    rows = [row for row in sessions if isinstance(row, dict)] if isinstance(sessions, list) else []
-    return {key: value for key, value in info.items() if is_finite_number(value)} | {"sessions": rows}
-
-
-def _lines(path: Path) -> list[dict]:
-    """JSON objects of a file of lines; what a running process has half written at the end does not count."""
+def _read_metrics(path: Path) -> list[dict]:
+    """Return the rows of metrics.jsonl, without an incomplete last line, which a running process may be writing."""
     try:
-        lines = path.read_text().split("\n")
-        rows = [parse_json(line) for line in lines[:-1]]
+        rows = [parse_json(line) for line in path.read_text().split("\n")[:-1]]
     except FileNotFoundError:
         raise UserError(f"{path.parent} has no {path.name}: its training has not begun.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     if not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} has lines that are not JSON objects.")
+    if not all(is_finite_number(row.get(key)) for row in rows for key in COUNTERS):
+        raise UserError(f"{path} has lines without frames, updates or wall.")
     return rows
 
 
-def _metrics(path: Path) -> list[dict]:
-    rows = _lines(path)
-    if all(is_finite_number(row.get(key)) for row in rows for key in COUNTED):
-        return rows
-    raise UserError(f"{path} has lines without frames, updates or wall.")
-
-
-def _counts(metrics: list[dict], info: dict, batch: int) -> dict[str, np.ndarray]:
-    """Counters along a run; its last save counts where it is beyond the last line of metrics."""
-    rows = [[row[key] for key in COUNTED] for row in metrics]
-    end = [info.get(key) for key in COUNTED]
-    if all(map(is_finite_number, end)) and (not rows or end[0] > rows[-1][0]):
-        rows.append(end)
-    table = np.array([[0, 0, 0], *rows], float)
-    frames, updates, wall = np.maximum.accumulate(table, 0).T
-    return {"frames": frames, "updates": updates, "replayed": updates * batch, "wall": wall}
+def _counts(metrics: list[dict], info: dict, batch_steps: int) -> dict[str, np.ndarray]:
+    """Return the counters along a run, extended to its last save if that is later than its last metrics."""
+    rows = [[row[key] for key in COUNTERS] for row in metrics]
+    if all(key in info for key in COUNTERS) and (not rows or info["frames"] > rows[-1][0]):
+        rows.append([info[key] for key in COUNTERS])
+    frames, updates, wall = np.maximum.accumulate(np.array([[0, 0, 0], *rows], float), 0).T
+    return {"frames": frames, "updates": updates, "replayed": updates * batch_steps, "wall": wall}

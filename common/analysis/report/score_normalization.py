@@ -1,4 +1,4 @@
-"""Scores of different tasks on one scale."""
+"""Normalization of scores: what counts as 0 and as 1 on a task."""
 
 from typing import NamedTuple
 
@@ -8,22 +8,22 @@ DMC_MAX_RETURN = 1000.0  # largest return of a task in DeepMind Control
 
 
 class Scale(NamedTuple):
-    """Scores that count as 0 and as 1, and what they are."""
+    """The scores that count as 0 and as 1, and their description."""
 
     zero: float
     one: float
     name: str
 
     def __call__(self, score):
-        """Score on the scale; works for arrays, too."""
+        """Normalise a score, or an array of scores."""
         return (score - self.zero) / (self.one - self.zero)
 
 
 def scale(task: str) -> Scale | None:
-    """The scale that a task is known for: a random and a human player in Atari, 0 to 1000 in DeepMind Control."""
+    """Return a task's accepted scale: random and human player in Atari, 0 to 1000 in DeepMind Control, else None."""
     if task.startswith("dmc_"):
         return Scale(0.0, DMC_MAX_RETURN, "score / 1000")
     known = constants(task)
     if known.random is None or known.human is None:
         return None
-    return Scale(known.random, known.human, "random player 0, human 1")
+    return Scale(known.random, known.human, "0: random player; 1: human")

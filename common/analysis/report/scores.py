@@ -1,4 +1,4 @@
-"""What the runs reached: final scores, differences, aggregates over tasks, frames to a score. Plain dicts for JSON."""
+"""Results of the runs as plain dicts for JSON: final scores, comparisons, aggregates over tasks, frames to a score."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
 
 FINAL_SHARE = 0.1  # share of the training episodes whose mean is the final score
-REACH_SHARES = (0.5, 0.75, 0.9)  # of the way from the start to the best, for which frames are counted
+REACH_SHARES = (0.5, 0.75, 0.9)  # of the way from the lowest start to the best score, for the frames to a score
 PROFILE_LEVELS = 41  # points of a performance profile
 AGGREGATES = {"mean": stats.mean, "median": stats.median, "iqm": stats.iqm}
 
@@ -21,39 +21,45 @@ Finals = dict[str, dict[str, np.ndarray]]  # task -> variant -> final scores (se
 
 
 def final_score(run: Run, axis: str, limit: float) -> float:
-    """Mean return of the last tenth of the training episodes that end before `limit`; nan without any."""
+    """Return the mean return of the last tenth of the training episodes that end before `limit`; nan without any."""
     returns = curves.points_until(run, "score", axis, limit)[1]
     return float(returns[-math.ceil(FINAL_SHARE * len(returns)) :].mean()) if len(returns) else math.nan
 
 
 def final_scores(runs: Runs, axis: str) -> Finals:
-    """Final scores at the end of the shortest run of each task."""
+    """Return the final scores of every task and variant at the end of the task's shortest run."""
     result: Finals = {}
     for task in runs.tasks:
-        own = [run for run in runs.runs if run.task == task]
-        limit = curves.cut(own, axis).at
-        values = {v: [final_score(run, axis, limit) for run in own if run.variant == v] for v in runs.variants}
-        kept = {v: np.array([value for value in seeds if not math.isnan(value)]) for v, seeds in values.items()}
-        result[task] = {v: seeds for v, seeds in kept.items() if len(seeds)}
+        limit = curves.cut_off(runs.on(task), axis).at
+        values = [(run.variant, final_score(run, axis, limit)) for run in runs.on(task)]
+        kept = [(variant, value) for variant, value in values if not math.isnan(value)]
+        seeds = {name: np.array([value for variant, value in kept if variant == name]) for name in runs.variants}
+        result[task] = {name: scores for name, scores in seeds.items() if len(scores)}
     return result
 
 
-def row(interval: stats.Interval, **more: Any) -> dict:
-    """A statistic with its bounds, for JSON."""
+def interval_row(interval: stats.Interval, **more: Any) -> dict:
+    """Return a statistic with its bounds as a dict of floats, after `more`."""
     return {**more, **{key: float(value) for key, value in interval._asdict().items()}}
 
 
-def summary(scores: Finals) -> list[dict]:
-    """Mean over seeds of every task and variant."""
+def score_rows(scores: Finals) -> list[dict]:
+    """Return the mean over seeds of every task and variant."""
     return [
-        row(stats.bootstrap(stats.mean, [seeds]), task=task, variant=variant, seeds=len(seeds), scores=seeds.tolist())
+        interval_row(
+            stats.bootstrap(stats.mean, [seeds]), task=task, variant=variant, seeds=len(seeds), scores=seeds.tolist()
+        )
         for task, variants in scores.items()
         for variant, seeds in variants.items()
     ]
 
 
 def compared_pairs(kind: str, variants: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
-    """Which variant is compared with which: a rung with the one before, any with the baseline, a few all with all."""
+    """Return the pairs to compare.
+
+    A rung of a ladder with the rung before; any variant with the baseline; without a baseline, up to four variants with
+    each other, more with the first.
+    """
     if kind == "ladder":
         steps = list(zip(variants[1:], variants, strict=False))
         return steps + [(variants[-1], variants[0])] * (len(variants) > 2)
@@ -63,36 +69,41 @@ def compared_pairs(kind: str, variants: Sequence[str], baseline: str | None) -> 
     return [(variant, base) for variant in variants if variant != base]
 
 
-def comparisons(scores: Finals, couples: list[tuple[str, str]]) -> list[dict]:
-    """Difference, verdict and probability of improvement of every pair on every task."""
-    found = []
-    for task, variants in scores.items():
-        for one, two in couples:
-            if one in variants and two in variants:
-                found.append({"task": task, "one": one, "two": two} | compare([variants[one]], [variants[two]]))
-    return found
+def comparisons(scores: Finals, pairs: list[tuple[str, str]]) -> list[dict]:
+    """Return difference, verdict and probability of improvement of every pair on every task."""
+    return [
+        {"task": task, "one": one, "two": two} | _compare([variants[one]], [variants[two]])
+        for task, variants in scores.items()
+        for one, two in pairs
+        if one in variants and two in variants
+    ]
 
 
-def compare(one: stats.Scores, two: stats.Scores) -> dict:
-    """Difference of two variants on some tasks, and how likely a run of the first beats one of the second."""
-    return {**stats.difference(one, two)._asdict(), "improvement": row(stats.bootstrap(stats.improvement, one, two))}
+def _compare(one: stats.Scores, two: stats.Scores) -> dict:
+    improvement = interval_row(stats.bootstrap(stats.improvement, one, two))
+    return {**stats.difference(one, two)._asdict(), "improvement": improvement}
 
 
-def scales(scores: Finals, first: dict[str, float]) -> dict[str, dict]:
-    """Task -> what counts as 0 and 1: published constants, else the lowest start and the best final mean here."""
+def best_mean(variants: dict[str, np.ndarray]) -> float:
+    """Return the best mean over seeds of the variants of a task; nan without variants."""
+    return max((float(seeds.mean()) for seeds in variants.values()), default=math.nan)
+
+
+def task_scales(scores: Finals, starts: dict[str, float]) -> dict[str, dict]:
+    """Return task -> its accepted scale, else 0 for the lowest start and 1 for the best final mean of these runs."""
     result = {}
     for task, variants in scores.items():
-        best = max((float(seeds.mean()) for seeds in variants.values()), default=math.nan)
-        known = score_normalization.scale(task) or score_normalization.Scale(
-            first[task], best, "0 lowest start, 1 best mean here"
+        own = score_normalization.Scale(
+            starts[task], best_mean(variants), "0: lowest start; 1: best mean of this report"
         )
-        if known.one > known.zero:
-            result[task] = known._asdict()
+        scale = score_normalization.scale(task) or own
+        if scale.one > scale.zero:
+            result[task] = scale._asdict()
     return result
 
 
-def aggregates(scores: Finals, scales: dict[str, dict], variants: list[str], couples: list[tuple[str, str]]) -> dict:
-    """Everything over several tasks: those that have a scale and a run of every variant; {} with fewer than two."""
+def aggregates(scores: Finals, scales: dict[str, dict], variants: list[str], pairs: list[tuple[str, str]]) -> dict:
+    """Return aggregates over the tasks that have a scale and runs of every variant; {} with fewer than two tasks."""
     tasks = [task for task in scores if task in scales and set(variants) <= set(scores[task])]
     if len(tasks) < 2:
         return {}
@@ -100,44 +111,43 @@ def aggregates(scores: Finals, scales: dict[str, dict], variants: list[str], cou
     return {
         "tasks": tasks,
         "values": [
-            row(stats.bootstrap(statistic, values[v]), statistic=name, variant=v)
+            interval_row(stats.bootstrap(statistic, values[v]), statistic=name, variant=v)
             for name, statistic in AGGREGATES.items()
             for v in variants
         ],
-        **profiles(values),
-        "comparisons": [{"one": one, "two": two} | compare(values[one], values[two]) for one, two in couples],
+        **_profiles(values),
+        "comparisons": [{"one": one, "two": two} | _compare(values[one], values[two]) for one, two in pairs],
     }
 
 
-def profiles(values: dict[str, list[np.ndarray]]) -> dict:
-    """Share of runs above each of some levels, with a band."""
+def _profiles(values: dict[str, list[np.ndarray]]) -> dict:
+    """Return the share of runs above each of several levels, with a band."""
     every = np.concatenate([task for tasks in values.values() for task in tasks])
     levels = np.linspace(min(0.0, every.min()), max(1.0, every.max()), PROFILE_LEVELS)
     bands = {v: stats.bootstrap(lambda sample: stats.profile(sample, levels), tasks) for v, tasks in values.items()}
-    lists = {v: {key: part.tolist() for key, part in band._asdict().items()} for v, band in bands.items()}
+    lists = {v: {key: np.asarray(part).tolist() for key, part in band._asdict().items()} for v, band in bands.items()}
     return {"levels": levels.tolist(), "profiles": lists}
 
 
 def starting_scores(runs: Runs) -> dict[str, float]:
-    """Task -> the lowest score with which a variant begins: mean over seeds in the first bin of its curve."""
-    result = {}
-    for task in runs.tasks:
-        lines = curves.mean_curves([run for run in runs.runs if run.task == task], "score", "frames")[0]
-        result[task] = min(float(line.mean[0]) for line in lines.values())
-    return result
+    """Return task -> the lowest starting score of a variant: mean over seeds in the first bin of its curve."""
+    lines = {task: curves.mean_curves(runs.on(task), "score", "frames")[0].values() for task in runs.tasks}
+    return {task: min(float(line.mean[0]) for line in found) for task, found in lines.items()}
 
 
-def reach(runs: Runs, scores: Finals, first: dict[str, float], levels: Sequence[float]) -> list[dict]:
-    """Frames after which each run first reaches `levels`, or shares of the way from the lowest start to the best."""
+def frames_to_scores(runs: Runs, scores: Finals, starts: dict[str, float], levels: Sequence[float]) -> list[dict]:
+    """Return the median frames over seeds until each variant reaches `levels`.
+
+    Without `levels`, these are shares of the way from the lowest start to the best final mean.
+    """
     result = []
     for task in runs.tasks:
-        lines = curves.mean_curves([run for run in runs.runs if run.task == task], "score", "frames")[0]
-        best = max((float(seeds.mean()) for seeds in scores[task].values()), default=math.nan)
-        for level in levels or [first[task] + share * (best - first[task]) for share in REACH_SHARES]:
-            for variant, line in lines.items():
+        gap = best_mean(scores[task]) - starts[task]
+        for level in levels or [starts[task] + share * gap for share in REACH_SHARES]:
+            for variant, line in curves.mean_curves(runs.on(task), "score", "frames")[0].items():
                 frames = [stats.first_reached(line.x, seed, level) for seed in line.single]
-                hits = [number for number in frames if math.isfinite(number)]
-                middle = float(np.median(frames)) if len(hits) > len(frames) / 2 else math.inf
-                result.append({"task": task, "level": level, "variant": variant, "frames": middle})
-                result[-1] |= {"reached": len(hits), "seeds": len(frames)}
+                reached = sum(map(math.isfinite, frames))
+                median = float(np.median(frames)) if reached > len(frames) / 2 else math.inf
+                row = {"task": task, "level": level, "variant": variant, "frames": median}
+                result.append(row | {"reached": reached, "seeds": len(frames)})
     return result

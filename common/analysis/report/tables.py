@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from common.analysis.report import formatting
 from common.analysis.report.curves import AXES
+from common.analysis.report.formatting import DASH, count, duration, interval, memory, probability, score, short
+from common.analysis.stats import MIN_SEEDS
 
-MAX_COLUMNS_OF_VARIANTS = 6  # variants that fit side by side
+MAX_VARIANT_COLUMNS = 6
 AGGREGATE_TITLES = {"mean": "mean", "median": "median", "iqm": "interquartile mean"}
 
 
@@ -21,146 +22,119 @@ class ReportTable(NamedTuple):
 
 
 def scores(report: dict) -> ReportTable:
-    """Final score of every variant on every task, with interval and number of seeds."""
-    cells = {(row["task"], row["variant"]): f"{formatting.interval(row)} ({row['seeds']})" for row in report["scores"]}
+    """Return the final score of every variant on every task, with interval and number of seeds."""
+    cells = {(row["task"], row["variant"]): f"{interval(row)} ({row['seeds']})" for row in report["scores"]}
     tasks, variants = report["tasks"], report["variants"]
     note = "Mean over seeds [95 % bootstrap interval] (number of seeds)."
-    if len(variants) > MAX_COLUMNS_OF_VARIANTS:
-        rows = [[v, *(cells.get((task, v), formatting.DASH) for task in tasks)] for v in variants]
+    if len(variants) > MAX_VARIANT_COLUMNS:
+        rows = [[variant, *(cells.get((task, variant), DASH) for task in tasks)] for variant in variants]
         return ReportTable(["variant", *tasks], rows, note=note)
-    rows = [[task, *(cells.get((task, v), formatting.DASH) for v in variants)] for task in tasks]
+    rows = [[task, *(cells.get((task, variant), DASH) for variant in variants)] for task in tasks]
     return ReportTable(["task", *variants], rows, note=note)
 
 
-def verdict(row: dict, enough: int = 3) -> str:
-    """What a comparison amounts to, in words."""
-    one, two = row["one"], row["two"]
-    return {
-        "better": f"{one} scores higher than {two}",
-        "worse": f"{one} scores lower than {two}",
-        "open": "no significant difference",
-        "few": f"no verdict: fewer than {enough} seeds",
-    }[row["verdict"]]
-
-
 def comparisons(rows: Sequence[dict]) -> ReportTable:
-    """Differences with interval, p, probability of improvement and verdict."""
-    named = any("task" in row for row in rows)
-    head = [*["task"] * named, "difference", "verdict", "value", "p", "chance to beat"]
-    table = [[*[row.get("task", "all tasks")] * named, f"{row['one']} − {row['two']}", *_effect(row)] for row in rows]
-    return ReportTable(head, table, labels=2 + named)
-
-
-def _effect(row: dict) -> list[str]:
-    p = formatting.DASH if row["p"] is None else "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
-    return [verdict(row), formatting.interval(row, sign=True), p, formatting.chance(row["improvement"])]
+    """Return verdict, difference with interval, p and probability of improvement of each comparison."""
+    table = []
+    for row in rows:
+        one, two, p = row["one"], row["two"], row["p"]
+        verdict = {
+            "better": f"{one} scores higher than {two}",
+            "worse": f"{one} scores lower than {two}",
+            "open": "no significant difference",
+            "few": f"fewer than {MIN_SEEDS} seeds: too few to compare",
+        }[row["verdict"]]
+        shown = DASH if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+        numbers = [interval(row, sign=True), shown, probability(row["improvement"])]
+        table.append([*[row[key] for key in ("task",) if key in row], f"{one} − {two}", verdict, *numbers])
+    task = ["task"] * any("task" in row for row in rows)
+    head = [*task, "difference", "verdict", "value", "p", "probability of improvement"]
+    return ReportTable(head, table, labels=2 + len(task))
 
 
 def aggregates(part: dict, variants: Sequence[str]) -> ReportTable:
-    """Normalised aggregates over tasks."""
-    cells = {(row["variant"], row["statistic"]): formatting.interval(row) for row in part["values"]}
-    rows = [[v, *(cells[v, statistic] for statistic in AGGREGATE_TITLES)] for v in variants]
+    """Return the aggregates of normalised scores over tasks."""
+    cells = {(row["variant"], row["statistic"]): interval(row) for row in part["values"]}
+    rows = [[variant, *(cells[variant, statistic] for statistic in AGGREGATE_TITLES)] for variant in variants]
     return ReportTable(["variant", *AGGREGATE_TITLES.values()], rows)
 
 
 def scales(report: dict) -> ReportTable:
-    """What counts as 0 and 1 on each task."""
-    rows = [
-        [task, s["name"], formatting.score(s["zero"]), formatting.score(s["one"])]
-        for task, s in report["scales"].items()
-    ]
-    return ReportTable(["task", "scale", "0 is", "1 is"], rows, labels=2)
+    """Return the scores that are normalised to 0 and to 1 on each task."""
+    rows = [[task, s["name"], score(s["zero"]), score(s["one"])] for task, s in report["scales"].items()]
+    return ReportTable(["task", "normalisation", "score at 0", "score at 1"], rows, labels=2)
 
 
 def reach(report: dict) -> ReportTable:
-    """Frames to each score."""
-    places = dict.fromkeys((row["task"], row["level"]) for row in report["reach"])
-    cells = {(row["task"], row["level"], row["variant"]): _reached(row) for row in report["reach"]}
-    rows = [
-        [task, formatting.score(level), *(cells.get((task, level, v), formatting.DASH) for v in report["variants"])]
-        for task, level in places
-    ]
-    return ReportTable(["task", "score", *report["variants"]], rows)
-
-
-def _reached(row: dict) -> str:
-    frames = "not reached" if row["frames"] is None else formatting.count(row["frames"])
-    return f"{frames} ({row['reached']} of {row['seeds']})"
+    """Return the frames to each score, and how many seeds reached it."""
+    cells: dict[tuple, dict[str, str]] = {}
+    for row in report["reach"]:
+        frames = "not reached" if row["frames"] is None else count(row["frames"])
+        text = f"{frames} ({row['reached']} of {row['seeds']})"
+        cells.setdefault((row["task"], row["level"]), {})[row["variant"]] = text
+    variants = report["variants"]
+    rows = [[task, score(level), *(row.get(v, DASH) for v in variants)] for (task, level), row in cells.items()]
+    return ReportTable(["task", "score", *variants], rows)
 
 
 def crafter(report: dict) -> ReportTable:
-    """Crafter's score of every variant, and below it how often each achievement was unlocked."""
+    """Return Crafter's score of every variant, and below it how often each achievement was unlocked."""
     cells = {(row["task"], row["variant"]): row for row in report["crafter"]}
     variants = [v for v in report["variants"] if any(variant == v for _, variant in cells)]
     table = []
     for task in dict.fromkeys(task for task, _ in cells):
         own = [cells.get((task, v)) for v in variants]
-        scores = [f"{formatting.interval(row)} ({row['seeds']})" if row else formatting.DASH for row in own]
-        table.append([task, "score", *scores])
+        table.append([task, "score", *(f"{interval(row)} ({row['seeds']})" if row else DASH for row in own)])
         for name in next(row["rates"] for row in own if row):
-            rates = [f"{formatting.score(row['rates'][name])} %" if row else formatting.DASH for row in own]
+            rates = [f"{score(row['rates'][name])} %" if row else DASH for row in own]
             table.append([task, name.replace("_", " "), *rates])
-    return ReportTable(
-        ["task", "", *variants], table, labels=2, note="Score: mean over seeds [interval] (number of seeds)."
-    )
+    note = "Score: mean over seeds [95 % bootstrap interval] (number of seeds)."
+    return ReportTable(["task", "", *variants], table, labels=2, note=note)
 
 
 def costs(report: dict) -> ReportTable:
-    """What a run of each variant takes: means over all its runs."""
-    head = ["variant", "runs", "frames", "updates", "replayed / frame", "parameters", "time", "peak memory"]
+    """Return means over the runs of each variant: counters, parameters, time and memory."""
+    columns = {"frames": count, "updates": count, "replayed_per_frame": short, "parameters": count}
+    columns |= {"wall": duration, "peak_memory": memory}
     rows = []
     for variant in report["variants"]:
         own = [run for run in report["runs"] if run["variant"] == variant]
-        mean = lambda key, own=own: _mean([run[key] for run in own])
-        counts = [formatting.count(mean(key)) for key in ("frames", "updates")]
-        counts += [formatting.short(mean("replayed_per_frame")), formatting.count(mean("parameters"))]
-        rows.append(
-            [variant, str(len(own)), *counts, formatting.duration(mean("wall")), formatting.memory(mean("peak_memory"))]
-        )
+        known = {key: [run[key] for run in own if run[key] is not None] for key in columns}
+        means = {key: sum(values) / len(values) if values else None for key, values in known.items()}
+        rows.append([variant, str(len(own)), *(text(means[key]) for key, text in columns.items())])
+    head = ["variant", "runs", "frames", "updates", "replayed / frame", "parameters", "time", "peak memory"]
     return ReportTable(head, rows, note="Means over runs.")
 
 
-def _mean(values: list) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
 def runs(report: dict) -> ReportTable:
-    """One row for every run; letters stand for the rows of `origins`."""
-    head = ["variant", "task", "seed", "score", "evaluation", "frames", "updates", "replayed / frame"]
-    head += ["parameters", "time", "peak memory", "resumed", "made with"]
+    """Return one row for every run; its last letter refers to a row of `origins`."""
     letters = _letters(report)
-    rows = [[*_progress(run), *_machine(run), letters[_origin(run)]] for run in report["runs"]]
-    return ReportTable(head, rows, labels=2)
-
-
-def _progress(run: dict) -> list[str]:
-    replayed = formatting.short(run["replayed_per_frame"])
-    counts = [formatting.count(run["frames"]), formatting.count(run["updates"]), replayed]
-    return [run["variant"], run["task"], str(run["seed"]), formatting.score(run["score"]), _evaluation(run), *counts]
-
-
-def _evaluation(run: dict) -> str:
-    result = run["evaluation"] or {}
-    if result.get("mean") is None:
-        return formatting.DASH
-    return f"{formatting.score(result['mean'])} ± {formatting.score(result.get('std'))} ({result.get('n')})"
-
-
-def _machine(run: dict) -> list[str]:
-    resumes = formatting.DASH if run["resumes"] is None else str(run["resumes"])
-    return [
-        formatting.count(run["parameters"]),
-        formatting.duration(run["wall"]),
-        formatting.memory(run["peak_memory"]),
-        resumes,
-    ]
+    rows = []
+    for run in report["runs"]:
+        result = run["evaluation"] or {}
+        evaluation = f"{score(result.get('mean'))} ± {score(result.get('std'))} ({result.get('n')})"
+        row = [run["variant"], run["task"], str(run["seed"]), score(run["score"])]
+        row += [DASH if result.get("mean") is None else evaluation, count(run["frames"]), count(run["updates"])]
+        row += [short(run["replayed_per_frame"]), count(run["parameters"]), duration(run["wall"])]
+        row += [memory(run["peak_memory"]), DASH if run["resumes"] is None else str(run["resumes"])]
+        rows.append([*row, letters[_origin(run)]])
+    head = ["variant", "task", "seed", "score", "evaluation", "frames", "updates", "replayed / frame"]
+    return ReportTable([*head, "parameters", "time", "peak memory", "resumed", "origin"], rows, labels=2)
 
 
 def origins(report: dict) -> ReportTable:
-    """Revision, versions and hardware that runs were made with."""
-    rows = [[letter, *_told(json.loads(origin))] for origin, letter in _letters(report).items()]
-    return ReportTable(["", "revision", "versions", "hardware"], rows, labels=4)
+    """Return the revision, the package versions and the hardware behind each letter in the table of runs."""
+    rows = []
+    for origin, letter in _letters(report).items():
+        git, python, packages, hardware, threads = json.loads(origin)
+        versions = [f"{name} {version}" for name, version in (packages or {}).items() if version]
+        machine = {"gpus": [], "cpu": None, "cores": None} | (hardware or {})
+        parts = [*machine["gpus"], machine["cpu"], machine["cores"] and f"{machine['cores']} core(s)"]
+        parts += [threads and f"{threads} thread(s)"]
+        revision = DASH if not git else git[:10] + " with uncommitted changes" * git.endswith("+")
+        software = ", ".join([f"Python {python}", *versions]) if python else DASH
+        rows.append([letter, revision, software, ", ".join(part for part in parts if part) or DASH])
+    return ReportTable(["origin", "revision", "versions", "hardware"], rows, labels=4)
 
 
 def _letters(report: dict) -> dict[str, str]:
@@ -172,37 +146,33 @@ def _origin(run: dict) -> str:
     return json.dumps([run[key] for key in ("git", "python", "packages", "hardware", "threads")], sort_keys=True)
 
 
-def _told(origin: list) -> list[str]:
-    git, python, packages, hardware, threads = origin
-    versions = [f"{name} {version}" for name, version in (packages or {}).items() if version]
-    machine = {"gpus": [], "cpu": None, "cores": None} | (hardware or {})
-    parts = [*machine["gpus"], machine["cpu"], machine["cores"] and f"{machine['cores']} core(s)"]
-    parts += [threads and f"{threads} thread(s)"]
-    place = ", ".join(part for part in parts if part) or formatting.DASH
-    revision = formatting.DASH if not git else git[:10] + "+ with changes" * git.endswith("+")
-    return [revision, ", ".join([f"Python {python}", *versions]) if python else formatting.DASH, place]
-
-
 def health(report: dict) -> ReportTable:
-    """Flags of runs: why they may not learn."""
-    rows = [
-        [row["variant"], row["task"], str(row["seed"]), row["name"], row["sentence"], row["advice"]]
-        for row in report["health"]
-    ]
-    return ReportTable(["variant", "task", "seed", "flag", "what was seen", "what to try"], rows, labels=6)
+    """Return the flags of runs that may not be learning."""
+    keys = ("variant", "task", "seed", "name", "sentence", "advice")
+    rows = [[str(row[key]) for key in keys] for row in report["health"]]
+    return ReportTable(["variant", "task", "seed", "flag", "symptom", "suggestion"], rows, labels=6)
 
 
 def left_out(report: dict) -> ReportTable:
-    """Runs that failed, have not finished, or cannot be read."""
-    rows = [[missing["name"], missing["status"], missing["reason"]] for missing in report["left_out"]]
-    return ReportTable(["run", "state", "reason"], rows, labels=3)
+    """Return the runs that failed, have not finished, or cannot be read."""
+    rows = [[run[key] for key in ("name", "status", "reason")] for run in report["left_out"]]
+    return ReportTable(["run", "status", "reason"], rows, labels=3)
 
 
 def config(report: dict) -> ReportTable:
-    """Differing config keys by concept: side by side, or what each variant changes where that is the question."""
+    """Return the differing config keys by concept, with the values of all variants.
+
+    For ablations, ladders and many variants: the changes of each variant from the one it is compared with.
+    """
     rows = [(group["concept"], row) for group in report["config"] for row in group["rows"]]
-    if report["kind"] in ("ablate", "ladder") or len(report["variants"]) > MAX_COLUMNS_OF_VARIANTS:
-        return _changes(report, rows)
+    if report["kind"] in ("ablate", "ladder") or len(report["variants"]) > MAX_VARIANT_COLUMNS:
+        changes = {  # a dict, because tasks repeat changes
+            (f"{one} compared with {two}", concept, row["key"], _value(row, two), _value(row, one)): None
+            for one, two in report["pairs"]
+            for concept, row in rows
+            if _value(row, one) != _value(row, two)
+        }
+        return ReportTable(["variant", "concept", "key", "from", "to"], list(map(list, changes)), labels=5)
     several = any(row["tasks"] != report["tasks"] for _, row in rows)
     table = [
         [concept, row["key"], *[", ".join(row["tasks"])] * several, *(_value(row, v) for v in report["variants"])]
@@ -211,31 +181,19 @@ def config(report: dict) -> ReportTable:
     return ReportTable(["concept", "key", *["tasks"] * several, *report["variants"]], table, labels=2 + several)
 
 
-def _changes(report: dict, rows: list) -> ReportTable:
-    table = [
-        [f"{one} against {two}", concept, row["key"], _value(row, two), _value(row, one)]
-        for one, two in report["pairs"]
-        for concept, row in rows
-        if _value(row, one) != _value(row, two)
-    ]
-    return ReportTable(
-        ["variant", "concept", "key", "from", "to"], list(map(list, dict.fromkeys(map(tuple, table)))), labels=5
-    )
-
-
 def _value(row: dict, variant: str) -> str:
     value = row["values"].get(variant)
     if value is None:
-        return formatting.DASH
+        return DASH
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def cuts(report: dict, axis: str) -> list[str]:
-    """A sentence for each task whose runs differ in length on an axis."""
+    """Return a sentence for each task whose runs differ in length on an axis."""
     sentences = []
     for task, part in report["curves"][axis].items():
         cut = part["cut"]
         if cut["uneven"]:
-            at, longest = (f"{formatting.count(cut[key])} {AXES[axis]}" for key in ("at", "longest"))
-            sentences.append(f"{task}: cut at {at}, where {cut['by']} ends. The longest run has {longest}.")
+            at, longest = (f"{count(cut[key])} {AXES[axis]}" for key in ("at", "longest"))
+            sentences.append(f"{task}: cut off at {at}, where {cut['by']} ends. The longest run has {longest}.")
     return sentences
