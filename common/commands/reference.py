@@ -65,7 +65,7 @@ def print_task(options: dict, extra: list[PublishedCurve]) -> None:
     """Print the tables of a task, and draw it with --out."""
     found = collect_curves(options["task"], options["benchmark"], extra)
     scores = finals(options["task"], options["benchmark"])
-    places = list(dict.fromkeys(item.benchmark for item in [*found, *scores]))
+    places = list(dict.fromkeys([*(curve.benchmark for curve in found), *(score.benchmark for score in scores)]))
     if not places:
         where = f" in {options['benchmark']}" if options["benchmark"] else ""
         known = [name for place in data.benchmarks() for name in task_names.tasks(place)]

@@ -31,7 +31,8 @@ def catalogue(extra: list[PublishedCurve]) -> str:
 def task_tables(benchmark: str, curves: list[PublishedCurve], finals: list[FinalScore]) -> str:
     """Return the curves of one task at a few frames, its final scores, and all sources."""
     title = data.benchmarks().get(benchmark, {"title": "from the file"})["title"]
-    blocks = [f"{[*curves, *finals][0].task} in {benchmark}: {title}"]
+    items: list[PublishedCurve | FinalScore] = [*curves, *finals]
+    blocks = [f"{items[0].task} in {benchmark}: {title}"]
     if curves:
         frames = [fraction * min(curve.budget for curve in curves) for fraction in FRACTIONS]
         rows = [["frames", *(f"{x:,.0f}" for x in frames), "last 5 %", "runs", "up to frame"]]
@@ -46,7 +47,7 @@ def task_tables(benchmark: str, curves: list[PublishedCurve], finals: list[Final
         rows = [[final.method, f"{final.score:g}", f"{final.frames:,}" if final.frames else "–"] for final in finals]
         blocks.append(_aligned([["final scores", "score", "frames"], *rows]))
     groups: dict[tuple[str, str], dict[str, None]] = {}
-    for item in [*curves, *finals]:
+    for item in items:
         groups.setdefault((item.source, item.protocol), {})[item.method] = None
     sources = [_fill(", ".join(methods), key, "; ") for key, methods in groups.items()]
     return "\n\n".join([*blocks, "\n".join(["Sources and protocols", *sources])])

@@ -7,7 +7,6 @@ page can change them; `COLORS` holds both themes.
 import io
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -86,7 +85,7 @@ def canvas(height: float, left: float = 0.7, bottom: float = 0.5) -> tuple[Figur
     return figure, figure.add_axes((left / width, bottom / height, (width - left - 0.12) / width, inner / height))
 
 
-def figure_settings() -> AbstractContextManager[None]:
+def figure_settings() -> Any:
     """Return the context, or decorator, in which figures are drawn and saved."""
     return mpl.rc_context(SETTINGS)
 

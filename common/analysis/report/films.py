@@ -57,7 +57,9 @@ def collect_films(runs: Runs) -> tuple[list[ReportFilm], list[str]]:
 
 
 def _shared_films(runs: Runs) -> Iterator[ReportFilm]:
-    for task, variant in itertools.product(runs.tasks, runs.variants) if runs.folder else ():
+    if runs.folder is None:
+        return
+    for task, variant in itertools.product(runs.tasks, runs.variants):
         folder = runs.folder / SHARED_FILMS_FOLDER / slug(task) / slug(variant)
         for path, match in _newest_first(folder, SHARED_FILM_NAME):
             frames = int(match["frames"])

@@ -17,9 +17,13 @@ FOLDER = Path(__file__).parent
 
 def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: list[str]) -> str:
     """Return the page. Texts of the report are escaped; figures are SVG drawn here."""
-    loader = FileSystemLoader(FOLDER)
-    options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
-    environment = Environment(loader=loader, autoescape=True, **options)
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
         "inline": lambda picture: Markup(picture.svg),
         "gif": lambda film: f"data:image/gif;base64,{base64.b64encode(film.data).decode()}",

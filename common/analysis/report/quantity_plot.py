@@ -39,7 +39,8 @@ def draw(runs: Runs, y: str, axis: str) -> Figure:
             raise UserError(f"No run has {y} on {task} before {count(end.at)} {curves.AXES[axis]}.")
         for variant, line in lines.items():
             label = f"{variant} ({plural(len(line.single), 'seed')})"
-            figures.draw_curve(axes, line._asdict(), *styles[variant], label=label)
+            color, dashes = styles[variant]
+            figures.draw_curve(axes, line._asdict(), color, dashes, label)
         axes.set_title(task)
         axes.set_ylabel({"score": "return", "eval": "evaluation return"}.get(y, y))
         figures.format_axes(axes, axis)

@@ -135,15 +135,23 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
 
 
 def _name_variants(runs: list[Run]) -> list[Run]:
-    """Rename runs of one variant whose configs differ on some task: the differing keys become part of the name."""
+    """Add the differing keys to the names of runs of one variant whose configs differ on some task.
+
+    A number follows if the keys that fit into the name do not distinguish two configs.
+    """
     named = []
     for variant in dict.fromkeys(run.variant for run in runs):
-        own = [run for run in runs if run.variant == variant]
-        configs = [_compared_config(run) for run in own]
-        keys = _differing_keys([run.task for run in own], configs)
-        seen: dict[str, list[dict]] = {}
-        for run, config in zip(own, configs, strict=True):
-            named.append(run._replace(variant=_name(run, config, keys, seen)) if keys else run)
+        own = [(run, _compared_config(run)) for run in runs if run.variant == variant]
+        keys = _differing_keys([(run.task, config) for run, config in own])
+        seen: dict[tuple, list[dict]] = {}
+        for run, config in own:
+            shown = [f"{key}={config.get(key)}" for key in keys[:MAX_KEYS_IN_NAME]]
+            name = f"{variant} ({', '.join([*shown, *['…'] * (len(keys) > MAX_KEYS_IN_NAME)])})" if keys else variant
+            same = seen.setdefault((run.task, name), [])
+            if config not in same:
+                same.append(config)
+            number = same.index(config) + 1
+            named.append(run._replace(variant=name if number == 1 else f"{name} #{number}"))
     return named
 
 
@@ -152,23 +160,12 @@ def _compared_config(run: Run) -> dict:
     return {key: value for key, value in flatten(run.config).items() if key not in MAY_CHANGE | {"seed"}}
 
 
-def _differing_keys(tasks: list[str], configs: list[dict]) -> list[str]:
-    """Return the keys that differ between configs of one task, without the options of parts that differ."""
+def _differing_keys(configs: list[tuple[str, dict]]) -> list[str]:
+    """Return the keys that differ between configs (task, config) of one task, without options of differing parts."""
     keys: dict[str, None] = {}
-    for task in dict.fromkeys(tasks):
-        same = [config for config, place in zip(configs, tasks, strict=True) if place == task]
+    for task in dict.fromkeys(task for task, _ in configs):
+        same = [config for place, config in configs if place == task]
         every = dict.fromkeys(key for config in same for key in config)
         keys |= dict.fromkeys(key for key in every if any(config.get(key) != same[0].get(key) for config in same))
     swapped = {key.removesuffix("use") for key in keys if key.endswith(".use")}
     return [key for key in keys if key.endswith(".use") or key.rpartition(".")[0] + "." not in swapped]
-
-
-def _name(run: Run, config: dict, keys: list[str], seen: dict[str, list[dict]]) -> str:
-    """Return the variant with the first of the keys, and a number if that does not distinguish two configs."""
-    values = [f"{key}={config.get(key)}" for key in keys[:MAX_KEYS_IN_NAME]] + ["…"] * (len(keys) > MAX_KEYS_IN_NAME)
-    name = f"{run.variant} ({', '.join(values)})"
-    same = seen.setdefault(f"{run.task} {name}", [])
-    if config not in same:
-        same.append(config)
-    number = same.index(config) + 1
-    return name if number == 1 else f"{name} #{number}"

@@ -1,7 +1,7 @@
 """Tables of a report as text, for every format."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from common.analysis.report.curves import AXES
@@ -94,7 +94,12 @@ def crafter(report: dict) -> ReportTable:
 
 def costs(report: dict) -> ReportTable:
     """Return means over the runs of each variant: counters, parameters, time and memory."""
-    columns = {"frames": count, "updates": count, "replayed_per_frame": short, "parameters": count}
+    columns: dict[str, Callable[[float | None], str]] = {
+        "frames": count,
+        "updates": count,
+        "replayed_per_frame": short,
+        "parameters": count,
+    }
     columns |= {"wall": duration, "peak_memory": memory}
     rows = []
     for variant in report["variants"]:
