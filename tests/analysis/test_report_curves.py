@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.analysis.reference.binning import bin_means
 from common.analysis.report import curves
 from common.analysis.report.run_data import Run
 from common.errors import UserError
@@ -27,11 +28,11 @@ def run(xs, ys, *, variant="a", seed=0, frames=100, updates=50, wall=10.0, prefi
 def test_means_in_bins():
     edges = np.array([10.0, 20, 30, 40, 50])
     x, y = np.array([11, 20, 20.5, 41, 50]), np.array([1.0, 3, 5, 7, 9])
-    np.testing.assert_array_equal(curves.binned(x, y, edges), [NAN, 2, 5, 5, 8])
+    np.testing.assert_array_equal(bin_means(x, y, edges, extend=True), [NAN, 2, 5, 5, 8])
 
 
 def test_points_beyond_the_last_edge_are_ignored():
-    np.testing.assert_array_equal(curves.binned(np.array([5, 21]), np.array([1.0, 9]), np.array([10.0, 20])), [1, 1])
+    np.testing.assert_array_equal(bin_means([5, 21], [1.0, 9], np.array([10.0, 20]), extend=True), [1, 1])
 
 
 def test_curves_end_with_the_shortest_run():

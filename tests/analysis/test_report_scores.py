@@ -76,9 +76,9 @@ def test_published_curves_are_omitted_for_other_render_modes(tmp_path, renders, 
 
 
 def test_games_are_normalised_by_random_and_human_scores():
-    assert score_normalization.scale("atari100k_pong")(np.array([-20.7, 14.6])).tolist() == [0, 1]
-    assert score_normalization.scale("atari_pong") == score_normalization.scale("atari100k_pong")
-    assert score_normalization.scale("gym_CartPole-v1") is None
+    assert score_normalization.accepted_scale("atari100k_pong")(np.array([-20.7, 14.6])).tolist() == [0, 1]
+    assert score_normalization.accepted_scale("atari_pong") == score_normalization.accepted_scale("atari100k_pong")
+    assert score_normalization.accepted_scale("gym_CartPole-v1") is None
 
 
 def test_frames_to_a_score(tmp_path):
@@ -146,7 +146,7 @@ def published(method, benchmark, last=None):
     for task in reference.published.data.load("constants")["tasks"]:
         found = [f.score for f in reference.finals(task, benchmark) if f.method == method]
         found += [(c.mean[-1] if last else c.final[0]) for c in reference.curves(task, benchmark) if c.method == method]
-        scale = score_normalization.scale(task)
+        scale = score_normalization.accepted_scale(task)
         if found and scale:
             rows[task] = [scale(np.array(found[:1]))]
     return [values[0] for values in rows.values()]

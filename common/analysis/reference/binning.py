@@ -16,21 +16,21 @@ def bin_edges(limit: float, bins: int = 50) -> np.ndarray:
     return np.arange(1, bins + 1) * (math.ceil(round(limit / step, 6)) * step / bins)
 
 
-def bin_means(xs, ys, edges: np.ndarray) -> np.ndarray:
+def bin_means(xs, ys, edges: np.ndarray, extend: bool = False) -> np.ndarray:
     """Return the means (bins,) of scores ys (points,) at frames xs (points,); NaN in bins outside the run's range.
 
     Drops scores that are None or NaN, and scores beyond the last edge. A score at frame 0 is in the first bin.
+    extend: the last score also fills the bins after it.
     """
     xs, ys = np.asarray(xs, float), np.asarray(ys, float)
-    kept = np.isfinite(ys) & (xs <= edges[-1])
-    index = np.searchsorted(edges, xs[kept])
-    counts = np.bincount(index, minlength=len(edges))
-    sums = np.bincount(index, ys[kept], minlength=len(edges))
-    means = np.divide(sums, counts, out=np.full(len(edges), np.nan), where=counts > 0)
-    filled = np.flatnonzero(counts)
-    for i in range(filled[0], filled[-1]) if len(filled) else ():
-        means[i + 1] = means[i] if np.isnan(means[i + 1]) else means[i + 1]
-    return means
+    kept = np.isfinite(ys)
+    index = np.searchsorted(edges * (1 + 1e-9), xs[kept])  # edges may be rounded down
+    counts = np.bincount(index, minlength=len(edges) + 1)[:-1]
+    sums = np.bincount(index, ys[kept], minlength=len(edges) + 1)[:-1]
+    source = np.maximum.accumulate(np.where(counts > 0, np.arange(len(edges)), -1))
+    last = len(edges) if extend else source[-1]
+    known = (source >= 0) & (np.arange(len(edges)) <= last)
+    return np.where(known, (sums / np.maximum(counts, 1))[source], np.nan)
 
 
 def pool_runs(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

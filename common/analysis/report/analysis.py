@@ -7,6 +7,7 @@ from typing import Any
 from common.analysis import stats
 from common.analysis.report import crafter, curves, scores
 from common.analysis.report.config_differences import config_differences
+from common.analysis.report.formatting import plural
 from common.analysis.report.published_curves import published_curves
 from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
@@ -14,7 +15,7 @@ from common.config.render_mode import nonstandard_render_mode
 from common.training import health
 
 JSON_DIGITS = 6
-TITLES = {"compare": "Comparison", "ablate": "Ablation", "ladder": "Ladder", "bench": "Benchmark"}
+TITLES = {"compare": "Comparison of", "ablate": "Ablation with", "ladder": "Ladder of", "bench": "Benchmark with"}
 
 
 def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
@@ -25,16 +26,18 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
     kind = runs.grid.get("kind", "runs")
     axis = curves.AXIS_OF_BUDGET.get(runs.grid.get("match", "frames"), "frames")
     baseline, variants = runs.grid.get("baseline"), runs.variants
-    finals, starts = scores.final_scores(runs, axis), scores.starting_scores(runs)
+    found = {
+        name: {task: curves.mean_curves(runs.on(task), "score", name) for task in runs.tasks} for name in curves.AXES
+    }
+    over_frames = {task: lines for task, (lines, _) in found["frames"].items()}
+    finals, starts = scores.final_scores(runs, axis), scores.starting_scores(over_frames)
     pairs = scores.compared_pairs(kind, variants, baseline)
     scales = scores.task_scales(finals, starts)
-    lines = {name: _curves(runs, name) for name in curves.AXES}
-    order = lambda run: (runs.tasks.index(run.task), variants.index(run.variant), run.seed)
-    ordered = sorted(runs.runs, key=order)
+    lines = {name: {task: _curve_records(*part) for task, part in parts.items()} for name, parts in found.items()}
+    ordered = sorted(runs.runs, key=lambda run: (runs.tasks.index(run.task), variants.index(run.variant), run.seed))
     ends = {task: line["cut"] for task, line in lines[axis].items()}
-    number = f"{len(ordered)} run{'s' * (len(ordered) != 1)}"
     report = {
-        "title": runs.grid.get("title") or (f"{TITLES[kind]} of {number}" if kind in TITLES else f"Report on {number}"),
+        "title": runs.grid.get("title") or f"{TITLES.get(kind, 'Report on')} {plural(len(ordered), 'run')}",
         "kind": kind,
         "match": runs.grid.get("match"),
         "axis": axis,
@@ -49,7 +52,7 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "comparisons": scores.comparisons(finals, pairs),
         "scales": scales,
         "aggregates": scores.aggregates(finals, scales, variants, pairs),
-        "reach": scores.frames_to_scores(runs, finals, starts, levels),
+        "reach": scores.frames_to_scores(over_frames, finals, starts, levels),
         "curves": lines,
         "published": published_curves(runs),
         "drawn": sorted({nonstandard_render_mode(run.config) for run in runs.runs} - {""}),
@@ -79,14 +82,10 @@ def _seed_counts(runs: Runs, task: str) -> dict[str, int]:
     return {variant: names.count(variant) for variant in runs.variants if variant in names}
 
 
-def _curves(runs: Runs, axis: str) -> dict[str, dict]:
-    """Return task -> curves of training episodes on an axis, and their end."""
-    result = {}
-    for task in runs.tasks:
-        lines, end = curves.mean_curves(runs.on(task), "score", axis)
-        table = {v: {key: part.tolist() for key, part in line._asdict().items()} for v, line in lines.items()}
-        result[task] = {"cut": end._asdict() | {"uneven": end.uneven}, "curves": table}
-    return result
+def _curve_records(lines: dict[str, curves.MeanCurve], end: curves.CutOff) -> dict:
+    """Return the curves of a task as lists, and their end."""
+    table = {variant: {key: part.tolist() for key, part in line._asdict().items()} for variant, line in lines.items()}
+    return {"cut": end._asdict() | {"uneven": end.uneven}, "curves": table}
 
 
 def _run_record(run: Run, limit: float, axis: str) -> dict:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.analysis import stats
+from common.analysis.reference.binning import bin_means
 from common.analysis.report.run_data import Run
 from common.config.config import unknown_name
 from common.errors import UserError
@@ -81,23 +82,11 @@ def points_until(run: Run, y: str, axis: str, limit: float) -> tuple[np.ndarray,
     return x[within], values[within]
 
 
-def binned(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the mean of `y` (n,) in each of the bins that end at `edges` (bins,).
-
-    An empty bin repeats the bin before; bins before the first point are nan.
-    """
-    place = np.searchsorted(edges * (1 + 1e-9), x)
-    number = np.bincount(place, minlength=len(edges) + 1)[:-1]
-    total = np.bincount(place, y, minlength=len(edges) + 1)[:-1]
-    means = total / np.maximum(number, 1)
-    source = np.maximum.accumulate(np.where(number > 0, np.arange(len(edges)), -1))
-    return np.where(source >= 0, means[source], np.nan)
-
-
 def mean_curves(runs: Sequence[Run], y: str, axis: str) -> tuple[dict[str, MeanCurve], CutOff]:
     """Return variant -> curve for the runs of one task, and their common end. Variants without values are absent.
 
-    A bin of the sparsest run holds at least a point, or two training episodes, which are noisy.
+    An empty bin repeats the bin before. In the sparsest run, a bin holds at least a point, or two training episodes,
+    which are noisy.
     """
     end = cut_off(runs, axis)
     values = {run.name: points_until(run, y, axis, end.at) for run in runs}
@@ -106,7 +95,7 @@ def mean_curves(runs: Sequence[Run], y: str, axis: str) -> tuple[dict[str, MeanC
     edges = np.linspace(0, end.at, 1 + bins)[1:]
     result = {}
     for variant in dict.fromkeys(run.variant for run in runs):
-        single = np.array([binned(*values[run.name], edges) for run in runs if run.variant == variant])
+        single = np.array([bin_means(*values[run.name], edges, extend=True) for run in runs if run.variant == variant])
         seen = np.isfinite(single).all(0)
         if seen.any():
             mean, low, high = map(np.asarray, stats.curve_band(single[:, seen]))

@@ -19,7 +19,7 @@ class Scale(NamedTuple):
         return (score - self.zero) / (self.one - self.zero)
 
 
-def scale(task: str) -> Scale | None:
+def accepted_scale(task: str) -> Scale | None:
     """Return a task's accepted scale: random and human player in Atari, 0 to 1000 in DeepMind Control, else None."""
     if task.startswith("dmc_"):
         return Scale(0.0, DMC_MAX_RETURN, "score / 1000")

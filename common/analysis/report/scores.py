@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 
 from common.analysis import stats
-from common.analysis.report import curves, score_normalization
+from common.analysis.report import curves
 from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
+from common.analysis.report.score_normalization import Scale, accepted_scale
 
 FINAL_SHARE = 0.1  # share of the training episodes whose mean is the final score
 REACH_SHARES = (0.5, 0.75, 0.9)  # of the way from the lowest start to the best score, for the frames to a score
 PROFILE_LEVELS = 41  # points of a performance profile
+OWN_SCALE = "0: lowest start; 1: best mean of this report"
 AGGREGATES = {"mean": stats.mean, "median": stats.median, "iqm": stats.iqm}
 
 Finals = dict[str, dict[str, np.ndarray]]  # task -> variant -> final scores (seeds,)
+CurvesByTask = dict[str, dict[str, curves.MeanCurve]]  # task -> variant -> learning curve over frames
 
 
 def final_score(run: Run, axis: str, limit: float) -> float:
@@ -93,10 +96,7 @@ def task_scales(scores: Finals, starts: dict[str, float]) -> dict[str, dict]:
     """Return task -> its accepted scale, else 0 for the lowest start and 1 for the best final mean of these runs."""
     result = {}
     for task, variants in scores.items():
-        own = score_normalization.Scale(
-            starts[task], best_mean(variants), "0: lowest start; 1: best mean of this report"
-        )
-        scale = score_normalization.scale(task) or own
+        scale = accepted_scale(task) or Scale(starts[task], best_mean(variants), OWN_SCALE)
         if scale.one > scale.zero:
             result[task] = scale._asdict()
     return result
@@ -107,7 +107,7 @@ def aggregates(scores: Finals, scales: dict[str, dict], variants: list[str], pai
     tasks = [task for task in scores if task in scales and set(variants) <= set(scores[task])]
     if len(tasks) < 2:
         return {}
-    values = {v: [score_normalization.Scale(**scales[task])(scores[task][v]) for task in tasks] for v in variants}
+    values = {v: [Scale(**scales[task])(scores[task][v]) for task in tasks] for v in variants}
     return {
         "tasks": tasks,
         "values": [
@@ -129,22 +129,23 @@ def _profiles(values: dict[str, list[np.ndarray]]) -> dict:
     return {"levels": levels.tolist(), "profiles": lists}
 
 
-def starting_scores(runs: Runs) -> dict[str, float]:
+def starting_scores(curves_by_task: CurvesByTask) -> dict[str, float]:
     """Return task -> the lowest starting score of a variant: mean over seeds in the first bin of its curve."""
-    lines = {task: curves.mean_curves(runs.on(task), "score", "frames")[0].values() for task in runs.tasks}
-    return {task: min(float(line.mean[0]) for line in found) for task, found in lines.items()}
+    return {task: min(float(line.mean[0]) for line in lines.values()) for task, lines in curves_by_task.items()}
 
 
-def frames_to_scores(runs: Runs, scores: Finals, starts: dict[str, float], levels: Sequence[float]) -> list[dict]:
+def frames_to_scores(
+    curves_by_task: CurvesByTask, scores: Finals, starts: dict[str, float], levels: Sequence[float]
+) -> list[dict]:
     """Return the median frames over seeds until each variant reaches `levels`.
 
     Without `levels`, these are shares of the way from the lowest start to the best final mean.
     """
     result = []
-    for task in runs.tasks:
+    for task, lines in curves_by_task.items():
         gap = best_mean(scores[task]) - starts[task]
         for level in levels or [starts[task] + share * gap for share in REACH_SHARES]:
-            for variant, line in curves.mean_curves(runs.on(task), "score", "frames")[0].items():
+            for variant, line in lines.items():
                 frames = [stats.first_reached(line.x, seed, level) for seed in line.single]
                 reached = sum(map(math.isfinite, frames))
                 median = float(np.median(frames)) if reached > len(frames) / 2 else math.inf

@@ -92,23 +92,27 @@ def crafter(report: dict) -> ReportTable:
     return ReportTable(["task", "", *variants], table, labels=2, note=note)
 
 
+#: Key of a run -> heading and format of its column.
+COLUMNS: dict[str, tuple[str, Callable[[float | None], str]]] = {
+    "frames": ("frames", count),
+    "updates": ("updates", count),
+    "replayed_per_frame": ("replayed / frame", short),
+    "parameters": ("parameters", count),
+    "wall": ("time", duration),
+    "peak_memory": ("peak memory", memory),
+}
+HEADINGS = [heading for heading, _ in COLUMNS.values()]
+
+
 def costs(report: dict) -> ReportTable:
     """Return means over the runs of each variant: counters, parameters, time and memory."""
-    columns: dict[str, Callable[[float | None], str]] = {
-        "frames": count,
-        "updates": count,
-        "replayed_per_frame": short,
-        "parameters": count,
-    }
-    columns |= {"wall": duration, "peak_memory": memory}
     rows = []
     for variant in report["variants"]:
         own = [run for run in report["runs"] if run["variant"] == variant]
-        known = {key: [run[key] for run in own if run[key] is not None] for key in columns}
+        known = {key: [run[key] for run in own if run[key] is not None] for key in COLUMNS}
         means = {key: sum(values) / len(values) if values else None for key, values in known.items()}
-        rows.append([variant, str(len(own)), *(text(means[key]) for key, text in columns.items())])
-    head = ["variant", "runs", "frames", "updates", "replayed / frame", "parameters", "time", "peak memory"]
-    return ReportTable(head, rows, note="Means over runs.")
+        rows.append([variant, str(len(own)), *(text(means[key]) for key, (_, text) in COLUMNS.items())])
+    return ReportTable(["variant", "runs", *HEADINGS], rows, note="Means over runs.")
 
 
 def runs(report: dict) -> ReportTable:
@@ -116,15 +120,13 @@ def runs(report: dict) -> ReportTable:
     letters = _letters(report)
     rows = []
     for run in report["runs"]:
-        result = run["evaluation"] or {}
-        evaluation = f"{score(result.get('mean'))} ± {score(result.get('std'))} ({result.get('n')})"
-        row = [run["variant"], run["task"], str(run["seed"]), score(run["score"])]
-        row += [DASH if result.get("mean") is None else evaluation, count(run["frames"]), count(run["updates"])]
-        row += [short(run["replayed_per_frame"]), count(run["parameters"]), duration(run["wall"])]
-        row += [memory(run["peak_memory"]), DASH if run["resumes"] is None else str(run["resumes"])]
-        rows.append([*row, letters[_origin(run)]])
-    head = ["variant", "task", "seed", "score", "evaluation", "frames", "updates", "replayed / frame"]
-    return ReportTable([*head, "parameters", "time", "peak memory", "resumed", "origin"], rows, labels=2)
+        result = run["evaluation"]
+        evaluation = f"{score(result['mean'])} ± {score(result['std'])} ({result['n']})" if result else DASH
+        numbers = [text(run[key]) for key, (_, text) in COLUMNS.items()]
+        names = [run["variant"], run["task"], str(run["seed"]), score(run["score"]), evaluation]
+        rows.append([*names, *numbers, count(run["resumes"]), letters[_origin(run)]])
+    head = ["variant", "task", "seed", "score", "evaluation", *HEADINGS, "resumed", "origin"]
+    return ReportTable(head, rows, labels=2)
 
 
 def origins(report: dict) -> ReportTable:
