@@ -1,11 +1,11 @@
-"""Final scores, comparisons and aggregates of fake runs; published aggregates recomputed from published scores."""
+"""Final scores, comparisons, aggregates and config differences of fake runs."""
 
 import math
 
 import numpy as np
 import pytest
 
-from common.analysis import reference, stats
+from common.analysis import stats
 from common.analysis.report import score_normalization, scores, summary
 from common.analysis.report.analysis import analyse
 from common.analysis.report.run_collection import load_runs
@@ -138,40 +138,3 @@ def test_config_differences_by_concept(tmp_path):
     assert set(groups["Symlog of vector inputs and targets"]) == {"encoder.symlog"}
     assert "seed" not in {key for keys in groups.values() for key in keys}
     assert groups["Stochastic state"]["latent.unimix"] == {v: 0.01 for v in report["variants"]} | {"without unimix": 0}
-
-
-def published(method, benchmark, last=None):
-    """Return the human-normalised scores of a method's published games: one array (1,) each."""
-    rows = {}
-    for task in reference.published.data.load("constants")["tasks"]:
-        found = [f.score for f in reference.finals(task, benchmark) if f.method == method]
-        found += [(c.mean[-1] if last else c.final[0]) for c in reference.curves(task, benchmark) if c.method == method]
-        scale = score_normalization.accepted_scale(task)
-        if found and scale:
-            rows[task] = [scale(np.array(found[:1]))]
-    return [values[0] for values in rows.values()]
-
-
-@pytest.mark.parametrize(("method", "benchmark", "last", "games", "mean", "median"), [
-    ("burchim", "atari100k", False, 26, 1.099, 0.574),  # the source prints 1.142; its own table gives 1.099
-    ("dreamerv3", "atari100k", True, 26, 1.25, 0.49),
-    ("iqn", "atari", False, None, 8.87, 1.29),
-    ("rainbow", "atari", False, None, 9.12, 1.47),
-    ("c51", "atari", False, None, 7.70, 1.09),
-    ("dqn", "atari", False, None, 2.84, 0.65),
-    ("dreamerv2", "atari", False, 55, 11.4, 2.23),
-])  # fmt: skip
-def test_published_aggregates(method, benchmark, last, games, mean, median):
-    values = published(method, benchmark, last)
-    assert games in (None, len(values))
-    assert float(stats.mean(values)) == pytest.approx(mean, rel=0.005)
-    assert float(stats.median(values)) == pytest.approx(median, abs=0.006)
-
-
-@pytest.mark.parametrize(("benchmark", "mean", "median"), [("dmc_proprio", 754, 871), ("dmc_vision", 787, 864)])
-def test_published_aggregates_of_control(benchmark, mean, median):
-    names = reference.task_names.tasks(benchmark)
-    curves = [c for name in names for c in reference.curves(name, benchmark) if c.method == "dreamerv3"]
-    values = [np.array([curve.mean[-1] if benchmark == "dmc_vision" else curve.final[0]]) for curve in curves]
-    assert float(stats.mean(values)) == pytest.approx(mean, abs=1.5)
-    assert float(stats.median(values)) == pytest.approx(median, abs=1.5)

@@ -96,8 +96,7 @@ def _with_folder_names(sets: list[RunSet]) -> list[RunSet]:
     named = []
     for one, key in zip(sets, keys, strict=True):
         paths = [run.logdir for run in one.runs]
-        if any(path.is_absolute() for path in paths):
-            paths = [path.absolute() for path in paths]
-        shared = keys.count(key) > 1
-        named.append(one._replace(name=f"{one.algo} ({os.path.commonpath(paths)})") if shared else one)
+        mixed = any(path.is_absolute() for path in paths)
+        folder = os.path.commonpath([path.absolute() if mixed else path for path in paths])
+        named.append(one._replace(name=f"{one.algo} ({folder})") if keys.count(key) > 1 else one)
     return named

@@ -5,7 +5,6 @@ A grid has films of all variants on the same clips (common/experiments/film.py);
 
 import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,10 +38,15 @@ def collect_films(runs: Runs) -> tuple[list[ReportFilm], list[str]]:
 
     Each film is the grid's, else the newest of the first seed that has one.
     """
-    shared = list(_shared_films(runs))
+    shared = []
+    for task, variant in itertools.product(runs.tasks, runs.variants) if runs.folder else ():
+        folder = Path(runs.folder or "", SHARED_FILMS_FOLDER, slug(task), slug(variant))
+        shared += _read(folder, SHARED_FILM_NAME, variant, task)
     shared_tasks = {film.task for film in shared}
+    own = [run for run in runs.runs if run.task not in shared_tasks]
+    films = [film for r in own for film in _read(r.logdir / "videos", RUN_FILM_NAME, r.variant, r.task, r.seed)]
     found: dict[tuple[str, str, str], ReportFilm] = {}
-    for film in [*shared, *(film for film in _run_films(runs) if film.task not in shared_tasks)]:
+    for film in [*shared, *films]:
         found.setdefault((film.variant, film.task, film.key), film)
     order = lambda film: (runs.tasks.index(film.task), film.key, runs.variants.index(film.variant))
     kept, dropped, total = [], [], 0
@@ -56,23 +60,12 @@ def collect_films(runs: Runs) -> tuple[list[ReportFilm], list[str]]:
     return kept, dropped
 
 
-def _shared_films(runs: Runs) -> Iterator[ReportFilm]:
-    if runs.folder is None:
-        return
-    for task, variant in itertools.product(runs.tasks, runs.variants):
-        folder = runs.folder / SHARED_FILMS_FOLDER / slug(task) / slug(variant)
-        for path, match in _newest_first(folder, SHARED_FILM_NAME):
-            frames = int(match["frames"])
-            yield ReportFilm(variant, task, match["key"], int(match["seed"]), frames, path.read_bytes(), True)
-
-
-def _run_films(runs: Runs) -> Iterator[ReportFilm]:
-    for run in runs.runs:
-        for path, match in _newest_first(run.logdir / "videos", RUN_FILM_NAME):
-            yield ReportFilm(run.variant, run.task, match["key"], run.seed, int(match["frames"]), path.read_bytes())
-
-
-def _newest_first(folder: Path, name: re.Pattern) -> list[tuple[Path, re.Match]]:
-    """Return the films that match a name, with their matches, the one after the most frames first."""
+def _read(folder: Path, name: re.Pattern, variant: str, task: str, seed: int | None = None) -> list[ReportFilm]:
+    """Read the films whose names match, the one after the most frames first. Names of shared films have the seed."""
     matches = [(path, match) for path in sorted(folder.glob("*.gif")) if (match := name.fullmatch(path.name))]
-    return sorted(matches, key=lambda pair: -int(pair[1]["frames"]))
+    films = []
+    for path, match in sorted(matches, key=lambda pair: -int(pair[1]["frames"])):
+        own_seed = int(match["seed"]) if seed is None else seed
+        about = (variant, task, match["key"], own_seed, int(match["frames"]))
+        films.append(ReportFilm(*about, path.read_bytes(), shared=seed is None))
+    return films

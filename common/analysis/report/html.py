@@ -45,14 +45,8 @@ def legend_entries(report: dict) -> list[dict]:
     """Return name, colour variable and dashes of every variant and published method."""
     styles = line_styles(report)
     variables = {light: f"var(--{name})" for name, (light, _) in figure_style.COLORS.items()}
-    entries = [(variant, variables[color], dashes, False) for variant, (color, dashes) in styles.items()]
-    entries += [(f"published {method}", "var(--muted)", dashes, True) for method, dashes in styles.published.items()]
-    return [
-        {
-            "name": name,
-            "color": color,
-            "dashes": " ".join(f"{3 * part:g}" for part in dashes if part),
-            "published": published,
-        }
-        for name, color, dashes, published in entries
-    ]
+    text = lambda dashes: " ".join(f"{3 * part:g}" for part in dashes if part)
+    entries = [(variant, variables[color], text(dashes), False) for variant, (color, dashes) in styles.items()]
+    published = styles.published.items()
+    entries += [(f"published {method}", "var(--muted)", text(dashes), True) for method, dashes in published]
+    return [dict(zip(("name", "color", "dashes", "published"), entry, strict=True)) for entry in entries]

@@ -57,24 +57,29 @@ def load_runs(paths: Sequence[str | Path], unfinished: bool = False) -> Runs:
     A grid's jobs that are not done are left out; `unfinished` includes the running ones. Raises UserError if there is
     no run.
     """
-    places: dict[Path, tuple[Path, str | None]] = {}  # resolved logdir -> logdir, and the variant if a grid names it
     left_out: list[LeftOut] = []
-    grids = []
+    grids, runs, seen = [], [], set()
     for folder in [folder for path in map(expand_path, paths) for folder in _folders(path, left_out)]:
         try:
             grid = read_grid(folder)
         except UserError as error:
             left_out.append(LeftOut(str(folder), "unreadable", str(error)))
             continue
-        grids.append((grid, folder))
+        grids.append((grid, folder if grid else None))
         for logdir, variant in _jobs(folder, grid, unfinished, left_out) if grid else [(folder, None)]:
-            places.setdefault(logdir.resolve(), (logdir, variant))
-    runs = _name_variants(_read_all(list(places.values()), left_out))
-    if not runs:
+            if logdir.resolve() not in seen:
+                seen.add(logdir.resolve())
+                runs += _read(logdir, variant, left_out)
+    kept: dict[tuple, Run] = {}
+    for run in _name_variants(runs):
+        first = kept.setdefault((run.variant, run.task, run.seed), run)
+        if first is not run:  # the same seed twice is not a second sample
+            left_out.append(LeftOut(str(run.logdir), "repeated", f"same variant, task and seed as {first.logdir}"))
+    if not kept:
         reasons = "".join(f"\n  {name}: {reason}" for name, _, reason in left_out)
         raise UserError(f"There is no run to report on.{reasons}\nGive the folder of a comparison, or logdirs of runs.")
     grid, place = grids[0] if len(grids) == 1 else ({}, None)
-    return Runs(_without_duplicates(runs, left_out), grid, left_out, place if grid else None)
+    return Runs(list(kept.values()), grid, left_out, place)
 
 
 def _folders(path: Path, left_out: list[LeftOut]) -> Iterator[Path]:
@@ -114,24 +119,12 @@ def _jobs(folder: Path, grid: dict, unfinished: bool, left_out: list[LeftOut]) -
     return jobs
 
 
-def _read_all(places: list[tuple[Path, str | None]], left_out: list[LeftOut]) -> list[Run]:
-    runs = []
-    for logdir, variant in places:
-        try:
-            runs.append(read_run(logdir, variant))
-        except UserError as error:
-            left_out.append(LeftOut(str(logdir), "unreadable", str(error)))
-    return runs
-
-
-def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
-    """Drop repeated runs: the same seed twice is not a second sample."""
-    kept: dict[tuple, Run] = {}
-    for run in runs:
-        first = kept.setdefault((run.variant, run.task, run.seed), run)
-        if first is not run:
-            left_out.append(LeftOut(str(run.logdir), "repeated", f"same variant, task and seed as {first.logdir}"))
-    return list(kept.values())
+def _read(logdir: Path, variant: str | None, left_out: list[LeftOut]) -> list[Run]:
+    try:
+        return [read_run(logdir, variant)]
+    except UserError as error:
+        left_out.append(LeftOut(str(logdir), "unreadable", str(error)))
+        return []
 
 
 def _name_variants(runs: list[Run]) -> list[Run]:
