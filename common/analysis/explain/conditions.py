@@ -54,7 +54,7 @@ def rewards_scaled(config: dict, facts: Facts) -> bool:
 CONDITIONS: dict[str, Callable[[dict, Facts], bool]] = {
     "images": images,
     "images of DeepMind Control": lambda config, facts: suite(config) == "dmc" and images(config, facts),
-    "images of another size": lambda config, facts: facts.resized and images(config, facts),
+    "resized images": lambda config, facts: facts.resized and images(config, facts),
     "vectors": vectors,
     "continuous actions": lambda config, facts: isinstance(facts.act, spaces.Box),
     "discrete actions": lambda config, facts: not isinstance(facts.act, spaces.Box),
@@ -63,7 +63,7 @@ CONDITIONS: dict[str, Callable[[dict, Facts], bool]] = {
     "a full replay": replay_fills_up,
     "scaled rewards": rewards_scaled,
     "Atari": lambda config, facts: suite(config).startswith("atari"),
-    "a choice of views": lambda config, facts: suite(config) in ("dmc", "minigrid"),
+    "a choice of observations": lambda config, facts: suite(config) in ("dmc", "minigrid"),
     "DeepMind Control": lambda config, facts: suite(config) == "dmc",
 }
 
