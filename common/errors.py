@@ -1,14 +1,15 @@
-"""Errors a user can mend: each message says what is wrong and what to do next."""
+"""Errors that a user can fix: each message says what is wrong and what to do next."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 
 class UserError(Exception):
-    """Base of every error shown to users as one message, without a traceback."""
+    """Base of all errors shown as one message, without a traceback."""
 
 
 class NonFiniteError(UserError):
-    """A loss, a gradient, a metric or an action became NaN or infinite. `names` says which."""
+    """A loss, gradient, metric or action became NaN or infinite; `names` lists which."""
 
     def __init__(self, names: Sequence[str]):
         super().__init__(f"not finite: {', '.join(names)}")
@@ -16,19 +17,19 @@ class NonFiniteError(UserError):
 
 
 def error_text(error: BaseException) -> str:
-    """What an error says, in characters that every file and terminal takes, even where it cannot say it."""
+    """Return the text of an error in characters that every terminal takes, even if its `__str__` fails."""
     try:
         return escape_surrogates(str(error))
-    except Exception:  # whatever foreign code raises
-        return "(what it says cannot be read)"
+    except Exception:  # `__str__` of foreign code may raise anything
+        return "(the error has no readable text)"
 
 
 def escape_surrogates(text: str) -> str:
-    """`text` with escapes for halves of characters, as names of files may have them."""
+    """Return `text` with lone surrogates escaped; names of files may have them."""
     return text.encode(errors="backslashreplace").decode()
 
 
-def check_choice(key, value, choices):
-    """Raises UserError with the key and the valid choices."""
+def check_choice(key: str, value: Any, choices: Collection[str]) -> None:
+    """Raise UserError, with the valid choices, if `value` is not among them."""
     if value not in choices:
         raise UserError(f"{key} must be one of {', '.join(choices)}, got {value!r}.")

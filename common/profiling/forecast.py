@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 
 from common.replay.capacity import record_bytes
-from common.replay.chunked_ring import TARGET
+from common.replay.chunked_ring import CHUNK_BYTES
 from common.replay.ring import LATENTS
 from common.storage.checkpoints import CHECKPOINTS_KEPT
 from common.storage.video import MAX_EPISODE_FRAMES
@@ -90,7 +90,7 @@ def replay_file_bytes(kept: int, replay: Any, on_disk: bool) -> int:
         return kept
     spec, size = replay.spec, replay.forecast()
     latents = record_bytes({key: spec[key] for key in LATENTS if key in spec})
-    return kept + kept * latents // size.record_bytes + min(kept, TARGET)
+    return kept + kept * latents // size.record_bytes + min(kept, CHUNK_BYTES)
 
 
 def checkpoint_bytes(agent: torch.nn.Module) -> int:

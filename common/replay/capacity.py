@@ -1,4 +1,4 @@
-"""How many records fit: the budget of a replay, known before anything is allocated."""
+"""The capacity of a replay: how many records fit, known before anything is allocated."""
 
 import dataclasses
 import math
@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
+from common.replay.ring import Spec
 
 GIB = 2**30
-CGROUPS = [  # limit, use and its parts of the memory of a container, version 2 and 1 of the kernel's interface
+CGROUP_FILES = [  # limit, use and statistics of a container's memory: version 2, then version 1 of the kernel interface
     [f"/sys/fs/cgroup/memory.{name}" for name in ("max", "current", "stat")],
     [f"/sys/fs/cgroup/memory/memory.{name}" for name in ("limit_in_bytes", "usage_in_bytes", "stat")],
 ]
@@ -19,9 +20,9 @@ CGROUPS = [  # limit, use and its parts of the memory of a container, version 2 
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What a full replay holds: records over all streams, raw bytes of one, GiB, and what set the limit."""
+    """The size of a full replay, and which limit gave it."""
 
-    records: int
+    records: int  # over all streams
     slots: int  # records per stream
     record_bytes: int
     gib: float
@@ -32,22 +33,23 @@ class Forecast:
         return f"Replay: at most {size} ({self.limit})"
 
 
-def record_bytes(spec: dict) -> int:
-    """Raw bytes of one record of `spec`, {key: (shape, dtype)}."""
+def record_bytes(spec: Spec) -> int:
+    """Return the bytes of one record of `spec`."""
     return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in spec.values())
 
 
-def forecast(spec: dict, streams: int, *, capacity: int = 0, max_gib: float = 0.0, directory=None) -> Forecast:
-    """Sizes a replay: the smaller of `capacity` records and `max_gib` GiB.
+def forecast(
+    spec: Spec, streams: int, *, capacity: int = 0, max_gib: float = 0.0, directory: Path | None = None
+) -> Forecast:
+    """Return the size of a replay: the smaller of `capacity` records and `max_gib` GiB.
 
     Args:
-      spec: {key: (shape, dtype)}.
       streams: number of environments; each gets the same share.
-      capacity: records over all streams, 0 = as many as `max_gib` allows.
-      max_gib: 0 = half of the free memory, or of the free disk where `directory` is given.
+      capacity: records over all streams; 0 = as many as `max_gib` allows.
+      max_gib: 0 = half of the free memory, or of the free disk if there is a `directory`.
 
     Raises:
-      UserError: a negative or too small limit, or more than the memory or disk has free.
+      UserError: a limit is negative or too small, or exceeds the free memory or disk.
     """
     if capacity < 0 or max_gib < 0:
         raise UserError(f"replay.capacity and replay.max_gib must not be negative, got {capacity} and {max_gib}.")
@@ -66,43 +68,45 @@ def forecast(spec: dict, streams: int, *, capacity: int = 0, max_gib: float = 0.
     return result
 
 
-def resumed_forecast(size: Forecast, slots: int, streams: int, capacity: int = 0, directory=None) -> Forecast:
-    """`size` with the `slots` of the run that is resumed, where free memory set them: that changes from day to day.
+def resumed_forecast(
+    size: Forecast, slots: int, streams: int, capacity: int = 0, directory: Path | None = None
+) -> Forecast:
+    """Return `size` with the `slots` of the run that is resumed, if free memory gave them.
 
-    Raises UserError where so many do not fit today: a run would go on with another replay than it had.
+    Free memory changes from day to day; a resumed run must keep the replay it had. Raises UserError if that many
+    records do not fit today.
     """
     if capacity:
         slots = max(size.slots, min(slots, capacity // streams))
-    total = slots * streams * size.record_bytes
-    place, free = ("disk", free_disk(directory)) if directory else ("memory", free_memory())
     if slots == size.slots:
         return size
+    total = slots * streams * size.record_bytes
+    place, free = ("disk", free_disk(directory)) if directory else ("memory", free_memory())
     if total > free:
-        less = f", or give --replay.max_gib {free / GIB / 2:.2g} to go on with its newest records alone"
+        less = f", or resume with its newest records alone: --replay.max_gib {free / GIB / 2:.2g}"
         raise UserError(
             f"The replay of this run may hold {slots * streams:,} records = {total / GIB:.2f} GiB, and "
-            f"{free / GIB:.2f} GiB of {place} are free. Free some{'' if directory else less}."
+            f"{free / GIB:.2f} GiB of {place} are free. Free some {place}{'' if directory else less}."
         )
     return Forecast(slots * streams, slots, size.record_bytes, total / GIB, "as before")
 
 
 def free_memory() -> int:
-    """Bytes of memory that this process can still get, container limits included."""
+    """Return the bytes of memory that this process can still get, within the limits of its container."""
     limits = [_machine_memory()]
-    for limit, used, stat in CGROUPS:
+    for limit, used, stat in CGROUP_FILES:
         values = [Path(x).read_text().strip() for x in (limit, used) if os.access(x, os.R_OK)]
         if len(values) == 2 and values[0] != "max":
-            limits.append(int(values[0]) - int(values[1]) + _cache(Path(stat)))
+            limits.append(int(values[0]) - int(values[1]) + _cached_bytes(Path(stat)))
     return max(0, min(limits))
 
 
-def _cache(stat: Path) -> int:
-    """Bytes of files that the kernel keeps in a container's memory as long as nobody needs it, such as chunks."""
+def _cached_bytes(stat: Path) -> int:
+    """Bytes of files cached in a container's memory, such as chunks; the kernel drops them on demand."""
     if not os.access(stat, os.R_OK):
         return 0
     parts = dict(line.split() for line in stat.read_text().splitlines())
-    own = {key: int(parts.get(f"total_{key}", parts.get(key, 0))) for key in ("inactive_file", "active_file")}
-    return sum(own.values())
+    return sum(int(parts.get(f"total_{key}", parts.get(key, 0))) for key in ("inactive_file", "active_file"))
 
 
 def _machine_memory() -> int:
@@ -113,8 +117,8 @@ def _machine_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def free_disk(directory) -> int:
-    """Bytes free where `directory` is, or will be made, counting what lies in it already as free."""
+def free_disk(directory: Path | str) -> int:
+    """Return the bytes free at `directory`, which need not exist; a mapped replay in it counts as free."""
     path = Path(directory).absolute()
     kept = sum(f.stat().st_blocks * 512 for f in path.glob("*.ring")) if path.is_dir() else 0
     while not path.exists():

@@ -1,30 +1,41 @@
-"""A ring in memory, kept in files: each holds a range of record numbers and is written only when it changed.
+"""Files of a ring in memory: each holds a range of record numbers and is written only if the range changed.
 
-A file `chunk-NUMBER-PART-GENERATION.npz` has the numbers from NUMBER x `length` on, of all streams. PART is `data`
-(never changes once complete) or `latents` (changes when the agent writes fresh ones back). Each `save` is one
-generation; a state of generation g reads the newest files with GENERATION <= g. Files are kept as long as the last or
-the last but one generation needs them, so a checkpoint that was written before an interrupted save stays exact.
+The file `chunk-NUMBER-PART-GENERATION.npz` has the records from NUMBER x `length` on, of all streams. PART is `data`
+(never changes once complete) or `latents` (changes when the agent writes new ones back). Each `save` makes one
+generation. A state of generation g reads the newest files with GENERATION <= g. A file is kept as long as one of the
+last two generations needs it: a checkpoint written before an interrupted save stays exact.
 """
 
 import operator
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from common.errors import UserError
-from common.files import atomic_write
+from common.files import atomic_write, make_output_folder
 from common.replay import metadata
+from common.replay.metadata import RESTORE
 from common.replay.ring import LATENTS, Ring
 from common.safe_io import read_arrays
 
-TARGET = 16 * 2**20  # bytes of a full chunk
+CHUNK_BYTES = 16 * 2**20  # of a full chunk
 CHUNK_NAME = re.compile(r"chunk-(\d+)-(data|latents)-(\d+)\.npz")
 
 
+class ChunkFile(NamedTuple):
+    """A file and what its name says."""
+
+    path: Path
+    number: int
+    part: str
+    generation: int
+
+
 class ChunkedRing:
-    """Writes a ring incrementally; `ident` tells one replay's files from another's."""
+    """Writes a ring incrementally. `ident` distinguishes the files of different replays."""
 
     def __init__(self, ident: str, ring: Ring):
         self.ident = ident
@@ -32,76 +43,74 @@ class ChunkedRing:
         self.parts = split_keys(ring.arrays)
         self.generation = 0
         self.directory: Path | None = None
-        self.dirty: set[int] = set()
-        self._use(max(1, min(65536, TARGET // sum(x[:, 0].nbytes for x in ring.arrays.values()))))
+        self.changed: set[int] = set()  # numbers of chunks with new latents
+        self._start(max(1, min(65536, CHUNK_BYTES // sum(x[:, 0].nbytes for x in ring.arrays.values()))))
 
-    def _use(self, length: int) -> None:
+    def _start(self, length: int) -> None:
+        """Begin with chunks of `length` records per stream, none of them saved."""
         self.length = length
         self.saved, self.stored_from = self.ring.oldest, self.ring.oldest
 
-    def adopt(self, directory: Path, state: dict) -> None:
-        """Goes on from the files that the ring was just loaded from; `save` to the same directory adds to them."""
-        about = metadata.read(directory / "chunks.json", ident=self.ident)
+    def attach(self, directory: Path, state: dict[str, Any]) -> None:
+        """Continue the files that the ring was just loaded from; `save` to this directory adds to them."""
+        stored = metadata.read(directory / "chunks.json", ident=self.ident)
         self.generation = state["generation"]
-        if about["keys"] == metadata.spec_as_json(self.ring.spec):
-            self._use(about["length"])
+        if stored["keys"] == metadata.spec_as_json(self.ring.spec):
+            self._start(stored["length"])
             self.directory, self.saved = directory, self.ring.count
 
-    def touch(self, numbers: np.ndarray) -> None:
-        """Notes that latents of these record numbers changed."""
-        self.dirty.update(np.unique(numbers // self.length).tolist())
+    def mark_changed(self, numbers: np.ndarray) -> None:
+        """Note that the latents of these records changed."""
+        self.changed.update(np.unique(numbers // self.length).tolist())
 
     def save(self, directory: Path) -> None:
-        """Writes what changed since the last save; another replay's files in `directory` are removed.
+        """Write what changed since the last save; files of another replay in `directory` are deleted.
 
-        Call it once per checkpoint: the files that the save before last needed are given up.
+        Call it once per checkpoint: it deletes the files that only the save before the last one needed.
 
         Raises:
-          UserError: the disk is full or cannot be written; the files of earlier states are intact.
+          UserError: the disk is full or not writable; the files of earlier states are intact.
         """
-        self._settle(directory)
-        self._clean(directory)
+        self._prepare(directory)
         ring, before = self.ring, self.generation
-        changed = range(max(self.saved, ring.oldest), ring.count)
-        fresh = {k for k in range(changed.start // self.length, -(-ring.count // self.length)) if changed}
-        alive = {k for k in self.dirty if (k + 1) * self.length > ring.oldest}
-        for part, chunks in {"data": fresh, "latents": fresh | alive}.items():
-            for number in sorted(chunks) if self.parts[part] else ():
+        new = range(max(self.saved, ring.oldest), ring.count)
+        fresh = set(range(new.start // self.length, -(-ring.count // self.length))) if new else set()
+        changed = {k for k in self.changed if (k + 1) * self.length > ring.oldest}
+        for part, numbers in {"data": fresh, "latents": fresh | changed}.items():
+            for number in sorted(numbers) if self.parts[part] else ():
                 self._write(directory / f"chunk-{number:08d}-{part}-{before + 1:06d}.npz", number, self.parts[part])
-        self._collect(directory, before)
+        self._delete_unneeded(directory, before)
         self.generation, self.saved, self.stored_from = before + 1, ring.count, ring.oldest
-        self.dirty.clear()
+        self.changed.clear()
 
-    def _settle(self, directory: Path) -> None:
-        if directory == self.directory:
-            return
-        metadata.make_directory(directory)
-        for path, *_ in list_chunk_files(directory):
+    def _prepare(self, directory: Path) -> None:
+        """Delete the files of another replay, of an interrupted save, and those newer than the loaded state."""
+        is_new = directory != self.directory
+        if is_new:
+            make_output_folder(directory, "--logdir")
+        old = [chunk.path for chunk in list_chunk_files(directory) if is_new or chunk.generation > self.generation]
+        for path in [*old, *directory.glob(".chunk-*.tmp")]:
             path.unlink()
-        self.directory = directory
-        self._use(self.length)
-        about = {"streams": self.ring.streams, "length": self.length, "keys": metadata.spec_as_json(self.ring.spec)}
-        metadata.write(directory / "chunks.json", ident=self.ident, **about)
+        if is_new:
+            self.directory = directory
+            self._start(self.length)
+            keys = metadata.spec_as_json(self.ring.spec)
+            content = {"streams": self.ring.streams, "length": self.length, "keys": keys}
+            metadata.write(directory / "chunks.json", ident=self.ident, **content)
 
-    def _clean(self, directory: Path) -> None:
-        """Removes what an interrupted save left, and what is newer than the state that was loaded."""
-        newer = [path for path, _, _, made in list_chunk_files(directory) if made > self.generation]
-        for path in [*newer, *directory.glob(".chunk-*.tmp")]:
-            path.unlink()
-
-    def _write(self, path: Path, number: int, keys: list) -> None:
+    def _write(self, path: Path, number: int, keys: list[str]) -> None:
         first = max(number * self.length, self.ring.oldest)
         stop = min((number + 1) * self.length, self.ring.count)
         blocks: dict[str, Any] = {f"data/{key}": self.ring.block(key, first, stop) for key in keys}
         with atomic_write(path) as file:
             np.savez(file, first=np.int64(first), **blocks)
 
-    def _collect(self, directory: Path, before: int) -> None:
-        """Removes what neither the generation `before` nor the one just written needs."""
+    def _delete_unneeded(self, directory: Path, before: int) -> None:
+        """Delete the files that neither generation `before` nor the one just written needs."""
         needed: dict[tuple[int, str], Path] = {}
-        for path, number, part, made in sorted(list_chunk_files(directory), key=lambda x: x[3]):
+        for path, number, part, generation in list_chunk_files(directory):
             old = needed.get((number, part))
-            if old is not None and made <= before:
+            if old is not None and generation <= before:
                 old.unlink()
             needed[number, part] = path
             if (number + 1) * self.length <= self.stored_from:
@@ -109,65 +118,64 @@ class ChunkedRing:
                 del needed[number, part]
 
 
-def split_keys(keys) -> dict:
-    """Keys that stay as they are, and those that are written again."""
+def split_keys(keys: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys by part: `data` never changes, `latents` may be written again."""
+    keys = list(keys)
     return {"data": [k for k in keys if k not in LATENTS], "latents": [k for k in keys if k in LATENTS]}
 
 
-def list_chunk_files(directory: Path) -> list:
-    """All chunk files as (path, chunk number, part, generation)."""
+def list_chunk_files(directory: Path) -> list[ChunkFile]:
+    """Return all chunk files, by generation."""
     found = [(path, CHUNK_NAME.fullmatch(path.name)) for path in directory.glob("chunk-*.npz")]
-    return [(path, int(m[1]), m[2], int(m[3])) for path, m in found if m]
+    return sorted((ChunkFile(path, int(m[1]), m[2], int(m[3])) for path, m in found if m), key=lambda x: x.generation)
 
 
-def load(directory: Path, state: dict, ring: Ring) -> list:
-    """Reads the records [ring.oldest, ring.count) of the replay that `state` describes; returns latents not found.
+def load(directory: Path, state: dict[str, Any], ring: Ring) -> list[str]:
+    """Read the records [ring.oldest, ring.count) of the replay that `state` describes; return missing latents.
 
     Raises:
-      UserError: a file is missing, damaged, or belongs to another replay.
+      UserError: a file is missing or damaged, or belongs to another replay.
     """
     path = directory / "chunks.json"
-    about = metadata.read(path, ident=state["ident"], streams=ring.streams)
-    length, lost = about.get("length"), metadata.missing_latents(path, about.get("keys"), ring.spec)
+    stored = metadata.read(path, ident=state["ident"], streams=ring.streams)
+    length, missing = stored.get("length"), metadata.missing_latents(path, stored.get("keys"), ring.spec)
     if not isinstance(length, int) or length < 1:
-        raise UserError(f"{path} is damaged (length {length!r}). Restore it from a copy, or start in a new --logdir.")
-    parts = split_keys([key for key in ring.arrays if key not in lost])
-    newest = {}
-    for path, number, part, made in sorted(list_chunk_files(directory), key=lambda x: x[3]):
-        if made <= state["generation"]:
-            newest[number, part] = path
+        raise UserError(f"{path} is damaged (length {length!r}). {RESTORE}")
+    parts = split_keys(key for key in ring.arrays if key not in missing)
+    newest = {
+        (chunk.number, chunk.part): chunk.path
+        for chunk in list_chunk_files(directory)
+        if chunk.generation <= state["generation"]
+    }
     for number in range(ring.oldest // length, -(-ring.count // length)):
         first, stop = max(number * length, ring.oldest), min((number + 1) * length, ring.count)
         for part, keys in parts.items():
             name = directory / f"chunk-{number:08d}-{part}-*.npz"
             for key, block in _read(newest.get((number, part), name), keys, ring, range(first, stop)):
                 ring.put(key, first, block)
-    return lost
+    return missing
 
 
-def _read(path: Path, keys: list, ring: Ring, numbers: range):
+def _read(path: Path, keys: list[str], ring: Ring, numbers: range) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (key, records `numbers`) of one file."""
     if not keys:
         return
     try:
         found = read_arrays(path, ["first", *(f"data/{key}" for key in keys)])
         begin = operator.index(found["first"][()])
-        blocks = {key: _fitting(key, found[f"data/{key}"], ring) for key in keys}
+        blocks = {key: _checked_block(key, found[f"data/{key}"], ring) for key in keys}
     except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing from the replay. Restore it from a copy, or start in a new --logdir."
-        ) from None
+        raise UserError(f"{path} is missing from the replay. {RESTORE}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged ({error!r}). Restore it from a copy, or start in a new --logdir."
-        ) from error
+        raise UserError(f"{path} is damaged ({error!r}). {RESTORE}") from error
     for key, block in blocks.items():
         if begin > numbers.start or begin + block.shape[1] < numbers.stop:
-            raise UserError(f"{path} is incomplete. Restore it from a copy, or start in a new --logdir.")
+            raise UserError(f"{path} is incomplete. {RESTORE}")
         yield key, block[:, numbers.start - begin : numbers.stop - begin]
 
 
-def _fitting(key: str, block: np.ndarray, ring: Ring) -> np.ndarray:
-    """`block`, if it is one of (streams, n, ...) of the ring's kind."""
+def _checked_block(key: str, block: np.ndarray, ring: Ring) -> np.ndarray:
+    """Return `block`. Raise ValueError if its streams, shape or dtype differ from the ring's."""
     array = ring.arrays[key]
     if block.ndim < 2 or block.dtype != array.dtype or (len(block), *block.shape[2:]) != (len(array), *array.shape[2:]):
         raise ValueError(f"{key} is {block.dtype} {block.shape}")

@@ -1,6 +1,6 @@
 """Episodes in npz files, one each, as other programs store them, read as records.
 
-Such files hold (T, ...) arrays: `action` (one-hot or continuous) that led to the observation of the same row, `reward`,
+The files hold arrays (T, ...): `action` (one-hot or continuous) that led to the observation of the same row, `reward`,
 observations, and `is_terminal` or a `discount` that is 0 at a terminal end.
 """
 
@@ -11,29 +11,32 @@ import numpy as np
 from gymnasium import spaces
 
 from common.errors import UserError
+from common.replay.ring import Arrays
 from common.safe_io import read_arrays
 
 NOT_OBSERVATIONS = ("action", "reward", "discount", "reset", "logprob", "is_first", "is_last", "is_terminal")
 
 
 def episode_paths(folder: Path) -> list[Path]:
-    """The episodes in a folder, by name, which usually is by time."""
+    """Return the episodes in a folder, sorted by name, which usually is by time."""
     return sorted(folder.glob("*.npz"))
 
 
-def read_episode(path: Path) -> dict[str, np.ndarray]:
-    """Records (T, ...) of one episode: the action is the one chosen at the row, images are uint8, vectors float32.
+def read_episode(path: Path) -> Arrays:
+    """Return the records (T, ...) of one episode: each with the action chosen at it, images uint8, vectors float32.
 
-    Raises UserError where the file is no episode.
+    Raises UserError if the file is not an episode.
     """
     try:
         arrays = read_arrays(path)
         length, action = len(arrays["reward"]), np.asarray(arrays["action"], np.float32)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no episode: {error!r}. It needs the arrays action and reward.") from error
+        raise UserError(f"{path} is not an episode: {error!r}. It needs the arrays action and reward.") from error
     wrong = {key: value.shape for key, value in arrays.items() if value.shape[:1] != (length,)}
     if wrong or action.ndim != 2:
-        raise UserError(f"{path} is no episode: action {action.shape} should be (T, A), and T be {length}: {wrong}.")
+        raise UserError(
+            f"{path} is not an episode: action {action.shape} should be (T, A), and T be {length}: {wrong}."
+        )
     last = np.arange(length) == length - 1
     terminal = arrays.get("is_terminal", arrays.get("discount", np.ones(length)) == 0)
     flags = {"is_first": np.arange(length) == 0, "is_last": last, "is_terminal": last & terminal.astype(bool)}
@@ -43,15 +46,15 @@ def read_episode(path: Path) -> dict[str, np.ndarray]:
     return {**plain, "reward": arrays["reward"].astype(np.float32), "action": chosen, **flags}
 
 
-def iter_records(records: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """The records of an episode in turn, (1, ...) each."""
+def iter_records(records: Arrays) -> Iterator[Arrays]:
+    """Yield the records of an episode in turn, (1, ...) each."""
     for t in range(len(records["reward"])):
         yield {key: value[t : t + 1] for key, value in records.items()}
 
 
-def spaces_of(records: dict[str, np.ndarray]) -> tuple[spaces.Dict, spaces.Space]:
-    """Observation and action space of an episode; actions count as discrete if all of them are one-hot."""
-    boxes: dict = {}
+def spaces_of(records: Arrays) -> tuple[spaces.Dict, spaces.Space]:
+    """Return observation and action space of an episode; actions are discrete if all of them are one-hot."""
+    boxes: dict[str, spaces.Space] = {}
     for key, value in records.items():
         if key not in NOT_OBSERVATIONS:
             low, high = (0.0, 255.0) if value.dtype == np.uint8 else (-np.inf, np.inf)

@@ -1,12 +1,12 @@
-"""What a mapped ring held when it was saved, kept while it is written over, so that a killed run finds it again.
+"""The undo journal of a mapped ring: with it, a killed run goes back to the records of its checkpoint.
 
-The file `undo-GENERATION.log` begins when that generation has been saved. A value that belongs to it is appended there
-before it is overwritten: latents one batch at a time, records a block at a time. `undo` writes the values back, newest
-first; doing it twice does no harm. The files of the last two generations are kept, as the last two checkpoints are.
+The file `undo-GENERATION.log` starts when that generation is saved. Before a value of that generation is overwritten,
+the old value is appended: latents one batch at a time, records a block at a time. `undo` writes the values back, newest
+first; repeating it changes nothing. The files of the last two generations are kept, like the last two checkpoints.
 
-An entry is a line of JSON (keys as `meta.describe` has them, number of rows, whether it is whole records, CRC-32 of
-what follows), then numbers and streams (n,) int64, then the rows of each key. After a power cut the last entries of
-latents may be missing: those stay newer than the checkpoint.
+An entry is a line of JSON (keys as `spec_as_json` gives them, number of rows, whether they are whole records, CRC-32 of
+the data), then numbers and streams (n,) int64, then the rows of each key. After a power cut the last entries of latents
+may be missing: those latents stay newer than the checkpoint.
 """
 
 import functools
@@ -14,7 +14,8 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,35 +26,39 @@ from common.replay.metadata import spec_as_json
 from common.replay.ring import LATENTS
 from common.safe_io import parse_json
 
-MAX_ENTRY_RECORDS = 256  # records of an entry
-MAX_ENTRY_HEADER_BYTES = 2**20  # bytes of its line of JSON
+MAX_ENTRY_RECORDS = 256
+MAX_ENTRY_HEADER_BYTES = 2**20
 JOURNAL_NAME = re.compile(r"undo-(\d+)\.log")
+
+Entry = tuple[bool, np.ndarray, np.ndarray, dict[str, np.ndarray]]  # whole records?, number, stream, rows by key
 
 
 class UndoJournal:
     """Keeps old values of `arrays`, {key: (streams, slots, ...)}, in `directory`."""
 
-    def __init__(self, directory: Path, arrays: dict):
+    def __init__(self, directory: Path, arrays: Mapping[str, np.ndarray]):
         self.directory, self.arrays = directory, arrays
         self.streams, self.slots = next(iter(arrays.values())).shape[:2]
-        self.kept = np.zeros((self.streams, self.slots), bool)  # whose latents need not be kept any more
+        self.kept = np.zeros((self.streams, self.slots), bool)  # records whose latents the journal already has
         self.first = self.stop = 0
-        self.file: Any = None
+        self.file: FileIO | None = None
 
     def begin(self, generation: int, first: int, stop: int) -> None:
-        """From now on keeps what is lost of the records [first, stop), which were saved as `generation`."""
+        """Start the journal of `generation`, which has the records [first, stop)."""
         self.close()
-        for made, path in sorted(
-            journal_files(self.directory).items(), reverse=True
-        ):  # newer ones are void, and go first
+        for made, path in sorted(journal_files(self.directory).items(), reverse=True):  # the newest are void: first
             if made > generation or made < generation - 1:
                 path.unlink()
-        self.file = self._open(self.directory / f"undo-{generation:06d}.log")
+        path = self.directory / f"undo-{generation:06d}.log"
+        try:
+            self.file = path.open("wb", buffering=0)  # unbuffered: written before the map is, if not synced
+        except OSError as error:
+            raise UserError(f"Cannot write {path}: {error.strerror}. Free the disk or fix permissions.") from error
         self.first, self.stop = first, stop
         self.kept[:] = False
 
     def latents(self, stream: np.ndarray, number: np.ndarray) -> None:
-        """To be called before latents of these records, (n,) each, are overwritten."""
+        """Keep the latents of these records, (n,) each. Call it before they are overwritten."""
         lost = (number >= self.first) & (number < self.stop)
         lost &= ~self.kept[stream, number % self.slots]
         keys = [key for key in LATENTS if key in self.arrays]
@@ -62,18 +67,18 @@ class UndoJournal:
             self.kept[stream[lost], number[lost] % self.slots] = True
 
     def records(self, first: int, stop: int) -> None:
-        """To be called before the records [first, stop) of all streams are overwritten; they are on disk then."""
+        """Keep the records [first, stop) of all streams, on disk. Call it before they are overwritten."""
         first, stop = max(first, self.first), min(stop, self.stop)
         for begin in range(first, stop, MAX_ENTRY_RECORDS):
             number = np.arange(begin, min(begin + MAX_ENTRY_RECORDS, stop))
             for stream in range(self.streams):
                 self._append(list(self.arrays), np.full_like(number, stream), number)
             self.kept[:, number % self.slots] = True
-        if first < stop:
+        if self.file is not None and first < stop:
             os.fsync(self.file.fileno())
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         if self.file is not None:
             self.file.close()
 
@@ -82,39 +87,34 @@ class UndoJournal:
         parts = [
             np.ascontiguousarray(part).reshape(-1).view(np.uint8).data for part in (number, stream, *rows.values())
         ]
-        about = spec_as_json({key: (row.shape[1:], row.dtype) for key, row in rows.items()})
+        described = spec_as_json({key: (row.shape[1:], row.dtype) for key, row in rows.items()})
         crc = functools.reduce(lambda crc, part: zlib.crc32(part, crc), parts, 0)
-        head = {"keys": about, "rows": len(number), "whole": len(keys) == len(self.arrays), "crc": crc}
+        head = {"keys": described, "rows": len(number), "whole": len(keys) == len(self.arrays), "crc": crc}
         for part in (memoryview(json.dumps(head).encode() + b"\n"), *parts):
             self._write(part)
 
     def _write(self, rest: memoryview) -> None:
+        assert self.file is not None, "begin comes first"
         try:
-            while rest:  # a full disk may take a part
+            while rest:  # a full disk may take a part of it
                 rest = rest[self.file.write(rest) :]
         except OSError as error:
             raise UserError(
-                f"Cannot write {self.file.name}: {error.strerror}. Free some space, then give the same command again."
+                f"Cannot write {self.file.name}: {error.strerror}. Free some space, then rerun the same command."
             ) from error
-
-    @staticmethod
-    def _open(path: Path) -> Any:
-        try:
-            return path.open("wb", buffering=0)  # written before the map is, if not to the disk
-        except OSError as error:
-            raise UserError(f"Cannot write {path}: {error.strerror}. Free the disk or fix permissions.") from error
 
 
 def journal_files(directory: Path) -> dict[int, Path]:
-    """Journals by generation."""
+    """Return the journals by generation."""
     found = [(JOURNAL_NAME.fullmatch(path.name), path) for path in directory.glob("undo-*.log")]
     return {int(match[1]): path for match, path in found if match}
 
 
-def undo(directory: Path, generation: int, arrays: dict) -> int | None:
-    """Brings `arrays` back to what was saved as `generation`; None if its journal is not there.
+def undo(directory: Path, generation: int, arrays: Mapping[str, np.ndarray]) -> int | None:
+    """Set `arrays` back to `generation`.
 
-    Returns the number after that of the newest record written back, 0 without any.
+    Returns 1 + the number of the newest whole record written back, 0 if there is none, None if the journal of that
+    generation is missing.
     """
     found = {made: path for made, path in journal_files(directory).items() if made >= generation}
     if generation not in found:
@@ -129,23 +129,25 @@ def undo(directory: Path, generation: int, arrays: dict) -> int | None:
     return reach
 
 
-def read_entries(file: BinaryIO) -> Iterator[tuple]:
-    """(whether it is of whole records, number, stream, rows by key) of every complete entry, as maps of the file."""
-    data, place = np.memmap(file, np.uint8, "r") if os.fstat(file.fileno()).st_size else np.zeros(0, np.uint8), 0
-    while (head := _head(file, place)) is not None:
-        place, shapes = file.tell(), [((), np.dtype(np.int64))] * 2 + _shapes(head)
+def read_entries(file: BinaryIO) -> Iterator[Entry]:
+    """Yield every complete entry, its arrays as maps of the file."""
+    data = np.memmap(file, np.uint8, "r") if os.fstat(file.fileno()).st_size else np.zeros(0, np.uint8)
+    start = 0
+    while (head := _read_head(file, start)) is not None:
+        start, shapes = file.tell(), [((), np.dtype(np.int64))] * 2 + _shapes(head)
         sizes = [head["rows"] * int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes]
-        stop = place + sum(sizes)
-        if stop > len(data) or zlib.crc32(data[place:stop].tobytes()) != head["crc"]:
+        stop = start + sum(sizes)
+        if stop > len(data) or zlib.crc32(data[start:stop].tobytes()) != head["crc"]:
             return
-        parts = np.split(data[place:stop], np.cumsum(sizes)[:-1])
+        parts = np.split(data[start:stop], np.cumsum(sizes)[:-1])
         views = [part.view(dtype).reshape(-1, *shape) for part, (shape, dtype) in zip(parts, shapes, strict=True)]
         yield head["whole"], views[0], views[1], dict(zip(head["keys"], views[2:], strict=True))
-        place = stop
+        start = stop
 
 
-def _head(file: BinaryIO, place: int) -> dict | None:
-    file.seek(place)
+def _read_head(file: BinaryIO, start: int) -> dict[str, Any] | None:
+    """Return the JSON line of the entry at `start`, None if it is incomplete."""
+    file.seek(start)
     try:
         head = parse_json(file.readline(MAX_ENTRY_HEADER_BYTES))
         _shapes(head)
@@ -154,5 +156,5 @@ def _head(file: BinaryIO, place: int) -> dict | None:
         return None
 
 
-def _shapes(head: dict) -> list[tuple]:
+def _shapes(head: dict[str, Any]) -> list[tuple[tuple[int, ...], np.dtype]]:
     return [(tuple(map(int, shape)), np.dtype(name)) for shape, name in head["keys"].values()]

@@ -1,4 +1,4 @@
-"""What a replay directory says about itself, and the clear word when it is not what the run expects."""
+"""The JSON files that describe a replay directory, and the checks of a replay's spec."""
 
 import json
 from pathlib import Path
@@ -8,51 +8,38 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import write_text
-from common.replay.ring import LATENTS
+from common.replay.ring import LATENTS, Spec
 from common.safe_io import read_json
 
 FORMAT_VERSION = 1
 FLAG_KEYS = ("is_first", "is_last", "is_terminal")
+RESTORE = "Restore it from a copy, or start in a new --logdir."
 
 
-def spec_as_json(spec: dict) -> dict:
-    """A spec {key: (shape, dtype)} as JSON has it."""
+def spec_as_json(spec: Spec) -> dict[str, list]:
+    """Return a spec as JSON values, {key: [shape, name of the dtype]}."""
     return {key: [list(shape), np.dtype(dtype).name] for key, (shape, dtype) in spec.items()}
 
 
-def make_directory(directory: Path) -> None:
-    """Creates `directory` with its parents; raises UserError where that is impossible."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"Cannot create {directory}: {error.strerror}. Choose a --logdir that you may write to."
-        ) from error
-
-
-def write(path: Path, **content) -> None:
-    """Writes a description as JSON, all or nothing."""
+def write(path: Path, **content: Any) -> None:
+    """Write a description as JSON, atomically."""
     write_text(path, json.dumps({"format": FORMAT_VERSION, **content}, indent=1))
 
 
-def read(path: Path, **expected) -> dict:
-    """Reads a description and checks the values in `expected`.
+def read(path: Path, **expected: Any) -> dict[str, Any]:
+    """Return a description whose values are those in `expected`.
 
     Raises:
-      UserError: missing, damaged, or of another run; the message names the file.
+      UserError: the file is missing or damaged, or belongs to another run; the message names it.
     """
     expected = {"format": FORMAT_VERSION, **expected}
     try:
         content = read_json(path)
         found = {key: content[key] for key in expected}
     except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing, so no replay can be read there. Restore it, or start in a new --logdir."
-        ) from None
+        raise UserError(f"{path} is missing, and the replay cannot be read without it. {RESTORE}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged ({error!r}). Restore it from a copy, or start in a new --logdir."
-        ) from error
+        raise UserError(f"{path} is damaged ({error!r}). {RESTORE}") from error
     for key, value in expected.items():
         if found[key] != value:
             raise UserError(
@@ -62,27 +49,27 @@ def read(path: Path, **expected) -> dict:
     return content
 
 
-def missing_latents(path: Path, stored: Any, spec: dict) -> list:
-    """Compares a stored description with the spec wanted; returns the latents that cannot be read.
+def missing_latents(path: Path, stored: Any, spec: Spec) -> list[str]:
+    """Return the latents of `spec` that `stored`, the keys described in `path`, does not have in the same form.
 
     Raises:
-      UserError: another key is not stored, or with another shape or dtype; it is no description.
+      UserError: another key is missing or has another shape or dtype, or `stored` is malformed.
     """
     wanted = spec_as_json(spec)
     if not isinstance(stored, dict):
-        raise UserError(f"{path} is damaged (keys {stored!r}). Restore it from a copy, or start in a new --logdir.")
-    differ = [key for key in wanted if stored.get(key) != wanted[key]]
-    for key in differ:
+        raise UserError(f"{path} is damaged (keys {stored!r}). {RESTORE}")
+    differing = [key for key in wanted if stored.get(key) != wanted[key]]
+    for key in differing:
         if key not in LATENTS:
             raise UserError(
                 f"{path} does not fit this task: key {key!r} should be {wanted[key]} and is "
                 f"{stored.get(key, 'not stored')}. Start in a new --logdir."
             )
-    return differ
+    return differing
 
 
-def check_spec(spec: dict, context: int, force_first: bool) -> None:
-    """Refuses specs without the keys that every record has, and options that contradict each other."""
+def check_spec(spec: Spec, context: int, force_first: bool) -> None:
+    """Raise UserError if `spec` lacks a key that every record has, or if the options contradict each other."""
     absent = [key for key in ("action", "reward", *FLAG_KEYS) if key not in spec]
     if absent:
         raise UserError(f"A replay needs the keys {absent}, the spec has {sorted(spec)}.")

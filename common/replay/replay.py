@@ -1,7 +1,9 @@
-"""The replay: stores records of all environments, samples batches of windows, survives restarts."""
+"""The replay: it stores the records of all environments, samples batches of windows and survives restarts."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from common.errors import UserError
 from common.replay import chunked_ring, mapped_ring
 from common.replay.capacity import GIB, Forecast, forecast, resumed_forecast
 from common.replay.metadata import check_spec
-from common.replay.ring import LATENTS, ArrayFactory, Ring, allocate_in_memory, previous_actions
+from common.replay.ring import LATENTS, ArrayFactory, Arrays, Ring, Spec, allocate_in_memory, previous_actions
 from common.replay.sampler import Sampler
 
 
@@ -18,25 +20,25 @@ class Replay:
 
     Args:
       spec: {key: (shape of one record, dtype)}: observation keys, `reward`, `is_first`, `is_last`, `is_terminal`,
-        `action` (A,), and, where the agent keeps latents in the replay, `deter` and `stoch`.
+        `action` (A,), and, if the agent keeps latents in the replay, `deter` and `stoch`.
       streams: number of environments.
       sampler: chooses the windows, see Sampler.
       seed: of the sampler's draws.
       capacity: records over all streams, 0 = as many as `max_gib` allows. The smaller limit holds.
-      max_gib: GiB of records, 0 = half of what is free.
-      directory: None = in memory; else memory-mapped files in there.
+      max_gib: GiB of records, 0 = half of the free memory or disk.
+      directory: None = in memory; else the folder of memory-mapped files.
       context: 1 = `sample` also returns the latents stored with the record before each window.
       force_first: marks the first record of every sampled window as the first of an episode.
       empty: makes the arrays of a batch from shape and dtype, such as `pinned`.
 
-    Nothing is allocated before the first `add` or `load`. `messages` collects what a person should know.
+    Nothing is allocated before the first `add` or `load`. `messages` collects notes for the user.
 
     Raises:
-      UserError: the limits cannot be met by this machine, or the options contradict each other.
+      UserError: the machine cannot meet the limits, or the options contradict each other.
     """
 
     def __init__(
-        self, spec: dict, streams: int, *, sampler: Sampler, seed: int = 0, capacity: int = 0, max_gib: float = 0.0,
+        self, spec: Spec, streams: int, *, sampler: Sampler, seed: int = 0, capacity: int = 0, max_gib: float = 0.0,
         directory: Path | str | None = None, context: int = 0, force_first: bool = False,
         empty: ArrayFactory = np.empty,
     ):  # fmt: skip
@@ -61,7 +63,7 @@ class Replay:
 
     @property
     def ring(self) -> Ring:
-        """Where the records lie, once there are any."""
+        """The ring of records, once there are any."""
         assert self._ring is not None, "nothing has been added or loaded"
         return self._ring
 
@@ -71,15 +73,15 @@ class Replay:
         return len(self) * self._size.record_bytes / GIB
 
     def forecast(self) -> Forecast:
-        """Records, bytes per record and GiB of the full replay; `str` of it is a line to print."""
+        """Return the size of the full replay; `str` of it is a line to print."""
         return self._size
 
-    def add(self, record: dict) -> None:
-        """Stores one record per stream.
+    def add(self, record: Mapping[str, np.ndarray]) -> None:
+        """Store one record per stream.
 
         Args:
-          record: {key: array (streams, ...)} with every key of the spec; latents may be left out (zeros are stored),
-            other keys are ignored.
+          record: {key: array (streams, ...)} with every key of the spec. Missing latents are stored as zeros, other
+            keys are ignored.
 
         Raises:
           UserError: a key is missing or has another shape or dtype; the disk is full.
@@ -92,10 +94,10 @@ class Replay:
         self.sampler.observe(self.ring)
 
     def waiting_reason(self, batch: int, length: int) -> str:
-        """Why training on such batches should not start yet, or an empty string; batch 0: why no row can be drawn.
+        """Return why training on such batches cannot start yet, or ''. With batch 0: why no window can be drawn.
 
         Raises:
-          UserError: it never will, because a stream's share of the capacity is shorter than a window.
+          UserError: it never can, because a stream's share of the capacity is shorter than a window.
         """
         if self._size.slots < length + self.context:
             raise UserError(
@@ -110,38 +112,37 @@ class Replay:
         """Whether training on such batches can start."""
         return not self.waiting_reason(batch, length)
 
-    def sample(self, batch: int, length: int, *, report: bool = False) -> dict:
-        """Draws `batch` windows of `length` records.
+    def sample(self, batch: int, length: int, *, report: bool = False) -> Arrays:
+        """Draw `batch` windows of `length` records.
 
         Args:
-          report: draw for people to look at: leaves no trace in what training will see.
+          report: draw for a report, without changing what training will draw.
 
         Returns:
           {key: array (B, T, ...)} of every key in the spec, new arrays, and
           prev_action (B, T, A): action of the record before; zeros at the first record of an episode.
-          index (B, T) int64: names of the records for `write_back`.
+          index (B, T) int64: identifies the records for `write_back`.
           context_deter, context_stoch (B, ...): with context=1, the latents stored with the record before the window.
         """
-        why = self.waiting_reason(0, length)
-        if why:
-            raise UserError(f"The replay cannot be sampled: {why}.")
+        reason = self.waiting_reason(0, length)
+        if reason:
+            raise UserError(f"The replay cannot be sampled: {reason}.")
         stream, start = self.sampler.draw(self.ring, self.rng[report], batch, length, self.context, report)
         data = {key: self.ring.windows(key, stream, start, length, self.empty) for key in self.spec}
         data["is_first"][:, 0] |= self.force_first
         data["is_last"][:, :-1] |= data["is_first"][:, 1:]
-        data["prev_action"] = previous_actions(
-            data["action"], data["is_first"], self.ring.at("action", stream, start - 1)
-        )
+        before = self.ring.at("action", stream, start - 1)
+        data["prev_action"] = previous_actions(data["action"], data["is_first"], before)
         data["index"] = (start[:, None] + np.arange(length)) * self.streams + stream[:, None]
         for key in LATENTS if self.context else ():
             data[f"context_{key}"] = self.ring.at(key, stream, start - 1)
         return data
 
-    def write_back(self, index: np.ndarray, latents: dict) -> None:
-        """Replaces the latents of records that are still stored.
+    def write_back(self, index: np.ndarray, latents: Mapping[str, np.ndarray]) -> None:
+        """Replace the latents of records that are still stored.
 
         Args:
-          index: (B, T) int64 from `sample`; of a record named twice, the later value stays.
+          index: (B, T) int64 from `sample`; if it names a record twice, the later value stays.
           latents: {"deter": (B, T, ...), "stoch": (B, T, ...)}.
         """
         number, stream = np.divmod(index, self.streams)
@@ -152,25 +153,25 @@ class Replay:
         for key in latents.keys() & self.spec.keys():
             self.ring.arrays[key][stream, number % self.ring.slots] = latents[key][alive]
         if self._chunks is not None:
-            self._chunks.touch(number)
+            self._chunks.mark_changed(number)
 
-    def save(self, directory: Path | str) -> dict:
-        """Brings the files up to date and returns `state()`, which describes them; see `load`.
+    def save(self, directory: Path | str) -> dict[str, Any]:
+        """Bring the files up to date and return `state()`, which describes them; see `load`.
 
-        In memory, only what changed is written to `directory`, and files of another replay in there are removed.
-        Memory-mapped, the files of this replay are flushed and `directory` is not used.
+        In memory: write what changed to `directory` and delete the files of another replay in it.
+        Memory-mapped: flush the files of this replay; `directory` is not used.
 
         Raises:
-          UserError: the disk is full or cannot be written; the state saved before can still be loaded.
+          UserError: the disk is full or not writable; the state saved before can still be loaded.
         """
         if self._mapped is not None:
-            self._mapped.flush(self.ring.oldest, self.ring.count)
+            self._mapped.save(self.ring.oldest, self.ring.count)
         elif self._chunks is not None:
             self._chunks.save(Path(directory).resolve())
         return self.state()
 
-    def state(self) -> dict:
-        """Small plain state: what `load` shall find in the files saved last, and the sampler with its generators."""
+    def state(self) -> dict[str, Any]:
+        """Return a small plain state: which records the saved files have, the sampler and its generators."""
         ring = self._ring
         return {
             "ident": self.ident,
@@ -184,28 +185,28 @@ class Replay:
             "sampler": self.sampler.state(),
         }
 
-    def restore(self, state: dict) -> None:
-        """Sets the sampler and its generators as they were; the records must be those of `state`."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Set the sampler and its generators; the replay must already hold the records of `state`."""
         for rng, saved in zip(self.rng, state["rng"], strict=True):
             rng.bit_generator.state = saved
         self.sampler.restore(state["sampler"])
 
-    def load(self, directory: Path | str, state: dict) -> None:
-        """Reads the records that `state` describes, as `fill` does, then restores the rest of `state`."""
+    def load(self, directory: Path | str, state: dict[str, Any]) -> None:
+        """Read the records that `state` describes, as `fill` does, then restore the rest of `state`."""
         self.fill(directory, state)
         self.restore(state)
 
-    def fill(self, directory: Path | str, state: dict) -> None:
-        """Reads the records that `state` describes into this empty replay, which goes on drawing in its own way.
+    def fill(self, directory: Path | str, state: dict[str, Any]) -> None:
+        """Read the records that `state` describes into this empty replay; its sampler stays its own.
 
-        Records newer than the state are dropped. Files of either kind, written by an agent with or without latents,
-        can be read; missing latents become zeros, and `messages` says so. Under a smaller capacity the newest stay.
+        Records newer than the state are dropped. Files of either kind can be read, with or without latents. Missing
+        latents become zeros, which `messages` reports. Under a smaller capacity the newest records stay.
 
         Raises:
-          UserError: a file is missing, damaged or of another replay; other number of environments.
+          UserError: a file is missing, damaged or of another replay; the number of environments differs.
         """
         if self._ring is not None:
-            raise RuntimeError("This replay holds records already; load into a new one.")
+            raise RuntimeError("This replay already has records; load into a new one.")
         if state["streams"] != self.streams:
             raise UserError(
                 f"The replay was written by {state['streams']} environments. Use --run.envs {state['streams']}."
@@ -216,31 +217,31 @@ class Replay:
             self.ident = state["ident"]
             self._read(Path(directory).resolve(), state)
 
-    def _read(self, directory: Path, state: dict) -> None:
+    def _read(self, directory: Path, state: dict[str, Any]) -> None:
         if state["kind"] == "ring" and directory == self.directory:
-            ring, lost = self._adopt(directory, state)
+            self._mapped, floor, missing = mapped_ring.MappedRing.reopen(
+                directory, state, self.spec, self.streams, self._size.slots
+            )
+            ring = Ring(self._mapped.arrays, state["count"], floor)
         else:
             ring = self._allocate(state["count"], state["oldest"])
-            lost = (mapped_ring if state["kind"] == "ring" else chunked_ring).load(directory, state, ring)
+            missing = (mapped_ring if state["kind"] == "ring" else chunked_ring).load(directory, state, ring)
         self._start(ring)
         if self._chunks is not None and state["kind"] == "chunks":
-            self._chunks.adopt(directory, state)
-        if lost:
-            self.messages.append(f"The replay in {directory} has no {' and '.join(lost)}: zeros until written again.")
+            self._chunks.attach(directory, state)
+        if missing:
+            self.messages.append(
+                f"The replay in {directory} has no {' and '.join(missing)}: zeros until written again."
+            )
         if (left := ring.oldest - max(state["oldest"], ring.floor)) > 0:
             self.messages.append(
-                f"{left * self.streams:,} of the oldest records of the replay do not fit any more ({self._size.limit})."
+                f"{left * self.streams:,} of the oldest records of the replay no longer fit ({self._size.limit})."
             )
         if ring.oldest > max(state["oldest"], state["count"] - ring.slots):
-            gone = (ring.oldest - state["oldest"]) * self.streams
+            lost = (ring.oldest - state["oldest"]) * self.streams
             self.messages.append(
-                f"{gone:,} records of the replay were overwritten after the checkpoint; the rest is used."
+                f"{lost:,} records of the replay were overwritten after the checkpoint; the rest is used."
             )
-
-    def _adopt(self, directory: Path, state: dict) -> tuple[Ring, list]:
-        opened = mapped_ring.MappedRing.adopt(directory, state, self.spec, self.streams, self._size.slots)
-        self._mapped, floor, lost = opened
-        return Ring(self._mapped.arrays, state["count"], floor), lost
 
     def _allocate(self, count: int, floor: int) -> Ring:
         if self.directory is None:

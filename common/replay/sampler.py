@@ -1,6 +1,6 @@
-"""What a sampler of windows has to offer."""
+"""The interface of a sampler of windows."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -8,24 +8,28 @@ from common.replay.ring import Ring
 
 
 class Sampler(Protocol):
-    """Chooses windows. A row is `length` records from number `start` on; `context` records before it must be stored."""
+    """Chooses the windows of a batch.
+
+    A window has the `length` records of a stream from number `start` on. The `context` records before it must be
+    stored as well. The replay calls all methods from one thread.
+    """
 
     def rebuild(self, ring: Ring) -> None:
-        """Starts anew from all that the ring holds."""
+        """Start over from all records in `ring`. Called once, when the replay gets its ring."""
 
     def observe(self, ring: Ring) -> None:
-        """Takes note of the record added last, and of what it pushed out."""
+        """Take note of the newest record of each stream, and of the record that it replaced."""
 
     def waiting_reason(self, ring: Ring, batch: int, length: int, context: int) -> str:
-        """Why training should not start yet, or an empty string; batch 0: why no row can be drawn."""
+        """Return why training cannot start yet, or ''. With batch 0: why no window can be drawn."""
 
     def draw(
         self, ring: Ring, rng: np.random.Generator, batch: int, length: int, context: int, report: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Streams and starts of `batch` rows, int64 (B,) each. A report must leave no trace in the sampler."""
+        """Return streams and starts of `batch` windows, int64 (B,) each. A report must not change the sampler."""
 
-    def state(self) -> dict:
-        """What `rebuild` cannot know."""
+    def state(self) -> dict[str, Any]:
+        """Return what `rebuild` cannot derive from the records, as plain Python for a checkpoint."""
 
-    def restore(self, state: dict) -> None:
-        """Takes back `state`, after `rebuild`."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Set what `state` returned. Called after `rebuild`."""

@@ -139,7 +139,7 @@ def test_what_is_left_of_a_broken_environment_can_be_saved_and_restored(monkeypa
     [
         ("Panics", "failed with Panic: index out of bounds ("),
         ("Interrupts", "failed with KeyboardInterrupt ("),
-        ("Wordless", "failed with Error: (what it says cannot be read)"),
+        ("Wordless", "failed with Error: (the error has no readable text)"),
         ("HalfCharacter", r"failed with OSError: no such level: \udcff ("),
     ],
 )

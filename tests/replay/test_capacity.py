@@ -120,5 +120,5 @@ def test_cached_files_count_as_free_memory(monkeypatch, tmp_path, names):
     stat = f"anon 1\ninactive_file 7\nactive_file 7\n{total}inactive_file 300\n{total}active_file 50\n"
     for path, text in zip(paths, ("1000\n", "900\n", stat), strict=True):
         path.write_text(text)
-    monkeypatch.setattr(capacity, "CGROUPS", [list(map(str, paths))])
+    monkeypatch.setattr(capacity, "CGROUP_FILES", [list(map(str, paths))])
     assert capacity.free_memory() == 1000 - 900 + 350

@@ -24,7 +24,7 @@ LENGTHS = [7, 30, 2]
 
 @pytest.fixture(autouse=True)
 def small_chunks_without_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(chunked_ring, "TARGET", 16 * 200)  # 16 records of two streams
+    monkeypatch.setattr(chunked_ring, "CHUNK_BYTES", 16 * 200)  # 16 records of two streams
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
@@ -223,7 +223,7 @@ def test_a_replay_is_never_loaded_twice(tmp_path):
     state = replay.save(tmp_path)
     again = build()
     again.load(tmp_path, state)
-    with pytest.raises(RuntimeError, match="holds records already"):
+    with pytest.raises(RuntimeError, match="already has records"):
         again.load(tmp_path, state)
     assert len(again) == 80
     assert len(np.unique(again.ring.block("id", 0, 80)[0, :, 1])) == 80
@@ -358,5 +358,5 @@ def test_a_full_disk_is_one_message_and_harms_nothing(tmp_path, monkeypatch):
 
 def test_a_file_in_the_way_is_one_message(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="Cannot create"):
+    with pytest.raises(UserError, match="Cannot write to"):
         filled(Windows()).save(tmp_path / "file" / "replay")

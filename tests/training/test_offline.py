@@ -107,7 +107,7 @@ def test_it_learns_from_episode_files(files, tmp_path, capsys):
     assert any("eval/score" in line for line in lines(tmp_path / "run"))
     (files / "1.npz").write_bytes(b"nothing")
     assert say(*words[:-1], tmp_path / "other", "--steps", 2) == 2
-    assert "1.npz is no episode" in capsys.readouterr().err
+    assert "1.npz is not an episode" in capsys.readouterr().err
 
 
 def test_records_that_do_not_fit_are_refused(source, tmp_path, capsys):
