@@ -1,9 +1,8 @@
-"""`grid.json`: which runs make up a grid, and how each of them stands."""
+"""`grid.json`: the runs of a grid and their progress."""
 
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from common.config.config import flatten
 from common.errors import UserError
 from common.files import slug, write_text
 from common.safe_io import read_json
-from common.storage.logdir import MAX_LISTED_KEYS, config_changes, refused_changes, stored_config
+from common.storage.logdir import config_changes, join_lines, refused_changes, stored_config
 from common.storage.runinfo import has_started
 
 GRID_FILE = "grid.json"
@@ -21,8 +20,7 @@ BUDGET_KEYS = ("steps", "run.max_seconds")  # may grow, not shrink
 
 
 class Grid(NamedTuple):
-    """What is compared: a title for people, what is equal for all (`match`), the variants in order, one to measure the
-    others by or None."""
+    """A comparison: its title, what is equal for all runs (`match`), variants in order, and the baseline, if any."""
 
     kind: str
     title: str
@@ -32,7 +30,7 @@ class Grid(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One run. `words` follow `dreamer.py train` on its command line, without --logdir; `config` is what they mean."""
+    """One run. `words` follow `dreamer.py train` on its command line, without --logdir; they make `config`."""
 
     variant: str
     task: str
@@ -42,7 +40,7 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Unique within a grid."""
+        """Name, unique within a grid."""
         return f"{self.variant}/{self.task}/{self.seed}"
 
     @property
@@ -53,14 +51,14 @@ class Job(NamedTuple):
 
 @dataclasses.dataclass
 class JobState:
-    """How a job stands: waiting, running, done or failed; and why it failed."""
+    """Status of a job: waiting, running, done or failed; and why it failed."""
 
     status: str = "waiting"
     error: str | None = None
 
 
 def write_grid(folder: Path, grid: Grid, jobs: list[Job], states: list[JobState]) -> None:
-    """Replaces `grid.json`, all or nothing."""
+    """Replace `grid.json` atomically."""
     rows = [
         {"name": job.name, "variant": job.variant, "task": job.task, "seed": job.seed, "logdir": job.logdir}
         | {"status": state.status, "error": state.error, "words": job.words}
@@ -70,7 +68,7 @@ def write_grid(folder: Path, grid: Grid, jobs: list[Job], states: list[JobState]
 
 
 def read_grid(folder: Path) -> dict[str, Any] | None:
-    """What `write` wrote, None where there is nothing. Raises UserError for a file that is not whole."""
+    """Return what `write_grid` wrote, None if there is no grid. Raises UserError if the file is damaged."""
     path = folder / GRID_FILE
     if not path.exists():
         return None
@@ -84,7 +82,7 @@ def read_grid(folder: Path) -> dict[str, Any] | None:
 
 
 def is_grid(stored: Any) -> bool:
-    """Whether a value is a grid: it has jobs, and all that it has is of the kinds that `write` writes."""
+    """Whether a value has jobs, and all fields that it has are of the types that `write_grid` writes."""
     jobs = stored.get("jobs") if isinstance(stored, dict) else None
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         return False
@@ -94,37 +92,28 @@ def is_grid(stored: Any) -> bool:
 
 
 def check_same_grid(folder: Path, grid: Grid, jobs: list[Job]) -> None:
-    """Raises UserError if `folder` holds another grid, with what differs.
+    """Raise UserError if `folder` contains another grid, with the differences.
 
-    Variants, tasks and seeds may be added, budgets raised, and runs that never got as far as training changed.
+    Variants, tasks and seeds may be added, budgets raised, and runs changed that have not started training.
     """
-    differing = list(_differences(folder, grid, jobs))
+    if (stored := read_grid(folder)) is None:
+        return
+    given = {"kind": grid.kind, "match": grid.match}
+    differing = [f"{key}: {stored[key]} -> {new}" for key, new in given.items() if stored[key] != new]
+    names = {job.name for job in jobs}
+    differing += [f"{job['name']}: left out" for job in stored["jobs"] if job["name"] not in names]
+    reasons = Counter(reason for job in jobs for reason in _refused(folder / job.logdir, job.config))
+    differing += [f"{reason} ({count} run(s))" for reason, count in reasons.items()]
     if differing:
-        more = [f"... and {len(differing) - MAX_LISTED_KEYS} more"] if len(differing) > MAX_LISTED_KEYS else []
         raise UserError(
-            f"{folder} holds another grid (stored -> given):\n  "
-            + "\n  ".join(differing[:MAX_LISTED_KEYS] + more)
-            + "\n"
-            "Give the stored values to go on with it; versions, tasks and seeds may be added and --steps raised. "
+            f"{folder} contains another grid (stored -> given):\n  {join_lines(differing)}\n"
+            "Give the stored values to resume it; you may add versions, tasks and seeds, and raise --steps. "
             "Or choose another --logdir."
         )
 
 
-def _differences(folder: Path, grid: Grid, jobs: list[Job]) -> Iterator[str]:
-    stored = read_grid(folder)
-    if stored is None:
-        return
-    for key, given in (("kind", grid.kind), ("match", grid.match)):
-        if stored[key] != given:
-            yield f"{key}: {stored[key]} -> {given}"
-    names = {job.name for job in jobs}
-    yield from (f"{job['name']}: left out" for job in stored["jobs"] if job["name"] not in names)
-    reasons = Counter(reason for job in jobs for reason in _refused(folder / job.logdir, job.config))
-    yield from (f"{reason} ({count} run(s))" for reason, count in reasons.items())
-
-
 def _refused(logdir: Path, config: dict) -> list[str]:
-    """How `config` differs from that of the run in `logdir`, as far as training would refuse it or end sooner."""
+    """Return the changes to the run in `logdir` that training would refuse, or that would end it sooner."""
     if not has_started(logdir):
         return []
     stored = stored_config(logdir)

@@ -1,11 +1,13 @@
-"""Metrics of a run: averaged between two lines without waiting for the device, checked, and written everywhere."""
+"""Metrics of a run: averaged between two lines without waiting for the device, checked, and written to all logs."""
 
 import contextlib
 import math
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from common.errors import NonFiniteError
@@ -18,10 +20,10 @@ class RunningMeans:
     """Running means of named numbers; tensors stay on their device until `take`."""
 
     def __init__(self) -> None:
-        self.groups: dict[tuple[str, ...], list] = {}
+        self.groups: dict[tuple[str, ...], list] = {}  # names -> [sums, count]
 
-    def add(self, metrics: dict[str, torch.Tensor | float]) -> None:
-        """Adds one value per name: 0-dim tensors, all on one device, or plain numbers."""
+    def add(self, metrics: Mapping[str, torch.Tensor | float]) -> None:
+        """Add one value per name: 0-dim tensors, all on one device, or plain numbers."""
         if not metrics:
             return
         values = torch.stack([torch.as_tensor(value).detach().double() for value in metrics.values()])
@@ -30,38 +32,51 @@ class RunningMeans:
         group[1] += 1
 
     def take(self) -> dict[str, float]:
-        """Means since the last call, in order of first appearance."""
-        means = self.peek()
-        self.groups = {}
-        return means
-
-    def peek(self) -> dict[str, float]:
-        """Means so far; waits for the device once per set of names."""
+        """Return the means since the last call, in order of first appearance. Waits once per set of names."""
         totals: dict[str, list] = {}
         for names, (values, count) in self.groups.items():
             for name, value in zip(names, values.tolist(), strict=True):
                 total = totals.setdefault(name, [0.0, 0])
                 total[0] += value
                 total[1] += count
+        self.groups = {}
         return {name: value / count for name, (value, count) in totals.items()}
 
     def state(self) -> list:
-        """Sums and counts, for a checkpoint."""
+        """Return sums and counts for a checkpoint."""
         return [{"names": list(n), "sum": values.cpu(), "count": count} for n, (values, count) in self.groups.items()]
 
     def restore(self, state: list) -> None:
-        """Undoes `state`. Raises ValueError for what is none."""
+        """Set what `state` returned. Raises ValueError if it is malformed."""
         for group in state:
             if group["sum"].shape != (len(group["names"]),) or not isinstance(group["count"], int):
                 raise ValueError(f"means of {group['names']}")
         self.groups = {tuple(group["names"]): [group["sum"], group["count"]] for group in state}
 
 
-class Logger:
-    """Writes `metrics.jsonl`, `scores.jsonl`, TensorBoard events and `videos/` of one logdir.
+class FiniteMetrics:
+    """Drops metrics that are NaN or infinite, and reports each name once.
 
-    `state` is what `Logger.state` returned at the checkpoint that the run goes on from, None for a new run; lines
-    written after that checkpoint are removed. A state of something else raises TypeError, ValueError or LookupError.
+    A metric is for reading only. It does not end a run, whose losses, gradients, weights and actions are checked.
+    """
+
+    def __init__(self, report: Callable[[str], None]):
+        self.report, self.reported = report, set[str]()
+
+    def __call__(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Return the finite metrics."""
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        if new := [name for name in metrics if name not in finite and name not in self.reported]:
+            self.reported |= set(new)
+            self.report(f"Dropping non-finite metrics: {', '.join(new)}.")
+        return finite
+
+
+class Logger:
+    """Writes `metrics.jsonl`, `scores.jsonl`, TensorBoard events and `videos/` of one run directory.
+
+    `state` is what `Logger.state` returned at the checkpoint from which the run resumes, None for a new run. Lines
+    written after that checkpoint are removed. Raises TypeError, ValueError or LookupError if `state` is malformed.
     """
 
     def __init__(self, logdir: Path, *, task: str, method: str, seed: int, state: dict | None = None):
@@ -74,54 +89,48 @@ class Logger:
         self.lines = JsonLines(logdir / "metrics.jsonl", state["offset"])
         self.board = TensorBoard(logdir, state["frames"])
 
-    def add(self, metrics: dict[str, torch.Tensor | float]) -> None:
-        """Adds values to the means of the next line."""
+    def add(self, metrics: Mapping[str, torch.Tensor | float]) -> None:
+        """Add values to the means of the next line."""
         self.means.add(metrics)
 
-    def log_episode(self, frames: int, score: float, length: int, extra: dict[str, float]) -> None:
-        """Adds a finished training episode: undiscounted return, length in agent steps, what else there is to tell."""
+    def log_episode(self, frames: int, score: float, length: int, extra: Mapping[str, float]) -> None:
+        """Add a finished training episode: undiscounted return, length in agent steps, other numbers to log."""
         self.scores.add("train", frames, score)
         numbers = {"score": score, "length": length, **extra}
         self.means.add({f"episode/{name}": float(value) for name, value in numbers.items()})
 
-    def check(self) -> None:
-        """Raises NonFinite, naming the metrics, if one became NaN or infinite since the last line."""
-        _require_finite(self.means.peek())
-
     def write(self, counters: dict[str, float], metrics: dict[str, float]) -> dict[str, float]:
-        """Writes one line: `counters` (with `frames`), then `metrics`; returns the metrics."""
-        _require_finite(metrics)
+        """Write one line: `counters` (with `frames`), then `metrics`; return the metrics.
+
+        Raises NonFiniteError, with nothing written, if one of them is NaN or infinite.
+        """
+        if bad := [name for name, value in metrics.items() if not math.isfinite(value)]:
+            raise NonFiniteError(bad)
         self.lines.write({**counters, **metrics})
         self.board.scalars(metrics, int(counters["frames"]), time.time())
         self.scores.write()
         return metrics
 
     def log_failure(self, frames: int, message: str) -> None:
-        """Adds a message of several lines, such as a traceback, to `failures.log`."""
+        """Add a message of several lines, such as a traceback, to `failures.log`."""
         with (self.logdir / "failures.log").open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}, frame {frames:,}: {message}\n\n")
 
-    def save_video(self, name: str, frames: int, pictures: Any) -> None:
-        """Stores uint8 `pictures` (T, H, W, 3) as a GIF in `videos/` and in TensorBoard."""
+    def save_video(self, name: str, frames: int, pictures: np.ndarray) -> None:
+        """Store uint8 `pictures` (T, H, W, 3) as a GIF in `videos/` and in TensorBoard."""
         data = video.encode_gif(pictures)
         folder = self.logdir / "videos"
         folder.mkdir(exist_ok=True)
         write_bytes(folder / f"{name.replace('/', '_')}_{frames:09d}.gif", data)
         self.board.image(name, data, pictures.shape[1:3], frames, time.time())
 
-    def state(self, frames: int) -> dict:
-        """All that the next process needs to go on in the middle of a line; puts files on disk."""
+    def state(self, frames: int) -> dict[str, Any]:
+        """Return what the next process needs to continue in the middle of a line; put files on disk."""
         self.scores.write()
         offset = self.lines.sync()
         return {"offset": offset, "frames": frames, "means": self.means.state(), "scores": self.scores.points}
 
     def close(self) -> None:
-        """Closes all files."""
+        """Close all files."""
         with contextlib.closing(self.board):
             self.lines.close()
-
-
-def _require_finite(metrics: dict[str, float]) -> None:
-    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
-    if bad:
-        raise NonFiniteError(bad)

@@ -1,4 +1,4 @@
-"""Where metrics go: a file of JSON lines, TensorBoard, and score files as the published ones."""
+"""Log files of a run: JSON lines, TensorBoard events, and score files in the format of the published ones."""
 
 import functools
 import itertools
@@ -17,13 +17,13 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from common.files import write_text
 from common.safe_io import is_finite_number
 
-EVENT_FILE_NUMBERS = itertools.count()  # of files of events that one process writes
+EVENT_FILE_NUMBERS = itertools.count()  # of this process
 
 
 class JsonLines:
-    """One JSON object per line, appended; what an interrupted process wrote beyond `offset` bytes is cut off.
+    """One JSON object per line, appended; bytes beyond `offset`, of an interrupted process, are cut off.
 
-    Nothing is touched before the first line: a run may yet be refused.
+    The file is opened at the first line: until then a run may be refused, which must change nothing.
     """
 
     def __init__(self, path: Path, offset: int = 0):
@@ -31,7 +31,7 @@ class JsonLines:
 
     @functools.cached_property
     def file(self) -> BinaryIO:
-        """The file, opened and cut when it is first needed."""
+        """The file, opened and cut at the first use."""
         file = self.path.open("ab")
         if file.tell() > self.offset:
             file.truncate(self.offset)
@@ -39,25 +39,25 @@ class JsonLines:
         return file
 
     def write(self, row: dict) -> None:
-        """Appends `row` as strict JSON."""
+        """Append `row` as strict JSON."""
         self.file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
         self.file.flush()
 
     def sync(self) -> int:
-        """Puts all lines on disk; returns the length of the file in bytes."""
+        """Put all lines on disk; return the length of the file in bytes."""
         os.fsync(self.file.fileno())
         return self.file.tell()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         if "file" in self.__dict__:
             self.file.close()
 
 
 class TensorBoard:
-    """Scalars and GIF videos over environment frames; on resume, points after `frames` are hidden.
+    """Scalars and GIF videos over environment frames; after a resume, points beyond `frames` are hidden.
 
-    Written at once, without TensorBoard's own thread: that one would end with a traceback where the disk is full.
+    Writes at once, without TensorBoard's thread, which ends with a traceback if the disk is full.
     """
 
     def __init__(self, logdir: Path, frames: int = 0):
@@ -65,29 +65,26 @@ class TensorBoard:
 
     @functools.cached_property
     def writer(self) -> RecordWriter:
-        """A new file of events, made when it is first needed."""
+        """A new event file, opened at the first use."""
         number = next(EVENT_FILE_NUMBERS)
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
-        writer, start = RecordWriter((self.logdir / name).open("wb")), SessionLog(status=SessionLog.START)
-        hidden = self.frames + 1 if self.frames else 0
-        for event in (
-            Event(wall_time=time.time(), file_version="brain.Event:2"),
-            Event(step=hidden, session_log=start),
-        ):
+        writer = RecordWriter((self.logdir / name).open("wb"))
+        start = Event(step=self.frames + 1 if self.frames else 0, session_log=SessionLog(status=SessionLog.START))
+        for event in (Event(wall_time=time.time(), file_version="brain.Event:2"), start):
             writer.write(event.SerializeToString())
         return writer
 
     def scalars(self, values: dict[str, float], frames: int, wall: float) -> None:
-        """Adds one point to the curve of each name."""
+        """Add one point to the curve of each name."""
         self._add([Summary.Value(tag=name, simple_value=value) for name, value in values.items()], frames, wall)
 
-    def image(self, name: str, data: bytes, size: tuple[int, int], frames: int, wall: float) -> None:
-        """Adds an encoded GIF or PNG of `size` (height, width)."""
+    def image(self, name: str, data: bytes, size: tuple[int, ...], frames: int, wall: float) -> None:
+        """Add an encoded GIF or PNG of `size` (height, width)."""
         image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=data)
         self._add([Summary.Value(tag=name, image=image)], frames, wall)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         if "writer" in self.__dict__:
             self.writer.close()
 
@@ -100,7 +97,7 @@ class TensorBoard:
 class ScoreFile:
     """`scores.jsonl`: one line with `xs` (frames) and `ys` (undiscounted returns) for each kind of episode.
 
-    `train`: every training episode at the frame it ended; `eval`: the mean of each evaluation.
+    `train`: every training episode, at the frame it ended; `eval`: the mean of each evaluation.
     """
 
     def __init__(self, path: Path, **identity: str | int):
@@ -109,7 +106,7 @@ class ScoreFile:
         self._changed = True
 
     def restore(self, points: dict | None) -> None:
-        """Goes on from `points`, or from none. Raises ValueError for what is no points."""
+        """Continue from `points`, if any. Raises ValueError if they are malformed."""
         for kind, found in (points or {}).items():
             lists = [found["xs"], found["ys"]]
             if kind not in self.points or not all(isinstance(x, list) and all(map(is_finite_number, x)) for x in lists):
@@ -118,18 +115,19 @@ class ScoreFile:
         self._changed = True
 
     def add(self, kind: str, frames: int, score: float) -> None:
-        """Adds one point of `kind` 'train' or 'eval'."""
+        """Add one point of `kind` 'train' or 'eval'."""
         self.points[kind]["xs"].append(frames)
         self.points[kind]["ys"].append(score)
         self._changed = True
 
     def write(self) -> None:
-        """Replaces the file if there is something new."""
+        """Replace the file if there are new points."""
         if self._changed:
             rows = [{**self.identity, "kind": kind, **points} for kind, points in self.points.items()]
             write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
             self._changed = False
 
     def last(self, kind: str) -> float | None:
-        """Newest score of `kind`."""
-        return self.points[kind]["ys"][-1] if self.points[kind]["ys"] else None
+        """Return the newest score of `kind`, None if there is none."""
+        ys = self.points[kind]["ys"]
+        return ys[-1] if ys else None

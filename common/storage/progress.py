@@ -1,4 +1,4 @@
-"""What a person sees while training: a bar on a terminal, plain lines elsewhere."""
+"""Progress of training: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -8,10 +8,7 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Progress towards `total` frames, on stderr.
-
-    A bar where stderr is a terminal, one plain line per call of `line` otherwise.
-    """
+    """Progress towards `total` frames, on stderr: a bar on a terminal, otherwise a line per call of `line`."""
 
     def __init__(self, total: int, stream: TextIO | None = None):
         self.total, self.stream = total, stream or sys.stderr
@@ -28,14 +25,14 @@ class Progress:
             )  # fmt: skip
 
     def start_at(self, frames: int, updates: int) -> None:
-        """Goes to where a resumed run stands, without counting it as speed."""
+        """Start at the counts of a resumed run, which do not count as speed."""
         self.frames, self.updates = self._frames, self._updates = frames, updates
         if self.bar is not None:
             self.bar.initial = self.bar.n = self.bar.last_print_n = frames
             self.bar.refresh()
 
     def update(self, frames: int, updates: int) -> None:
-        """Moves the bar; cheap enough for every step and every update."""
+        """Move the bar; cheap enough for every step and every update."""
         if self.bar is not None and (frames, updates) != (self.frames, self.updates):
             self.bar.update(frames - self.frames)
             if frames == self.frames and updates % 10 == 0:
@@ -43,7 +40,7 @@ class Progress:
         self.frames, self.updates = frames, updates
 
     def line(self, **scores: float | None) -> dict[str, float]:
-        """Shows the newest `scores` and the rates since the last call; returns the rates `fps/env`, `fps/train`."""
+        """Show the newest `scores` and the rates since the last call; return the rates `fps/env`, `fps/train`."""
         self._scores |= {name: score for name, score in scores.items() if score is not None}
         now = time.perf_counter()
         past = max(now - self._time, 1e-9)
@@ -61,14 +58,14 @@ class Progress:
         return rates
 
     def message(self, text: str) -> None:
-        """Prints `text` without tearing the bar."""
+        """Print `text` without breaking the bar."""
         if self.bar is not None:
             self.bar.write(text, file=self.stream)
         else:
             print(text, file=self.stream, flush=True)
 
     def close(self) -> None:
-        """Leaves the bar as it stands."""
+        """Keep the bar on the screen as it is now."""
         if self.bar is not None:
             self.bar.close()
 

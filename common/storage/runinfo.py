@@ -1,4 +1,4 @@
-"""`run.json`: what ran, on what, with which versions, for how long."""
+"""`run.json`: what ran, on what hardware, with which versions, for how long."""
 
 import importlib.metadata
 import json
@@ -21,29 +21,29 @@ PACKAGES = ("torch", "numpy", "gymnasium", "dm_control", "mujoco", "ale-py", "te
 
 
 class RunInfo:
-    """The `run.json` of a logdir; each start of the process is one entry of its `sessions`."""
+    """The `run.json` of a run directory. Each process that trains adds one entry to its `sessions`."""
 
     def __init__(self, logdir: Path, config: dict):
         self.path = logdir / "run.json"
         self.data = {"task": config["task"], "algo": config["algo"], "seed": config["seed"], "wall": 0.0}
-        self.data |= {"render": how} if (how := nonstandard_render_mode(config)) else {}
+        self.data |= {"render": mode} if (mode := nonstandard_render_mode(config)) else {}
         self.data |= {"resumes": 0, "sessions": _stored(self.path, "sessions", list) or []}
         self.data |= {"peak_memory": _stored(self.path, "peak_memory", int) or 0}
 
     def begin(self, frames: int, parameters: int) -> None:
-        """Adds this process as a session that goes on at `frames`; `update` stores it."""
+        """Add this process as a session that starts at `frames`; `update` stores it."""
         self.data["sessions"].append({**session_facts(), "frames": frames})
         self.data |= {"resumes": len(self.data["sessions"]) - 1, "parameters": parameters}
 
     def update(self, frames: int, updates: int, wall: float, memory: int) -> None:
-        """Stores progress over all sessions: frames, updates, seconds of training; and the largest `memory` (bytes)."""
+        """Store totals over all sessions: frames, updates, seconds of training; and the largest `memory` in bytes."""
         self.data |= {"frames": frames, "updates": updates, "wall": round(wall, 3)}
         self.data["peak_memory"] = max(memory, self.data["peak_memory"])
         write_text(self.path, json.dumps(self.data, indent=2) + "\n")
 
 
 def session_facts() -> dict:
-    """Facts about this process."""
+    """Return facts about this process."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join(sys.argv),
@@ -56,25 +56,21 @@ def session_facts() -> dict:
 
 
 def hardware() -> dict:
-    """Processor, cores, memory in GiB and GPUs of this machine."""
+    """Return processor, cores, memory in GiB and GPUs of this machine."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {"cpu": _cpu(), "cores": os.cpu_count(), "memory_gib": round(memory, 1), "gpus": gpus}
 
 
 def git_revision() -> str | None:
-    """Commit of this program, with `+` where files differ from it; None outside a repository."""
-    folder = Path(__file__).parent
+    """Return the commit of this program, with `+` if files differ from it; None outside a repository."""
+    git = lambda *command: subprocess.run(
+        ["git", *command], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+    ).stdout.strip()
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return commit + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+        return git("rev-parse", "HEAD") + "+" * bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _git(folder: Path, *command: str) -> str:
-    done = subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.strip()
 
 
 def _version(package: str) -> str | None:
@@ -93,27 +89,27 @@ def _cpu() -> str:
 
 
 def has_started(logdir: Path) -> bool:
-    """Whether a run has ever got as far as training in `logdir`: run.json or a checkpoint says so."""
+    """Whether the run in `logdir` has started training, according to run.json or a checkpoint."""
     return bool(_stored(logdir / "run.json", "sessions", list)) or any(logdir.glob("checkpoints/checkpoint-*.pt"))
 
 
 def frames_trained(logdir: Path) -> int:
-    """Frames of the run in `logdir` at its last save; 0 without one."""
+    """Return the frames of the run in `logdir` at its last save; 0 without one."""
     return _stored(logdir / "run.json", "frames", int) or 0
 
 
 def seconds_trained(logdir: Path) -> float:
-    """Seconds of training over all sessions of the run in `logdir` until its last save; 0 without one."""
+    """Return the seconds of training over all sessions until the last save; 0 without one."""
     return _stored(logdir / "run.json", "wall", float) or 0.0
 
 
 def is_finished(config: dict, frames: int, wall: float) -> bool:
-    """Whether a run is finished that has come so far: in frames, or in seconds if `run.max_seconds` limits them."""
+    """Whether a run is finished after `frames`, or after `wall` seconds if `run.max_seconds` limits them."""
     return frames >= config["steps"] or 0 < config["run"]["max_seconds"] <= wall
 
 
 def _stored(path: Path, key: str, kind: type) -> Any:
-    """Value of `key` in a JSON file; None if it is not there or not of that kind."""
+    """Return the value of `key` in a JSON file; None if it is missing or not of that type."""
     try:
         value = read_json(path)[key]
     except (OSError, ValueError, KeyError, TypeError):

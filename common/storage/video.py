@@ -1,6 +1,6 @@
-"""Videos as GIF files, made with Pillow alone, and as mp4 where imageio-ffmpeg is installed.
+"""Videos as GIF files, made with Pillow, and as mp4 if imageio-ffmpeg is installed.
 
-Legend: `B` batch, `T` time, `H` `W` height and width, `C` channels, `n` size of a vector observation.
+`B` batch, `T` time, `H` `W` height and width, `C` channels, `n` size of a vector or number of environments.
 """
 
 import io
@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw
 from common.errors import UserError
 from common.files import write_bytes
 
-MAX_ROWS = 6  # sequences shown side by side, or numbers of a vector shown below each other
-MAX_EPISODE_FRAMES = 1000  # pictures of an episode
+MAX_ROWS = 6  # sequences next to each other, or numbers of a vector below each other
+MAX_EPISODE_FRAMES = 1000
 COLORS = ((230, 120, 20), (40, 110, 220))  # model, truth
 
 
 def encode_gif(frames: np.ndarray, fps: int = 15) -> bytes:
-    """GIF of uint8 `frames` (T, H, W, 3) that repeats for ever."""
+    """Return a GIF of uint8 `frames` (T, H, W, 3) that repeats indefinitely."""
     assert frames.dtype == np.uint8, frames.dtype
     assert frames.shape[3:] == (3,), frames.shape
     pictures = [Image.fromarray(frame) for frame in frames]
@@ -32,7 +32,7 @@ def encode_gif(frames: np.ndarray, fps: int = 15) -> bytes:
 
 
 def to_rgb(images: np.ndarray) -> np.ndarray:
-    """uint8 images (..., H, W, C) with any number of channels as (..., H, W, 3); stacked frames show the newest."""
+    """Return uint8 images (..., H, W, C) as (..., H, W, 3); of stacked gray frames the newest one."""
     assert images.dtype == np.uint8, images.dtype
     if images.shape[-1] == 3:
         return images
@@ -40,11 +40,12 @@ def to_rgb(images: np.ndarray) -> np.ndarray:
 
 
 def open_loop_frames(truth: np.ndarray, model: np.ndarray, context: int) -> np.ndarray:
-    """Pictures (T, H', W', 3) uint8 of predictions beside what happened.
+    """Return pictures (T, H', W', 3) uint8 that compare predictions with the truth.
 
-    `truth`, `model`: floats in [0, 1] of shape (B, T, H, W, C), or (B, T, n), (B, T) for vectors. Images show truth,
-    model and error below each other, sequences side by side, with a green frame while the model sees the truth (the
-    first `context` steps). Vectors show one curve per number, drawn as time goes on.
+    `truth`, `model`: floats in [0, 1], (B, T, H, W, C) for images; (B, T, n) or (B, T) for vectors.
+
+    Images: truth, model and error below each other, sequences next to each other. A green frame marks the first
+    `context` steps, in which the model sees the truth. Vectors: one curve per number, which grows with time.
     """
     assert truth.shape == model.shape, (truth.shape, model.shape)
     if truth.ndim == 5:
@@ -53,7 +54,7 @@ def open_loop_frames(truth: np.ndarray, model: np.ndarray, context: int) -> np.n
 
 
 def error_curve(truth: np.ndarray, model: np.ndarray) -> np.ndarray:
-    """Mean squared error (T,) over everything but time."""
+    """Return the mean squared error of each time step, (T,)."""
     assert truth.shape == model.shape, (truth.shape, model.shape)
     square = np.square(truth.astype(np.float64) - model)
     return square.mean(axis=tuple(axis for axis in range(square.ndim) if axis != 1))
@@ -68,59 +69,55 @@ def _strip(truth: np.ndarray, model: np.ndarray, context: int) -> np.ndarray:
 
 
 def _curves(truth: np.ndarray, model: np.ndarray, context: int, width: int = 320, height: int = 64) -> np.ndarray:
-    """Curves of the first numbers of (T, n) vectors; picture t shows steps 0 to t."""
+    """Return curves of the first numbers of (T, n) vectors; picture t shows steps 0 to t."""
     time, count = len(truth), min(MAX_ROWS, truth.shape[1])
     across = np.linspace(4, width - 4, time)
+    border = across[min(context, time - 1)]
     pictures = []
     for now in range(time):
         image = Image.new("RGB", (width, height * count), "white")
         draw = ImageDraw.Draw(image)
-        draw.line([(across[min(context, time - 1)], 0), (across[min(context, time - 1)], image.height)], (0, 160, 0))
+        draw.line([(border, 0), (border, image.height)], (0, 160, 0))
         for row in range(count):
-            _curve(draw, across[: now + 1], (model[:, row], truth[:, row]), top=row * height, height=height)
+            series, top = np.stack([model[:, row], truth[:, row]]), row * height
+            draw.line([(0, top), (width, top)], (200, 200, 200))
+            span = max(series.max() - series.min(), 1e-6)
+            down = top + 4 + (height - 8) * (1 - (series[:, : now + 1] - series.min()) / span)
+            for values, color in zip(down, COLORS, strict=True):
+                points = list(zip(across.tolist(), values.tolist(), strict=False))
+                draw.line(points if now else points * 2, color, width=2)
         pictures.append(np.asarray(image))
     return np.stack(pictures)
 
 
-def _curve(draw: ImageDraw.ImageDraw, across: np.ndarray, series: tuple, *, top: int, height: int) -> None:
-    """Draws `series` (model, truth) on one scale, up to the time that `across` reaches."""
-    low = min(values.min() for values in series)
-    span = max(max(values.max() for values in series) - low, 1e-6)
-    draw.line([(0, top), (draw.im.size[0], top)], (200, 200, 200))
-    for values, color in zip(series, COLORS, strict=True):
-        down = top + 4 + (height - 8) * (1 - (values[: len(across)] - low) / span)
-        points = [(float(x), float(y)) for x, y in zip(across, down, strict=True)]
-        draw.line(points if len(points) > 1 else points * 2, color, width=2)
-
-
 class EpisodeRecorder:
-    """Collects the pictures of one episode of one environment.
+    """Collects the pictures of one episode of the first environment, at most `MAX_EPISODE_FRAMES`.
 
-    Call `see` with every record; `done` turns True with the episode's last record.
+    Call `see` with every record. `done` turns True with the last record of the episode.
     """
 
-    def __init__(self, key: str, env: int = 0, limit: int = MAX_EPISODE_FRAMES):
-        self.key, self.env, self.limit = key, env, limit
+    def __init__(self, key: str):
+        self.key = key
         self.frames: list[np.ndarray] = []
         self.done = False
 
     def see(self, record: dict[str, np.ndarray]) -> None:
-        """Adds the picture of `record` (n, ...) once an episode has begun; at most `limit` of them."""
-        if self.done or not (self.frames or record["is_first"][self.env]):
+        """Add the picture of `record` (n, ...), from the first record of an episode on."""
+        if self.done or not (self.frames or record["is_first"][0]):
             return
-        if len(self.frames) < self.limit:
-            self.frames.append(to_rgb(record[self.key][self.env]).copy())
-        self.done = bool(record["is_last"][self.env])
+        if len(self.frames) < MAX_EPISODE_FRAMES:
+            self.frames.append(to_rgb(record[self.key][0]).copy())
+        self.done = bool(record["is_last"][0])
 
     def pictures(self) -> np.ndarray:
-        """Frames (T, H, W, 3) uint8."""
+        """Return the frames (T, H, W, 3) uint8."""
         return np.stack(self.frames)
 
 
 class EvaluationRecorder:
-    """Collects the pictures of the first `count` episodes of the first environment, (T, H, W, 3) uint8 each.
+    """Collects the pictures of the first `count` episodes of the first environment.
 
-    picture: what to show of a record, or None for nothing.
+    picture: returns the picture of a record, None to skip it.
     """
 
     def __init__(self, count: int, picture: Callable[[dict], np.ndarray | None]):
@@ -128,26 +125,26 @@ class EvaluationRecorder:
         self.episodes: list[list[np.ndarray]] = []
 
     def see(self, record: dict[str, np.ndarray]) -> None:
-        """Adds the picture of `record` (n, ...)."""
+        """Add the picture of `record` (n, ...)."""
         if record["is_first"][0]:
             self.episodes.append([])
         if len(self.episodes) <= self.count and (frame := self.picture(record)) is not None:
             self.episodes[-1].append(frame)
 
     def pictures(self) -> list[np.ndarray]:
-        """The episodes of which there are pictures."""
+        """Return the episodes that have pictures, (T, H, W, 3) uint8 each."""
         return [stack_frames(frames) for frames in self.episodes[: self.count] if frames]
 
 
 def stack_frames(frames: list[np.ndarray]) -> np.ndarray:
-    """Pictures (H, W, 3) as one array; those of another size than the first, as of a window, are brought to it."""
+    """Return pictures (H, W, 3) as one array; resize those that differ in size from the first, as windows may."""
     height, width, _ = frames[0].shape
     fitting = lambda frame: frame if frame.shape == frames[0].shape else Image.fromarray(frame).resize((width, height))
     return np.stack([np.asarray(fitting(frame)) for frame in frames])
 
 
 def scale_frames(frames: np.ndarray, side: int = 256) -> np.ndarray:
-    """Frames (T, H, W, 3) with every pixel repeated, or pixels left out, so that the height is about `side`; even."""
+    """Return frames (T, H, W, 3) with pixels repeated or skipped: an even height of about `side`, an even width."""
     high = frames.shape[1]
     if high < side:
         frames = frames.repeat(round(side / high), 1).repeat(round(side / high), 2)
@@ -157,7 +154,7 @@ def scale_frames(frames: np.ndarray, side: int = 256) -> np.ndarray:
 
 
 def write_mp4(path: Path, frames: np.ndarray, fps: int = 15) -> None:
-    """Writes frames (T, H, W, 3) of even sides, all or nothing. Raises UserError where its package is missing."""
+    """Write frames (T, H, W, 3) of even sides atomically. Raises UserError if imageio-ffmpeg is not installed."""
     try:
         import imageio_ffmpeg
     except ImportError as error:
@@ -174,5 +171,5 @@ def write_mp4(path: Path, frames: np.ndarray, fps: int = 15) -> None:
 
 
 def first_image_key(space: dict) -> str | None:
-    """First key of an observation space (name to Box) that holds uint8 images, or None."""
+    """Return the first key of an observation space (name to Box) with uint8 images, None without one."""
     return next((key for key, box in space.items() if len(box.shape) == 3 and box.dtype == np.uint8), None)

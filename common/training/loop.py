@@ -15,7 +15,7 @@ from typing import Any
 from common.agent.update_guard import nonfinite_names
 from common.errors import NonFiniteError
 from common.nn import rng
-from common.storage.logger import Logger
+from common.storage.logger import FiniteMetrics, Logger
 from common.storage.progress import Progress
 from common.storage.runinfo import is_finished
 from common.storage.saved_agent import MalformedCheckpoint, load_weights
@@ -23,7 +23,6 @@ from common.training.camera import Camera, predict_open_loop
 from common.training.clock import Clock, Stopwatch
 from common.training.collector import Collector
 from common.training.evaluator import Evaluator
-from common.training.finite_metrics import FiniteMetrics
 from common.training.health import HealthMonitor
 from common.training.skips import SkippedUpdates
 from common.training.stop import Stop

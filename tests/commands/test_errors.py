@@ -54,7 +54,7 @@ TINY = ["--configs", "debug", *SHORT]
         ),
         (["--algo", "v3", "--configs", "debug", "--task", "broken_envs:OddObservations"], "Text space"),
         (["eval"], "eval needs --logdir"),
-        (["eval", "--logdir", "nowhere"], "is not the logdir of a run"),
+        (["eval", "--logdir", "nowhere"], "is not a run directory"),
         (["eval", "--algo", "v3", "--logdir", "nowhere"], "leave --algo"),
     ],
     ids=lambda value: " ".join(value[:6]) if isinstance(value, list) else "",
@@ -175,7 +175,7 @@ def test_the_logdir_of_another_run_is_left_alone(trained, change, says):
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("ten years of work")
     refused(
-        "--algo", "v1", *TINY, "--logdir", tmp_path, cwd=tmp_path, says=["holds other things", "empty or new --logdir"]
+        "--algo", "v1", *TINY, "--logdir", tmp_path, cwd=tmp_path, says=["contains unrelated files", "empty or new --logdir"]
     )
     assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.tex"]
 

@@ -1,4 +1,4 @@
-"""Replays with records that say where they come from."""
+"""Replays whose records carry their stream and number."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ PLAIN = {key: value for key, value in SPEC.items() if key not in ("deter", "stoc
 
 
 def records(lengths, count, streams=1, *, start=0):
-    """Yields records [start, count); `lengths` = records of each episode, repeated; streams are shifted by one."""
+    """Yield records [start, count); `lengths` = records of each episode, repeated; streams are shifted by one."""
     first, last = flags(lengths, count + streams)
     for k in range(start, count):
         at = k + np.arange(streams)
@@ -59,7 +59,7 @@ def filled(sampler=None, *, lengths=(10,), count=100, streams=1, **options):
 
 
 def starts(replay, batch, length, draws):
-    """Numbers of the first records of many sampled rows."""
+    """Return the numbers of the first records of many sampled rows."""
     return np.concatenate([replay.sample(batch, length)["id"][:, 0, 1] for _ in range(draws)])
 
 

@@ -1,4 +1,4 @@
-"""What a batch holds, whatever the sampler: alignment, flags, names of records, latents."""
+"""Content of batches of every sampler: alignment, flags, indices of records, latents."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_abandoned_episodes_are_closed_within_the_row():
     assert not data["is_terminal"].any()
 
 
-def test_batches_are_the_callers_own():
+def test_batches_are_new_arrays():
     replay = filled()
     first = replay.sample(4, 5)
     kept = {key: value.copy() for key, value in first.items()}
@@ -117,7 +117,7 @@ def test_records_without_latents_store_zeros():
         ({"action": None}, "needs the key 'action'"),
     ],
 )
-def test_wrong_records_are_refused_whole(change, message):
+def test_malformed_records_are_not_stored(change, message):
     replay = filled(count=20)
     record = {k: v for k, v in (next(records([10], 1)) | change).items() if v is not None}
     with pytest.raises(UserError, match=message):
@@ -135,12 +135,12 @@ def test_wrong_records_are_refused_whole(change, message):
         ({"spec": PLAIN | {"is_last": ((), np.float32)}}, "is_last must be one bool"),
     ],
 )
-def test_contradictions_are_refused(options, message):
+def test_contradicting_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         build(**options)
 
 
-def test_batches_lie_in_the_memory_that_was_asked_for():
+def test_batches_use_the_given_array_factory():
     made = []
 
     def empty(shape, dtype):
@@ -162,7 +162,7 @@ def test_batches_for_a_gpu_are_page_locked(name, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float16, np.int64, bool])
-def test_page_locked_arrays_are_arrays(dtype):
+def test_page_locked_arrays_have_shape_and_dtype(dtype):
     array = pinned((2, 3), np.dtype(dtype))
     assert (array.shape, array.dtype) == ((2, 3), np.dtype(dtype))
     assert torch.as_tensor(array).is_pinned()

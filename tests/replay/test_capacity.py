@@ -1,4 +1,4 @@
-"""Limits in records and GiB, on every path, and images that stay small."""
+"""Capacity of the replay: limits in records and GiB, in memory and on disk."""
 
 import numpy as np
 import pytest

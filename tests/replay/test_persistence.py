@@ -1,4 +1,4 @@
-"""Saved, killed, resumed: the same batches come out, or one clear message does."""
+"""Replays that are saved, killed and resumed return the same batches, or end with one clear message."""
 
 import io
 import os
@@ -29,7 +29,7 @@ def small_chunks_without_waiting_for_the_disk(monkeypatch):
 
 
 def through_a_checkpoint(state):
-    """What a checkpoint makes of a state: plain Python, read without running code."""
+    """Return `state` as it comes back from a checkpoint: plain Python, read without running code."""
     buffer = io.BytesIO()
     torch.save(pack(state), buffer)
     buffer.seek(0)
@@ -37,7 +37,7 @@ def through_a_checkpoint(state):
 
 
 def work(replay, start, stop, *, train=True):
-    """Adds records and trains as a loop does; returns the batches."""
+    """Add records and train as the loop does; return the batches."""
     batches = []
     for k, record in enumerate(records(LENGTHS, stop, replay.streams, start=start), start):
         replay.add(record)
@@ -61,8 +61,8 @@ def options(name, folder, disk, **other):
     lost=st.integers(0, 200),
     unsaved=st.booleans(),
 )
-def test_resuming_equals_going_on(tmp_path_factory, name, disk, saves, lost, unsaved):
-    """Stop `lost` records after the last save, load, go on: bit for bit the straight run."""
+def test_a_resumed_replay_equals_an_uninterrupted_one(tmp_path_factory, name, disk, saves, lost, unsaved):
+    """Stop `lost` records after the last save, load and continue: bit for bit the uninterrupted run."""
     folder, saves = tmp_path_factory.mktemp("replay"), sorted(saves)
     straight, stopped = build(**options(name, None, False)), build(**options(name, folder, disk))
     for begin, end in zip([0, *saves], saves, strict=False):
@@ -86,7 +86,7 @@ def test_resuming_equals_going_on(tmp_path_factory, name, disk, saves, lost, uns
     same(again.sample(4, 9), straight.sample(4, 9))
 
 
-def test_mapped_equals_memory(tmp_path):
+def test_a_mapped_replay_equals_one_in_memory(tmp_path):
     one, two = build(**options("windows", None, False)), build(**options("windows", tmp_path, True))
     for a, b in zip(work(one, 0, 300), work(two, 0, 300), strict=True):
         same(a, b)
@@ -130,7 +130,7 @@ def test_both_of_two_checkpoints_can_be_loaded(tmp_path):
         same({key: loaded.ring.block(key, state["oldest"], state["count"]) for key in SPEC}, expected)
 
 
-def test_what_an_abandoned_save_wrote_never_comes_back(tmp_path):
+def test_files_of_an_abandoned_save_are_never_read(tmp_path):
     replay = filled(count=100)
     state = replay.save(tmp_path)
     replay.write_back(np.array([[3]]), {"deter": np.full((1, 1, 3), 99, np.float32)})
@@ -156,7 +156,7 @@ os.kill(os.getpid(), 9)
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_killed_runs_go_back_to_the_watermark(tmp_path, kind):
+def test_a_killed_run_goes_back_to_its_checkpoint(tmp_path, kind):
     here = Path(__file__).parents[1] / "helpers"
     arguments = [str(tmp_path / "replay"), kind, str(here.parents[1])]
     (tmp_path / "replay").mkdir()
@@ -174,7 +174,7 @@ def test_killed_runs_go_back_to_the_watermark(tmp_path, kind):
     assert replay.ring.oldest == 136
 
 
-def test_without_its_journal_a_mapped_replay_loses_what_was_overwritten(tmp_path):
+def test_without_its_journal_a_mapped_replay_loses_overwritten_records(tmp_path):
     replay = build(Episodes(), capacity=64, directory=tmp_path)
     for record in records([10], 80):
         replay.add(record)
@@ -189,7 +189,7 @@ def test_without_its_journal_a_mapped_replay_loses_what_was_overwritten(tmp_path
     assert "overwritten after the checkpoint" in again.messages[0]
 
 
-def test_a_torn_journal_is_read_up_to_the_tear(tmp_path):
+def test_an_incomplete_journal_is_read_up_to_its_end(tmp_path):
     replay = filled(directory=tmp_path, capacity=64, count=60)
     state = replay.save(tmp_path)
     for number in (5, 6):
@@ -202,7 +202,7 @@ def test_a_torn_journal_is_read_up_to_the_tear(tmp_path):
     assert again.ring.block("deter", 5, 7)[0, :, 0].tolist() == [5, 99]
 
 
-def test_the_checkpoint_before_the_last_is_exact_too(tmp_path):
+def test_the_last_but_one_checkpoint_is_exact(tmp_path):
     options = {"capacity": 64, "directory": tmp_path}
     replay, states, held = build(**options), [], []
     for begin in (0, 40, 90):
@@ -218,7 +218,7 @@ def test_the_checkpoint_before_the_last_is_exact_too(tmp_path):
     same({key: again.ring.block(key, again.ring.oldest, again.ring.count) for key in SPEC}, held[-2])
 
 
-def test_a_replay_is_never_loaded_twice(tmp_path):
+def test_a_replay_cannot_be_loaded_twice(tmp_path):
     replay = filled(count=80)
     state = replay.save(tmp_path)
     again = build()
@@ -238,7 +238,7 @@ def test_an_empty_replay_can_be_saved_and_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("disk", [False, True])
-def test_agents_without_latents_read_those_with_and_back(tmp_path, disk):
+def test_replays_with_and_without_latents_read_each_other(tmp_path, disk):
     folders = [tmp_path / "a", tmp_path / "b"]
     rich = filled(directory=folders[0] if disk else None)
     state = rich.save(folders[0])
@@ -264,7 +264,7 @@ def test_memory_and_disk_read_each_others_files(tmp_path, kinds):
     same(third.sample(8, 5), second.sample(8, 5))
 
 
-def test_latents_that_come_later_are_kept_from_then_on(tmp_path):
+def test_latents_that_are_added_later_are_saved(tmp_path):
     plain = filled(spec=PLAIN, directory=tmp_path)
     rich = build(directory=tmp_path)
     rich.load(tmp_path, plain.save(tmp_path))
@@ -287,7 +287,7 @@ def flip(path):
 
 @pytest.mark.parametrize("harm", [cut, flip, Path.unlink, lambda path: path.write_bytes(b"")])
 @pytest.mark.parametrize("name", ["chunk-00000001-data-000001.npz", "chunk-00000001-latents-000001.npz"])
-def test_harmed_chunks_are_named(tmp_path, harm, name):
+def test_damaged_chunks_are_reported(tmp_path, harm, name):
     state = filled(count=100).save(tmp_path)
     harm(tmp_path / name)
     with pytest.raises(UserError, match=r"chunk-00000001-\w+-.*(damaged|missing).*--logdir"):
@@ -296,7 +296,7 @@ def test_harmed_chunks_are_named(tmp_path, harm, name):
 
 @pytest.mark.parametrize("harm", [cut, Path.unlink])
 @pytest.mark.parametrize("name", ["image.ring", "claimed", "ring.json"])
-def test_harmed_maps_are_named(tmp_path, harm, name):
+def test_damaged_maps_are_reported(tmp_path, harm, name):
     state = filled(directory=tmp_path).save(tmp_path)
     harm(tmp_path / name)
     with pytest.raises(UserError, match=rf"{name} .*--logdir"):
@@ -304,7 +304,7 @@ def test_harmed_maps_are_named(tmp_path, harm, name):
 
 
 @pytest.mark.parametrize("disk", [False, True])
-def test_another_runs_files_are_refused(tmp_path, disk):
+def test_files_of_another_run_are_refused(tmp_path, disk):
     folder = tmp_path if disk else None
     state = filled(directory=folder).save(tmp_path)
     filled(directory=folder).save(tmp_path)
@@ -334,7 +334,7 @@ def test_a_mapped_replay_keeps_its_capacity(tmp_path):
     build(directory=tmp_path, capacity=65, max_gib=advice).load(tmp_path, state)
 
 
-def test_a_full_disk_is_one_message_and_harms_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_damages_nothing(tmp_path, monkeypatch):
     replay = filled(count=40)
     state = replay.save(tmp_path)
     work(replay, 40, 80)
@@ -356,7 +356,7 @@ def test_a_full_disk_is_one_message_and_harms_nothing(tmp_path, monkeypatch):
         disk.add(next(records([10], 1)))
 
 
-def test_a_file_in_the_way_is_one_message(tmp_path):
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="Cannot write to"):
         filled(Windows()).save(tmp_path / "file" / "replay")

@@ -1,4 +1,4 @@
-"""Which windows are drawn, and how often."""
+"""Samplers: the windows that are drawn, and how often."""
 
 import itertools
 
@@ -14,7 +14,7 @@ from tests.helpers.replay import build, filled, records, starts
 
 
 def matches(drawn, expected):
-    """Counts against probabilities: nothing else is drawn, all of it is, and chi-square is within 5 sigma."""
+    """Check that exactly the expected values are drawn, with a chi-square within 5 sigma."""
     values, counts = np.unique(drawn, return_counts=True)
     assert set(values.tolist()) == set(expected)
     wanted = np.array([expected[v] for v in values.tolist()]) * len(drawn)
@@ -23,7 +23,7 @@ def matches(drawn, expected):
 
 
 def episode(begin, total, length, weight, *, balance=False, ends=0, inclusive=True):
-    """Declared probability of each start in one episode."""
+    """Return the specified probability of each start in one episode."""
     upper = total if balance else total - length + int(inclusive) + ends
     result = {}
     for draw in range(upper):
@@ -33,7 +33,7 @@ def episode(begin, total, length, weight, *, balance=False, ends=0, inclusive=Tr
 
 
 @pytest.mark.parametrize("options", [{}, {"ends": 5}, {"inclusive": False}, {"balance": True}])
-def test_episodes_are_uniform_and_starts_as_declared(options):
+def test_episodes_are_uniform_and_starts_as_specified(options):
     replay = filled(Episodes(**options), lengths=[20, 8], count=56)
     expected = {}
     for begin, total in ((0, 20), (20, 8), (28, 20), (48, 8)):
@@ -41,20 +41,20 @@ def test_episodes_are_uniform_and_starts_as_declared(options):
     matches(starts(replay, 50, 5, 400), expected)
 
 
-def test_every_record_is_drawn_the_last_included():
+def test_every_record_is_drawn_including_the_last():
     replay = filled(Episodes(), lengths=[13], count=39)
     seen = {n for _ in range(60) for n in replay.sample(16, 5)["id"][..., 1].ravel().tolist()}
     assert seen == set(range(39))
 
 
-def test_short_episodes_are_joined_and_stay_as_likely():
+def test_short_episodes_are_joined_and_equally_likely():
     replay = filled(Episodes(), lengths=[3, 4, 12], count=38)
     expected = {0: 1 / 6, 3: 1 / 6, 19: 1 / 6, 22: 1 / 6}
     expected |= episode(7, 12, 8, 1 / 6) | episode(26, 12, 8, 1 / 6)
     matches(starts(replay, 50, 8, 300), expected)
 
 
-def test_a_short_episode_at_the_end_is_whole_in_its_row():
+def test_a_short_last_episode_is_complete_in_its_row():
     replay = filled(Episodes(), lengths=[10, 3], count=26)
     data = replay.sample(200, 8)
     assert {0, 10, 18} <= set(data["id"][:, 0, 1].tolist())
@@ -63,12 +63,12 @@ def test_a_short_episode_at_the_end_is_whole_in_its_row():
     assert data["is_first"][data["id"][:, 0, 1] == 18][0].tolist() == [False] * 5 + [True, False, False]
 
 
-def test_minimum_leaves_short_episodes_out():
+def test_minimum_excludes_short_episodes():
     replay = filled(Episodes(minimum=8), lengths=[3, 4, 12], count=38)
     matches(starts(replay, 50, 8, 100), episode(7, 12, 8, 0.5) | episode(26, 12, 8, 0.5))
 
 
-def test_only_short_episodes_are_no_deadlock():
+def test_training_starts_with_short_episodes_alone():
     replay = build(Episodes())
     ready = []
     for record in records([3], 60):
@@ -78,7 +78,7 @@ def test_only_short_episodes_are_no_deadlock():
     assert replay.sample(4, 50)["is_first"].sum(1).min() >= 16
 
 
-def test_waiting_says_what_is_missing():
+def test_waiting_reason_names_what_is_missing():
     assert "sampler.ongoing and env.time_limit" in filled(Episodes(), lengths=[500]).waiting_reason(4, 10)
     assert "of 30 or more records" in filled(Episodes(minimum=30)).waiting_reason(4, 10)
     assert filled(Episodes(), count=20).waiting_reason(4, 50) == "20 of 50 records of each environment are stored"
@@ -93,7 +93,7 @@ def test_ongoing_episodes_can_be_drawn():
 
 
 @pytest.mark.parametrize("context", [0, 1])
-def test_the_rest_of_an_evicted_episode_stays_legal(context):
+def test_the_rest_of_an_evicted_episode_can_be_drawn(context):
     replay = filled(Episodes(), lengths=[20], count=60, capacity=50, context=context)  # 10 .. 59 are stored
     low = 10 + context
     expected = episode(low, 20 - low, 5, 1 / 3) | episode(20, 20, 5, 1 / 3) | episode(40, 20, 5, 1 / 3)
@@ -153,7 +153,7 @@ def test_the_queue_serves_each_window_once_and_first(context):
     assert served == [[s, 1 + context + w * size] for w in range(299 // size) for s in range(2)]
 
 
-def test_reports_leave_no_trace():
+def test_reports_do_not_change_the_draws():
     one, two = filled(seed=3), filled(seed=3)
     report = two.sample(8, 5, report=True)
     assert report["id"].shape == (8, 5, 2)
@@ -161,7 +161,7 @@ def test_reports_leave_no_trace():
         np.testing.assert_array_equal(one.sample(8, 5)["index"], two.sample(8, 5)["index"])
 
 
-def test_queued_windows_that_were_pushed_out_are_skipped():
+def test_evicted_windows_in_the_queue_are_skipped():
     replay = filled(Windows(), count=200, capacity=50)
     first = replay.sample(6, 5)["id"][:, 0, 1]
     assert first.tolist() == [151 + 5 * w for w in range(6)]

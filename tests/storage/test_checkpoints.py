@@ -1,4 +1,4 @@
-"""Checkpoints: round trip, two kept, damage found and named."""
+"""Checkpoints: round trip, the two that are kept, and messages about damaged files."""
 
 import collections
 import errno
@@ -45,14 +45,14 @@ def test_round_trip_keeps_values_types_and_shapes(tmp_path):
     assert b'"frames": 12' in store.paths()[0].read_bytes()[:HEADER_BYTES]
 
 
-def test_pack_leaves_arrays_of_the_caller_alone():
+def test_pack_copies_arrays():
     array = np.arange(3)
     packed = pack({"a": array})
     array[:] = 9
     np.testing.assert_array_equal(unpack(packed)["a"], [0, 1, 2])
 
 
-def test_two_newest_are_kept_and_no_temporary_files_stay(tmp_path):
+def test_two_newest_are_kept_without_temporary_files(tmp_path):
     store = Checkpoints(tmp_path)
     for number in range(5):
         store.save(state(number))
@@ -61,7 +61,7 @@ def test_two_newest_are_kept_and_no_temporary_files_stay(tmp_path):
     assert store.load()["number"] == 4
 
 
-def test_nothing_there(tmp_path):
+def test_load_without_checkpoints_returns_none(tmp_path):
     assert Checkpoints(tmp_path / "none").load() is None
 
 
@@ -79,7 +79,7 @@ def damage(path, how):
 
 
 @pytest.mark.parametrize("how", ["truncated", "empty", "longer", 3, 30, HEADER_BYTES, HEADER_BYTES + 700, -1])
-def test_damaged_newest_is_named_and_the_older_used(tmp_path, how):
+def test_damaged_newest_is_reported_and_the_older_one_used(tmp_path, how):
     store = Checkpoints(tmp_path)
     store.save(state(1), frames=100)
     damage(store.save(state(2), frames=200), how)
@@ -92,7 +92,7 @@ def test_damaged_newest_is_named_and_the_older_used(tmp_path, how):
     assert Checkpoints(tmp_path).load()["number"] == 4
 
 
-def test_a_save_after_a_fallback_keeps_a_sound_second(tmp_path):
+def test_a_save_after_a_fallback_keeps_an_intact_older_file(tmp_path):
     store = Checkpoints(tmp_path)
     store.save(state(1))
     damage(store.save(state(2)), "truncated")
@@ -102,7 +102,7 @@ def test_a_save_after_a_fallback_keeps_a_sound_second(tmp_path):
     assert Checkpoints(tmp_path).load()["number"] == 1
 
 
-def test_both_damaged_is_an_error_that_changes_nothing(tmp_path):
+def test_an_error_about_two_damaged_files_changes_nothing(tmp_path):
     store = Checkpoints(tmp_path)
     for number in (1, 2):
         store.save(state(number))
@@ -119,13 +119,13 @@ class Evil:
         return (print, ("evil",))
 
 
-def test_what_could_not_be_loaded_is_not_saved(tmp_path):
+def test_values_that_cannot_be_loaded_are_not_saved(tmp_path):
     with pytest.raises(TypeError, match="not Evil"):
         Checkpoints(tmp_path).save({"evil": Evil()})
     assert not list(tmp_path.iterdir())
 
 
-def test_foreign_code_is_not_run(tmp_path, monkeypatch, capsys):
+def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("common.storage.checkpoint_file.pack", lambda tree: tree)
     store = Checkpoints(tmp_path)
     store.save({"evil": Evil()})
@@ -135,7 +135,7 @@ def test_foreign_code_is_not_run(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
-def test_a_file_that_cannot_be_read_now_is_not_a_damaged_one(tmp_path, monkeypatch, number):
+def test_a_read_error_does_not_count_as_damage(tmp_path, monkeypatch, number):
     store, opened = Checkpoints(tmp_path), Path.open
     store.save(state(1))
     newest = store.save(state(2))
@@ -147,13 +147,13 @@ def test_a_file_that_cannot_be_read_now_is_not_a_damaged_one(tmp_path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", hiccup)
-        with pytest.raises(UserError, match=rf"00000002\.pt cannot be read: {os.strerror(number)}.*same command again"):
+        with pytest.raises(UserError, match=rf"00000002\.pt cannot be read: {os.strerror(number)}.*rerun the same command"):
             Checkpoints(tmp_path).load()
     assert store.load()["number"] == 2
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't allocate memory"), MemoryError()])
-def test_a_whole_file_that_cannot_be_loaded_is_no_reason_for_an_older_one(tmp_path, monkeypatch, error):
+def test_an_intact_file_that_cannot_be_loaded_is_not_replaced_by_an_older_one(tmp_path, monkeypatch, error):
     def without_memory(*_, **__):
         raise error
 
@@ -162,7 +162,7 @@ def test_a_whole_file_that_cannot_be_loaded_is_no_reason_for_an_older_one(tmp_pa
         store.save(state(number))
     with monkeypatch.context() as patch:
         patch.setattr(torch, "load", without_memory)
-        with pytest.raises(UserError, match=r"00000002\.pt is whole, but .*enough memory"):
+        with pytest.raises(UserError, match=r"00000002\.pt is intact, but .*enough memory"):
             store.load()
     assert store.load()["number"] == 2
 
@@ -175,7 +175,7 @@ def test_only_plain_digits_number_a_checkpoint(tmp_path):
     assert store.load()["number"] == 1
 
 
-def test_a_copy_under_another_name_is_left_alone(tmp_path):
+def test_a_copy_under_another_name_is_kept(tmp_path):
     store, copy = Checkpoints(tmp_path), tmp_path / "checkpoint-before-the-change.pt"
     copy.write_bytes(store.save(state(0)).read_bytes())
     for number in (1, 2, 3):
@@ -193,7 +193,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_full_disk_is_a_clear_error(tmp_path):
+def test_a_full_disk_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"Cannot write .*file: No space left"), atomic_write(tmp_path / "file"):
         raise OSError(28, "No space left on device")
 
@@ -209,7 +209,7 @@ def test_random_states_survive_a_checkpoint(tmp_path):
     assert draw() == expected
 
 
-def test_isolated_draws_are_reproducible_and_leave_no_trace():
+def test_isolated_draws_are_reproducible_and_change_no_generator():
     draw = lambda: (random.random(), np.random.rand(), torch.rand(()).item())  # noqa: NPY002
     rng.seed_all(0)
     expected = draw()

@@ -1,5 +1,4 @@
-"""A disk that is really full, by the system's limit of file sizes: each place that writes ends in one message, and the
-run goes on once there is space."""
+"""A full disk, by the system's limit of file sizes: every writer ends with one message, and the run can resume."""
 
 import contextlib
 import resource
@@ -21,12 +20,12 @@ from common.storage.runinfo import RunInfo
 from common.training.train import train
 from tests.helpers.run_fakes import FakeAgent, FakeFactory, config, same_run
 
-pytestmark = pytest.mark.xdist_group("run_full_disk")  # what they share is made once
+pytestmark = pytest.mark.xdist_group("run_full_disk")  # their shared run is made once
 
 
 @contextlib.contextmanager
 def full(size=10):
-    """No file grows beyond `size` bytes; Python ignores the signal that comes with it."""
+    """Limit files to `size` bytes; Python ignores the signal that the limit sends."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -36,7 +35,7 @@ def full(size=10):
 
 
 class LargeAgent(FakeAgent):
-    """Its checkpoint is larger than the buffers of files."""
+    """An agent whose checkpoint is larger than file buffers."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -45,14 +44,14 @@ class LargeAgent(FakeAgent):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that was never short of space."""
+    """A run that always had space."""
     logdir = tmp_path_factory.mktemp("whole") / "run"
     train(config(logdir), FakeFactory(LargeAgent))
     return logdir
 
 
 def from_call(number, function, stack):
-    """`function`, from whose call `number` on the disk is full, until `stack` is closed."""
+    """Return `function`; from its call `number` on the disk is full, until `stack` is closed."""
     calls = []
 
     def wrapped(*args, **kwargs):
@@ -80,7 +79,7 @@ def from_call(number, function, stack):
     ],
     ids=["checkpoint", "best", "chunk", "journal", "config", "run.json", "gif", "events", "metrics", "scores"],
 )
-def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
+def test_a_full_disk_is_one_message_and_the_run_resumes_later(
     whole, tmp_path, monkeypatch, capsys, owner, name, number
 ):
     given = config(tmp_path / "run", replay__disk=owner is journal.UndoJournal)
@@ -99,7 +98,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
     same_run(whole, tmp_path / "run")
 
 
-def test_a_film_is_whole_or_absent(whole):
+def test_a_video_is_complete_or_absent(whole):
     film = whole / "videos/x.gif"
     write_bytes(film, b"old")
     with full(), pytest.raises(UserError, match=r"Cannot write .*x\.gif: File too large"):
@@ -110,8 +109,8 @@ def test_a_film_is_whole_or_absent(whole):
 
 
 @pytest.mark.parametrize("save", [torch.save, lambda data, file: np.savez(file, data=data)], ids=["torch", "numpy"])
-def test_what_hides_the_reason_does_not_hide_it(tmp_path, save):
-    """torch.save raises a RuntimeError of its own where its file cannot be written."""
+def test_the_reason_of_a_failed_save_is_reported(tmp_path, save):
+    """torch.save raises its own RuntimeError if its file cannot be written."""
     with full(100_000), pytest.raises(UserError, match=r"Cannot write .*: File too"), atomic_write(tmp_path / "x") as f:
         save(torch.ones(100_000), f)
     assert not list(tmp_path.iterdir())

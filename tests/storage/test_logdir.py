@@ -1,4 +1,4 @@
-"""Who may use a logdir, and what is written there."""
+"""Run directories: locks, configs, run.json, and refusals that change nothing."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_config_comes_back_as_it_was_stored(tmp_path):
     assert store_config(tmp_path, given) == {}
 
 
-def test_another_config_is_refused_with_the_differing_keys_and_nothing_is_touched(tmp_path):
+def test_another_config_is_refused_with_the_differing_keys(tmp_path):
     train(short(tmp_path / "run"), FakeFactory())
     before = snapshot(tmp_path / "run")
     other = short(tmp_path / "run", algo="other", env__repeat=4, run__log_every=7)
@@ -59,17 +59,17 @@ def test_another_config_is_refused_with_the_differing_keys_and_nothing_is_touche
 
 
 def begin(logdir):
-    """Marks a run as one that has got as far as training."""
+    """Mark a run as one that has started training."""
     (logdir / "run.json").write_text('{"sessions": [{}]}')
 
 
-def test_a_run_that_never_began_may_be_corrected(tmp_path):
+def test_the_config_of_a_run_that_never_started_may_change(tmp_path):
     store_config(tmp_path, config(tmp_path, algo="wrong"))
     store_config(tmp_path, config(tmp_path, algo="right"))
     assert stored_config(tmp_path)["algo"] == "right"
 
 
-def test_of_many_differences_the_important_ones_are_shown(tmp_path):
+def test_a_long_list_of_differences_starts_with_the_important_ones(tmp_path):
     store_config(tmp_path, config(tmp_path, many={f"k{i}": 0 for i in range(99)}))
     begin(tmp_path)
     with pytest.raises(UserError, match=r"given\):\n  algo: fake -> other\n  many.k0: 0 -> 1\n(.|\n)*and 85 more\n"):
@@ -81,7 +81,7 @@ def test_missing_and_new_keys_count_as_differences():
     assert config_changes({"a": [1]}, {"a": (1,)}) == {}
 
 
-def test_a_run_older_than_a_key_goes_on(tmp_path):
+def test_a_run_without_later_keys_resumes(tmp_path):
     given = config(tmp_path)
     old = {**given, "env": {"repeat": 2}}
     assert config_digest(old) == config_digest(given)
@@ -113,14 +113,14 @@ def test_a_changed_flag_takes_effect_and_is_printed(tmp_path, capsys):
     assert {44, 48, 52, 56, 60} <= set(frames)
 
 
-def test_a_folder_with_other_things_is_refused(tmp_path):
+def test_a_folder_with_unrelated_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(UserError, match=r"holds other things \(thesis.tex\)"):
+    with pytest.raises(UserError, match=r"contains unrelated files \(thesis.tex\)"):
         train(short(tmp_path), FakeFactory())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+def test_a_logdir_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     for place in (tmp_path / "file", tmp_path / "file/below", "/proc/nothing/here"):
         with pytest.raises(UserError, match=r"Cannot write to logdir .* Choose another"):
@@ -128,40 +128,40 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_no_permission_is_refused(tmp_path):
+def test_a_logdir_without_write_permission_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match=r"Cannot write to logdir .*Permission denied"):
         train(short(tmp_path), FakeFactory())
 
 
 @pytest.mark.parametrize("name", [".lock", "run.json", "metrics.jsonl", "checkpoints/best.pt"])
-def test_a_pipe_in_place_of_a_file_is_refused_before_it_is_waited_for(tmp_path, name):
+def test_a_pipe_in_place_of_a_file_is_refused_before_it_blocks(tmp_path, name):
     train(short(tmp_path / "run"), FakeFactory())
     (tmp_path / "run" / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / "run" / name)
-    with pytest.raises(UserError, match=rf"{name} is no file but a pipe"):
+    with pytest.raises(UserError, match=rf"{name} is a pipe or a device"):
         train(short(tmp_path / "run"), FakeFactory())
-    with pytest.raises(UserError, match=rf"{name} is no file but a pipe"):
+    with pytest.raises(UserError, match=rf"{name} is a pipe or a device"):
         stored_config(tmp_path / "run")
 
 
-def test_a_folder_that_is_no_logdir_is_not_searched(tmp_path, monkeypatch):
-    """Else `--logdir /` would look at every file there is."""
+def test_only_run_directories_are_searched_for_pipes(tmp_path, monkeypatch):
+    """Otherwise `--logdir /` would look at every file of the machine."""
     monkeypatch.setattr("common.storage.logdir.os.walk", lambda folder: pytest.fail(f"searched {folder}"))
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match="not the logdir of a run"):
+    with pytest.raises(UserError, match="is not a run directory"):
         stored_config(tmp_path)
-    with pytest.raises(UserError, match="holds other things"), lock_logdir(tmp_path):
+    with pytest.raises(UserError, match="contains unrelated files"), lock_logdir(tmp_path):
         pass
 
 
-def test_two_processes_in_one_logdir_are_refused(tmp_path):
+def test_a_second_process_in_a_logdir_is_refused(tmp_path):
     with lock_logdir(tmp_path / "run"), pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
         train(short(tmp_path / "run"), FakeFactory())
     train(short(tmp_path / "run"), FakeFactory())
 
 
-def test_a_config_that_cannot_be_read_is_named(tmp_path):
+def test_a_damaged_config_is_reported(tmp_path):
     train(short(tmp_path / "run"), FakeFactory())
     (tmp_path / "run/config.yaml").write_text("a: [1")
     with pytest.raises(UserError, match=r"config\.yaml is not valid YAML"):
@@ -177,19 +177,19 @@ def test_checkpoints_of_another_config_are_refused(tmp_path):
         train(short(tmp_path / "0"), FakeFactory())
 
 
-def test_names_of_logdirs():
+def test_default_and_timestamped_logdirs():
     assert resolve_logdir(config("", task="my_env:MyEnv")) == Path("logs/my_env_MyEnv/fake/0")
     assert re.fullmatch(r"a/\d{8}T\d{6}/b", str(resolve_logdir(config("a/{timestamp}/b"))))
 
 
-def test_the_largest_memory_of_all_sessions_counts(tmp_path, monkeypatch):
+def test_peak_memory_is_the_largest_of_all_sessions(tmp_path, monkeypatch):
     for memory in (300, 200):
         monkeypatch.setattr("common.training.train.peak_memory", lambda device, memory=memory: memory)
         train(config(tmp_path / "run", steps=40 if memory == 300 else 60), FakeFactory())
     assert json.loads((tmp_path / "run/run.json").read_text())["peak_memory"] == 300
 
 
-def test_run_json_tells_what_ran(tmp_path):
+def test_run_json_records_sessions_versions_and_hardware(tmp_path):
     train(short(tmp_path / "run"), FakeFactory())
     train(config(tmp_path / "run", steps=60, run__eval_every=0, run__video_every=0), FakeFactory())
     info = json.loads((tmp_path / "run/run.json").read_text())
@@ -205,7 +205,7 @@ def test_run_json_tells_what_ran(tmp_path):
     assert session["hardware"]["cores"] >= 1
 
 
-def test_checkpoints_hold_their_config_whatever_becomes_of_run_json(tmp_path):
+def test_a_damaged_run_json_does_not_release_the_config(tmp_path):
     logdir = tmp_path / "run"
     train(short(logdir), FakeFactory())
     (logdir / "run.json").write_text("{")
@@ -216,14 +216,14 @@ def test_checkpoints_hold_their_config_whatever_becomes_of_run_json(tmp_path):
 
 
 class Other(FakeFactory):
-    """Environments that have other spaces than before."""
+    """Makes environments with other spaces than before."""
 
     def envs(self, config, **kwargs):
         return super().envs({**config, "task": "dummy_point_12"}, **kwargs)
 
 
 @pytest.mark.parametrize("command", [train, evaluate])
-def test_an_environment_that_has_changed_changes_no_file(tmp_path, command):
+def test_a_changed_environment_is_refused_and_changes_no_file(tmp_path, command):
     logdir = tmp_path / "run"
     train(short(logdir), FakeFactory())
     before = snapshot(logdir)
@@ -232,7 +232,7 @@ def test_an_environment_that_has_changed_changes_no_file(tmp_path, command):
     assert snapshot(logdir) == before | {logdir / ".lock": (logdir / ".lock").read_bytes()}
 
 
-def test_what_an_environment_forks_does_not_hold_the_folder_any_longer_than_the_run(tmp_path):
+def test_a_forked_child_does_not_hold_the_lock_after_the_run(tmp_path):
     ready, begun = os.pipe()
     with lock_logdir(tmp_path / "run"):
         if (child := os.fork()) == 0:

@@ -1,4 +1,4 @@
-"""Evaluation, videos, TensorBoard, progress and the block at the start."""
+"""Output of runs: evaluation, videos, TensorBoard, progress and the banner."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from common.commands.eval import evaluate, summarize
 from common.errors import UserError
 from common.storage import video
 from common.storage.logdir import store_config
-from common.storage.logger import Logger, NonFiniteError, RunningMeans
+from common.storage.logger import FiniteMetrics, Logger, NonFiniteError, RunningMeans
 from common.storage.outputs import JsonLines
 from common.storage.progress import Progress
 from common.training.collector import Episode
@@ -23,7 +23,7 @@ from common.training.offline import find_records
 from common.training.train import train
 from tests.helpers.run_fakes import FakeAgent, FakeFactory, config
 
-pytestmark = pytest.mark.xdist_group("run_output")  # what they share is made once
+pytestmark = pytest.mark.xdist_group("run_output")  # their shared run is made once
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def pictures(tmp_path_factory):
 
 
 class ImageAgent(FakeAgent):
-    """Predicts images, too."""
+    """Also predicts images."""
 
     def report(self, batch, context):
         truth = batch["image"] / np.float32(255)
@@ -55,7 +55,7 @@ def test_evaluate_prints_and_writes_the_result(pictures, capsys):
     assert evaluate(given, FakeFactory(ImageAgent)) == summary
 
 
-def test_evaluate_scores_exactly_what_training_scored_with_the_same_weights(tmp_path):
+def test_evaluate_repeats_the_score_that_training_logged(tmp_path):
     given = config(tmp_path / "run", task="dummy_point", steps=180, run__eval_every=180)
     train(given, FakeFactory())
     during = [json.loads(line) for line in (tmp_path / "run/scores.jsonl").read_text().splitlines()][1]
@@ -63,8 +63,8 @@ def test_evaluate_scores_exactly_what_training_scored_with_the_same_weights(tmp_
     assert evaluate(given, FakeFactory())["mean"] == during["ys"][0]
 
 
-def test_evaluate_without_a_run_or_a_checkpoint(tmp_path):
-    with pytest.raises(UserError, match="not the logdir of a run"):
+def test_evaluate_needs_a_run_and_a_checkpoint(tmp_path):
+    with pytest.raises(UserError, match="is not a run directory"):
         evaluate(config(tmp_path), FakeFactory())
     store_config(tmp_path, config(tmp_path))
     with pytest.raises(UserError, match="no checkpoint yet"):
@@ -106,7 +106,7 @@ def test_episodes_are_spread_so_that_short_ones_are_not_favoured(episodes, lengt
     assert sorted(episode.length for episode in result.episodes) == lengths
 
 
-def test_an_evaluation_that_does_not_end_says_why(capsys, monkeypatch):
+def test_an_evaluation_without_ends_reports_the_reason(capsys, monkeypatch):
     spaces, left = gymnasium.spaces, iter(range(8))
     monkeypatch.setattr("common.training.evaluator.MAX_STEPS_WITHOUT_END", 5)
     monkeypatch.setattr(Uneven, "lengths", np.array([100, 100]))
@@ -136,7 +136,7 @@ def test_videos_are_gifs_in_the_logdir(pictures):
         assert image.size == (2 * 64, 3 * 64)
 
 
-def test_training_episodes_are_filmed_where_nothing_is_evaluated(tmp_path):
+def test_training_episodes_are_recorded_without_evaluation(tmp_path):
     train(config(tmp_path / "run", task="dummy_pixels_12_both", run__eval_every=0), FakeFactory())
     films = sorted((tmp_path / "run/videos").glob("train_episode_*.gif"))
     assert len(films) == 2
@@ -153,7 +153,7 @@ def test_tensorboard_holds_scalars_over_frames_and_gifs(pictures):
     assert events.Images("openloop/image")[0].encoded_image_string.startswith(b"GIF89a")
 
 
-def test_tensorboard_hides_points_of_a_forgotten_future(tmp_path):
+def test_tensorboard_hides_points_after_the_checkpoint(tmp_path):
     for state in (None, {"offset": 0, "frames": 10, "means": [], "scores": None}):
         logger = Logger(tmp_path, task="t", method="m", seed=0, state=state)
         for frames in (5, 10, 15) if state is None else (12,):
@@ -188,7 +188,7 @@ def test_error_curve_is_per_time_step():
     np.testing.assert_allclose(video.error_curve(truth, model), [0, 1, 4])
 
 
-def test_means_over_tensors_and_numbers_survive_a_checkpoint():
+def test_running_means_survive_a_checkpoint():
     means = RunningMeans()
     means.add({"a": torch.tensor(1.0), "b": torch.tensor(2.0)})
     means.add({"a": 4.0})
@@ -199,18 +199,21 @@ def test_means_over_tensors_and_numbers_survive_a_checkpoint():
     assert again.take() == {}
 
 
-def test_nothing_that_is_not_finite_is_written(tmp_path):
+def test_non_finite_metrics_are_not_written(tmp_path):
     logger = Logger(tmp_path, task="t", method="m", seed=0)
     logger.add({"loss/a": torch.tensor(1.0), "loss/b": torch.tensor(torch.nan), "grad/c": torch.tensor(torch.inf)})
+    metrics = logger.means.take()
     with pytest.raises(NonFiniteError, match=r"not finite: loss/b, grad/c$"):
-        logger.check()
-    with pytest.raises(NonFiniteError, match="loss/b"):
-        logger.write({"frames": 1}, logger.means.take())
+        logger.write({"frames": 1}, metrics)
     assert not (tmp_path / "metrics.jsonl").exists()
     logger.close()
+    messages = []
+    keep_finite = FiniteMetrics(messages.append)
+    assert keep_finite(metrics) == keep_finite(metrics) == {"loss/a": 1.0}
+    assert messages == ["Dropping non-finite metrics: loss/b, grad/c."]
 
 
-def test_json_lines_beyond_the_checkpoint_are_cut(tmp_path):
+def test_json_lines_after_the_checkpoint_are_cut(tmp_path):
     rows = JsonLines(tmp_path / "x.jsonl")
     rows.write({"a": 1})
     offset = rows.sync()
@@ -245,7 +248,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere():
     assert "250/1,000 frames (25%)" in text
 
 
-def test_the_block_at_the_start_says_what_will_run(tmp_path, capsys):
+def test_the_banner_describes_the_run(tmp_path, capsys):
     changes = {"steps": 40, "schedule": {"use": "Every", "steps": 5, "updates": 1}}
     train(config(tmp_path / "run", **changes), FakeFactory())
     block = capsys.readouterr().out
@@ -257,7 +260,7 @@ def test_the_block_at_the_start_says_what_will_run(tmp_path, capsys):
         assert text in block
 
 
-def test_pictures_that_are_not_the_published_ones_are_labelled(tmp_path, capsys):
+def test_images_of_another_renderer_are_labelled(tmp_path, capsys):
     env = {"repeat": 2, "obs": "image", "render": "ray", "size": 16}
     given = config(tmp_path, task="dmc_cartpole_swingup", env=env, steps=8, run__prefill=1, run__eval_episodes=1)
     train(given | {"run": given["run"] | {"eval_every": 0, "envs": 1}}, FakeFactory())
@@ -269,13 +272,13 @@ def test_pictures_that_are_not_the_published_ones_are_labelled(tmp_path, capsys)
 
 
 class Drawn(FakeFactory):
-    """Draws as it can here, whatever is asked for."""
+    """Makes environments that render with `ray`, also if the config asks for another renderer."""
 
     def envs(self, config, **kwargs):
         return super().envs({**config, "env": config["env"] | {"render": "ray"}}, **kwargs)
 
 
-def test_how_a_run_was_drawn_labels_its_evaluation_however_that_is_drawn(tmp_path, capsys):
+def test_the_renderer_of_the_run_labels_its_evaluation(tmp_path, capsys):
     env = {"repeat": 2, "obs": "image", "render": "ray", "size": 16}
     given = config(tmp_path, task="dmc_cartpole_swingup", env=env, steps=8, run__prefill=1, run__eval_episodes=1)
     given["run"] |= {"eval_every": 0, "envs": 1, "video_every": 0}
@@ -288,7 +291,7 @@ def test_how_a_run_was_drawn_labels_its_evaluation_however_that_is_drawn(tmp_pat
     assert find_records(given | {"run": given["run"] | {"offline": str(tmp_path)}}).streams == 1
 
 
-def test_messages_of_environments_reach_the_person(tmp_path, capsys, monkeypatch):
+def test_messages_of_environments_are_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("common.envs.vector.vector_env.Envs.messages", lambda self: ["environment 1 was made again"])
     train(config(tmp_path / "run", steps=8), FakeFactory())
     assert "environment 1 was made again" in capsys.readouterr().err

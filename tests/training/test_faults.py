@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.files import remove_temporary_files
 from common.replay import chunked_ring
 from common.storage import checkpoint_file, logger, outputs
-from common.storage.checkpoint_file import read_header
+from common.storage.checkpoint_file import read_verified_header
 from common.storage.checkpoints import BEST_FILE, Checkpoints, load_agent_state
 from common.storage.logdir import resolve_logdir
 from common.training.train import train
@@ -97,7 +97,7 @@ def test_what_a_killed_process_left_is_swept_up(straight, tmp_path):
 def test_the_agent_of_the_best_evaluation_is_kept(straight):
     evaluations = next(row for row in scores(straight) if row["kind"] == "eval")
     place = int(np.argmax(evaluations["ys"]))
-    header = read_header(straight / "checkpoints" / BEST_FILE)
+    header = read_verified_header(straight / "checkpoints" / BEST_FILE)
     assert (header["kind"], header["score"], header["frames"]) == (
         "eval", evaluations["ys"][place], evaluations["xs"][place],
     )  # fmt: skip
@@ -109,7 +109,7 @@ def test_without_evaluation_training_episodes_tell_the_best(tmp_path):
     ys = next(row for row in scores(tmp_path / "run") if row["kind"] == "train")
     saves = [100, 152, 200]  # rounds of four frames after multiples of 50
     means = [np.mean([y for x, y in zip(ys["xs"], ys["ys"], strict=True) if x <= frame][-10:]) for frame in saves]
-    header = read_header(tmp_path / "run/checkpoints" / BEST_FILE)
+    header = read_verified_header(tmp_path / "run/checkpoints" / BEST_FILE)
     assert header["kind"] == "train"
     assert header["score"] >= max(means) - 1e-9
 
@@ -121,7 +121,7 @@ def test_only_a_better_score_replaces_the_best(tmp_path):
         store.save_best({"number": number}, kind, score)
         assert store.load_best()["number"] == [0, 0, 0, 3, 4][number]
     (tmp_path / BEST_FILE).write_bytes(b"foreign")
-    with pytest.raises(UserError, match=r"best\.pt cannot be used .*leave --best"):
+    with pytest.raises(UserError, match=r"best\.pt cannot be used .*omit --best"):
         store.load_best()
     store = Checkpoints(tmp_path)
     store.save_best({"number": 7}, "eval", -1.0)
@@ -154,7 +154,8 @@ def test_checkpoints_of_another_run_are_refused_by_whoever_reads_them(straight, 
 def test_evaluation_of_the_best(straight, capsys):
     best = {**config(straight), "eval": {"best": True}}
     evaluate(best, FakeFactory())
-    assert f"at frame {read_header(straight / 'checkpoints' / BEST_FILE)['frames']}:" in capsys.readouterr().out
+    header = read_verified_header(straight / "checkpoints" / BEST_FILE)
+    assert f"at frame {header['frames']}:" in capsys.readouterr().out
     evaluate(config(straight), FakeFactory())
     assert "at frame 200:" in capsys.readouterr().out
 

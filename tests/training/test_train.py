@@ -181,7 +181,7 @@ def test_a_metric_that_is_not_finite_is_left_out_and_named_once(tmp_path, capsys
     assert all(np.isfinite(v) for row in rows for v in row.values())
     learned = [row for row in rows if "loss/data" in row]
     assert ["loss/weight" in row for row in (learned[0], learned[-1])] == [True, False]
-    assert capsys.readouterr().err.count("left out of the logs where it is not: loss/weight.") == 1
+    assert capsys.readouterr().err.count("Dropping non-finite metrics: loss/weight.") == 1
 
 
 class Sick(FakeAgent):
