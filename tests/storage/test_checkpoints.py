@@ -147,7 +147,7 @@ def test_a_read_error_does_not_count_as_damage(tmp_path, monkeypatch, number):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", hiccup)
-        with pytest.raises(UserError, match=rf"00000002\.pt cannot be read: {os.strerror(number)}.*rerun the same command"):
+        with pytest.raises(UserError, match=rf"00000002\.pt cannot be read: {os.strerror(number)}.*rerun the same"):
             Checkpoints(tmp_path).load()
     assert store.load()["number"] == 2
 

@@ -248,3 +248,25 @@ def test_a_forked_child_does_not_hold_the_lock_after_the_run(tmp_path):
         os.waitpid(child, 0)
         os.close(ready)
         os.close(begun)
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    """Even if a child that it forked is still running."""
+    ready, begun = os.pipe()
+    if (child := os.fork()) == 0:
+        with lock_logdir(tmp_path / "run"):
+            if os.fork() == 0:
+                os.write(begun, str(os.getpid()).encode())
+                time.sleep(60)
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    grandchild = int(os.read(ready, 20))
+    try:
+        assert not in_use(tmp_path / "run")
+        with lock_logdir(tmp_path / "run"):
+            assert (tmp_path / "run/.lock").read_text() == str(os.getpid())
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
+        os.close(ready)
+        os.close(begun)

@@ -11,10 +11,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from common.commands.eval import evaluate, summarize
-from common.errors import UserError
+from common.errors import NonFiniteError, UserError
 from common.storage import video
 from common.storage.logdir import store_config
-from common.storage.logger import FiniteMetrics, Logger, NonFiniteError, RunningMeans
+from common.storage.logger import FiniteMetrics, Logger, RunningMeans
 from common.storage.outputs import JsonLines
 from common.storage.progress import Progress
 from common.training.collector import Episode
