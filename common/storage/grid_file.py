@@ -1,4 +1,4 @@
-"""`grid.json`: the runs of a grid and their progress."""
+"""`grid.json`: the runs of a grid, with their status."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ BUDGET_KEYS = ("steps", "run.max_seconds")  # may grow, not shrink
 
 
 class Grid(NamedTuple):
-    """A comparison: its title, what is equal for all runs (`match`), variants in order, and the baseline, if any."""
+    """A comparison of `variants`, in order. match: the quantity that is equal. baseline: a variant, or None."""
 
     kind: str
     title: str
@@ -30,7 +30,7 @@ class Grid(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One run. `words` follow `dreamer.py train` on its command line, without --logdir; they make `config`."""
+    """One run. words: arguments of `dreamer.py train`, without --logdir. config: the config that they resolve to."""
 
     variant: str
     task: str
@@ -40,18 +40,18 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Name, unique within a grid."""
+        """Return a name that is unique within a grid."""
         return f"{self.variant}/{self.task}/{self.seed}"
 
     @property
     def logdir(self) -> str:
-        """Folder of the run inside the folder of the grid."""
+        """Return the run directory, relative to the folder of the grid."""
         return f"runs/{slug(self.variant)}/{slug(self.task)}/{self.seed}"
 
 
 @dataclasses.dataclass
 class JobState:
-    """Status of a job: waiting, running, done or failed; and why it failed."""
+    """Status of a job (waiting, running, done or failed), and the error of a failed one."""
 
     status: str = "waiting"
     error: str | None = None
@@ -68,7 +68,7 @@ def write_grid(folder: Path, grid: Grid, jobs: list[Job], states: list[JobState]
 
 
 def read_grid(folder: Path) -> dict[str, Any] | None:
-    """Return what `write_grid` wrote, None if there is no grid. Raises UserError if the file is damaged."""
+    """Return the content of `grid.json`; None if it does not exist. Raises UserError if it is malformed."""
     path = folder / GRID_FILE
     if not path.exists():
         return None
@@ -78,11 +78,11 @@ def read_grid(folder: Path) -> dict[str, Any] | None:
             return stored
     except (OSError, ValueError):
         pass
-    raise UserError(f"{path} cannot be read as a grid. Restore it, or choose another --logdir.")
+    raise UserError(f"{path} is not a valid grid. Restore it, or choose another --logdir.")
 
 
 def is_grid(stored: Any) -> bool:
-    """Whether a value has jobs, and all fields that it has are of the types that `write_grid` writes."""
+    """Whether a value is the content of a grid file: it has jobs, and all fields have the right types."""
     jobs = stored.get("jobs") if isinstance(stored, dict) else None
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         return False
@@ -92,28 +92,28 @@ def is_grid(stored: Any) -> bool:
 
 
 def check_same_grid(folder: Path, grid: Grid, jobs: list[Job]) -> None:
-    """Raise UserError if `folder` contains another grid, with the differences.
+    """Raise UserError with the differences if `folder` contains another grid.
 
-    Variants, tasks and seeds may be added, budgets raised, and runs changed that have not started training.
+    Variants, tasks and seeds may be added, budgets may grow, and runs without any training may change.
     """
     if (stored := read_grid(folder)) is None:
         return
     given = {"kind": grid.kind, "match": grid.match}
     differing = [f"{key}: {stored[key]} -> {new}" for key, new in given.items() if stored[key] != new]
     names = {job.name for job in jobs}
-    differing += [f"{job['name']}: left out" for job in stored["jobs"] if job["name"] not in names]
-    reasons = Counter(reason for job in jobs for reason in _refused(folder / job.logdir, job.config))
+    differing += [f"{job['name']}: missing" for job in stored["jobs"] if job["name"] not in names]
+    reasons = Counter(reason for job in jobs for reason in _refused_changes(folder / job.logdir, job.config))
     differing += [f"{reason} ({count} run(s))" for reason, count in reasons.items()]
     if differing:
         raise UserError(
             f"{folder} contains another grid (stored -> given):\n  {join_lines(differing)}\n"
-            "Give the stored values to resume it; you may add versions, tasks and seeds, and raise --steps. "
+            "Use the stored values to continue it; you may add versions, tasks and seeds, and raise --steps. "
             "Or choose another --logdir."
         )
 
 
-def _refused(logdir: Path, config: dict) -> list[str]:
-    """Return the changes to the run in `logdir` that training would refuse, or that would end it sooner."""
+def _refused_changes(logdir: Path, config: dict) -> list[str]:
+    """Return the changes of a started run that training refuses, and the budgets that shrink."""
     if not has_started(logdir):
         return []
     stored = stored_config(logdir)

@@ -32,14 +32,19 @@ class RunningMeans:
         group[1] += 1
 
     def take(self) -> dict[str, float]:
-        """Return the means since the last call, in order of first appearance. Waits once per set of names."""
+        """Return the means since the last call, in order of first appearance."""
+        means = self.peek()
+        self.groups = {}
+        return means
+
+    def peek(self) -> dict[str, float]:
+        """Return the means so far; waits for the device once per set of names."""
         totals: dict[str, list] = {}
         for names, (values, count) in self.groups.items():
             for name, value in zip(names, values.tolist(), strict=True):
                 total = totals.setdefault(name, [0.0, 0])
                 total[0] += value
                 total[1] += count
-        self.groups = {}
         return {name: value / count for name, (value, count) in totals.items()}
 
     def state(self) -> list:

@@ -108,10 +108,10 @@ class ScoreFile:
     def restore(self, points: dict | None) -> None:
         """Continue from `points`, if any. Raises ValueError if they are malformed."""
         for kind, found in (points or {}).items():
-            lists = [found["xs"], found["ys"]]
-            if kind not in self.points or not all(isinstance(x, list) and all(map(is_finite_number, x)) for x in lists):
+            xs, ys = found["xs"], found["ys"]
+            if kind not in self.points or len(xs) != len(ys) or not all(map(is_finite_number, [*xs, *ys])):
                 raise ValueError(f"scores of {kind}")
-        self.points |= points or {}
+            self.points[kind] = {"xs": [*xs], "ys": [*ys]}
         self._changed = True
 
     def add(self, kind: str, frames: int, score: float) -> None:

@@ -68,6 +68,7 @@ def git_revision() -> str | None:
         ["git", *command], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
     ).stdout.strip()
     try:
+        git("ls-files", "--error-unmatch", __file__)  # fails for an installation inside another repository
         return git("rev-parse", "HEAD") + "+" * bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None

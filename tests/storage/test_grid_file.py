@@ -1,4 +1,4 @@
-"""`grid.json`, and the differences by which a folder belongs to another grid."""
+"""`grid.json`, and the changes that make another grid."""
 
 import json
 
@@ -16,7 +16,7 @@ JOBS = [job(task, seed)._replace(config=RUN) for task in ("x", "y") for seed in 
 
 
 def changed(**keys):
-    """Return all jobs with other values of dotted keys, written with `__` for the dot."""
+    """Return all jobs with other values of dotted keys, with `__` for the dot."""
     config = configs.flatten(RUN) | {key.replace("__", "."): value for key, value in keys.items()}
     limits = {"max_seconds": config["run.max_seconds"], "log_every": config["run.log_every"]}
     plain = {key: value for key, value in config.items() if "." not in key}
@@ -25,7 +25,7 @@ def changed(**keys):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A grid in which two runs of four have started."""
+    """A grid with four runs, of which two have started."""
     write_grid(tmp_path, GRID, JOBS, [JobState("done"), JobState("failed", "why"), JobState("running"), JobState()])
     for begun in JOBS[:2]:
         (tmp_path / begun.logdir).mkdir(parents=True)
@@ -34,7 +34,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_round_trip(folder, tmp_path):
+def test_a_written_grid_can_be_read(folder, tmp_path):
     stored = read_grid(folder)
     assert {key: stored[key] for key in GRID._fields} == GRID._asdict()
     assert [(row["status"], row["error"]) for row in stored["jobs"]] == [
@@ -43,14 +43,14 @@ def test_round_trip(folder, tmp_path):
     assert [row["logdir"] for row in stored["jobs"]] == ["runs/a/x/0", "runs/a/x/1", "runs/a/y/0", "runs/a/y/1"]
 
 
-def test_read_without_a_grid_returns_none(tmp_path):
+def test_a_folder_without_a_grid_gives_none(tmp_path):
     assert read_grid(tmp_path) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"kind": "compare"}', "{"])
-def test_a_damaged_file_is_reported(tmp_path, text):
+def test_a_malformed_file_is_reported(tmp_path, text):
     (tmp_path / "grid.json").write_text(text)
-    with pytest.raises(UserError, match=r"grid.json cannot be read as a grid. Restore it"):
+    with pytest.raises(UserError, match=r"grid.json is not a valid grid. Restore it"):
         read_grid(tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_slugs_are_names_of_single_folders(name):
         changed(run__log_every=20),
         [job if seen < 2 else job._replace(config=RUN | {"discount": 0.5}) for seen, job in enumerate(JOBS)],
     ],
-    ids=["the same", "more jobs", "more steps", "a time limit", "what may change", "runs that never began"],
+    ids=["the same", "more jobs", "more steps", "a time limit", "what may change", "runs that never started"],
 )
 def test_a_grid_may_grow(folder, jobs):
     check_same_grid(folder, GRID, jobs)
@@ -82,12 +82,12 @@ def test_a_grid_may_grow(folder, jobs):
     [
         (GRID, changed(discount=0.5), ["discount: 0.9 -> 0.5 (2 run(s))"]),
         (GRID, changed(steps=50), ["steps: 100 -> 50 (2 run(s))"]),
-        (GRID, JOBS[1:], ["a/x/0: left out"]),
+        (GRID, JOBS[1:], ["a/x/0: missing"]),
         (GRID._replace(match="time"), JOBS, ["match: frames -> time"]),
         (GRID._replace(kind="bench", match="time"), JOBS, ["kind: compare -> bench", "match: frames -> time"]),
     ],
 )
-def test_another_grid_is_refused_with_all_differences(folder, grid, jobs, says):
+def test_another_grid_is_refused_with_its_differences(folder, grid, jobs, says):
     before = (folder / "grid.json").read_bytes()
     with pytest.raises(UserError) as error:
         check_same_grid(folder, grid, jobs)
@@ -97,7 +97,7 @@ def test_another_grid_is_refused_with_all_differences(folder, grid, jobs, says):
     assert (folder / "grid.json").read_bytes() == before
 
 
-def test_the_time_budget_must_not_shrink(folder):
+def test_time_may_not_shrink(folder):
     for begun in JOBS[:2]:
         configs.write(folder / begun.logdir / "config.yaml", RUN | {"run": {"max_seconds": 60, "log_every": 10}})
     check_same_grid(folder, GRID, changed(run__max_seconds=60))
@@ -109,5 +109,5 @@ def test_a_long_list_of_differences_is_cut(folder):
     stored = json.loads((folder / "grid.json").read_text())
     stored["jobs"] += [stored["jobs"][0] | {"name": f"gone/{i}"} for i in range(30)]
     (folder / "grid.json").write_text(json.dumps(stored))
-    with pytest.raises(UserError, match=r"gone/14: left out\n  \.\.\. and 15 more"):
+    with pytest.raises(UserError, match=r"gone/14: missing\n  \.\.\. and 15 more"):
         check_same_grid(folder, GRID, JOBS)
