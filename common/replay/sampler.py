@@ -10,8 +10,7 @@ from common.replay.ring import Ring
 class Sampler(Protocol):
     """Chooses the windows of a batch.
 
-    A window has the `length` records of a stream from number `start` on. The `context` records before it must be
-    stored as well. The replay calls all methods from one thread.
+    A window has the `length` records of a stream from number `start` on. The `context` records before it are stored.
     """
 
     def rebuild(self, ring: Ring) -> None:

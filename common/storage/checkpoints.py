@@ -21,9 +21,8 @@ REQUIRED_TYPES = {"agent": dict, "frames": int, "digest": str}
 class Checkpoints:
     """The checkpoints of one run. `messages` reports the damaged files that `load` met."""
 
-    def __init__(self, folder: Path, keep: int = CHECKPOINTS_KEPT):
+    def __init__(self, folder: Path):
         self.folder = folder
-        self.keep = keep
         self.messages: list[str] = []
         self._damaged: set[Path] = set()
         self._best: dict | None = None  # header of the best one, once verified
@@ -40,8 +39,7 @@ class Checkpoints:
         make_output_folder(self.folder, "--logdir")
         path = self.folder / f"checkpoint-{max([0, *map(_serial, self.paths())]) + 1:08d}.pt"
         write(path, state, **info)
-        sound = [p for p in self.paths() if p not in self._damaged]
-        for old in sound[self.keep :]:
+        for old in [p for p in self.paths() if p not in self._damaged][CHECKPOINTS_KEPT:]:
             old.unlink(missing_ok=True)
         return path
 
