@@ -175,7 +175,13 @@ def test_the_logdir_of_another_run_is_left_alone(trained, change, says):
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("ten years of work")
     refused(
-        "--algo", "v1", *TINY, "--logdir", tmp_path, cwd=tmp_path, says=["contains unrelated files", "empty or new --logdir"]
+        "--algo",
+        "v1",
+        *TINY,
+        "--logdir",
+        tmp_path,
+        cwd=tmp_path,
+        says=["contains unrelated files", "empty or new --logdir"],
     )
     assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.tex"]
 
