@@ -1,21 +1,21 @@
-"""Signals where the code of others runs, which may fork, and raise what Ctrl-C raises."""
+"""Signals in processes that also run a user's code, which may fork or raise KeyboardInterrupt itself."""
 
 import os
 import signal
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C of a person who will not wait any longer."""
+    """The second Ctrl-C: stop at once, without waiting for a checkpoint."""
 
 
 def pass_on_interrupt(error: BaseException) -> None:
-    """Raises what foreign code raised if it was Ctrl-C, and not that code itself, as far as can be known."""
-    asked = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if isinstance(error, Interrupted) or (asked and isinstance(error, KeyboardInterrupt)):
+    """Raise `error` again if Ctrl-C caused it; return if the user's code most likely raised it itself."""
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if isinstance(error, Interrupted) or (default and isinstance(error, KeyboardInterrupt)):
         raise error
 
 
 def end_by_signal(number: int) -> None:
-    """Ends this process by a signal, as if nobody had listened to it: one that foreign code forked from ours."""
+    """End this process by a signal's default action, for processes that a user's code forked from ours."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

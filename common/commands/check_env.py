@@ -1,8 +1,9 @@
-"""`check-env`: plays a few episodes of an environment with random actions, and says what the agent makes of it.
+"""`check-env`: play episodes of an environment with random actions, report problems and how each version reads it.
 
     check-env TASK [--algo VERSION] [--episodes N] [--limit STEPS] [--configs BLOCK ...] [--any.key VALUE ...]
 
-Without --algo every version is looked at; the episodes are those of the usual one. Problems end with exit code 2.
+Without --algo it reports on every version; the episodes use the config of the default version. Problems end with exit
+code 2.
 """
 
 from typing import Any
@@ -16,19 +17,22 @@ from common.config.request import Request
 from common.envs import make_env, space_notes
 from common.envs.check import env_checks
 from common.envs.check.random_rollout import RandomRollout, own_spaces
+from common.envs.vector.episode_position import RECORD_FLAGS
 from common.errors import UserError
 from common.nn.encoder import split_keys
 from common.replay.capacity import GIB, free_memory, record_bytes
 from common.training.factory import record_fields
 
 OPTIONS: dict[str, Any] = {"episodes": 3, "limit": 1000}
-RECORD_FLAGS = ("is_first", "is_last", "is_terminal")
+
+Row = tuple[str, str]  # name and text
 
 
 def check_env(request: Request) -> None:
-    """Prints spaces, episodes, rewards, flags, what versions make of it, speed; then problems and remarks.
+    """Print spaces, episodes, rewards, flags, speed and how versions read the environment; then problems and notes.
 
-    Raises UserError where the environment cannot be made, or has problems.
+    Raises:
+        UserError: the environment cannot be made, or it has problems.
     """
     task, own = task_from(request), request.options
     if min(own["episodes"], own["limit"]) < 1:
@@ -36,26 +40,25 @@ def check_env(request: Request) -> None:
     algos = [request.algo] if request.algo else list(request.algos)
     configs = {algo: request.config(algo, task=task) for algo in algos}
     played = configs.get(request.default_algo, configs[algos[0]])
-    make = lambda: make_env(task, played["env"], played["seed"])
-    trial = RandomRollout(make, own["episodes"], own["limit"])
-    raw, acted = own_spaces(trial.env)
+    rollout = RandomRollout(lambda: make_env(task, played["env"], played["seed"]), own["episodes"], own["limit"])
+    raw, raw_action_space = own_spaces(rollout.env)
     versions = [VersionReport(config, *spaces_of(task, config)) for config in configs.values()]
-    rows = [("task", task), *space_rows(trial, raw, acted), *rollout_rows(trial, played["env"]["repeat"])]
+    rows = [("task", task), *space_rows(rollout, raw, raw_action_space)]
+    rows += rollout_rows(rollout, played["env"]["repeat"])
     rows += [row for version in versions for row in version.rows()]
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:>{width}}  {text}" for name, text in rows))
-    wrong = [*env_checks.problems(trial, raw), *(version.refusal for version in versions)]
-    print_list("Problems", wrong)
-    print_list(
-        "To know", [*space_notes(trial.env), *env_checks.notes(trial, raw), *(version.shortage for version in versions)]
-    )
-    if any(wrong):
+    problems = [*env_checks.problems(rollout, raw), *(version.refusal for version in versions)]
+    notes = [*space_notes(rollout.env), *env_checks.notes(rollout, raw), *(version.shortage for version in versions)]
+    print_list("Problems", problems)
+    print_list("Notes", notes)
+    if any(problems):
         raise UserError(f"{task} has problems, see above.")
     print("\nNo problems.")
 
 
 def task_from(request: Request) -> str:
-    """The task, from the word after the command or from --task."""
+    """Return the task, from the word after the command or from --task."""
     given = [*request.positionals, *([str(request.flags["task"])] if "task" in request.flags else [])]
     if len(given) != 1:
         raise UserError(f"check-env takes one task, such as my_env:MyEnv, got {' '.join(given) or 'none'}.")
@@ -63,57 +66,61 @@ def task_from(request: Request) -> str:
 
 
 def print_list(title: str, sentences: list[str]) -> None:
-    """A list with a title, or nothing. Each sentence is said once."""
-    if said := dict.fromkeys(filter(None, sentences)):
-        print("\n".join(["", f"{title}:", *(f"  - {sentence}" for sentence in said)]))
+    """Print a list with a title, without duplicates; print nothing if it is empty."""
+    if unique := dict.fromkeys(filter(None, sentences)):
+        print("\n".join(["", f"{title}:", *(f"  - {sentence}" for sentence in unique)]))
 
 
 def spaces_of(task: str, config: dict) -> tuple[Any, Any]:
-    """Spaces of a task with the settings of a config."""
+    """Return observation space and action space of a task with a config."""
     env = make_env(task, config["env"], config["seed"])
     env.close()
     return env.observation_space, env.action_space
 
 
-def space_rows(trial: RandomRollout, raw: dict[str, spaces.Space], acted: spaces.Space) -> list[tuple[str, str]]:
-    """Rows on the spaces, each beside what it becomes and what was seen in it."""
-    rows, known = [], dict(trial.env.observation_space.items())
+def space_rows(rollout: RandomRollout, raw: dict[str, spaces.Space], raw_action_space: spaces.Space) -> list[Row]:
+    """Return rows on each space: its own form, the form that the agent gets, and the values seen."""
+    rows, known = [], dict(rollout.env.observation_space.items())
     for key, space in raw.items():
-        read, span = known.get(key), trial.spans.get(key)
-        unread = ", for the logs only" if key in trial.logged else ", left out"
+        read, values = known.get(key), rollout.ranges.get(key)
+        unread = ", for the logs only" if key in rollout.logged else ", left out"
         becomes = f" -> {read.dtype} {read.shape}" if read is not None else unread
-        seen = f", seen {span.low:.4g} to {span.high:.4g}" if span is not None else ""
+        seen = f", seen {values.low:.4g} to {values.high:.4g}" if values is not None else ""
         rows.append((f"observation {key}", f"{short_space(space)}{becomes}{seen}"))
-    return [*rows, ("action", f"{short_space(acted)} -> {short_space(trial.env.action_space)}")]
+    return [*rows, ("action", f"{short_space(raw_action_space)} -> {short_space(rollout.env.action_space)}")]
 
 
 def short_space(space: spaces.Space) -> str:
-    """A space in a few words; long bounds as their range."""
+    """Return a space as text, long bounds as their range."""
     if isinstance(space, spaces.Box) and np.size(space.low) > 4:
         return f"Box({space.low.min():g}, {space.high.max():g}, {space.shape}, {space.dtype})"
     return str(space)
 
 
-def rollout_rows(trial: RandomRollout, repeat: int) -> list[tuple[str, str]]:
-    """Rows on episodes, rewards, flags and speed."""
-    episodes = [f"{played.length} steps, return {played.score:.4g}, {played.end}" for played in trial.episodes]
-    rewards, counted = trial.rewards or [0.0], sorted(trial.flags.items(), reverse=True)
+def rollout_rows(rollout: RandomRollout, repeat: int) -> list[Row]:
+    """Return rows on episodes, rewards, flags and speed."""
+    episodes = [f"{played.length} steps, return {played.score:.4g}, {played.end}" for played in rollout.episodes]
+    rewards, counted = rollout.rewards or [0.0], sorted(rollout.flags.items(), reverse=True)
     flags = [f"{count:>6} records with {flag_text(key)}" for key, count in counted]
     return [
         ("episodes", "; ".join(episodes)),
         ("reward of a step", f"{min(rewards):.4g} to {max(rewards):.4g}, mean {np.mean(rewards):.4g}"),
         *zip(["flags", *[""] * len(flags)], flags, strict=False),
-        ("speed", f"{trial.steps * repeat / max(trial.seconds, 1e-9):,.0f} frames/s in one process"),
+        ("speed", f"{rollout.steps * repeat / max(rollout.seconds, 1e-9):,.0f} frames/s in one process"),
     ]
 
 
 def flag_text(flags: tuple[bool, bool, bool]) -> str:
-    """Flags of a record in words."""
+    """Return the flags of a record as text."""
     return ", ".join(f"{name} {int(on)}" for name, on in zip(RECORD_FLAGS, flags, strict=True))
 
 
 class VersionReport:
-    """What a version makes of an environment: what it reads, how it acts, what a step takes in the replay."""
+    """How a version uses an environment: its networks, its actor, the size of a step in the replay.
+
+    refusal: why the version cannot train on it, or an empty string. shortage: a note if the replay of a run does not
+    fit into memory, or an empty string.
+    """
 
     def __init__(self, config: dict, obs_space: spaces.Dict, act_space: spaces.Space):
         self.config, self.obs_space = config, obs_space
@@ -127,40 +134,44 @@ class VersionReport:
             return
         self.discrete = bool(agent.classes)
         self.bytes = record_bytes(record_fields(obs_space, (agent.actions,), agent.latent_spec()))
-        self.shortage = self.lacking()
+        self.shortage = self._memory_note()
 
     @property
     def records(self) -> int:
-        """Records of a full replay, as far as the capacity says."""
+        """Number of records of a full replay; 0 without a limit."""
         replay = self.config["replay"]
         limits = [replay["capacity"], int(replay["max_gib"] * GIB / self.bytes)]
         return min(filter(None, limits), default=0)
 
-    def rows(self) -> list[tuple[str, str]]:
-        """Its rows of the table."""
+    def rows(self) -> list[Row]:
+        """Return the rows of this version."""
         if self.refusal:
-            return [(self.config["algo"], "refuses it, see below")]
+            return [(self.config["algo"], "cannot use it, see below")]
         head = self.config["policy_disc" if self.discrete else "policy_cont"]["use"]
-        size = f"{self.records:,} steps = {self.records * self.bytes / GIB:.3g} GiB" if self.records else "what is free"
+        size = (
+            f"{self.records:,} steps = {self.records * self.bytes / GIB:.3g} GiB"
+            if self.records
+            else "limited by free memory"
+        )
         return [
-            (self.config["algo"], f"encoder: {self.networks('encoder')}; decoder: {self.networks('decoder')}"),
+            (self.config["algo"], f"encoder: {self._networks('encoder')}; decoder: {self._networks('decoder')}"),
             ("", f"actor: {head}; replay: {self.bytes:,} bytes a step, at capacity {size}"),
         ]
 
-    def networks(self, name: str) -> str:
-        """Which network reads or predicts which observation."""
+    def _networks(self, name: str) -> str:
+        """Return which networks read or predict which observations."""
         block = self.config[name]
         images, vectors = split_keys(f"{name}.keys", self.obs_space, block["keys"], block["scalars"])
         kinds = {self.config["conv"]["use"]: images, "MLP": vectors}
         return ", ".join(f"{kind} of {' + '.join(keys)}" for kind, keys in kinds.items() if keys) or "nothing"
 
-    def lacking(self) -> str:
-        """A sentence where the replay of a whole run does not fit into memory."""
+    def _memory_note(self) -> str:
+        """Return a note if the replay of a whole run does not fit into memory, else an empty string."""
         config = self.config
         need = min(self.records, config["steps"] // config["env"]["repeat"]) * self.bytes
         if need <= free_memory() or config["replay"]["disk"]:
             return ""
         return (
-            f"{config['algo']}: a run of {config['steps']:,} frames fills {need / GIB:.3g} GiB of replay, and "
-            f"{free_memory() / GIB:.3g} GiB are free: --replay.max_gib, --replay.capacity, or --replay.disk true."
+            f"{config['algo']}: the replay of {config['steps']:,} frames needs {need / GIB:.3g} GiB of memory, and "
+            f"{free_memory() / GIB:.3g} GiB are free. Use --replay.max_gib, --replay.capacity or --replay.disk true."
         )

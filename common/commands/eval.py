@@ -146,7 +146,7 @@ def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[EvalR
 def picture_source(envs) -> Callable[[dict], np.ndarray | None]:
     """What shows a record: its image, or what the environment draws."""
     key = video.first_image_key(dict(envs.obs_space.items()))
-    return (lambda record: video.to_rgb(record[key][0]).copy()) if key else lambda record: envs.picture(0)
+    return (lambda record: video.to_rgb(record[key][0]).copy()) if key else lambda record: envs.render(0)
 
 
 def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.ndarray], films: int) -> None:

@@ -1,24 +1,26 @@
-"""Environments by task name: one suite per file, all behind the same Gymnasium interface.
+"""Environments by task name, one suite per file, all with the same Gymnasium interface.
 
     dmc_<domain>_<task>   DeepMind Control suite                       dmc_walker_walk, dmc_cup_catch
     atari_<game>          Arcade Learning Environment                  atari_pong
-    atari100k_<game>      the same games; the protocol is in the config
-    crafter_reward        Crafter; crafter_noreward is without its rewards
+    atari100k_<game>      the same games; the config has the protocol
+    crafter_reward        Crafter; crafter_noreward omits the rewards
     minigrid_<id>         MiniGrid and BabyAI                          minigrid_DoorKey-5x5-v0
     bsuite_<name>/<n>     the behaviour suite                          bsuite_catch/0
     metaworld_<task>      Meta-World from states                       metaworld_reach-v3
     memorymaze_<size>     Memory Maze                                  memorymaze_9x9
     gym_<id>              any registered Gymnasium environment         gym_CartPole-v1, gym_ALE/Pong-v5
     <module>:<Class>      your own environment or factory              my_env:MyEnv, my.package:make, ./my_env.py:MyEnv
-    dummy[_<kind>]        built in, see dummy.py
+    dummy[_<kind>]        built-in tasks, see suites/dummy.py
 
-An observation is a dict: images are uint8 (H, W, C), everything else is float32 (n,) or ().
+An observation is a dict. Images are uint8 (H, W, C), all other entries are float32 (n,) or ().
 An action is Box(-1, 1, (A,)), Discrete(n) or MultiDiscrete([...]).
+To add a suite, follow docs/add_an_environment_suite.md.
 """
 
 import difflib
 import importlib
 from functools import partial
+from typing import Any, NamedTuple
 
 import gymnasium
 
@@ -29,20 +31,32 @@ from common.errors import UserError
 
 __all__ = ["DEFAULTS", "Envs", "make_env", "make_envs"]
 
-SUITES = {
-    "dmc": ("common.envs.suites.dmc", "dm_control", "dmc_walker_walk"),
-    "atari": ("common.envs.suites.atari", "ale-py", "atari_pong"),
-    "atari100k": ("common.envs.suites.atari", "ale-py", "atari100k_pong"),
-    "crafter": ("common.envs.suites.crafter", "crafter", "crafter_reward"),
-    "minigrid": ("common.envs.suites.minigrid", "minigrid", "minigrid_DoorKey-5x5-v0"),
-    "bsuite": ("common.envs.suites.bsuite", "bsuite", "bsuite_catch/0"),
-    "metaworld": ("common.envs.suites.metaworld", "metaworld", "metaworld_reach-v3"),
-    "memorymaze": ("common.envs.suites.memorymaze", "memory-maze", "memorymaze_9x9"),
-    "gym": ("common.envs.suites.gym", "gymnasium", "gym_CartPole-v1"),
-    "dummy": ("common.envs.suites.dummy", "numpy", "dummy"),
-}
 
-DEFAULTS = {
+class Suite(NamedTuple):
+    """A suite of tasks: the module with its function `make`, the package to install, the name of one of its tasks."""
+
+    module: str
+    package: str
+    example: str
+
+
+#: Prefix of the task name -> suite.
+SUITES = {
+    "dmc": Suite("common.envs.suites.dmc", "dm_control", "dmc_walker_walk"),
+    "atari": Suite("common.envs.suites.atari", "ale-py", "atari_pong"),
+    "atari100k": Suite("common.envs.suites.atari", "ale-py", "atari100k_pong"),
+    "crafter": Suite("common.envs.suites.crafter", "crafter", "crafter_reward"),
+    "minigrid": Suite("common.envs.suites.minigrid", "minigrid", "minigrid_DoorKey-5x5-v0"),
+    "bsuite": Suite("common.envs.suites.bsuite", "bsuite", "bsuite_catch/0"),
+    "metaworld": Suite("common.envs.suites.metaworld", "metaworld", "metaworld_reach-v3"),
+    "memorymaze": Suite("common.envs.suites.memorymaze", "memory-maze", "memorymaze_9x9"),
+    "gym": Suite("common.envs.suites.gym", "gymnasium", "gym_CartPole-v1"),
+    "dummy": Suite("common.envs.suites.dummy", "numpy", "dummy"),
+}
+CUSTOM = Suite("common.envs.suites.custom", "gymnasium", "my_module:MyEnv")
+
+#: Options of an environment, the block `env` of a config.
+DEFAULTS: dict[str, Any] = {
     "repeat": 1,  # frames per agent step, their rewards summed
     "size": 64,  # side of an image; 0 keeps the environment's own size
     "gray": False,  # one channel instead of three
@@ -52,14 +66,14 @@ DEFAULTS = {
     "render": "full",  # dmc: full | fast | ray
     "sticky": 0.0,  # atari: probability that a frame repeats the previous action
     "actions": "full",  # atari: full | minimal
-    "noops": 0,  # atari: at most this many no-ops after a reset
-    "least_noops": 0,  # atari: and at least so many
+    "noops": 0,  # atari: maximum number of no-ops after a reset
+    "least_noops": 0,  # atari: minimum number of no-ops after a reset
     "resize": "area",  # area | bilinear
     "life_loss": "ignore",  # atari: ignore | end
     "timeout_terminal": False,  # atari: the time limit counts as a terminal state
-    "action_scale": 1.0,  # how far actions without bounds go
-    "max_failures": 10,  # episodes an environment may break in a row before the run stops
-    "timeout": 300.0,  # seconds that an environment may take for a reset or a step; 0 = no limit
+    "action_scale": 1.0,  # range of actions without bounds
+    "max_failures": 10,  # failures in a row of one environment before the run stops
+    "timeout": 300.0,  # seconds that a reset or a step may take; 0 = no limit
 }
 
 CHOICES = {
@@ -73,30 +87,32 @@ MINIMUMS = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "least_noops": 
 
 
 def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) -> gymnasium.Env:
-    """One environment with normalised spaces; episode k is a function of (seed, index, k) and the actions.
+    """Make one environment with normalized spaces.
+
+    Episode k is a function of (seed, index, k) and the actions.
 
     Raises:
-        UserError: unknown task or option, missing package or renderer, a space that is not supported.
+        UserError: unknown task or option, missing package or renderer, unsupported space.
     """
     config = DEFAULTS | (env or {})
-    _check(config)
-    module, package, name = _suite(task)
+    _check_options(config)
+    suite, name = _find_suite(task)
     try:
-        return Seeded(importlib.import_module(module).make(name, config), seed, index)
+        return Seeded(importlib.import_module(suite.module).make(name, config), seed, index)
     except ModuleNotFoundError as error:
-        raise UserError(f"Task {task!r} needs a package: pip install {package} ({error}).") from error
+        raise UserError(f"Task {task!r} needs a package: pip install {suite.package} ({error}).") from error
 
 
 def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str = "auto") -> Envs:
-    """`n` environments stepped together.
+    """Make `n` environments that are stepped together.
 
-    parallel: `none` plays them in this process, `process` in a worker process each, `native` games of Atari in the
-    threads of ale-py. `auto` takes `native` for several games that it plays the same, else processes for several
-    environments with images: states are faster without. Workers are spawned, so a script of your own that asks for
-    them needs `if __name__ == "__main__":`.
+    parallel: `none` steps them in this process, `process` in one worker process each, `native` steps Atari games in
+    the threads of ale-py. `auto` is `native` for two or more games that ale-py plays identically, else `process` for
+    two or more environments with images, else `none`. Workers are spawned: a script that uses them needs
+    `if __name__ == "__main__":`.
 
     Raises:
-        UserError: as `make_env`, an unknown `parallel`, or `native` where that would not play the same.
+        UserError: as `make_env`; unknown `parallel`; `native` for a task that ale-py would not play identically.
     """
     if parallel not in ("auto", "none", "process", "native"):
         raise UserError(f"parallel must be auto, none, process or native, not {parallel!r}.")
@@ -105,28 +121,33 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
     try:
         native = None
         if parallel == "native" or (parallel == "auto" and n > 1):
-            native = _native(task, config, n, seed, probe, must=parallel == "native")
-        return native or _python(task, config, n, seed, probe, parallel)
+            native = _make_native(task, config, n, seed, probe, required=parallel == "native")
+        return native or _make_python(task, config, n, seed, probe, parallel)
     finally:
         probe.close()
 
 
-def _native(task, config, n, seed, probe, must):
-    """`n` games of Atari as one environment of ale-py; without `must`, None where that would not play the same."""
-    module, _, name = _suite(task)
-    if module != "common.envs.suites.atari":
-        if must:
+def _make_native(
+    task: str, config: dict, n: int, seed: int, probe: gymnasium.Env, required: bool
+) -> Envs | None:  # fmt: skip
+    """Make `n` Atari games as one environment of ale-py.
+
+    If ale-py would not play identically, raise UserError if `required`, else return None.
+    """
+    suite, name = _find_suite(task)
+    if suite.module != SUITES["atari"].module:
+        if required:
             raise UserError(f"run.parallel native plays atari_ and atari100k_ tasks, not {task}: --run.parallel auto.")
         return None
-    native = importlib.import_module("common.envs.vector.ale_vector")
-    if why := native.refusal_message(name, config, probe, seed):
-        if must:
-            raise UserError(why)
+    ale_vector = importlib.import_module("common.envs.vector.ale_vector")  # not earlier: it imports ale-py
+    if message := ale_vector.refusal_message(name, config, probe, seed):
+        if required:
+            raise UserError(message)
         return None
-    return native.AleVectorEnvs(name, config, n, probe.observation_space, probe.action_space, seed=seed)
+    return ale_vector.AleVectorEnvs(name, config, n, probe.observation_space, probe.action_space, seed=seed)
 
 
-def _python(task, config, n, seed, probe, parallel):
+def _make_python(task: str, config: dict, n: int, seed: int, probe: gymnasium.Env, parallel: str) -> Envs:
     assert isinstance(probe.observation_space, gymnasium.spaces.Dict)
     images = any(len(space.shape or ()) == 3 for space in probe.observation_space.values())
     return Envs(
@@ -143,39 +164,38 @@ def _python(task, config, n, seed, probe, parallel):
 
 
 def raw_spaces(env: gymnasium.Env) -> tuple[gymnasium.Space, gymnasium.Space] | None:
-    """Observation and action space before the adapter; None where more than the adapter lies between."""
-    inner = find_adapter(env)
-    return (inner.env.observation_space, inner.env.action_space) if inner else None
+    """Return observation and action space before the adapter; None if another wrapper changes the observations."""
+    adapter = find_adapter(env)
+    return (adapter.env.observation_space, adapter.env.action_space) if adapter else None
 
 
 def space_notes(env: gymnasium.Env) -> list[str]:
-    """What a person should know of how the spaces of an environment are read."""
-    return env.get_wrapper_attr("remarks") if env.has_wrapper_attr("remarks") else []
+    """Return notes for the user about how the spaces of an environment are read."""
+    return env.get_wrapper_attr("space_notes") if env.has_wrapper_attr("space_notes") else []
 
 
-def _check(config):
+def _check_options(config: dict) -> None:
     for key, choices in CHOICES.items():
         if config[key] not in choices:
             raise UserError(f"env.{key} must be one of {', '.join(choices)}, not {config[key]!r}.")
-    for key, least in MINIMUMS.items():
-        if config[key] < least:
-            raise UserError(f"env.{key} must be at least {least}, not {config[key]}.")
+    for key, minimum in MINIMUMS.items():
+        if config[key] < minimum:
+            raise UserError(f"env.{key} must be at least {minimum}, not {config[key]}.")
 
 
-def _is_module(task):
-    """Whether gym_maze:MazeEnv names a module gym_maze; gym_maze:Maze-v0 is an id, registered by the module maze."""
-    return importlib.import_module("common.envs.suites.custom").names_module(task)
+def _find_suite(task: str) -> tuple[Suite, str]:
+    """Return the suite of a task and the task's name inside the suite.
 
-
-def _suite(task):
-    """(module of a task's suite, package it needs, the task's name inside the suite)."""
-    if ":" in task and (not task.startswith("gym_") or _is_module(task)):
-        return "common.envs.suites.custom", "gymnasium", task
+    gym_maze:MazeEnv is a class if the module gym_maze exists; gym_maze:Maze-v0 is an id that the module maze registers.
+    """
+    if ":" in task and (
+        not task.startswith("gym_") or importlib.import_module(CUSTOM.module).names_module(task)
+    ):  # fmt: skip
+        return CUSTOM, task
     prefix, _, name = task.partition("_")
     if prefix not in SUITES:
         near = difflib.get_close_matches(prefix, SUITES, n=1)
         hint = f" Did you mean {'_'.join(filter(None, [near[0], name]))!r}?" if near else ""
-        examples = ", ".join(example for _, _, example in SUITES.values())
-        raise UserError(f"No suite has the task {task!r}.{hint} Examples: {examples}, my_module:MyEnv.")
-    module, package, _ = SUITES[prefix]
-    return module, package, name
+        examples = ", ".join(suite.example for suite in [*SUITES.values(), CUSTOM])
+        raise UserError(f"No suite has the task {task!r}.{hint} Examples: {examples}.")
+    return SUITES[prefix], name

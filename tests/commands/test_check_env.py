@@ -1,4 +1,4 @@
-"""`check-env` finds what is wrong with an environment, and only that; awkward ones train."""
+"""`check-env` reports problems of an environment without false alarms; unusual environments train."""
 
 import runpy
 import sys
@@ -13,52 +13,52 @@ AWKWARD = "tests.helpers.awkward_envs"
 
 
 def check(capsys, task, *words):
-    """Exit code, and what is printed."""
+    """Run check-env; return its exit code and output."""
     code = dreamer.main(["check-env", task, "--algo", "v3", "--configs", "debug", *words])
-    said = capsys.readouterr()
-    assert code == 0 or "has problems, see above" in said.err
-    return code, said.out
+    output = capsys.readouterr()
+    assert code == 0 or "has problems, see above" in output.err
+    return code, output.out
 
 
 @pytest.mark.parametrize(
-    ("task", "says"),
+    ("task", "message"),
     [
-        ("Leaks", "An episode depends on those before it"),
+        ("Leaks", "An episode depends on earlier episodes"),
         ("Unseeded", "The same seed gives another episode"),
         ("Black", "has values from 0 to 1, its space says 0 to 255: the agent sees black"),
-        ("Cut", "its space says 0 to 1: what lies outside is cut off"),
+        ("Cut", "its space says 0 to 1: values outside are clipped"),
         ("Lost", "is read as 3,072 numbers. An image? Put the channels first or last."),
         ("Misshapen", "It broke at the reset of episode 1: ValueError: Observation 'vector' has shape (2,)"),
         ("Broken", "It broke at step 3 of episode 1: ValueError: Observation 'vector' is not finite"),
     ],
 )
-def test_problems(task, says, capsys):
+def test_problems(task, message, capsys):
     code, out = check(capsys, f"{AWKWARD}:{task}", "--limit", "20")
     assert code == 2
-    problems = out.split("\nProblems:\n")[1].split("\nTo know:")[0].strip().splitlines()
+    problems = out.split("\nProblems:\n")[1].split("\nNotes:")[0].strip().splitlines()
     assert len(problems) == 1, out
-    assert says in problems[0]
+    assert message in problems[0]
 
 
 @pytest.mark.parametrize(
-    ("task", "says"),
+    ("task", "messages"),
     [
         ("Plain", []),
         ("OldInTime", ["step returns four values", "The largest reward is 500"]),
         ("Dies", ["terminated after exactly 7 steps", "largest reward is 10000", "its space says -1 to 1",
-                  "scale them to about 1"]),
-        ("Endless", ["without bounds", "No episode ended within 20 steps", "rewards of random actions were 0"]),
+                  "Scale them to about 1"]),
+        ("Endless", ["have no bounds", "No episode ended within 20 steps", "rewards of random actions were 0"]),
     ],
 )  # fmt: skip
-def test_remarks_are_no_problems(task, says, capsys):
+def test_notes_are_not_problems(task, messages, capsys):
     code, out = check(capsys, f"{AWKWARD}:{task}", "--limit", "20")
     assert code == 0
     assert "\nProblems:" not in out
-    assert out.count("\n  - ") == len(says), out
-    assert all(text in out for text in says)
+    assert out.count("\n  - ") == len(messages), out
+    assert all(text in out for text in messages)
 
 
-def test_arrays_that_are_or_look_like_images_and_long_one_hot_vectors(capsys):
+def test_notes_on_images_arrays_like_images_and_long_one_hot_vectors(capsys):
     code, out = check(capsys, "tests.helpers.drawn_envs:ManyChannels", "--limit", "20")
     assert code == 2
     assert "uint8 (32, 32, 20) from 0 to 255, is read as 20,480 numbers. An image? It has at most 15 channels." in out
@@ -76,13 +76,13 @@ def test_arrays_that_are_or_look_like_images_and_long_one_hot_vectors(capsys):
     assert out.count("\n  - ") == 6, out
 
 
-def test_what_is_no_number_is_not_logged(capsys):
+def test_values_that_are_not_numbers_are_not_logged(capsys):
     code, out = check(capsys, "tests.helpers.faulty_envs:LogsWords", "--limit", "20")
     assert code == 0
-    assert out.count("info['log_msg'] is left out of the logs: 'hello' is no number.") == 1
+    assert out.count("info['log_msg'] is left out of the logs: 'hello' is not a number.") == 1
 
 
-def test_what_is_printed(capsys):
+def test_printed_report(capsys):
     code, out = check(capsys, f"{AWKWARD}:Mixed", "--enc.spaces", "camera|joint", "--dec.spaces", "camera")
     assert code == 0
     for text in (
@@ -106,13 +106,13 @@ def test_what_is_printed(capsys):
         assert text in out, (text, out)
 
 
-def test_bytes_of_a_step_are_those_of_the_replay(capsys):
+def test_bytes_of_a_step_match_the_replay(capsys):
     _, out = check(capsys, "dummy_point", "--replay.capacity", "1000")
     size = 2 * 4 + 4 + 4 + 3 + 16 * 2 + 4  # vector, action, reward, flags, deter in half, stoch in bytes
     assert f"replay: {size} bytes a step, at capacity 1,000 steps" in out
 
 
-def test_without_a_version_all_are_looked_at_and_refusals_are_problems(capsys):
+def test_without_algo_all_versions_are_reported_and_refusals_are_problems(capsys):
     assert dreamer.main(["check-env", "dummy_pixels_7", "--env.size", "32", "--configs", "debug"]) == 2
     out = capsys.readouterr().out
     assert all(f"\n{algo:>{out.index('dummy') - 2}}  " in out for algo in dreamer.ALGOS)
@@ -121,12 +121,12 @@ def test_without_a_version_all_are_looked_at_and_refusals_are_problems(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [([], "takes one task"), (["dummy", "--episodes", "0"], "at least 1"), (["dummi"], "Did you mean 'dummy'")],
 )
-def test_wrong_words(words, says, capsys):
+def test_invalid_arguments(words, message, capsys):
     assert dreamer.main(["check-env", *words]) == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("algo", ["v1", "v3"])
@@ -135,9 +135,9 @@ def test_everything_at_once_trains(algo, tmp_path, capsys):
     words += ["--steps", "60", "--run.log_every", "10", "--run.prefill", "20", "--threads", "1"]
     words += ["--run.eval_every", "40", "--run.video_every", "0", "--replay.capacity", "1000"]
     words += ["--enc.spaces", "camera|map|joint|gear.*"]
-    code, told = dreamer.main(words), capsys.readouterr().err
-    assert code == 0, told
-    assert told.count("'mission' is left out") == 1  # not by the evaluation again
+    code, err = dreamer.main(words), capsys.readouterr().err
+    assert code == 0, err
+    assert err.count("'mission' is left out") == 1  # the evaluation does not repeat it
     lines = (tmp_path / "run" / "metrics.jsonl").read_text()
     numbers = dict(mean=3.5, max=7, sum=28)
     assert all(f'"episode/time_{name}": {float(value)}' in lines for name, value in numbers.items()), lines
@@ -146,7 +146,7 @@ def test_everything_at_once_trains(algo, tmp_path, capsys):
     obs, _ = env.reset(seed=0)
     for _ in range(3):
         action, state = policy(obs, state)
-        obs = env.step(action)[0]  # refuses what is not in its action space
+        obs = env.step(action)[0]  # refuses actions outside its space
     assert "log_time" not in lines
     assert np.isfinite(float(lines.split('"loss/gear_state_0": ')[1].split(",")[0]))
 
@@ -157,7 +157,7 @@ def test_the_example_trains_and_is_evaluated_from_the_root(tmp_path, monkeypatch
     words = ["--configs", "debug", "--logdir", str(tmp_path / "run"), "--steps", "130", "--run.log_every", "50"]
     with monkeypatch.context() as script:
         script.setattr(sys, "argv", [str(example), *words, "--run.prefill", "20", "--threads", "1"])
-        script.syspath_prepend(example.parent)  # as Python does for a script
+        script.syspath_prepend(example.parent)  # Python does this for a script
         with pytest.raises(SystemExit) as exit_:
             runpy.run_path(str(example), run_name="__main__")
     assert exit_.value.code == 0, capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Spaces: what each observation and action becomes, and what is refused."""
+"""Conversion of observation and action spaces, and the spaces that are refused."""
 
 import gymnasium
 import numpy as np
@@ -10,8 +10,8 @@ from common.envs.adapt.adapter import Adapter
 from common.errors import UserError
 
 
-class Shows(gymnasium.Env):
-    """Shows one value of one space."""
+class ConstantEnv(gymnasium.Env):
+    """Always returns one value of one space."""
 
     action_space = spaces.Discrete(2, start=3)
 
@@ -25,8 +25,9 @@ class Shows(gymnasium.Env):
         return self.value, np.array([0.5]), False, False, {"action": action}
 
 
-def seen(space, value, **options):
-    env = Adapter(Shows(space, value), **options)
+def converted(space, value, **options):
+    """The observation after the adapter; it must be in the adapter's space."""
+    env = Adapter(ConstantEnv(space, value), **options)
     obs, _ = env.reset()
     assert env.observation_space.contains({key: np.asarray(value) for key, value in obs.items()})
     return obs
@@ -42,7 +43,7 @@ def test_vectors_and_scalars():
         }
     )
     value = {"position": np.eye(2), "height": 1.5, "nothing": np.zeros(0), "arm/left": ([1, 0], -1)}
-    obs = seen(space, value)
+    obs = converted(space, value)
     assert {key: value.tolist() for key, value in obs.items()} == {
         "position": [1, 0, 0, 1],
         "height": 1.5,
@@ -54,46 +55,46 @@ def test_vectors_and_scalars():
 
 
 def test_multi_discrete_is_one_hot_per_part():
-    assert seen(spaces.MultiDiscrete([2, 3]), np.array([1, 2]))["vector"].tolist() == [0, 1, 0, 0, 1]
+    assert converted(spaces.MultiDiscrete([2, 3]), np.array([1, 2]))["vector"].tolist() == [0, 1, 0, 0, 1]
 
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize(
     ("space", "value"),
     [
-        (spaces.Box(0, 255, (20, 24, 3), np.uint8), PICTURE),
-        (spaces.Box(0, 255, (3, 20, 24), np.uint8), PICTURE.transpose(2, 0, 1)),
-        (spaces.Box(0, 1, (20, 24, 3), np.float32), (PICTURE / 255).astype(np.float32)),
-        (spaces.Box(-1, 1, (3, 20, 24), np.float64), PICTURE.transpose(2, 0, 1) / 127.5 - 1),
-        (spaces.Box(0, 255, (20, 24, 3), np.float32), PICTURE.astype(np.float32)),
+        (spaces.Box(0, 255, (20, 24, 3), np.uint8), IMAGE),
+        (spaces.Box(0, 255, (3, 20, 24), np.uint8), IMAGE.transpose(2, 0, 1)),
+        (spaces.Box(0, 1, (20, 24, 3), np.float32), (IMAGE / 255).astype(np.float32)),
+        (spaces.Box(-1, 1, (3, 20, 24), np.float64), IMAGE.transpose(2, 0, 1) / 127.5 - 1),
+        (spaces.Box(0, 255, (20, 24, 3), np.float32), IMAGE.astype(np.float32)),
     ],
 )
-def test_pictures_become_uint8_with_channels_last(space, value):
-    image = seen(space, value)["image"]
+def test_images_become_uint8_with_channels_last(space, value):
+    image = converted(space, value)["image"]
     assert image.dtype == np.uint8
-    assert (image == PICTURE).all()
+    assert (image == IMAGE).all()
 
 
-def test_pictures_are_resized_and_grayed():
+def test_images_are_resized_and_converted_to_gray():
     space = spaces.Box(0, 255, (20, 24, 3), np.uint8)
-    assert seen(space, PICTURE, size=10)["image"].shape == (10, 10, 3)
-    gray = seen(space, PICTURE, gray=True)["image"]
+    assert converted(space, IMAGE, size=10)["image"].shape == (10, 10, 3)
+    gray = converted(space, IMAGE, gray=True)["image"]
     assert gray.shape == (20, 24, 1)
-    assert np.abs(gray[..., 0] - PICTURE @ [0.299, 0.587, 0.114]).max() < 1
+    assert np.abs(gray[..., 0] - IMAGE @ [0.299, 0.587, 0.114]).max() < 1
     stack = spaces.Box(0, 255, (4, 20, 24), np.uint8)
-    assert seen(stack, np.ones((4, 20, 24), np.uint8), size=10)["image"].shape == (10, 10, 4)
-    assert seen(spaces.Box(0, 255, (20, 24), np.uint8), PICTURE[..., 0])["image"].shape == (20, 24, 1)
+    assert converted(stack, np.ones((4, 20, 24), np.uint8), size=10)["image"].shape == (10, 10, 4)
+    assert converted(spaces.Box(0, 255, (20, 24), np.uint8), IMAGE[..., 0])["image"].shape == (20, 24, 1)
 
 
 def test_small_grids_and_byte_vectors_are_vectors():
-    assert seen(spaces.Box(0, 255, (7, 7, 3), np.uint8), np.ones((7, 7, 3), np.uint8))["vector"].shape == (147,)
-    assert seen(spaces.Box(0, 255, (128,), np.uint8), np.ones(128, np.uint8))["vector"].shape == (128,)
+    assert converted(spaces.Box(0, 255, (7, 7, 3), np.uint8), np.ones((7, 7, 3), np.uint8))["vector"].shape == (147,)
+    assert converted(spaces.Box(0, 255, (128,), np.uint8), np.ones(128, np.uint8))["vector"].shape == (128,)
 
 
 @pytest.mark.parametrize(
-    ("space", "value", "says"),
+    ("space", "value", "message"),
     [
         (spaces.Box(-1, 1, (3,)), np.zeros(2), "shape"),
         (spaces.Box(-1, 1, (3,)), [0, 0, np.nan], "not finite"),
@@ -104,72 +105,72 @@ def test_small_grids_and_byte_vectors_are_vectors():
         (spaces.Dict(a=spaces.Discrete(3), b=spaces.Discrete(2)), {"a": 1, "c": 0}, r"\['a', 'c'\]"),
     ],
 )
-def test_observations_outside_their_space_raise(space, value, says):
-    with pytest.raises((ValueError, TypeError), match=says):
-        seen(space, value)
+def test_observations_outside_their_space_raise(space, value, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        converted(space, value)
 
 
 @pytest.mark.parametrize("space", [spaces.Text(5), spaces.Sequence(spaces.Discrete(2))])
 def test_unsupported_spaces_are_refused_by_name(space):
     with pytest.raises(UserError, match=type(space).__name__):
-        Adapter(Shows(space, None))
+        Adapter(ConstantEnv(space, None))
     with pytest.raises(UserError, match=type(space).__name__):
         normalize_action_space(space)
 
 
-def test_observations_that_no_encoder_reads_are_left_out_aloud():
-    env = Adapter(Shows(spaces.Dict(a=spaces.Discrete(2), mission=spaces.Text(9)), {"a": 1, "mission": "go"}))
+def test_observations_that_no_encoder_reads_are_left_out_with_a_note():
+    env = Adapter(ConstantEnv(spaces.Dict(a=spaces.Discrete(2), mission=spaces.Text(9)), {"a": 1, "mission": "go"}))
     assert list(env.reset()[0]) == ["a"]
-    assert env.remarks == ["Observation 'mission' is left out: no encoder reads a Text space."]
+    assert env.space_notes == ["Observation 'mission' is left out: no encoder reads a Text space."]
 
 
-def test_what_is_named_log_is_neither_shown_nor_lost():
+def test_observations_named_log_are_only_logged():
     space = spaces.Dict({"a": spaces.Discrete(2), "log_height": spaces.Box(0, 9, (1,))})
-    env = Adapter(Shows(space, {"a": 1, "log_height": np.array([4.0])}))
+    env = Adapter(ConstantEnv(space, {"a": 1, "log_height": np.array([4.0])}))
     assert list(env.observation_space) == ["a"]
     for obs, info in (env.reset(), env.step(0)[::4]):
         assert list(obs) == ["a"]
         assert info["log_height"] == 4
-    with pytest.raises(UserError, match=r"log_map.* must be one number"):
-        Adapter(Shows(spaces.Dict({"a": spaces.Discrete(2), "log_map": spaces.Box(0, 9, (2,))}), None))
+    with pytest.raises(UserError, match=r"log_map.* must hold one number"):
+        Adapter(ConstantEnv(spaces.Dict({"a": spaces.Discrete(2), "log_map": spaces.Box(0, 9, (2,))}), None))
 
 
-def test_what_is_named_log_further_in_is_for_the_logs_too():
+def test_nested_observations_named_log_are_only_logged():
     space = spaces.Dict(a=spaces.Discrete(2), stats=spaces.Dict(log_x=spaces.Box(0, 9, ()), y=spaces.Discrete(2)))
-    env = Adapter(Shows(space, {"a": 1, "stats": {"log_x": 4.0, "y": 0}}))
+    env = Adapter(ConstantEnv(space, {"a": 1, "stats": {"log_x": 4.0, "y": 0}}))
     obs, info = env.reset()
     assert list(obs) == ["a", "stats_y"]
     assert info["log_stats_x"] == 4
 
 
-def test_whole_numbers_are_taken_for_bytes_where_they_are_in_range():
+def test_integers_in_the_range_of_bytes_count_as_bytes():
     space = spaces.Box(0, 255, (20, 24, 3), np.uint8)
-    for value in (PICTURE.tolist(), PICTURE.astype(np.int64)):
-        assert (seen(space, value)["image"] == PICTURE).all()
+    for value in (IMAGE.tolist(), IMAGE.astype(np.int64)):
+        assert (converted(space, value)["image"] == IMAGE).all()
     with pytest.raises(TypeError, match="dtype int64"):
-        seen(space, PICTURE.astype(np.int64) - 1 - PICTURE.max())
+        converted(space, IMAGE.astype(np.int64) - 1 - IMAGE.max())
 
 
 @pytest.mark.parametrize("shape", [(4, 20, 24, 3), (4, 20, 24), (20, 24, 12)])
-def test_a_stack_of_pictures_is_a_picture_with_the_channels_of_all(shape):
+def test_a_stack_of_images_is_an_image_with_all_channels(shape):
     stack = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
-    image = seen(spaces.Box(0, 255, shape, np.uint8), stack)["image"]
+    image = converted(spaces.Box(0, 255, shape, np.uint8), stack)["image"]
     last = np.concatenate(list(stack), -1) if stack.ndim == 4 else np.moveaxis(stack, int(np.argmin(shape)), -1)
     assert (image == last).all()
 
 
 def test_reserved_observation_keys_are_refused():
     with pytest.raises(UserError, match="reward"):
-        Adapter(Shows(spaces.Dict(reward=spaces.Discrete(2)), None))
+        Adapter(ConstantEnv(spaces.Dict(reward=spaces.Discrete(2)), None))
 
 
-def test_observation_keys_that_become_one_are_refused():
+def test_observations_that_get_the_same_key_are_refused():
     space = spaces.Dict({"a/b": spaces.Discrete(2), "a_b": spaces.Discrete(3), "c": spaces.Discrete(2)})
     with pytest.raises(UserError, match="become a_b "):
-        Adapter(Shows(space, None))
+        Adapter(ConstantEnv(space, None))
 
 
-def test_boxes_are_rescaled_and_missing_bounds_made_up():
+def test_boxes_are_rescaled_and_missing_bounds_derived():
     low, high = np.array([[-2, -np.inf], [0, 5]]), np.array([[2, np.inf], [np.inf, 9]])
     box = spaces.Box(low, high, dtype=np.float64)
     space, decode = normalize_action_space(box)
@@ -177,15 +178,15 @@ def test_boxes_are_rescaled_and_missing_bounds_made_up():
     assert decode(np.array([-1, -7, 0, 1], np.float32)).tolist() == [[-2, -1], [1, 9]]
     assert decode(np.array([3, 0.5, -3, 0], np.float32)).tolist() == [[2, 0.5], [0, 7]]
     assert normalize_action_space(box, 10.0)[1](np.array([1, 1, 1, -1])).tolist() == [[2, 10], [20, 5]]
-    assert "without bounds" in action_notes(box, 1.0)[0]
+    assert "have no bounds" in action_notes(box, 1.0)[0]
     assert action_notes(spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.Box(0, 1, ())]), 1.0) == []
-    assert "without bounds" in action_notes(spaces.Box(-np.inf, np.inf, (2,), np.int64), 1.0)[0]
+    assert "have no bounds" in action_notes(spaces.Box(-np.inf, np.inf, (2,), np.int64), 1.0)[0]
     far = spaces.Box(-3e38, 3e38, (1,), np.float32)
     assert normalize_action_space(far)[1](np.array([0.5])).tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
-    ("space", "normal", "action", "decoded"),
+    ("space", "normalized", "action", "decoded"),
     [
         (spaces.MultiBinary((2, 2)), "MultiDiscrete([2 2 2 2])", [1, 0, 0, 1], [[1, 0], [0, 1]]),
         (spaces.Box(-1, 2, (2,), np.int64), "MultiDiscrete([4 4])", [0, 3], [-1, 2]),
@@ -198,9 +199,9 @@ def test_boxes_are_rescaled_and_missing_bounds_made_up():
          "MultiDiscrete([ 2  2 11])", [1, 0, 10], {"x": 1, "y": ([0], [2])}),
     ],
 )  # fmt: skip
-def test_every_other_action_space_becomes_one_that_actors_drive(space, normal, action, decoded):
+def test_every_other_action_space_is_normalized(space, normalized, action, decoded):
     found, decode = normalize_action_space(space)
-    assert str(found) == normal
+    assert str(found) == normalized
     action = decode(np.array(action))
     assert space.contains(action)
     plain = lambda x: (
@@ -212,7 +213,7 @@ def test_every_other_action_space_becomes_one_that_actors_drive(space, normal, a
         assert space.contains(decode(found.sample()))
 
 
-def test_a_mix_of_discrete_and_continuous_actions_is_stepped_aloud():
+def test_mixed_discrete_and_continuous_actions_are_discretized_with_a_note():
     space = spaces.Dict(x=spaces.Discrete(2), y=spaces.Box(-2, 2, (1,)))
     levels = [normalize_action_space(space)[1](np.array([0, level]))["y"].item() for level in range(11)]
     assert np.allclose(levels, np.linspace(-2, 2, 11))
@@ -220,7 +221,7 @@ def test_a_mix_of_discrete_and_continuous_actions_is_stepped_aloud():
 
 
 def test_discrete_actions_with_a_start():
-    env = Adapter(Shows(spaces.Discrete(2), 0))
+    env = Adapter(ConstantEnv(spaces.Discrete(2), 0))
     env.reset()
     _, reward, *_, info = env.step(np.int64(1))
     assert info["action"] == 4
@@ -231,6 +232,6 @@ def test_discrete_actions_with_a_start():
 
 
 @pytest.mark.parametrize("space", [spaces.Box(-1, 1, (0,)), spaces.Tuple([spaces.Box(-1, 1, (2, 0))])])
-def test_actions_of_no_number_are_refused(space):
+def test_empty_action_spaces_are_refused(space):
     with pytest.raises(UserError, match=r"The action space .* is empty: there is nothing to choose"):
         normalize_action_space(space)

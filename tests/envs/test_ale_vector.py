@@ -1,4 +1,4 @@
-"""Atari in the threads of ale-py is Atari here: the same records, bit by bit, and states that both can read."""
+"""Atari in the threads of ale-py equals our Atari: identical records, and states that both can restore."""
 
 import time
 from fractions import Fraction
@@ -54,7 +54,7 @@ def test_records_are_those_of_the_python_environment(task, config, steps, termin
     ends = np.stack([record["is_terminal"] for record in records])[last]
     assert ends.tolist() == [terminal] * last.sum() if terminal is not None else not last.any()
     if terminal is not None:
-        assert last.any(0).all()  # each environment has come to an end
+        assert last.any(0).all()  # each environment has ended an episode
     if steps == 350:
         assert np.stack([record["reward"] for record in records]).any(0).all()
 
@@ -63,12 +63,12 @@ def test_records_are_those_of_the_python_environment(task, config, steps, termin
     ("saves", "restores", "steps"),
     [("ale-py", "ale-py", 0), ("ale-py", "ale-py", 250), ("python", "ale-py", 17), ("ale-py", "python", 250)],
 )
-def test_restore_goes_on_like_the_straight_run(saves, restores, steps):
+def test_a_restored_run_continues_like_the_uninterrupted_one(saves, restores, steps):
     with made(saves, "atari_breakout", V2, 3) as envs:
         current = play(envs, steps)[-1]
         state = envs.state()
         straight = [envs.step(action) for action in actions(envs, 40, seed=1)]
-    assert steps < 250 or len({len(place["actions"]) for place in state}) == 3  # each has come another way
+    assert steps < 250 or len({len(slot["actions"]) for slot in state}) == 3  # three different lengths
     with made(restores, "atari_breakout", V2, 3) as envs:
         assert equal(envs.restore(state), current)
         assert envs.state() == state
@@ -77,28 +77,28 @@ def test_restore_goes_on_like_the_straight_run(saves, restores, steps):
     assert all(equal(left, right) for left, right in zip(again, straight, strict=True))
 
 
-def test_an_episode_that_does_not_come_back_starts_anew_and_the_others_do_not():
+def test_only_an_episode_whose_replay_differs_starts_again():
     with make_envs("atari_pong", V2, 2, parallel="native") as envs:
         current = play(envs, 20)[-1]
         state = envs.state()
         state[0]["digest"] = "0" * 64
         record = envs.restore(state)
-        (said,) = envs.messages()
+        (message,) = envs.messages()
         assert record["is_first"].tolist() == [True, False]
         assert np.array_equal(record["image"][1], current["image"][1])
-        assert [place["episode"] for place in envs.state()] == [1, 0]
-    assert said.startswith("Environment 0: it did not come back")
+        assert [slot["episode"] for slot in envs.state()] == [1, 0]
+    assert message.startswith("Environment 0: replaying its episode did not lead to the saved record")
     with make_envs("atari_pong", V2, 2, parallel="native") as envs:
         with pytest.raises(UserError, match=r"--run\.envs 1"):
             envs.restore(state[:1])
-        for lost in (None, [18], [[1], [2]]):  # None: there were too many to be kept
-            assert envs.restore([place | {"actions": lost} for place in state])["is_first"].all()
+        for lost in (None, [18], [[1], [2]]):  # None: the episode was too long to keep them
+            assert envs.restore([slot | {"actions": lost} for slot in state])["is_first"].all()
 
 
-def test_an_episode_that_broke_in_python_comes_back_at_its_closing_record():
+def test_an_episode_that_broke_in_python_is_restored_at_its_closing_record():
     with made("python", "atari_pong", V2, 2) as ours, made("ale-py", "atari_pong", V2, 2) as theirs:
         play(ours, 5)
-        ours.slots[1].record = ours.slots[1].closing()
+        ours.slots[1].record = ours.slots[1].closing_record()
         record = theirs.restore(ours.state())
         assert record["is_last"].tolist() == [False, True]
         assert theirs.step(np.array([0, 0]))["is_first"].tolist() == [False, True]
@@ -121,7 +121,7 @@ def test_a_step_is_made_between_send_and_receive():
         with pytest.raises(AssertionError):
             envs.send(np.array([0, 18]))
         assert envs.step(np.array([0, 17]))["reward"].shape == (2,)
-        assert envs.picture(0) is None
+        assert envs.render(0) is None
     envs.close()  # twice is fine
 
 
@@ -129,18 +129,18 @@ def test_a_step_is_made_between_send_and_receive():
     ("config", "n", "kind"),
     [
         (V2, 2, ale_vector.AleVectorEnvs),
-        (V2, 1, Envs),  # not measured to be faster
+        (V2, 1, Envs),  # it is not faster for one game
         (V2 | {"resize": "bilinear"}, 2, Envs),
         (V2 | {"life_loss": "end"}, 2, Envs),
     ],
 )
-def test_auto_takes_it_for_several_games_that_it_plays_the_same(config, n, kind):
+def test_auto_uses_it_for_several_games_that_it_plays_identically(config, n, kind):
     with make_envs("atari_pong", config, n) as envs:
         assert type(envs) is kind
 
 
 @pytest.mark.parametrize(
-    ("config", "says"),
+    ("config", "message"),
     [
         ({"resize": "bilinear"}, "env.resize bilinear, only where env.resize is area"),
         ({"life_loss": "end"}, "env.life_loss end, only where env.life_loss is ignore"),
@@ -150,10 +150,10 @@ def test_auto_takes_it_for_several_games_that_it_plays_the_same(config, n, kind)
         ({"noops": 10**6}, "env.noops is at most"),
     ],
 )
-def test_what_it_cannot_play_is_refused_with_what_it_can(config, says):
+def test_unsupported_options_are_refused_with_the_supported_values(config, message):
     with pytest.raises(UserError, match=r"--run\.parallel auto") as error:
         make_envs("atari_pong", V2 | config, 1, parallel="native")
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
 def test_other_tasks_are_refused():
@@ -161,9 +161,9 @@ def test_other_tasks_are_refused():
         make_envs("dummy_pixels", None, 2, parallel="native")
 
 
-def test_a_release_that_plays_otherwise_is_refused_by_name_and_auto_does_without(monkeypatch):
-    make = ale_vector._make
-    monkeypatch.setattr(ale_vector, "_make", lambda name, config, n: make(name, config | {"noops": 90}, n))
+def test_a_release_that_plays_differently_is_refused_and_auto_uses_python(monkeypatch):
+    make = ale_vector._make_vector
+    monkeypatch.setattr(ale_vector, "_make_vector", lambda name, config, n: make(name, config | {"noops": 90}, n))
     with pytest.raises(UserError, match=r"pip install ale-py==0\.12\.1"):
         make_envs("atari_breakout", V2, 2, parallel="native")
     with make_envs("atari_breakout", V2, 2) as envs:
@@ -171,7 +171,7 @@ def test_a_release_that_plays_otherwise_is_refused_by_name_and_auto_does_without
 
 
 @pytest.mark.parametrize("height", [210, 250])
-def test_no_mean_of_its_sizes_lies_halfway_between_two_bytes(height):
+def test_no_mean_of_its_sizes_is_halfway_between_two_bytes(height):
     """A mean is a whole number over the product of these numerators; if that is odd, it is never one half."""
     for size in ale_vector.EXACT_IMAGE_SIDES:
         assert Fraction(160, size).numerator * Fraction(height, size).numerator % 2 == 1

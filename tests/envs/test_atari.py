@@ -1,4 +1,4 @@
-"""Atari: actions act, and every switch of the protocol does what it says."""
+"""Atari: actions have effects, and so has every option of the protocol."""
 
 import importlib.metadata
 
@@ -32,7 +32,7 @@ def test_action_sets(actions, n):
 
 
 @pytest.mark.parametrize(("gray", "size", "shape"), [(True, 96, (96, 96, 1)), (False, 0, (210, 160, 3))])
-def test_pictures(gray, size, shape):
+def test_image_shapes(gray, size, shape):
     env = make_env("atari100k_pong", {"gray": gray, "size": size, "resize": "bilinear"})
     assert env.reset()[0]["image"].shape == env.observation_space["image"].shape == shape
 
@@ -41,9 +41,9 @@ def test_both_spellings_of_a_game():
     assert make_env("atari_james_bond").unwrapped.rom == make_env("atari_jamesbond").unwrapped.rom
 
 
-@pytest.mark.parametrize(("switch", "terminal"), [(False, False), (True, True)])
-def test_time_limit_in_frames(switch, terminal):
-    env = make_env("atari_pong", {"repeat": 4, "time_limit": 10, "timeout_terminal": switch})
+@pytest.mark.parametrize(("option", "terminal"), [(False, False), (True, True)])
+def test_time_limit_in_frames(option, terminal):
+    env = make_env("atari_pong", {"repeat": 4, "time_limit": 10, "timeout_terminal": option})
     for _ in range(2):
         env.reset()
         steps = [env.step(0)[2:4] for _ in range(3)]
@@ -71,14 +71,14 @@ def test_no_ops_vary_the_start():
     env = make_env("atari_breakout", {"repeat": 4, "noops": 30, "size": 0})
     assert len({(env.reset(), env.unwrapped.ale.getEpisodeFrameNumber())[1] for _ in range(4)}) > 1
     rng = np.random.default_rng(0)
-    drawn = np.bincount([atari.draw_episode_start(rng, {"noops": 4, "least_noops": 1})[1] for _ in range(200)])
-    assert drawn[0] == 0
-    assert len(drawn) == 5
-    assert (drawn[1:] > 25).all()
+    counts = np.bincount([atari.draw_episode_start(rng, {"noops": 4, "least_noops": 1})[1] for _ in range(200)])
+    assert counts[0] == 0
+    assert len(counts) == 5
+    assert (counts[1:] > 25).all()
 
 
 @pytest.mark.parametrize(("least", "most", "frames"), [(3, 3, 3), (5, 2, 2), (0, 0, 0)])
-def test_at_least_so_many_no_ops(least, most, frames):
+def test_number_of_no_ops_is_within_its_bounds(least, most, frames):
     env = make_env("atari_pong", {"repeat": 1, "noops": most, "least_noops": least, "size": 0})
     env.reset()
     assert env.unwrapped.ale.getEpisodeFrameNumber() == frames

@@ -1,4 +1,4 @@
-"""Every kind of task keeps the interface: spaces, records, episodes, seeds."""
+"""Every kind of task follows the interface: spaces, records, episodes, seeds."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ FAULTY = "tests.helpers.faulty_envs"
 ROOT = Path(__file__).parents[2]
 
 
-def check(env, steps):
+def check_contract(env, steps):
     """Play `steps` random steps and check every observation against the space; returns the sum of rewards."""
     assert all(
         space.dtype == (np.uint8 if len(space.shape) == 3 else np.float32) and len(space.shape) in (0, 1, 3)
@@ -55,7 +55,7 @@ def check(env, steps):
 
 @pytest.mark.parametrize("task", [f"dummy_{kind}" for kind in DUMMIES] + ["dummy"])
 def test_dummies(task):
-    check(make_env(task), 60)
+    check_contract(make_env(task), 60)
 
 
 @pytest.mark.parametrize(
@@ -71,24 +71,24 @@ def test_gym(task, vector, action):
     env = make_env(task)
     assert env.observation_space["vector"].shape == vector
     assert str(env.action_space) == action
-    check(env, 60)
+    check_contract(env, 60)
 
 
 @pytest.mark.parametrize("task", ["atari_pong", "atari100k_breakout", "gym_ALE/Pong-v5"])
 def test_atari(task):
     env = make_env(task, {"repeat": 4, "noops": 30})
     assert env.observation_space["image"].shape == (64, 64, 3)
-    check(env, 20)
+    check_contract(env, 20)
 
 
 @pytest.mark.parametrize("task", ["crafter_reward", "crafter_noreward"])
 def test_crafter(task):
     pytest.importorskip("crafter")
-    total = check(make_env(task, {"time_limit": 5}), 12)  # two episodes
+    total = check_contract(make_env(task, {"time_limit": 5}), 12)  # two episodes
     assert task == "crafter_reward" or total == 0
 
 
-def test_crafter_says_what_to_install(monkeypatch):
+def test_missing_crafter_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "crafter", None)
     monkeypatch.delitem(sys.modules, "common.envs.suites.crafter", raising=False)
     with pytest.raises(UserError, match="pip install crafter"):
@@ -111,10 +111,10 @@ def test_dmc_pixels(task, obs, render):
     second = env.step(env.action_space.sample())[0]
     assert first["image"].std() > 5
     assert (first["image"] != second["image"]).any()
-    check(env, 4)
+    check_contract(env, 4)
 
 
-def test_your_own_module(tmp_path, monkeypatch):
+def test_custom_module(tmp_path, monkeypatch):
     (tmp_path / "my_little_env.py").write_text(
         "import gymnasium\n"
         "class MyEnv(gymnasium.Env):\n"
@@ -127,7 +127,7 @@ def test_your_own_module(tmp_path, monkeypatch):
         "        return {'a/b': [0, 0, 0]}, int(action[1]), False, bool(action[0]), {}\n"
     )
     monkeypatch.chdir(tmp_path)
-    check(make_env("my_little_env:MyEnv"), 20)
+    check_contract(make_env("my_little_env:MyEnv"), 20)
     with make_envs("my_little_env.py:MyEnv", None, 2, parallel="process") as envs:
         assert envs.reset()["a_b"].tolist() == [[1, 0, 1], [1, 0, 1]]
         record = envs.step(np.array([[0, 2], [1, 1]]))
@@ -136,7 +136,7 @@ def test_your_own_module(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["my_namesake:MyEnv", "./my_namesake.py:MyEnv"])
-def test_your_own_module_comes_before_an_installed_one_of_its_name(name, tmp_path, monkeypatch):
+def test_a_custom_module_precedes_an_installed_one_of_the_same_name(name, tmp_path, monkeypatch):
     for folder, size in (("site-packages", 2), ("mine", 3)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "my_neighbour.py").write_text(f"SIZE = {size}\n")
@@ -157,7 +157,7 @@ def test_your_own_module_comes_before_an_installed_one_of_its_name(name, tmp_pat
 
 
 @pytest.mark.parametrize("task", ["dummy_mixed", "dummy_bandit", "gym_Pendulum-v1", "dmc_walker_walk", "atari_pong"])
-def test_same_seed_is_equal_and_others_differ(task):
+def test_equal_seeds_give_equal_episodes_and_others_differ(task):
     def play(seed, index, episodes=2):
         env = make_env(task, {"repeat": 4, "sticky": 0.25, "noops": 30, "time_limit": 24}, seed, index)
         env.action_space.seed(0)
@@ -177,7 +177,7 @@ def test_same_seed_is_equal_and_others_differ(task):
 
 
 @pytest.mark.parametrize(
-    ("task", "says"),
+    ("task", "message"),
     [
         ("dmd_walker_walk", "Did you mean 'dmc_walker_walk'"),
         ("pong", "atari_pong"),
@@ -194,14 +194,14 @@ def test_same_seed_is_equal_and_others_differ(task):
         (f"{FAULTY}:Faulty.py", "no class or function"),
     ],
 )
-def test_unknown_names_say_the_nearest(task, says):
+def test_unknown_names_report_the_nearest(task, message):
     with pytest.raises(UserError) as error:
         make_env(task)
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("task", "config", "says"),
+    ("task", "config", "message"),
     [
         ("dmc_walker_walk", {"obs": "pixels"}, "env.obs must be one of image, vector, both"),
         ("atari_pong", {"actions": "some"}, "env.actions must be one of full, minimal"),
@@ -216,8 +216,8 @@ def test_unknown_names_say_the_nearest(task, says):
         ("dummy", {"max_failures": -1}, "env.max_failures must be at least 0"),
     ],
 )
-def test_wrong_options(task, config, says):
-    with pytest.raises(UserError, match=says):
+def test_wrong_options(task, config, message):
+    with pytest.raises(UserError, match=message):
         make_env(task, config)
 
 

@@ -1,4 +1,4 @@
-"""dm_control: states and rays never touch a renderer; other pixels find one or say what to install."""
+"""dm_control: states and rays load no renderer; other images find one or name the packages to install."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from common.errors import UserError
 
 
 def python(code, **environment):
-    """Run code in a fresh interpreter without a renderer chosen; its last line of output."""
+    """Run code in a new interpreter without MUJOCO_GL; return its output."""
     clean = {key: value for key, value in os.environ.items() if key not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
     result = subprocess.run([sys.executable, "-c", code], env=clean | environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -85,7 +85,7 @@ def choose(monkeypatch, working):
     return dmc.working_backend.__wrapped__()
 
 
-def test_egl_comes_first_and_osmesa_is_announced(monkeypatch, capsys):
+def test_egl_is_tried_first_and_osmesa_is_announced(monkeypatch, capsys):
     assert choose(monkeypatch, ["egl", "osmesa"]) == "egl"
     assert capsys.readouterr().err == ""
     assert choose(monkeypatch, ["osmesa"]) == os.environ["MUJOCO_GL"] == "osmesa"
@@ -94,7 +94,7 @@ def test_egl_comes_first_and_osmesa_is_announced(monkeypatch, capsys):
         choose(monkeypatch, [])
 
 
-def test_scalars_stay_scalars_and_time_is_up_after_1000_frames():
+def test_scalars_stay_scalars_and_episodes_are_truncated_after_1000_frames():
     env = make_env("dmc_walker_stand", {"repeat": 10})
     obs, _ = env.reset()
     assert {key: value.shape for key, value in obs.items()} == {"height": (), "orientations": (14,), "velocity": (9,)}
@@ -103,7 +103,7 @@ def test_scalars_stay_scalars_and_time_is_up_after_1000_frames():
 
 
 @pytest.mark.parametrize(("limit", "steps"), [(30, 3), (1040, 104)])
-def test_the_time_limit_replaces_the_suite_s(limit, steps):
+def test_the_time_limit_replaces_that_of_the_suite(limit, steps):
     env = make_env("dmc_cartpole_swingup", {"repeat": 10, "time_limit": limit})
     env.reset()
     flags = [env.step(np.zeros(1))[2:4] for _ in range(steps)]

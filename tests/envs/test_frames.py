@@ -8,8 +8,8 @@ from common.envs.adapt.adapter import Adapter
 from common.envs.adapt.wrappers import ActionRepeat
 
 
-class Spoils(gymnasium.Env):
-    """Its reward is the sum of the action, which it changes then."""
+class ChangesAction(gymnasium.Env):
+    """Returns the sum of the action as reward, then changes the action in place."""
 
     observation_space = spaces.Discrete(2)
     action_space = spaces.Dict(move=spaces.Box(-1, 1, (2,)), turn=spaces.Box(-1, 1, (1,)))
@@ -20,8 +20,8 @@ class Spoils(gymnasium.Env):
         return 0, reward, False, False, {}
 
 
-def test_an_action_is_the_same_in_every_frame_whatever_an_environment_does_to_it():
-    assert Adapter(ActionRepeat(Spoils(), repeat=3)).step(np.ones(3, np.float32))[1] == 9
+def test_every_frame_gets_an_unchanged_action():
+    assert Adapter(ActionRepeat(ChangesAction(), repeat=3)).step(np.ones(3, np.float32))[1] == 9
 
 
 class Counts(gymnasium.Env):

@@ -1,4 +1,4 @@
-"""Other interfaces than Gymnasium's: the old gym's, dm_env's, and what is registered by a module."""
+"""Interfaces other than Gymnasium's: the old gym's, dm_env's, and ids that a module registers."""
 
 import gymnasium
 import numpy as np
@@ -58,7 +58,7 @@ def test_dm_env_s_specs_become_spaces():
     assert str(make_env(f"{AWKWARD}:Choice").action_space) == "Discrete(3)"
 
 
-def test_a_reset_s_pair_is_told_from_an_observation_that_is_one():
+def test_a_pair_of_observation_and_info_differs_from_an_observation_that_is_a_pair():
     assert list(make_env(f"{AWKWARD}:OldPair").reset()[0]) == ["0", "1_light"]
     space = awkward.OldPair.observation_space
     for answer, pair in [((0, {"light": 1}), False), (((0, {"light": 1}), {}), True), ((0, {}), True)]:
@@ -67,10 +67,10 @@ def test_a_reset_s_pair_is_told_from_an_observation_that_is_one():
     assert not is_reset_pair((0, None), spaces.Tuple([spaces.Discrete(2)] * 2))
 
 
-def test_text_of_dm_env_is_left_out_aloud():
+def test_text_of_dm_env_is_left_out_with_a_note():
     env = make_env(f"{AWKWARD}:Words")
-    assert list(env.reset()[0]) == ["place"]
-    assert env.get_wrapper_attr("remarks") == ["Observation 'mission' is left out: no encoder reads a Text space."]
+    assert list(env.reset()[0]) == ["position"]
+    assert env.get_wrapper_attr("space_notes") == ["Observation 'mission' is left out: no encoder reads a Text space."]
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def test_text_of_dm_env_is_left_out_aloud():
 def test_every_interface_can_be_filmed(task, shape):
     with make_envs(f"tests.helpers.{task}", {"film": True, "size": 0}, 1, parallel="none") as envs:
         envs.reset()
-        picture = envs.picture(0)
-    assert (picture is None) if shape is None else (picture.shape == shape)
+        frame = envs.render(0)
+    assert (frame is None) if shape is None else (frame.shape == shape)
 
 
 @pytest.mark.parametrize(
-    ("task", "says"),
+    ("task", "message"),
     [
         ("drawn_envs:FloatsDrawn", "render returned ndarray float64 (8, 9, 3), not uint8 (H, W, 3)"),
         ("drawn_envs:NeverDrawn", "render failed with RuntimeError: no display"),
@@ -100,16 +100,16 @@ def test_every_interface_can_be_filmed(task, shape):
         ("awkward_envs:Plain", None),
     ],
 )
-def test_what_is_drawn_instead_of_a_picture_is_said(task, says):
+def test_a_render_result_that_is_not_a_frame_is_reported(task, message):
     with make_envs(f"tests.helpers.{task}", {"film": True}, 1, parallel="none") as envs:
         envs.reset()
-        assert envs.picture(0) is None
-        told = envs.messages()
-    assert len(told) == bool(says)
-    assert all(says in message for message in told)
+        assert envs.render(0) is None
+        found = envs.messages()
+    assert len(found) == bool(message)
+    assert all(message in text for text in found)
 
 
-def test_what_a_step_returns_is_told_from_what_it_should(monkeypatch):
+def test_a_wrong_number_of_values_from_step_is_reported(monkeypatch):
     monkeypatch.setattr(awkward.Old, "step", lambda self, action: (np.zeros(3), 1.0, False))
     env = make_env(f"{AWKWARD}:Old")
     env.reset()
@@ -118,16 +118,16 @@ def test_what_a_step_returns_is_told_from_what_it_should(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("attribute", "value", "says"),
+    ("attribute", "value", "message"),
     [
         ("action_space", None, "made a Old, which has no action_space"),
-        ("observation_space", 3, "3 is no space of Gymnasium: a int"),
+        ("observation_space", 3, "3, a int, is not a Gymnasium space"),
         ("observation_space", lambda self, agent: None, "made a Old, which has several agents"),
     ],
 )
-def test_what_is_no_environment_says_what_it_lacks(attribute, value, says, monkeypatch):
+def test_an_invalid_environment_is_refused_with_its_problem(attribute, value, message, monkeypatch):
     monkeypatch.setattr(awkward.Old, attribute, value)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         make_env(f"{AWKWARD}:Old")
 
 
@@ -142,7 +142,7 @@ def test_ids_that_a_module_registers(tmp_path, monkeypatch):
         gymnasium.registry.pop("Registered-v0", None)
 
 
-def test_ids_are_only_suggested_for_one_that_is_unknown():
+def test_ids_are_suggested_only_for_unknown_ids():
     def needs(package):
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
@@ -156,8 +156,8 @@ def test_ids_are_only_suggested_for_one_that_is_unknown():
         make_env("gym_CartPol-v1")
 
 
-def test_unbounded_actions_are_told_once_and_scaled():
+def test_unbounded_actions_are_reported_once_and_scaled():
     with make_envs(f"{AWKWARD}:Endless", {"action_scale": 5.0}, 2) as envs:
         (message,) = envs.messages()
-        assert "driven within 5 of zero" in message
+        assert "Their range is 5 around zero" in message
         assert envs.messages() == []

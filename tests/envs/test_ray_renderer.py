@@ -1,4 +1,4 @@
-"""Pictures without OpenGL: they show the state of every domain, and what MuJoCo's own renderer shows."""
+"""Images without OpenGL: they show the state of every domain, and the same content as MuJoCo's renderer."""
 
 from types import SimpleNamespace
 
@@ -26,14 +26,14 @@ TASKS = [
 
 
 def scene(domain, task, backend="disable"):
-    """Physics of a task after its first reset, which is always the same."""
+    """Physics of a task after its first reset, with a fixed seed."""
     env = dmc.load_suite(backend).load(domain, task, {"random": 0})
     env.reset()
     return env.physics
 
 
-def counted(one, two):
-    """Pixels in which two pictures differ."""
+def different_pixels(one, two):
+    """Number of pixels in which two images differ."""
     return int((one != two).any(-1).sum())
 
 
@@ -46,7 +46,7 @@ def test_every_domain_shows_its_state(task):
     assert (env.env.draw() == first).all()
     for _ in range(4):
         last = env.step(np.ones(env.action_space.shape, np.float32))[0]["image"]
-    assert counted(first, last) > 8
+    assert different_pixels(first, last) > 8
     assert (env.reset(options={"episode": 0})[0]["image"] == first).all()
 
 
@@ -58,10 +58,10 @@ def test_no_geom_is_missed(domain, task):
     eye, found = physics.data.cam_xpos[0], np.zeros(1, np.int32)
     one = lambda ray: mujoco.mj_ray(camera.model, camera.data, eye, ray, camera.option.geomgroup, True, -1, found)
     hits = camera._cast(eye)
-    for ray, thing, distance in zip(camera.rays, hits.thing, hits.distance, strict=True):
+    for ray, object_id, distance in zip(camera.rays, hits.object_id, hits.distance, strict=True):
         expected = one(ray)
-        assert thing == found[0]
-        assert thing < 0 or distance == pytest.approx(expected)
+        assert object_id == found[0]
+        assert object_id < 0 or distance == pytest.approx(expected)
     assert (physics.model.body_bvhadr == bounds).all()
 
 
@@ -74,39 +74,39 @@ def move(physics, kind, name, axis, by):
     ("domain", "task", "kind", "seen"),
     [("reacher", "easy", "geom", True), ("finger", "turn_easy", "site", True), ("finger", "spin", "site", False)],
 )
-def test_targets_are_seen_where_the_task_has_one(domain, task, kind, seen):
+def test_targets_are_visible_in_tasks_that_have_one(domain, task, kind, seen):
     physics = scene(domain, task)
     draw = RayCamera(physics, 0, 64)
     before = draw()
     move(physics, kind, "target", "z" if kind == "site" else "x", 0.05)
-    assert (counted(before, draw()) > 8) == seen
+    assert (different_pixels(before, draw()) > 8) == seen
 
 
-def test_the_string_of_the_cup_is_seen():
+def test_the_string_of_the_cup_is_visible():
     physics = scene("ball_in_cup", "catch")
     draw = RayCamera(physics, 0, 64)
     before = draw()
     physics.model.tendon_group[:] = 5  # not shown
-    assert 5 < counted(before, draw()) < 100
+    assert 5 < different_pixels(before, draw()) < 100
 
 
-def test_what_rays_do_not_meet_is_refused():
+def test_skins_are_refused():
     with pytest.raises(UserError, match=r"env\.render fast"):
         dmc.ray_drawer(SimpleNamespace(model=SimpleNamespace(nskin=1)), 0, 64)
 
 
 @pytest.mark.parametrize(("domain", "task"), [("walker", "walk"), ("finger", "turn_easy")])
-def test_shapes_and_colours_are_those_of_opengl(domain, task):
+def test_shapes_and_colors_match_opengl(domain, task):
     try:
         backend = dmc.working_backend()
     except UserError as error:
         pytest.skip(str(error))
     physics = scene(domain, task, backend)
     draw = RayCamera(physics, 0, 64)
-    picture, real = draw(), physics.render(64, 64, camera_id=0)
+    image, real = draw(), physics.render(64, 64, camera_id=0)
     marked = physics.render(64, 64, camera_id=0, segmentation=True)
     body = (marked[..., 1] == mujoco.mjtObj.mjOBJ_GEOM) & (marked[..., 0] > 0)
-    own = draw._cast(physics.data.cam_xpos[0]).thing.reshape(64, 64) > 0
+    own = draw._cast(physics.data.cam_xpos[0]).object_id.reshape(64, 64) > 0
     assert (body & own).sum() / (body | own).sum() > 0.8
-    assert np.abs(picture[body & own].mean(0) - real[body & own].mean(0)).max() < 25
-    assert np.abs(picture.astype(float) - real).mean() < 12
+    assert np.abs(image[body & own].mean(0) - real[body & own].mean(0)).max() < 25
+    assert np.abs(image.astype(float) - real).mean() < 12

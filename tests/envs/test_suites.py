@@ -1,4 +1,4 @@
-"""Every task of every suite keeps one contract; suites whose package is missing say what to install."""
+"""Every task of every suite follows one contract; a suite whose package is missing names it."""
 
 import importlib
 import importlib.util
@@ -26,9 +26,9 @@ OPTIONAL = {
 
 
 def contract(task, env, steps=3):
-    """Plays the start of episode 0 in two environments, of which one has a time limit, and of episode 1 in one.
+    """Check a task on the start of episode 0, with and without a time limit, and of episode 1.
 
-    Returns whether the two episodes differ; all else that an environment promises is checked.
+    Return whether the two episodes differ.
     """
     limit = {"time_limit": steps * env["repeat"], "timeout_terminal": False}
     made, limited = make_env(task, env, seed=1), make_env(task, env | limit, seed=1)
@@ -39,15 +39,15 @@ def contract(task, env, steps=3):
     made.close()
     limited.close()
     assert one[-1][-2:] in ([False, False], [True, False]), task
-    late = len(one) > steps  # an end of its own at the last step of the limit is both
-    assert short == [*one[:-1], [*one[-1][:-1], late]], task
+    truncated = len(one) > steps  # with its own end at the last step of the limit, it is both
+    assert short == [*one[:-1], [*one[-1][:-1], truncated]], task
     return one != other
 
 
 def played(env, episode, steps):
-    """A list for each record of the start of an episode: observations as bytes, and after a step reward and flags.
+    """Play the start of an episode and check it against the spaces.
 
-    All of it is checked against the spaces.
+    Return a list for each record: observations as bytes, and after a step reward and flags.
     """
     env.action_space.seed(0)
     obs, _ = env.reset(options={"episode": episode})
@@ -81,7 +81,7 @@ def test_suites_are_complete():
     assert counts == {"dmc20_vision": 20, "atari57": 57, "atari26_100k": 26}
 
 
-def test_all_dmc_tasks_from_states_and_pictures():
+def test_all_dmc_tasks_from_states_and_images():
     env = protocol("dmc_vision") | {"obs": "both", "render": "ray", "size": 16}
     assert all([contract(task, env, steps=2) for task in TASKS["dmc20_vision"]])
 
@@ -98,26 +98,26 @@ def test_all_atari_games(name):
     env = protocol(PROTOCOLS[name])
     for task in TASKS[name]:
         contract(task, env, steps=20)
-        legal = 9 if task == "atari_skiing" else 18  # the emulator keeps the fire button out of it
+        legal = 9 if task == "atari_skiing" else 18  # the emulator removes the fire button
         assert env["actions"] == "minimal" or make_env(task, env).action_space.n == legal
 
 
 @pytest.mark.parametrize("suite", OPTIONAL)
 def test_optional_suites(suite):
     package = {"memorymaze": "memory_maze"}.get(suite, suite)
-    if not importlib.util.find_spec(package):  # `importorskip` would ask memory_maze for the old gym
+    if not importlib.util.find_spec(package):  # `importorskip` would import memory_maze, which needs the old gym
         pytest.skip(f"{package} is not installed")
     for task in OPTIONAL[suite]:
         try:
             contract(task, protocol(suite))
         except UserError as error:
-            if suite not in ("metaworld", "memorymaze"):  # one wants another mujoco, the other a renderer
+            if suite not in ("metaworld", "memorymaze"):  # one needs another mujoco, the other a renderer
                 raise
             pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("suite", OPTIONAL)
-def test_a_missing_package_says_what_to_install(suite, monkeypatch):
+def test_a_missing_package_is_named(suite, monkeypatch):
     module, package, example = SUITES[suite]
     for name in [name for name in sys.modules if name.split(".")[0] == package.replace("-", "_")]:
         monkeypatch.delitem(sys.modules, name)
@@ -128,7 +128,7 @@ def test_a_missing_package_says_what_to_install(suite, monkeypatch):
         make_env(example)
 
 
-def test_the_protocols_in_the_documents_are_those_of_the_configs():
+def test_the_documented_protocols_match_the_configs():
     text = (dreamer.CONFIG_FOLDER.parent / "docs" / "environments.md").read_text()
     sections = re.findall(r"^### [^\n]*`--configs (\w+)`\n(.*?)(?=^#|\Z)", text, re.S | re.M)
     assert [block for block, _ in sections] == ["dmc_vision", "dmc_proprio", "atari", "atari100k", "crafter"]

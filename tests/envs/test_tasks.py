@@ -1,4 +1,4 @@
-"""How one's own environment may be named: modules, files anywhere, modules whose name begins like a suite's."""
+"""Names of custom environments: modules, files anywhere, modules whose name begins with a suite's prefix."""
 
 import sys
 
@@ -20,7 +20,7 @@ class Own(Plain):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with own.py and its neighbour beside the current one; nothing of it stays imported."""
+    """A folder with own.py and its neighbour, next to the current folder; its modules are removed at the end."""
     there = tmp_path / "there"
     there.mkdir()
     (tmp_path / "here").mkdir()
@@ -43,7 +43,7 @@ def test_files_are_loaded_by_path(spelling, parallel, folder):
         assert envs.messages() == []
 
 
-def test_a_file_in_the_current_folder_wins_over_modules_of_its_name(folder, monkeypatch):
+def test_a_file_in_the_current_folder_precedes_modules_of_its_name(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "json.py").write_text(SOURCE)
     assert make_env("./json.py:Own").unwrapped.length == 7
@@ -51,7 +51,7 @@ def test_a_file_in_the_current_folder_wins_over_modules_of_its_name(folder, monk
 
 
 @pytest.mark.parametrize(
-    ("task", "says"),
+    ("task", "message"),
     [
         ("../there/owm.py:Own", r"There is no file /.*/there/owm.py. Did you mean /.*/there/own.py\?"),
         ("./nothing.py:Own", r"There is no file /.*/here/nothing.py. Give it as ./my_env.py:MyEnv"),
@@ -60,22 +60,22 @@ def test_a_file_in_the_current_folder_wins_over_modules_of_its_name(folder, monk
         ("../there/broken.py:Own", "could not be imported from .*: ZeroDivisionError"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(task, says, folder):
+def test_problems_with_a_file_are_reported(task, message, folder):
     (folder / "notes.txt").write_text("")
     (folder / "broken.py").write_text("1 / 0\n")
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         make_env(task)
 
 
-def test_a_file_behind_a_module_of_python_is_named_by_its_path(folder, monkeypatch):
+def test_a_file_shadowed_by_a_python_module_is_suggested_by_its_path(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "random.py").write_text(SOURCE)
     for task in ("random:Own", "random.py:Own"):
-        with pytest.raises(UserError, match=r"no class or function 'Own'. .* give that as ./random.py:Own.$"):
+        with pytest.raises(UserError, match=r"no class or function 'Own'. .*: use ./random.py:Own.$"):
             make_env(task)
 
 
-def test_what_cannot_be_made_without_arguments_is_to_be_named_by_a_function(folder):
+def test_a_class_with_arguments_must_be_named_by_a_function(folder):
     (folder / "demands.py").write_text(f"{SOURCE}\n    def __init__(self, level): ...\nown = None\n")
     with pytest.raises(UserError, match=r"argument: 'level'. Name a function without arguments that makes it.$"):
         make_env("../there/demands.py:Own")
@@ -95,7 +95,7 @@ def test_modules_whose_name_begins_with_gym(folder, monkeypatch):
         make_env("gym_nowhere:Own")
 
 
-def test_a_run_of_a_file_is_evaluated_by_its_stored_config(folder, tmp_path, capsys):
+def test_a_run_on_a_file_is_evaluated_from_its_stored_config(folder, tmp_path, capsys):
     words = ["--configs", "debug", "--task", "../there/own.py:Own", "--logdir", str(tmp_path / "run")]
     words += ["--steps", "30", "--run.prefill", "20", "--run.eval_every", "0", "--threads", "1"]
     assert dreamer.main(words) == 0, capsys.readouterr().err

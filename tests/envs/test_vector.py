@@ -48,7 +48,7 @@ def equal(left, right):
         ("Terminates", {"repeat": 2}, 3, True),
     ],
 )
-def test_an_episode_is_its_steps_plus_one_records(parallel, task, config, length, terminal):
+def test_an_episode_has_one_record_more_than_steps(parallel, task, config, length, terminal):
     with make_envs(f"{FAULTY}:{task}", config, 1, parallel=parallel) as envs:
         records = play(envs, 2 * (length + 1))
     firsts = [True] + [False] * length
@@ -63,7 +63,7 @@ def test_an_episode_is_its_steps_plus_one_records(parallel, task, config, length
 
 
 @BOTH
-def test_the_action_of_a_reset_is_ignored_and_pairs_are_right(parallel):
+def test_the_action_at_a_reset_is_ignored_and_records_are_aligned(parallel):
     with make_envs("dummy_onehot_3", None, 2, parallel=parallel) as envs:
         envs.reset()
         for step, action in enumerate([1, 2, 3, 1, 3, 2]):
@@ -74,7 +74,7 @@ def test_the_action_of_a_reset_is_ignored_and_pairs_are_right(parallel):
 
 
 @BOTH
-def test_batches_have_the_promised_shapes_and_types(parallel):
+def test_batches_have_the_documented_shapes_and_dtypes(parallel):
     with make_envs("dummy_mixed", {"size": 32}, 3, parallel=parallel) as envs:
         record = play(envs, 1)[-1]
     types = {key: (value.shape, value.dtype.name) for key, value in record.items() if key != "log"}
@@ -93,18 +93,18 @@ def test_numbers_named_log_are_passed_on(parallel):
 
 
 @BOTH
-def test_what_is_named_log_and_is_no_number_is_left_out_aloud(parallel):
+def test_values_named_log_that_are_not_numbers_are_left_out_with_a_message(parallel):
     with make_envs(f"{FAULTY}:LogsWords", None, 2, parallel=parallel) as envs:
         records = play(envs, 9)
-        said = envs.messages()
+        messages = envs.messages()
     assert records[-1]["log"].keys() == {"log_time"}
-    assert said == ["info['log_msg'] is left out of the logs: 'hello' is no number. "
-                    "info['log_map'] is left out of the logs: '[0. 0.]' is no number."]  # fmt: skip
+    assert messages == ["info['log_msg'] is left out of the logs: 'hello' is not a number. "
+                    "info['log_map'] is left out of the logs: '[0. 0.]' is not a number."]  # fmt: skip
 
 
 @BOTH
 def test_a_step_is_made_between_send_and_receive(parallel, tmp_path, monkeypatch):
-    """In a worker while the caller goes on, here before `send` returns; nothing else may be asked for meanwhile."""
+    """In a worker while the caller continues, here before `send` returns; other calls in between are refused."""
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
     with make_envs(f"{FAULTY}:Marks", None, 2, parallel=parallel) as envs:
         envs.reset()
@@ -154,7 +154,7 @@ def test_auto_takes_processes_for_several_environments_with_images(task, config,
     ],
 )
 @pytest.mark.parametrize("steps", [0, 17])
-def test_restore_goes_on_like_the_straight_run(task, config, parallel, steps):
+def test_a_restored_run_continues_like_the_uninterrupted_one(task, config, parallel, steps):
     with make_envs(task, config, 2, seed=3, parallel=parallel) as envs:
         current = play(envs, steps)[-1]
         state = envs.state()
@@ -166,7 +166,7 @@ def test_restore_goes_on_like_the_straight_run(task, config, parallel, steps):
         assert envs.messages() == []
 
 
-def test_restore_at_the_last_record_of_an_episode_goes_on_with_a_reset():
+def test_restore_at_the_last_record_of_an_episode_continues_with_a_reset():
     with make_envs(f"{FAULTY}:Steady", None, 1) as envs:
         current = play(envs, 6)[-1]
         assert current["is_last"].all()
@@ -175,13 +175,13 @@ def test_restore_at_the_last_record_of_an_episode_goes_on_with_a_reset():
         assert envs.step(np.array([0]))["is_first"].all()
 
 
-def test_an_environment_that_cannot_be_restored_starts_anew():
+def test_an_environment_that_cannot_be_restored_starts_a_new_episode():
     with make_envs(f"{FAULTY}:Forgetful", None, 1) as envs:
         play(envs, 3)
         record = envs.restore(envs.state())
         assert record["is_first"].all()
         assert record["reward"] == 0
-        assert "did not come back" in envs.messages()[0]
+        assert "did not lead to the saved record" in envs.messages()[0]
         assert envs.messages() == []
 
 
@@ -204,10 +204,10 @@ def test_restore_refuses_another_number_of_environments():
             ("Dies", "worker process died (exit code -9)"),
         ]
         for parallel in ("none", "process")
-        if (fault[0], parallel) != ("Dies", "none")  # it would take the tests along
+        if (fault[0], parallel) != ("Dies", "none")  # it would kill the test process
     ],
 )
-def test_a_failure_closes_the_episode_as_truncated_and_the_run_goes_on(fault, says, parallel, tmp_path, monkeypatch):
+def test_a_failure_closes_the_episode_as_truncated_and_the_run_continues(fault, says, parallel, tmp_path, monkeypatch):
     monkeypatch.setenv("FAULT_ONCE", str(tmp_path / "mark"))
     with make_envs(f"{FAULTY}:{fault}", None, 2, parallel=parallel) as envs:
         records = play(envs, 12)
@@ -219,7 +219,7 @@ def test_a_failure_closes_the_episode_as_truncated_and_the_run_goes_on(fault, sa
     assert column(records, "is_last", broken) == [False] * 3 + [True] + [False] * 6 + [True] + [False] * 2
     assert not any(column(records, "is_terminal", broken))
     assert column(records, "reward", broken)[:6] == [0, 1, 2, 0, 0, 1]
-    assert (records[3]["vector"][broken] == records[2]["vector"][broken]).all()  # the last good observation
+    assert (records[3]["vector"][broken] == records[2]["vector"][broken]).all()  # the last valid observation
     other = 1 - broken
     assert column(records, "is_last", other) == [False] * 6 + [True] + [False] * 6
 
@@ -250,7 +250,7 @@ def test_a_broken_episode_can_be_restored_at_its_closing_record(monkeypatch, tmp
 @pytest.mark.parametrize(
     ("task", "says"), [("Raises", "on fire"), ("NeverResets", "no such simulator"), ("EndsSentence", "went out ")]
 )
-def test_too_many_failures_in_a_row_stop_the_run_with_the_place(task, says, parallel, monkeypatch):
+def test_too_many_failures_in_a_row_stop_the_run_and_name_the_line(task, says, parallel, monkeypatch):
     monkeypatch.delenv("FAULT_ONCE", raising=False)
     envs = make_envs(f"{FAULTY}:{task}", {"max_failures": 2}, 1, parallel=parallel)
     with envs, pytest.raises(UserError, match=says) as error:
@@ -266,7 +266,7 @@ def test_too_many_failures_in_a_row_stop_the_run_with_the_place(task, says, para
 def test_workers_ignore_signals_and_end_with_close(number):
     envs = make_envs("dummy_point", None, 2, parallel="process")
     play(envs, 2)
-    workers = [seat.env.processes[0] for seat in envs.slots]
+    workers = [slot.env.processes[0] for slot in envs.slots]
     for worker in workers:
         os.kill(worker.pid, number)
     record = envs.step(act(envs))
@@ -281,8 +281,8 @@ def test_workers_ignore_signals_and_end_with_close(number):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_workers_ignore_signals_while_they_start(number):
     with make_envs("dummy_point", None, 2, parallel="process") as envs:
-        for seat in envs.slots:
-            os.kill(seat.env.processes[0].pid, number)
+        for slot in envs.slots:
+            os.kill(slot.env.processes[0].pid, number)
         play(envs, 2)
         assert envs.messages() == []
 

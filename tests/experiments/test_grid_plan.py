@@ -170,7 +170,7 @@ def test_a_report_that_cannot_be_written_hides_no_failure(monkeypatch, capsys, t
         ([*COMPARE, "--configs", "cpuu"], "Unknown config block for v1 'cpuu'"),
         ([*COMPARE, "--batch_sise", "4"], "Did you mean batch_size"),
         ([*COMPARE, "--kl.free", "1", "--returns.start", "true"], "returns.start is an option of ArrivalReturns"),
-        ([*COMPARE, "--tasks", "dummy_pint"], "There is no task dummy_pint. Nearest: dummy_point"),
+        ([*COMPARE, "--tasks", "dummy_pint"], "Unknown task 'dummy_pint'. Nearest: dummy_point"),
         ([*COMPARE, "--tasks", "broken_envs:RaisesWhenMade"], "no licence"),
         (["compare", "v1", *COMPARE[1:]], "compare takes flags only, got v1"),
         (["bench"], "bench needs --suite, one of dmc20_vision, "),

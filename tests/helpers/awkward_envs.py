@@ -1,4 +1,4 @@
-"""Environments as people bring them: every interface, every space, and one fault each. Found by name."""
+"""Environments with every interface and space, and environments with one fault each; tests use them by name."""
 
 import dm_env
 import gymnasium
@@ -27,7 +27,7 @@ class Plain(gymnasium.Env):
 
 
 class Mixed(Plain):
-    """Everything at once."""
+    """Every kind of space in one environment."""
 
     observation_space = spaces.Dict(
         {
@@ -67,7 +67,7 @@ class Mixed(Plain):
 
 
 class Old:
-    """The old gym: seed, reset to an observation, four values. Time is up after 5 steps, and it may say so."""
+    """The old gym: seed, a reset that returns the observation, four values. Ends after 5 steps."""
 
     observation_space = spaces.Box(-1, 1, (3,), np.float32)
     action_space = spaces.Box(-1, 1, (1,), np.float32)
@@ -86,7 +86,7 @@ class Old:
 
 
 class OldPair(Old):
-    """Its observation is a pair of which the second is a dict, as an info would be."""
+    """Its observation is a pair whose second part is a dict, like an info."""
 
     observation_space = spaces.Tuple([spaces.Box(-1, 1, (3,), np.float32), spaces.Dict(light=spaces.Discrete(2))])
 
@@ -103,7 +103,7 @@ class OldInTime(Old):
 
 
 class Unprepared(Plain):
-    """Its reset takes nothing and returns the observation alone."""
+    """Its reset has no arguments and returns the observation alone."""
 
     def reset(self):
         self.time = 0
@@ -141,7 +141,7 @@ class Desk(dm_env.Environment):
 
 
 class Choice(Desk):
-    """dm_env with one discrete action and one array; time is up after 6 steps."""
+    """dm_env with one discrete action and one array; truncated after 6 steps."""
 
     def action_spec(self):
         return specs.DiscreteArray(3)
@@ -161,14 +161,14 @@ class Words(Choice):
     """dm_env with a text among its observations."""
 
     def observation_spec(self):
-        return {"place": super().observation_spec(), "mission": specs.StringArray(())}
+        return {"position": super().observation_spec(), "mission": specs.StringArray(())}
 
     def observe(self):
-        return {"place": super().observe(), "mission": "go"}
+        return {"position": super().observe(), "mission": "go"}
 
 
 class Leaks(Plain):
-    """Counts over episodes."""
+    """Keeps a count across episodes."""
 
     count = 0
 
@@ -183,7 +183,7 @@ class Unseeded(Plain):
 
 
 class Black(Plain):
-    """Pixels from 0 to 1 that should go up to 255."""
+    """Pixels from 0 to 1 in a space from 0 to 255."""
 
     observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
 
@@ -192,7 +192,7 @@ class Black(Plain):
 
 
 class Cut(Plain):
-    """Pixels up to 255 that should go up to 1."""
+    """Pixels up to 255 in a space from 0 to 1."""
 
     observation_space = spaces.Box(0, 1, (64, 64, 3), np.float32)
 
@@ -201,7 +201,7 @@ class Cut(Plain):
 
 
 class Lost(Plain):
-    """An image without bounds, with the channels between its sides."""
+    """An image without bounds, with its channels in the middle axis."""
 
     observation_space = spaces.Box(-np.inf, np.inf, (32, 3, 32), np.float32)
 
@@ -217,14 +217,14 @@ class Broken(Plain):
 
 
 class Misshapen(Plain):
-    """An observation of another shape than its space has."""
+    """An observation whose shape differs from its space."""
 
     def observe(self):
         return np.zeros(2, np.float32)
 
 
 class Dies(Plain):
-    """Time is up, but it says terminated; rewards are huge and observations, too."""
+    """Reports its time limit as terminated; rewards and observations are huge."""
 
     observation_space = spaces.Box(-1, 1, (3,), np.float32)
 
@@ -237,7 +237,7 @@ class Dies(Plain):
 
 
 class Endless(Plain):
-    """Never ends, never pays."""
+    """Never ends; its reward is always 0."""
 
     action_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 

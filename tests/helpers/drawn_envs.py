@@ -1,4 +1,4 @@
-"""Environments that can be drawn, and such as show arrays that look like images. Found by name."""
+"""Environments that render, and environments whose arrays look like images; tests use them by name."""
 
 import numpy as np
 from gymnasium import spaces
@@ -7,14 +7,14 @@ from tests.helpers.awkward_envs import Desk, Old, Plain
 
 
 class OldDrawn(Old):
-    """Draws as the old gym did: numbers only when asked for."""
+    """Renders like the old gym: returns an array only in the mode rgb_array."""
 
     def render(self, mode="human"):
         return np.full((8, 9, 3), 7, np.uint8) if mode == "rgb_array" else None
 
 
 class Camera:
-    """Draws as dm_control's physics does."""
+    """Renders like dm_control's physics."""
 
     def render(self, height, width, camera_id):
         return np.full((height, width, 3), camera_id, np.uint8)
@@ -25,7 +25,7 @@ class DeskDrawn(Desk):
 
 
 class PlainDrawn(Plain):
-    """Draws as Gymnasium's do: if it was made for that."""
+    """Renders like Gymnasium: only if made with a render_mode."""
 
     def __init__(self, render_mode=None):
         self.render_mode = render_mode
@@ -35,14 +35,14 @@ class PlainDrawn(Plain):
 
 
 class UnpreparedDrawn(Plain):
-    """Gymnasium's class with the old render."""
+    """Gymnasium's class with the old gym's render."""
 
     def render(self, mode="human"):
         return np.zeros((8, 9, 3), np.uint8) if mode == "rgb_array" else None
 
 
 class Shown(Plain):
-    """Arrays that are or look like images, each with something to know of it; many actions."""
+    """Arrays that are or look like images, each with a note; many actions."""
 
     observation_space = spaces.Dict(
         dim=spaces.Box(0, 255, (32, 32, 3), np.uint8),
@@ -72,7 +72,7 @@ class ManyChannels(Plain):
 
 
 class Reused(PlainDrawn):
-    """Draws into the same array every time; in the second half of an episode into a larger one."""
+    """Reuses one array for all frames, and a larger one in the second half of an episode."""
 
     def __init__(self, render_mode=None):
         super().__init__(render_mode)
@@ -100,4 +100,4 @@ class PanicsDrawn(PlainDrawn):
 
 
 class Panic(BaseException):
-    """As programs in Rust raise."""
+    """Not an Exception, like a panic of a Rust extension."""

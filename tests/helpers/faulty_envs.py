@@ -1,4 +1,4 @@
-"""Environments that end, fail and remember in known ways. A worker process finds them by name."""
+"""Environments that end and fail in known ways; worker processes import them by name."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ class Steady(gymnasium.Env):
 
 
 class Faulty(Steady):
-    """Breaks at step 3: once if FAULT_ONCE names a file that is not there yet, else always."""
+    """Fails at step 3: only once if FAULT_ONCE names a file that does not exist yet, else always."""
 
     def step(self, action):
         obs, reward, *rest = super().step(action)
@@ -59,7 +59,7 @@ class Exits(Faulty):
 
 
 class LogsWords(Steady):
-    """Logs what is no number, beside a number."""
+    """Logs a number and values that are not numbers."""
 
     def step(self, action):
         *answer, info = super().step(action)
@@ -117,7 +117,7 @@ class Sleeps(Steady):
 
 
 class Marks(Steady):
-    """Leaves a file called MARK when it makes a step."""
+    """Creates the file MARK when it makes a step."""
 
     def step(self, action):
         Path(os.environ["MARK"]).touch()
@@ -125,7 +125,7 @@ class Marks(Steady):
 
 
 class Forgetful(Steady):
-    """Does not obey its seed."""
+    """Ignores its seed."""
 
     def reset(self, *, seed=None, options=None):
         return super().reset(seed=int.from_bytes(os.urandom(4), "big"))
@@ -166,7 +166,7 @@ class Hangs(Faulty):
 
 
 class HangsDeaf(Faulty):
-    """Lets no alarm through, as a program in C would not."""
+    """Blocks the alarm, like code in C."""
 
     def fault(self, obs, reward):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
@@ -174,7 +174,7 @@ class HangsDeaf(Faulty):
 
 
 class Changes(Faulty):
-    """Breaks, and comes back with another observation."""
+    """Fails, and has another observation space when made again."""
 
     def __init__(self):
         if os.environ.get("FAULT_ONCE") and Path(os.environ["FAULT_ONCE"]).exists():
@@ -199,36 +199,36 @@ class RewardOfTwo(Faulty):
         return obs, np.ones(2)
 
 
-class Odd(Faulty):
-    """Answers in another form at the fault."""
+class InvalidResult(Faulty):
+    """Returns `result(...)` at the fault, which has another form."""
 
     def step(self, action):
-        self.odd = False
-        answer = super().step(action)
-        return self.answer(*answer) if self.odd else answer
+        self.invalid = False
+        values = super().step(action)
+        return self.result(*values) if self.invalid else values
 
     def fault(self, obs, reward):
-        self.odd = True
+        self.invalid = True
         return obs, reward
 
 
-class ShortAnswer(Odd):
-    def answer(self, obs, reward, terminated, truncated, info):
+class ShortAnswer(InvalidResult):
+    def result(self, obs, reward, terminated, truncated, info):
         return obs, reward, terminated
 
 
-class EndsMaybe(Odd):
-    def answer(self, obs, reward, terminated, truncated, info):
+class EndsMaybe(InvalidResult):
+    def result(self, obs, reward, terminated, truncated, info):
         return obs, reward, np.zeros(2, bool), truncated, info
 
 
-class InfoOfNone(Odd):
-    def answer(self, obs, reward, terminated, truncated, info):
+class InfoOfNone(InvalidResult):
+    def result(self, obs, reward, terminated, truncated, info):
         return obs, reward, terminated, truncated, None
 
 
 class Panic(BaseException):
-    """As programs in Rust raise."""
+    """Not an Exception, like a panic of a Rust extension."""
 
 
 class Panics(Faulty):
@@ -256,7 +256,7 @@ class HalfCharacter(Faulty):
 
 
 class LogsOdd(Steady):
-    """Logs a number that is too large, and one whose name no file can hold."""
+    """Logs a number that is too large, and one whose name cannot be encoded."""
 
     def step(self, action):
         *answer, info = super().step(action)
@@ -264,7 +264,7 @@ class LogsOdd(Steady):
 
 
 class ForksItself(Faulty):
-    """Forks a process that comes back; the reward is how that one ended."""
+    """Forks a process that returns from the step; the reward is its exit code."""
 
     def fault(self, obs, reward):
         child = os.fork()
@@ -274,7 +274,7 @@ class ForksItself(Faulty):
 
 
 class StopsChild(Faulty):
-    """Forks a process and asks it to end; the reward is how that one ended, 0 if it did not."""
+    """Forks a process and sends it SIGTERM; the reward is its exit code, 0 if it does not end."""
 
     def fault(self, obs, reward):
         child = os.fork()
@@ -282,7 +282,7 @@ class StopsChild(Faulty):
             time.sleep(60)
             os._exit(7)
         for _ in range(40):
-            os.kill(child, signal.SIGTERM)  # Python drops one that comes while it forks
+            os.kill(child, signal.SIGTERM)  # Python drops a signal that arrives during the fork
             time.sleep(0.05)
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
@@ -293,7 +293,7 @@ class StopsChild(Faulty):
 
 
 class Wanders(Steady):
-    """Changes the working folder, as some simulators do to find their files."""
+    """Changes the working directory, as some simulators do to find their files."""
 
     def reset(self, *, seed=None, options=None):
         os.chdir(os.environ["ELSEWHERE"])

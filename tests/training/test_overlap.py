@@ -99,7 +99,7 @@ def test_an_environment_that_breaks_during_the_updates(fault, says, tmp_path, mo
     assert says in capsys.readouterr().err
     assert newest(tmp_path / "run")["collector"]["envs"][0]["closed"]
     train(config(tmp_path / "run", **task), FakeFactory())
-    assert "did not come back" not in capsys.readouterr().err
+    assert "did not lead to the saved record" not in capsys.readouterr().err
     same_run(tmp_path / "straight", tmp_path / "run")
 
 

@@ -1,1 +1,1 @@
-"""Adapters that give every environment the same spaces, actions and observations."""
+"""Adapters from any environment to the hub's spaces, observations and actions."""

@@ -1,7 +1,7 @@
-"""Any action space as one that the actors drive: Box(-1, 1, (A,)), Discrete(n) or MultiDiscrete([...]).
+"""Any action space as one that the actors support: Box(-1, 1, (A,)), Discrete(n) or MultiDiscrete([...]).
 
-A Dict or Tuple is taken apart. Its discrete parts become one MultiDiscrete, its continuous ones one Box. Where it has
-both, every continuous number takes one of LEVELS values from bound to bound, so that one MultiDiscrete drives all.
+A Dict or Tuple is flattened. Its discrete leaves become one MultiDiscrete, its continuous leaves one Box. If it has
+both, each continuous number takes one of ACTION_LEVELS evenly spaced values, so that one MultiDiscrete holds all.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,13 +12,17 @@ from gymnasium import spaces
 
 from common.errors import UserError
 
-ACTION_LEVELS = 11  # an odd number: the middle is one of them
-MAX_FINITE_BOUND = 1e9  # bounds beyond are none: some spaces give the largest float instead of infinity
-MAX_INTEGER_CHOICES = 256  # whole numbers with more values are continuous and rounded
+ACTION_LEVELS = 11  # odd, so that the middle is one of them
+MAX_FINITE_BOUND = 1e9  # larger bounds count as infinite: some spaces give the largest float
+MAX_INTEGER_CHOICES = 256  # integers with more values are continuous and rounded
 
 
 class ActionPart(NamedTuple):
-    """A leaf of an action space. values: of each of its numbers, (n,); empty for n continuous numbers in [-1, 1]."""
+    """A leaf of an action space.
+
+    size: how many numbers it has. values: how many values each number takes, (size,); empty if they are continuous in
+    [-1, 1]. decode: function from the normalized action (size,) to the environment's action.
+    """
 
     size: int
     values: np.ndarray
@@ -26,53 +30,55 @@ class ActionPart(NamedTuple):
 
 
 def normalize_action_space(space: spaces.Space, scale: float = 1.0) -> tuple[spaces.Space, Callable]:
-    """The normalised action space, and the function from its actions to the environment's.
+    """Return the normalized action space, and the function from its actions to the environment's.
 
-    scale: how far from zero, or from its only bound, an unbounded action goes. Raises UserError for spaces without such
-    a form, by name.
+    scale: range of an unbounded action around zero; an action with one bound reaches twice that from its bound.
+
+    Raises:
+        UserError: the space or one of its leaves is not supported.
     """
     parts = [action_part(leaf, scale) for leaf in leaf_spaces(space)]
-    if not sum(p.size for p in parts):
+    if not sum(part.size for part in parts):
         raise UserError(f"The action space {space} is empty: there is nothing to choose. Give it at least one number.")
-    if any(p.values.size for p in parts):
-        parts = [p if p.values.size else discretized_part(p) for p in parts]
-    values = np.concatenate([p.values for p in parts])
-    ends = np.cumsum([p.size for p in parts])[:-1]
+    if any(part.values.size for part in parts):
+        parts = [part if part.values.size else discretized_part(part) for part in parts]
+    values = np.concatenate([part.values for part in parts])
+    ends = np.cumsum([part.size for part in parts])[:-1]
 
-    def decode(action):
+    def decode(action: np.ndarray) -> Any:
         pieces = np.split(np.reshape(action, -1), ends)
-        return rebuild_action(space, (p.decode(piece) for p, piece in zip(parts, pieces, strict=True)))
+        return rebuild_action(space, (part.decode(piece) for part, piece in zip(parts, pieces, strict=True)))
 
-    return normalized_space(sum(p.size for p in parts), values), decode
+    return normalized_space(sum(part.size for part in parts), values), decode
 
 
 def normalized_space(size: int, values: np.ndarray) -> spaces.Space:
-    """The space of `size` continuous numbers, or of discrete ones with so many values each."""
+    """Return the space of `size` numbers: continuous if `values` is empty, else discrete with values[i] values each."""
     if not len(values):
         return spaces.Box(-1, 1, (size,), np.float32)
     return spaces.Discrete(int(values[0])) if size == 1 else spaces.MultiDiscrete(values)
 
 
 def action_notes(space: spaces.Space, scale: float) -> list[str]:
-    """What a person should know of how the actions are read."""
-    found, said = list(leaf_spaces(space)), []
+    """Return notes for the user about how an action space is read."""
+    found, notes = list(leaf_spaces(space)), []
     boxes: list[Any] = [leaf for leaf in found if not action_part(leaf, scale).values.size]
     if any(isinstance(leaf, spaces.Box) and np.any(missing_bounds(leaf)) for leaf in found):
-        said.append(
-            f"The actions have dimensions without bounds: they are driven within {scale:g} of zero, or {2 * scale:g} "
-            "of their only bound. --env.action_scale sets it; better, give the space its true bounds."
+        notes.append(
+            f"Some actions have no bounds. Their range is {scale:g} around zero, or {2 * scale:g} from their only "
+            "bound. Give the space its true bounds, or set the range with --env.action_scale."
         )
     if boxes and len(boxes) < len(found):
         count = sum(int(np.prod(box.shape)) for box in boxes)
-        said.append(
-            f"The actions are discrete and continuous at once: each of the {count} continuous numbers takes one of "
+        notes.append(
+            f"The actions are both discrete and continuous: each of the {count} continuous numbers takes one of "
             f"{ACTION_LEVELS} values from bound to bound."
         )
-    return said
+    return notes
 
 
 def leaf_spaces(space: spaces.Space) -> Iterator[spaces.Space]:
-    """The parts of a nested space, in the order in which `rebuilt` takes their values."""
+    """Yield the leaves of a nested space in the order of `rebuild_action`."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
         for child in space.values() if isinstance(space, spaces.Dict) else space:
             yield from leaf_spaces(child)
@@ -80,8 +86,8 @@ def leaf_spaces(space: spaces.Space) -> Iterator[spaces.Space]:
         yield space
 
 
-def rebuild_action(space: spaces.Space, values: Iterator):
-    """An action of a nested space from the values of its leaves."""
+def rebuild_action(space: spaces.Space, values: Iterator) -> Any:
+    """Build an action of a nested space from the values of its leaves."""
     if isinstance(space, spaces.Dict):
         return {key: rebuild_action(child, values) for key, child in space.items()}
     if isinstance(space, spaces.Tuple):
@@ -90,7 +96,7 @@ def rebuild_action(space: spaces.Space, values: Iterator):
 
 
 def action_part(space: spaces.Space, scale: float) -> ActionPart:
-    """How one leaf is driven. Raises UserError for a space that cannot be."""
+    """Return how one leaf is normalized. Raises UserError if it is not supported."""
     if isinstance(space, spaces.Discrete):
         return ActionPart(1, np.array([space.n]), lambda action: int(action[0]) + int(space.start))
     if isinstance(space, spaces.MultiBinary):
@@ -98,7 +104,7 @@ def action_part(space: spaces.Space, scale: float) -> ActionPart:
     if isinstance(space, spaces.MultiDiscrete):
         return discrete_part(space, space.nvec, space.start)
     if isinstance(space, spaces.Box) and space.dtype.kind in "biuf":
-        low, high = bounds(space, scale)
+        low, high = finite_bounds(space, scale)
         if space.dtype.kind != "f" and (high - low < MAX_INTEGER_CHOICES).all():
             return discrete_part(space, (high - low + 1).astype(int), low.astype(int))
         return continuous_part(space, low, high)
@@ -108,16 +114,16 @@ def action_part(space: spaces.Space, scale: float) -> ActionPart:
     )
 
 
-def discrete_part(space: Any, values: np.ndarray, start) -> ActionPart:
-    """Numbers (of any shape) with so many values each, counted from `start`."""
+def discrete_part(space: Any, values: np.ndarray, start: np.ndarray | int) -> ActionPart:
+    """Return the part for numbers of any shape: each takes values[i] values, counted from `start`."""
     flat = np.reshape(values, -1)
     return ActionPart(len(flat), flat, lambda action: (np.reshape(action, space.shape) + start).astype(space.dtype))
 
 
 def continuous_part(space: spaces.Box, low: np.ndarray, high: np.ndarray) -> ActionPart:
-    """[-1, 1] -> the bounds of each number, rounded for whole numbers."""
+    """Return the part that maps [-1, 1] to the bounds of each number, rounded if the space has integers."""
 
-    def decode(action):
+    def decode(action: np.ndarray) -> np.ndarray:
         share = (np.clip(np.reshape(action, space.shape).astype(np.float64), -1, 1) + 1) / 2
         value = low + share * (high - low)
         return np.asarray(value if space.dtype.kind == "f" else np.rint(value), space.dtype)
@@ -126,24 +132,23 @@ def continuous_part(space: spaces.Box, low: np.ndarray, high: np.ndarray) -> Act
 
 
 def discretized_part(continuous: ActionPart) -> ActionPart:
-    """A continuous part with LEVELS values for each number."""
+    """Return a continuous part with ACTION_LEVELS evenly spaced values for each number."""
     grid = np.linspace(-1, 1, ACTION_LEVELS)
-    return ActionPart(
-        continuous.size, np.full(continuous.size, ACTION_LEVELS), lambda index: continuous.decode(grid[index])
-    )
+    values = np.full(continuous.size, ACTION_LEVELS)
+    return ActionPart(continuous.size, values, lambda index: continuous.decode(grid[index]))
 
 
 def missing_bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
-    """Where the lower and the upper bound is missing."""
-    far = lambda bound: ~(np.abs(bound.astype(np.float64)) < MAX_FINITE_BOUND)
-    return far(space.low), far(space.high)
+    """Return masks of the numbers without a lower bound and without an upper bound."""
+    missing = lambda bound: ~(np.abs(bound.astype(np.float64)) < MAX_FINITE_BOUND)
+    return missing(space.low), missing(space.high)
 
 
-def bounds(space: spaces.Box, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper bounds; `scale` stands in for missing ones."""
+def finite_bounds(space: spaces.Box, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower and upper bounds, float64; missing ones are derived from `scale`."""
     no_low, no_high = missing_bounds(space)
     low = np.where(no_low, 0, space.low).astype(np.float64)
     high = np.where(no_high, 0, space.high).astype(np.float64)
-    below = np.where(no_high, -scale, high - 2 * scale)
-    above = np.where(no_low, scale, low + 2 * scale)
-    return np.where(no_low, below, low), np.where(no_high, above, high)
+    derived_low = np.where(no_high, -scale, high - 2 * scale)
+    derived_high = np.where(no_low, scale, low + 2 * scale)
+    return np.where(no_low, derived_low, low), np.where(no_high, derived_high, high)

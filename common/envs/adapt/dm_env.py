@@ -1,6 +1,7 @@
-"""dm_env's interface as Gymnasium's: dm_control, bsuite, or your own."""
+"""Environments with dm_env's interface, such as dm_control and bsuite, as Gymnasium environments."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -11,59 +12,63 @@ from common.errors import UserError
 
 
 class DmEnv(gymnasium.Env):
-    """One frame per step. A reset with a seed reseeds the environment, where it has a generator or a method for that.
+    """A dm_env environment, one frame per step.
 
-    The end of an episode is terminal if its discount is 0, else truncated.
+    A reset with a seed seeds the environment if it has a generator or a method for that. The end of an episode is
+    terminal if its discount is 0, else truncated.
     """
 
-    def __init__(self, env):
+    def __init__(self, env: Any):
         self.env = env
         self.action_space = spec_to_space(env.action_spec(), "the action")
         self.observation_space = spec_to_space(env.observation_spec(), "the observation")
 
-    def reset(self, *, seed=None, options=None):
-        if seed is not None and (reseed := find_seed_method(self.env)):
-            reseed(seed)
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        if seed is not None and (set_seed := find_seed_method(self.env)):
+            set_seed(seed)
         return self.env.reset().observation, {}
 
-    def step(self, action):
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
         step = self.env.step(action)
         terminated = step.last() and step.discount == 0
         return step.observation, step.reward, terminated, step.last() and not terminated, {}
 
-    def render(self):
+    def render(self) -> Any:
         return self.env.physics.render(240, 320, camera_id=0) if hasattr(self.env, "physics") else call_render(self.env)
 
-    def close(self):
+    def close(self) -> None:
         if hasattr(self.env, "close"):
             self.env.close()
 
 
-def find_seed_method(env):
-    """The function that seeds an environment, or None: its task's generator, its own, or a method `seed`."""
+def find_seed_method(env: Any) -> Callable[[int], object] | None:
+    """Return the method `seed` of the task's generator, the environment's generator or the environment, or None."""
     generators = [getattr(getattr(env, "task", None), "random", None), getattr(env, "random_state", None)]
     return next(filter(callable, (getattr(holder, "seed", None) for holder in [*generators, env])), None)
 
 
-def spec_to_space(spec, name: str) -> spaces.Space:
-    """dm_env's specs, however nested -> space; arrays without bounds are unbounded, strings are Text.
+def spec_to_space(spec: Any, name: str) -> spaces.Space:
+    """Convert a nested dm_env spec to a space. Arrays without bounds are unbounded, strings become Text.
 
-    Raises UserError for other things that are no numbers.
+    name: name of the spec in error messages.
+
+    Raises:
+        UserError: a spec that does not hold numbers or strings.
     """
     if isinstance(spec, Mapping):
         return spaces.Dict({str(key): spec_to_space(child, f"{name} {key!r}") for key, child in spec.items()})
     if isinstance(spec, list | tuple):
-        return spaces.Tuple([spec_to_space(child, f"{name} {place}") for place, child in enumerate(spec)])
+        return spaces.Tuple([spec_to_space(child, f"{name} {index}") for index, child in enumerate(spec)])
     if hasattr(spec, "num_values"):
         return spaces.Discrete(int(spec.num_values))
     dtype = np.dtype(spec.dtype)
     if hasattr(spec, "string_type") or dtype.kind in "SU":
-        return spaces.Text(1)  # no encoder reads it, whatever its length
+        return spaces.Text(1)  # no encoder reads it, so its length does not matter
     if dtype.kind not in "biuf":
-        raise UserError(f"{name} of the environment is {spec!r}, which is not made of numbers.")
+        raise UserError(f"{name} of the environment is {spec!r}, which does not hold numbers.")
     limits = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
     low, high = (getattr(spec, side, end) for side, end in zip(("minimum", "maximum"), limits, strict=True))
-    whole = dtype.kind != "f" and np.isfinite(low).all() and np.isfinite(high).all()
-    kept = dtype if whole or dtype.kind == "f" else np.dtype(np.float64)
+    bounded_integers = dtype.kind != "f" and np.isfinite(low).all() and np.isfinite(high).all()
+    kept = dtype if bounded_integers or dtype.kind == "f" else np.dtype(np.float64)
     low, high = (np.broadcast_to(np.asarray(bound, kept), spec.shape) for bound in (low, high))
     return spaces.Box(low, high, dtype=kept.type)

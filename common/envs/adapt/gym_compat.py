@@ -1,119 +1,120 @@
-"""Environments that answer as the old gym did, or look like it, as Gymnasium's."""
+"""Environments with the old gym's interface, or a similar one, as Gymnasium environments."""
 
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import gymnasium
 from gymnasium import spaces
 
 from common.errors import UserError
 
-RESET_OPTIONS = ("seed", "options")  # of Gymnasium's reset
+RESET_OPTIONS = ("seed", "options")  # arguments of Gymnasium's reset
 
 
 class GymCompat(gymnasium.Wrapper):
-    """Makes pairs and fives of whatever reset and step return.
+    """Converts return values of the old gym to Gymnasium's.
 
-    A reset may return the observation alone, a step four values (observation, reward, done, info). Then the end of an
-    episode is terminal unless `info["TimeLimit.truncated"]` says that time was up; `old` says that it happened.
+    A reset may return the observation alone, a step (observation, reward, done, info). With four values the end of an
+    episode is terminal, unless `info["TimeLimit.truncated"]` is true. `returns_done`: whether a step had four values.
     """
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
-        self.observation_space, self.action_space = (
-            to_gymnasium_space(env.observation_space),
-            to_gymnasium_space(env.action_space),
-        )
-        self.old = False
+        self.observation_space = to_gymnasium_space(env.observation_space)
+        self.action_space = to_gymnasium_space(env.action_space)
+        self.returns_done = False
 
-    def reset(self, *, seed=None, options=None):
-        answer = call_reset(self.env, {"seed": seed, "options": options})
-        if not is_reset_pair(answer, self.observation_space):
-            return answer, {}
-        return answer[0], check_info(answer[1], "reset")
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, Any]:
+        result = call_reset(self.env, {"seed": seed, "options": options})
+        if not is_reset_pair(result, self.observation_space):
+            return result, {}
+        return result[0], check_info(result[1], "reset")
 
-    def step(self, action):
-        answer = self.env.step(action)
-        if not isinstance(answer, tuple) or len(answer) not in (4, 5):
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, Any]:
+        result: Any = self.env.step(action)
+        if not isinstance(result, tuple) or len(result) not in (4, 5):
+            found = f"{len(result)} values" if isinstance(result, tuple) else f"a {type(result).__name__}"
             raise ValueError(
-                f"step returned {_count(answer)}, not (observation, reward, terminated, truncated, info) "
+                f"step returned {found}, not (observation, reward, terminated, truncated, info) "
                 "or the old (observation, reward, done, info)."
             )
-        check_info(answer[-1], "step")
-        if len(answer) == 5:
-            return answer
-        self.old = True
-        obs, reward, done, info = answer
+        check_info(result[-1], "step")
+        if len(result) == 5:
+            return result
+        self.returns_done = True
+        obs, reward, done, info = result
         truncated = bool(done and info.get("TimeLimit.truncated", False))
         return obs, reward, bool(done) and not truncated, truncated, info
 
-    def render(self):
+    def render(self) -> Any:
         return call_render(self.env)
 
 
 class DuckTypedEnv(gymnasium.Env):
-    """An environment of another class with spaces, reset and step. Its answers are for `Answers`."""
+    """An environment of another class with spaces, reset and step. `GymCompat` converts what it returns."""
 
-    def __init__(self, env):
+    def __init__(self, env: Any):
         self.env = env
-        self.observation_space, self.action_space = (
-            to_gymnasium_space(env.observation_space),
-            to_gymnasium_space(env.action_space),
-        )
+        self.observation_space = to_gymnasium_space(env.observation_space)
+        self.action_space = to_gymnasium_space(env.action_space)
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
         return call_reset(self.env, {"seed": seed, "options": options})
 
-    def step(self, action):
+    def step(self, action: Any) -> Any:
         return self.env.step(action)
 
-    def render(self):
+    def render(self) -> Any:
         return call_render(self.env)
 
-    def close(self):
+    def close(self) -> None:
         if hasattr(self.env, "close"):
             self.env.close()
 
 
-def is_reset_pair(answer, space: spaces.Space) -> bool:
-    """Whether a reset returned (observation, info), not an observation alone, which may be a pair too."""
-    if not isinstance(answer, tuple) or len(answer) != 2:
+def is_reset_pair(result: Any, space: spaces.Space) -> bool:
+    """Whether a reset returned (observation, info), not an observation alone, which may also be a pair."""
+    if not isinstance(result, tuple) or len(result) != 2:
         return False
-    parts, info = (space.spaces if isinstance(space, spaces.Tuple) else ()), answer[1]
+    parts, info = (space.spaces if isinstance(space, spaces.Tuple) else ()), result[1]
     if len(parts) == 2 and isinstance(parts[1], spaces.Dict):
         return isinstance(info, Mapping) and set(info) != set(parts[1])
     return isinstance(info, Mapping) or (info is None and not parts)
 
 
-def check_info(info, call: str) -> Mapping:
-    """The info of a reset or step. Raises TypeError if it is none."""
+def check_info(info: Any, call: str) -> Mapping:
+    """Return the info of a reset or step. Raises TypeError if it is not a dict."""
     if not isinstance(info, Mapping):
-        raise TypeError(f"The info that {call} returned is {info!r}, not a dict: return {{}} where there is none.")
+        raise TypeError(f"The info that {call} returned is {info!r}, not a dict. Return {{}} for no info.")
     return info
 
 
-def call_render(env):
-    """What an environment's `render` returns, asked for numbers where it takes a mode; None where it has none."""
+def call_render(env: Any) -> Any:
+    """Return the result of `render`, in the mode rgb_array if it takes a mode; None without such a method."""
     if not callable(getattr(env, "render", None)):
         return None
     return env.render(mode="rgb_array") if "mode" in inspect.signature(env.render).parameters else env.render()
 
 
-def call_reset(env, options: dict):
-    """What an environment's reset returns. It gets the options that it takes; a seed it gets one way or another."""
+def call_reset(env: Any, options: dict) -> Any:
+    """Return the result of `reset`, called with the options that it accepts.
+
+    If it accepts no seed, the seed goes to the method `seed` or to Gymnasium's generator `np_random`.
+    """
     parameters = inspect.signature(env.reset).parameters.values()
-    everything = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    taken = {key: options[key] for key in RESET_OPTIONS if everything or key in {p.name for p in parameters}}
-    if "seed" not in taken and options["seed"] is not None:
+    accepts_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    accepted = {key: options[key] for key in RESET_OPTIONS if accepts_all or key in {p.name for p in parameters}}
+    if "seed" not in accepted and options["seed"] is not None:
         if callable(getattr(env, "seed", None)):
             env.seed(options["seed"])
         elif isinstance(env, gymnasium.Env):
             gymnasium.Env.reset(env, seed=options["seed"])  # seeds np_random
-    return env.reset(**taken)
+    return env.reset(**accepted)
 
 
-def to_gymnasium_space(space) -> spaces.Space:
-    """A space of the old gym as Gymnasium's; Gymnasium's own as it is. Raises UserError for anything else."""
+def to_gymnasium_space(space: Any) -> spaces.Space:
+    """Convert a space of the old gym; return Gymnasium's spaces unchanged. Raises UserError for other objects."""
     kind = type(space).__name__
     if isinstance(space, spaces.Space):
         return space
@@ -121,14 +122,12 @@ def to_gymnasium_space(space) -> spaces.Space:
         return spaces.Dict({key: to_gymnasium_space(child) for key, child in space.spaces.items()})
     if kind == "Tuple":
         return spaces.Tuple([to_gymnasium_space(child) for child in space.spaces])
-    if kind not in ("Box", "Discrete", "MultiDiscrete", "MultiBinary"):
-        raise UserError(f"{space!r} is no space of Gymnasium: a {kind}. Use Box, Discrete, Dict and so on.")
     if kind == "Box":
         return spaces.Box(space.low, space.high, dtype=space.dtype)
     if kind == "Discrete":
         return spaces.Discrete(int(space.n), start=int(getattr(space, "start", 0)))
-    return spaces.MultiDiscrete(space.nvec) if kind == "MultiDiscrete" else spaces.MultiBinary(space.n)
-
-
-def _count(answer):
-    return f"{len(answer)} values" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+    if kind == "MultiDiscrete":
+        return spaces.MultiDiscrete(space.nvec)
+    if kind == "MultiBinary":
+        return spaces.MultiBinary(space.n)
+    raise UserError(f"{space!r}, a {kind}, is not a Gymnasium space. Use Box, Discrete, Dict or another one.")

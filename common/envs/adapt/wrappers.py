@@ -1,32 +1,33 @@
-"""What every suite shares: action repeat, time limit, one seed per episode."""
+"""Wrappers that every suite uses: action repeat, time limit, one seed per episode."""
 
 import copy
+from typing import Any
 
 import gymnasium
 import numpy as np
 
 
 class ActionRepeat(gymnasium.Wrapper):
-    """Counts frames: each action lasts `repeat` of them, an episode at most `limit` (0 = no limit of ours).
+    """Repeats each action for `repeat` frames and truncates an episode after `limit` frames (0 = no limit).
 
-    Rewards of the repeated frames are summed; the repeat stops early when the episode ends. Each frame gets an action
-    of its own, which the environment may change.
+    Rewards of the repeated frames are summed. The repeat stops early when the episode ends. Each frame gets its own
+    copy of the action, which the environment may change.
     """
 
     def __init__(self, env: gymnasium.Env, repeat: int = 1, limit: int = 0):
         super().__init__(env)
         self.repeat, self.limit, self.frame = repeat, limit, 0
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         self.frame = 0
         return self.env.reset(seed=seed, options=options)
 
-    def step(self, action):
-        total = 0.0
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict]:
+        total: Any = 0.0
         for _ in range(self.repeat):
             obs, reward, terminated, truncated, info = self.env.step(copy.deepcopy(action))
             if reward is None:
-                raise TypeError("The reward is None, not a number: return 0.0 where there is none.")
+                raise TypeError("The reward is None, not a number. Return 0.0 for no reward.")
             total += reward
             self.frame += 1
             truncated = truncated or 0 < self.limit <= self.frame
@@ -36,16 +37,16 @@ class ActionRepeat(gymnasium.Wrapper):
 
 
 class Seeded(gymnasium.Wrapper):
-    """Reseeds every episode from (seed, environment, episode), so that any episode can be played again.
+    """Seeds every episode from (seed, environment, episode), so that any episode can be replayed.
 
-    `reset(options={"episode": k})` starts episode k; without it, episodes follow each other.
+    `reset(options={"episode": k})` starts episode k. Without the option, each reset starts the next episode.
     """
 
     def __init__(self, env: gymnasium.Env, seed: int, index: int):
         super().__init__(env)
         self.seed, self.index, self.episode = seed, index, 0
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         options = dict(options or {})
         episode = options.pop("episode", self.episode)
         self.episode = episode + 1
@@ -55,5 +56,5 @@ class Seeded(gymnasium.Wrapper):
 
 
 def episode_seed(seed: int, index: int, episode: int) -> int:
-    """A seed in [0, 2^31) that differs for every episode of every environment."""
+    """Return a seed in [0, 2^31) that differs for every episode of every environment."""
     return int(np.random.SeedSequence([seed, index, episode]).generate_state(1)[0] >> 1)

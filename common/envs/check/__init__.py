@@ -1,1 +1,1 @@
-"""Checks of an environment before training: a random rollout and what it shows."""
+"""Checks of an environment before training: a random rollout and the problems that it shows."""

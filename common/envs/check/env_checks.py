@@ -1,4 +1,4 @@
-"""What is wrong with an environment, and what to know of it: one sentence each, from its spaces and a trial."""
+"""Problems of an environment, and notes about it: one sentence each, from its spaces and a random rollout."""
 
 from collections.abc import Iterator
 
@@ -10,91 +10,101 @@ from common.envs.check.random_rollout import RandomRollout
 
 LARGE_REWARD, SMALL_REWARD = 100, 1e-3
 LARGE_VECTOR = 1000
-DARK_PIXEL = 16  # of 255; bytes that stay below are symbols, or a picture that nobody sees
+DARK_PIXEL = 16  # of 255; images of bytes below it are symbols, or too dark to see
 LONG_ONE_HOT = 1000  # values of a one-hot vector
 
-
-def problems(trial: RandomRollout, raw: dict[str, spaces.Space]) -> list[str]:
-    """What has to be mended before training. raw: the environment's own observation spaces by key."""
-    return [*exceptions(trial), *irreproducible(trial), *image_range_problems(trial, raw), *misread_images(raw, 3)]
+RawSpaces = dict[str, spaces.Space]
 
 
-def notes(trial: RandomRollout, raw: dict[str, spaces.Space]) -> list[str]:
-    """What may be meant so, and should be known."""
-    images_of_a_kind = [*dark_images(trial, raw), *(text for axes in (2, 4) for text in misread_images(raw, axes))]
-    sizes = [*observation_value_notes(trial, raw), *one_hot_size_notes(trial, raw)]
-    return [*episode_end_notes(trial), *reward_notes(trial), *images_of_a_kind, *sizes, *trial.unlogged.values()]
+def problems(rollout: RandomRollout, raw: RawSpaces) -> list[str]:
+    """Return what must be fixed before training. raw: the environment's own observation spaces by key."""
+    return [
+        *exceptions(rollout),
+        *irreproducible(rollout),
+        *image_range_problems(rollout, raw),
+        *misread_images(raw, 3),
+    ]
 
 
-def exceptions(trial: RandomRollout) -> Iterator[str]:
-    """An exception, a NaN, a wrong shape."""
-    if trial.failure:
-        last, number = trial.episodes[-1], len(trial.episodes)
-        begun = trial.flags[True, False, False] == number
+def notes(rollout: RandomRollout, raw: RawSpaces) -> list[str]:
+    """Return what may be intended, but the user should know. raw: as for `problems`."""
+    return [
+        *episode_end_notes(rollout),
+        *reward_notes(rollout),
+        *dark_images(rollout, raw),
+        *misread_images(raw, 2),
+        *misread_images(raw, 4),
+        *observation_value_notes(rollout, raw),
+        *one_hot_size_notes(rollout, raw),
+        *rollout.unlogged.values(),
+    ]
+
+
+def exceptions(rollout: RandomRollout) -> Iterator[str]:
+    """Exceptions, also for a NaN or a wrong shape."""
+    if rollout.failure:
+        last, number = rollout.episodes[-1], len(rollout.episodes)
+        begun = rollout.flags[True, False, False] == number
         place = f"step {last.length + 1}" if begun else "the reset"
-        place = f"{place} of episode {number}" if last.end == "broken" else "an episode played again"
-        yield f"It broke at {place}: {trial.failure}."
+        place = f"{place} of episode {number}" if last.end == "broken" else "the replay of an episode"
+        yield f"It broke at {place}: {rollout.failure}."
 
 
-def irreproducible(trial: RandomRollout) -> Iterator[str]:
-    """Chance and memory that the seed does not rule."""
-    if not trial.seeded:
+def irreproducible(rollout: RandomRollout) -> Iterator[str]:
+    """Randomness and memory that do not depend on the seed."""
+    if not rollout.reproducible:
         yield (
-            "The same seed gives another episode: take every random number from self.np_random, which "
-            "super().reset(seed=seed) seeds. Else a resumed run cannot go on in the middle of an episode."
+            "The same seed gives another episode. Take every random number from self.np_random, which "
+            "super().reset(seed=seed) seeds. Otherwise a run cannot resume in the middle of an episode."
         )
-    if not trial.clean:
-        yield "An episode depends on those before it: reset leaves something of them behind."
+    if not rollout.resets_fully:
+        yield "An episode depends on earlier episodes: reset does not restore the initial state completely."
 
 
-def image_range_problems(trial: RandomRollout, raw: dict[str, spaces.Space]) -> Iterator[str]:
-    """Pixels outside of the range that their space promises, or in a small corner of it."""
-    for key, span in trial.spans.items():
+def image_range_problems(rollout: RandomRollout, raw: RawSpaces) -> Iterator[str]:
+    """Pixels outside the bounds of their space, or from 0 to 1 if the bounds are 0 to 255."""
+    for key, seen in rollout.ranges.items():
         space = raw[key]
         if not isinstance(space, spaces.Box) or not images.is_image(space):
             continue
         low, high = float(space.low.min()), float(space.high.max())
-        said = f"Image {key!r} has values from {span.low:g} to {span.high:g}, its space says {low:g} to {high:g}"
-        if span.low < low or span.high > high:
-            yield f"{said}: what lies outside is cut off. Give the space the true bounds."
-        elif has_byte_range(space) and 0 < span.high <= 1:
-            yield f"{said}: the agent sees black. Multiply it by 255, or declare floats from 0 to 1."
+        text = f"Image {key!r} has values from {seen.low:g} to {seen.high:g}, its space says {low:g} to {high:g}"
+        if seen.low < low or seen.high > high:
+            yield f"{text}: values outside are clipped. Give the space the true bounds."
+        elif has_byte_range(space) and 0 < seen.high <= 1:
+            yield f"{text}: the agent sees black. Multiply it by 255, or declare floats from 0 to 1."
 
 
-def dark_images(trial: RandomRollout, raw: dict[str, spaces.Space]) -> Iterator[str]:
-    """Pictures of bytes that use a small part of their range."""
-    for key, span in trial.spans.items():
+def dark_images(rollout: RandomRollout, raw: RawSpaces) -> Iterator[str]:
+    """Images of bytes that use a small part of their range."""
+    for key, seen in rollout.ranges.items():
         space = raw[key]
-        if (
-            isinstance(space, spaces.Box)
-            and images.is_image(space)
-            and has_byte_range(space)
-            and 1 < span.high < DARK_PIXEL
-        ):
+        is_byte_image = isinstance(space, spaces.Box) and images.is_image(space) and has_byte_range(space)
+        if is_byte_image and 1 < seen.high < DARK_PIXEL:
             yield (
-                f"Image {key!r} has values from {span.low:g} to {span.high:g} of 255: the agent sees nearly black. If "
+                f"Image {key!r} has values from {seen.low:g} to {seen.high:g} of 255: the agent sees nearly black. If "
                 "they are symbols, declare a MultiDiscrete; else scale them up to 255."
             )
 
 
 def has_byte_range(space: spaces.Box) -> bool:
-    """Whether a picture's numbers are taken as they are, whatever bounds its space has."""
+    """Whether the numbers of an image are used without scaling."""
     return space.dtype == np.uint8 or float(space.high.max()) == 255
 
 
-def misread_images(raw: dict[str, spaces.Space], axes: int) -> Iterator[str]:
-    """Arrays with so many axes that look like images, but are read as vectors."""
+def misread_images(raw: RawSpaces, axes: int) -> Iterator[str]:
+    """Arrays with this number of axes that look like images, but are read as vectors."""
     for key, space in raw.items():
         if not isinstance(space, spaces.Box) or images.is_image(space) or len(space.shape) != axes:
             continue
         if sorted(space.shape)[-2] >= images.MIN_IMAGE_SIDE:
             kind = f"{space.dtype} {space.shape} from {space.low.min():g} to {space.high.max():g}"
             size = f"{int(np.prod(space.shape)):,} numbers"
-            yield f"Observation {key!r}, {kind}, is read as {size}. An image? {_mended(space)}."
+            yield f"Observation {key!r}, {kind}, is read as {size}. An image? {_image_hint(space)}."
 
 
-def _mended(space):
-    """What would make an image of an array."""
+def _image_hint(space: spaces.Box) -> str:
+    """Return the change that would make an array an image."""
     if images.is_image(spaces.Box(0, 255, space.shape, np.uint8)):
         return "Use uint8, or the bounds 0, 1"
     if len(space.shape) == 4:
@@ -102,57 +112,56 @@ def _mended(space):
     return "Put the channels first or last" if space.shape[1] < images.MIN_IMAGE_SIDE else "It has at most 15 channels"
 
 
-def episode_end_notes(trial: RandomRollout) -> Iterator[str]:
-    """Ends of episodes that look like something else."""
-    lengths, kinds = {episode.length for episode in trial.episodes}, {episode.end for episode in trial.episodes}
-    terminal = kinds == {"terminated"}
-    if kinds == {"still going"}:
+def episode_end_notes(rollout: RandomRollout) -> Iterator[str]:
+    """Ends of episodes that may be wrong: none, four values, terminated by a time limit."""
+    lengths, ends = {episode.length for episode in rollout.episodes}, {episode.end for episode in rollout.episodes}
+    if ends == {"still going"}:
         yield f"No episode ended within {max(lengths):,} steps. --env.time_limit sets a limit in frames."
-    if trial.env.has_wrapper_attr("old") and trial.env.get_wrapper_attr("old"):
+    if rollout.env.has_wrapper_attr("returns_done") and rollout.env.get_wrapper_attr("returns_done"):
         yield (
             "step returns four values: every end counts as terminal, unless info['TimeLimit.truncated'] is true. "
             "Return (observation, reward, terminated, truncated, info)."
         )
-    elif terminal and len(lengths) == 1 < len(trial.episodes) and lengths != {1}:
+    elif ends == {"terminated"} and len(lengths) == 1 < len(rollout.episodes) and lengths != {1}:
         yield (
-            f"Every episode ended as terminated after exactly {lengths.pop()} steps. If time is up then, return it as "
-            "truncated: after a terminated step the agent expects nothing more."
+            f"Every episode ended as terminated after exactly {lengths.pop()} steps. If that is a time limit, return "
+            "it as truncated: after a terminated step the agent expects no further reward."
         )
 
 
-def reward_notes(trial: RandomRollout) -> Iterator[str]:
+def reward_notes(rollout: RandomRollout) -> Iterator[str]:
     """Rewards that are hard to learn from."""
-    largest = max(map(abs, trial.rewards), default=0.0)
-    if trial.rewards and not largest:
-        yield f"All {trial.steps:,} rewards of random actions were 0: nothing to learn from, until one is found."
+    largest = max(map(abs, rollout.rewards), default=0.0)
+    if rollout.rewards and not largest:
+        yield f"All {rollout.steps:,} rewards of random actions were 0: the agent learns nothing until it finds one."
     if largest > LARGE_REWARD or 0 < largest < SMALL_REWARD:
         yield (
-            f"The largest reward is {largest:g}. Squared errors (reward.use UnitNormal) want rewards of about 1: scale "
-            "them in the environment, or take --reward.use SymexpTwohot --critic.use SymexpTwohot."
+            f"The largest reward is {largest:g}. Squared errors (reward.use UnitNormal) need rewards of about 1. Scale "
+            "them in the environment, or use --reward.use SymexpTwohot --critic.use SymexpTwohot."
         )
 
 
-def observation_value_notes(trial: RandomRollout, raw: dict[str, spaces.Space]) -> Iterator[str]:
+def observation_value_notes(rollout: RandomRollout, raw: RawSpaces) -> Iterator[str]:
     """Observations that never change, leave their bounds, or are very large."""
-    for key, span in trial.spans.items():
+    for key, seen in rollout.ranges.items():
         space = raw[key]
-        if trial.steps > 1 and not span.changed:
+        if rollout.steps > 1 and not seen.changed:
             yield f"Observation {key!r} never changed."
         if not isinstance(space, spaces.Box) or images.is_image(space):
             continue
-        seen = f"Observation {key!r} has values from {span.low:g} to {span.high:g}"
+        text = f"Observation {key!r} has values from {seen.low:g} to {seen.high:g}"
         low, high = float(space.low.min()), float(space.high.max())
-        if span.low < low or span.high > high:
-            yield f"{seen}, its space says {low:g} to {high:g}."
-        if max(abs(span.low), abs(span.high)) > LARGE_VECTOR:
-            yield f"{seen}: scale them to about 1, or take --encoder.symlog true --vector.use SymlogMSE."
+        if seen.low < low or seen.high > high:
+            yield f"{text}, its space says {low:g} to {high:g}."
+        if max(abs(seen.low), abs(seen.high)) > LARGE_VECTOR:
+            yield f"{text}. Scale them to about 1, or use --encoder.symlog true --vector.use SymlogMSE."
 
 
-def one_hot_size_notes(trial: RandomRollout, raw: dict[str, spaces.Space]) -> Iterator[str]:
-    """Actions and observations whose one-hot vectors are very long."""
-    sized = {f"Observation {key!r} has": space for key, space in raw.items()}
-    for what, space in {**sized, "The actions have": trial.env.action_space}.items():
+def one_hot_size_notes(rollout: RandomRollout, raw: RawSpaces) -> Iterator[str]:
+    """Actions and observations with very long one-hot vectors."""
+    observed = {f"Observation {key!r} has": space for key, space in raw.items()}
+    for subject, space in {**observed, "The actions have": rollout.env.action_space}.items():
         counts = {spaces.Discrete: "n", spaces.MultiDiscrete: "nvec"}.get(type(space), "")
         count = int(np.sum(getattr(space, counts))) if counts else 0
         if count > LONG_ONE_HOT:
-            yield f"{what} {count:,} values: a one-hot vector of that length. A MultiDiscrete of several is shorter."
+            yield f"{subject} {count:,} values: a one-hot vector of that length. A MultiDiscrete of several is shorter."

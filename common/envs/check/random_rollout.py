@@ -1,4 +1,4 @@
-"""A few episodes of an environment with random actions, and what is seen in them."""
+"""A few episodes of an environment with random actions, and statistics of what they show."""
 
 import time
 from collections import Counter
@@ -14,11 +14,11 @@ from common.envs.vector.workers import describe_error, split_logs
 from common.errors import UserError
 from common.signals import pass_on_interrupt
 
-MAX_COMPARED_STEPS = 100  # at most so many steps are compared when an episode is played again
+MAX_COMPARED_STEPS = 100  # of an episode that is replayed to compare it
 
 
 class PlayedEpisode(NamedTuple):
-    """An episode: return, length in agent steps, and how it ended: terminated, truncated, still going or broken."""
+    """An episode: return, length in agent steps, and its end: terminated, truncated, still going or broken."""
 
     score: float
     length: int
@@ -38,27 +38,31 @@ class ValueRange:
 
 
 class RandomRollout:
-    """Plays `episodes` episodes of at most `limit` agent steps and about `patience` seconds each.
+    """Plays `episodes` episodes of at most `limit` agent steps and about `max_seconds` seconds each.
 
-    flags: (is_first, is_last, is_terminal) -> records. spans: raw observations by key. unlogged: key -> what is named
-    log_... and is no number. failure: why it broke, or nothing. seeded: whether a new environment plays the first
-    episode again in the same way; clean: whether the same environment does, after the others.
+    Attributes:
+        flags: (is_first, is_last, is_terminal) -> number of records.
+        ranges: key of a raw observation -> range of its values.
+        logged, unlogged: keys that are logged; keys named log_... -> message why they are not.
+        failure: why the environment broke, or an empty string.
+        reproducible: whether a new environment replays the first episode identically.
+        resets_fully: whether the same environment replays it identically after the other episodes.
     """
 
-    def __init__(self, make: Callable[[], gymnasium.Env], episodes: int, limit: int, patience: float = 20.0):
-        self.limit, self.patience = limit, patience
+    def __init__(self, make: Callable[[], gymnasium.Env], episodes: int, limit: int, max_seconds: float = 20.0):
+        self.limit, self.max_seconds = limit, max_seconds
         self.episodes: list[PlayedEpisode] = []
         self.rewards: list[float] = []
         self.flags: Counter[tuple[bool, bool, bool]] = Counter()
-        self.spans: dict[str, ValueRange] = {}
+        self.ranges: dict[str, ValueRange] = {}
         self.logged: set[str] = set()
         self.unlogged: dict[str, str] = {}
-        self.failure, self.seconds, self.seeded, self.clean = "", 0.0, True, True
+        self.failure, self.seconds, self.reproducible, self.resets_fully = "", 0.0, True, True
         self.env: Any = make()
         try:
             for number in range(episodes):
-                self.play(number)
-            self.compare(make)
+                self._play(number)
+            self._compare(make)
         except UserError:
             raise
         except BaseException as error:
@@ -69,21 +73,21 @@ class RandomRollout:
 
     @property
     def steps(self) -> int:
-        """Agent steps made."""
+        """Agent steps of all episodes."""
         return len(self.rewards)
 
-    def play(self, number: int) -> None:
-        """One episode, from start to end."""
+    def _play(self, number: int) -> None:
+        """Play one episode from start to end."""
         self.env.action_space.seed(number)
-        score, length, end, deadline = 0.0, 0, "broken", time.monotonic() + self.patience
+        score, length, end, deadline = 0.0, 0, "broken", time.monotonic() + self.max_seconds
         try:
-            obs, info = self.timed(self.env.reset, options={"episode": number})
-            self.see(obs, info, (True, False, False))
+            obs, info = self._timed(self.env.reset, options={"episode": number})
+            self._add(obs, info, (True, False, False))
             while end == "broken":
-                obs, reward, terminated, truncated, info = self.timed(self.env.step, self.env.action_space.sample())
+                obs, reward, terminated, truncated, info = self._timed(self.env.step, self.env.action_space.sample())
                 score, length = score + reward, length + 1
                 self.rewards.append(reward)
-                self.see(obs, info, (False, terminated or truncated, terminated))
+                self._add(obs, info, (False, terminated or truncated, terminated))
                 if terminated or truncated:
                     end = "terminated" if terminated else "truncated"
                 elif length >= self.limit or time.monotonic() > deadline:
@@ -91,61 +95,61 @@ class RandomRollout:
         finally:
             self.episodes.append(PlayedEpisode(score, length, end))
 
-    def timed(self, call: Callable, *args: Any, **options: Any) -> Any:
+    def _timed(self, call: Callable, *args: Any, **options: Any) -> Any:
         begin = time.perf_counter()
         try:
             return call(*args, **options)
         finally:
             self.seconds += time.perf_counter() - begin
 
-    def see(self, obs: dict, info: dict, flags: tuple[bool, bool, bool]) -> None:
-        """Takes in a record; observations as they came, before the adapter."""
+    def _add(self, obs: dict, info: dict, flags: tuple[bool, bool, bool]) -> None:
+        """Add a record to the statistics; observations count as they were before the adapter."""
         self.flags[flags] += 1
         numbers, others = split_logs(info)
         self.logged |= set(numbers)
         self.unlogged = others | self.unlogged
         for key, value in raw_values(self.env, obs).items():
-            if key in self.spans:
-                self.spans[key].add(value)
+            if key in self.ranges:
+                self.ranges[key].add(value)
             else:
-                self.spans[key] = ValueRange(value)
+                self.ranges[key] = ValueRange(value)
 
-    def compare(self, make: Callable[[], gymnasium.Env]) -> None:
-        """Plays the first episode again: in two new environments, and in this one; no longer than patience lasts."""
-        affordable = self.patience * self.steps / max(self.seconds, 1e-9) / 3
+    def _compare(self, make: Callable[[], gymnasium.Env]) -> None:
+        """Replay the first episode in two new environments and in this one, within `max_seconds` in total."""
+        affordable = self.max_seconds * self.steps / max(self.seconds, 1e-9) / 3
         steps = int(max(2, min(self.limit, MAX_COMPARED_STEPS, affordable)))
-        first, second, third = make(), make(), self.env
+        first, second = make(), make()
         try:
-            traces = [record_trace(env, steps) for env in (first, second, third)]
+            traces = [record_trace(env, steps) for env in (first, second, self.env)]
         finally:
             first.close()
             second.close()
-        self.seeded = traces[0] == traces[1]
-        self.clean = not self.seeded or traces[0] == traces[2]
+        self.reproducible = traces[0] == traces[1]
+        self.resets_fully = not self.reproducible or traces[0] == traces[2]
 
 
 def raw_values(env: gymnasium.Env, obs: dict) -> dict[str, np.ndarray]:
-    """The numbers of the last observation by key, as they came: before the adapter, if there is one."""
-    inner = find_adapter(env)
-    values = dict(named_leaves(inner.env.observation_space, inner.raw)) if inner else obs
+    """Return the numbers of the last observation by key, as they were before the adapter, if there is one."""
+    adapter = find_adapter(env)
+    values = dict(named_leaves(adapter.env.observation_space, adapter.raw_observation)) if adapter else obs
     arrays = {key: np.asarray(value) for key, value in values.items()}
     return {key: value for key, value in arrays.items() if value.dtype.kind in "biuf" and value.size}
 
 
 def own_spaces(env: gymnasium.Env) -> tuple[dict[str, gymnasium.Space], gymnasium.Space]:
-    """Observation spaces by key and action space as the environment itself has them."""
-    observed, acted = raw_spaces(env) or (env.observation_space, env.action_space)
-    return dict(named_leaves(observed)), acted
+    """Return the observation spaces by key and the action space, as they were before the adapter."""
+    observation_space, action_space = raw_spaces(env) or (env.observation_space, env.action_space)
+    return dict(named_leaves(observation_space)), action_space
 
 
 def record_trace(env: gymnasium.Env, steps: int) -> list:
-    """The first steps of episode 0 with the same actions every time, as bytes and numbers to compare."""
-    as_bytes = lambda obs: [np.asarray(obs[key]).tobytes() for key in sorted(obs)]
+    """Return the first steps of episode 0 with fixed actions, as bytes and numbers that can be compared."""
+    to_bytes = lambda obs: [np.asarray(obs[key]).tobytes() for key in sorted(obs)]
     env.action_space.seed(0)
-    found: list = [as_bytes(env.reset(options={"episode": 0})[0])]
+    found: list = [to_bytes(env.reset(options={"episode": 0})[0])]
     for _ in range(steps):
         obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
-        found.append((as_bytes(obs), reward, terminated, truncated))
+        found.append((to_bytes(obs), reward, terminated, truncated))
         if terminated or truncated:
             break
     return found

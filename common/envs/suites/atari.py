@@ -1,117 +1,118 @@
-"""Atari through ale-py: atari_<game> and atari100k_<game> (the same games; the protocol is in the config).
+"""Atari through ale-py: atari_<game> and atari100k_<game> (the same games; the config has the protocol).
 
-One agent step is `repeat` frames with one action; the picture is the maximum of the last two, so that
-sprites drawn every other frame are seen. With `gray` and `area` the emulator itself makes them gray before that, as
-V2's code has it (Gym's AtariPreprocessing); with `gray` and `bilinear` the small picture is made gray, as in V3's.
-With `area` the frame that ends an episode by a lost game or life is not looked at, as in V2's code.
+One agent step is `repeat` frames with one action. The image is the maximum of the last two frames, so that sprites
+drawn in every other frame are visible. Grayscale depends on `resize`: with `area` the emulator converts each frame
+before the maximum, as in V2's code (Gym's AtariPreprocessing); with `bilinear` the resized image is converted, as in
+V3's code. With `area`, a frame that ends an episode by a lost game or life is not part of the image, as in V2's code.
 """
 
-import difflib
 import importlib.metadata
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from common.envs.adapt import images
+from common.envs.suites import unknown_task
 from common.errors import UserError
 
-BROKEN_RELEASES = ("0.10.0", "0.10.1")  # actions have no effect or the wrong one
+BROKEN_RELEASES = ("0.10.0", "0.10.1")  # of ale-py: actions have no effect or the wrong one
 ALIASES = {"james_bond": "jamesbond"}
 
 
 def make(name: str, config: dict) -> gymnasium.Env:
-    """One game with the protocol of the config.
+    """Make one game with the protocol of the config.
 
     Raises:
-        UserError: unknown game, or a release of ale-py that acts wrongly.
+        UserError: unknown game, or a release of ale-py whose actions are wrong.
     """
     version = importlib.metadata.version("ale-py")
     if version in BROKEN_RELEASES:
         raise UserError(f"ale-py {version} ignores or confuses actions. Install another: pip install 'ale-py>=0.11'")
-    return Atari(_rom(ALIASES.get(name, name)), config)
+    return Atari(_rom_path(ALIASES.get(name, name)), config)
 
 
 class Atari(gymnasium.Env):
-    """observation {"image": uint8 (size, size, 3 or 1)}, action Discrete(18), in Skiing 9, or the game's own subset.
+    """observation {"image": uint8 (size, size, 3 or 1)}, action Discrete(18), in Skiing 9, or the game's minimal set.
 
-    Lost games are terminal, the time limit only with `timeout_terminal`; with `life_loss: end` so is a lost life.
+    A lost game is terminal, the time limit only with `timeout_terminal`, a lost life only with `life_loss: end`.
     """
 
     def __init__(self, rom: str, config: dict):
         self.rom, self.config = rom, config
-        self.ale = _emulator(config["sticky"])
+        self.ale = _make_emulator(config["sticky"])
         self.ale.loadROM(rom)
         minimal = config["actions"] == "minimal"
         actions = self.ale.getMinimalActionSet() if minimal else self.ale.getLegalActionSet()
         self.actions = [int(action.value) for action in actions]
         self.frame = self.lives = 0
         self.action_space = spaces.Discrete(len(self.actions))
-        self._first_look()
+        self._reset_screens()
         self.observation_space = spaces.Dict({"image": spaces.Box(0, 255, self._observe()["image"].shape, np.uint8)})
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
         super().reset(seed=seed)
-        start, noops = draw_episode_start(self.np_random, self.config)
-        self.ale.setInt("random_seed", start)
-        self.ale.loadROM(self.rom)  # the only way to reseed the sticky actions
-        self._no_ops(noops)
+        emulator_seed, noops = draw_episode_start(self.np_random, self.config)
+        self.ale.setInt("random_seed", emulator_seed)
+        self.ale.loadROM(self.rom)  # the only way to seed the sticky actions again
+        self._play_noops(noops)
         self.frame, self.lives = 0, self.ale.lives()
-        self._first_look()
+        self._reset_screens()
         return self._observe(), {}
 
-    def step(self, action):
-        total, lost, late = 0.0, False, False
-        for left in reversed(range(self.config["repeat"])):
+    def step(self, action: Any) -> tuple[dict, float, bool, bool, dict]:
+        total, lost, timeout = 0.0, False, False
+        for remaining in reversed(range(self.config["repeat"])):
             total += self.ale.act(self.actions[int(action)])  # ints: some releases confuse enums
             self.frame += 1
             lost = self.ale.game_over(with_truncation=False) or self._life_lost()
-            late = 0 < self.config["time_limit"] <= self.frame
-            self._look(0 if late else left, lost)
-            if lost or late:
+            timeout = 0 < self.config["time_limit"] <= self.frame
+            self._store_screen(0 if timeout else remaining, lost)
+            if lost or timeout:
                 break
-        terminated = lost or (late and self.config["timeout_terminal"])
-        return self._observe(), total, terminated, late and not terminated, {}
+        terminated = lost or (timeout and self.config["timeout_terminal"])
+        return self._observe(), total, terminated, timeout and not terminated, {}
 
-    def _no_ops(self, number):
+    def _play_noops(self, number: int) -> None:
         self.ale.reset_game()
         for _ in range(number):
             self.ale.act(0)
             if self.ale.game_over(with_truncation=False):
                 self.ale.reset_game()
 
-    def _life_lost(self):
+    def _life_lost(self) -> bool:
         before, self.lives = self.lives, self.ale.lives()
         return self.config["life_loss"] == "end" and self.lives < before
 
-    def _screen(self):
+    def _screen(self) -> np.ndarray:
         if self.config["gray"] and self.config["resize"] == "area":
             return self.ale.getScreenGrayscale()[..., None]
         return self.ale.getScreenRGB()
 
-    def _first_look(self):
+    def _reset_screens(self) -> None:
         screen = self._screen()
-        self.screens = [screen, np.zeros_like(screen)]  # what the picture is the maximum of, the newest first
+        self.screens = [screen, np.zeros_like(screen)]  # the image is their maximum; the newest comes first
 
-    def _look(self, left, lost):
-        """Take in the screen; `left` frames of the step are still to come."""
+    def _store_screen(self, remaining: int, lost: bool) -> None:
+        """Store the screen if it is part of the image; `remaining` frames of the step follow."""
         if self.config["resize"] == "bilinear":
             self.screens = [self._screen(), self.screens[0]]
-        elif left < 2 and not lost:
-            self.screens[left] = self._screen()
+        elif remaining < 2 and not lost:
+            self.screens[remaining] = self._screen()
 
-    def _observe(self):
+    def _observe(self) -> dict[str, np.ndarray]:
         screen = np.maximum(*self.screens)
         if self.config["resize"] == "area":
-            self.screens[0] = screen  # stays where a step ends before it takes in another, as in V2's code
+            self.screens[0] = screen  # kept if the next step ends before it stores a screen, as in V2's code
         return {"image": images.fit_image(screen, self.config["size"], self.config["gray"], self.config["resize"])}
 
 
 def draw_episode_start(rng: np.random.Generator, config: dict) -> tuple[int, int]:
-    """Seed of the emulator for an episode, and the number of no-ops before it: from `least_noops` to `noops`.
+    """Draw the emulator's seed for an episode, and the number of no-ops before it, from `least_noops` to `noops`.
 
-    The number is the one that ale-py's vectorised environment draws from that seed (C++'s Mersenne twister, its first
-    word scaled to 0...`noops`), so that both play the same.
+    The number is the one that ale-py's vectorized environment draws from that seed (C++'s Mersenne twister, its first
+    word scaled to 0...`noops`), so that both start identically.
     """
     least, most = min(config["least_noops"], config["noops"]), config["noops"]
     twister = np.random.RandomState()
@@ -119,11 +120,11 @@ def draw_episode_start(rng: np.random.Generator, config: dict) -> tuple[int, int
         seed = int(rng.integers(2**31))
         twister.seed(seed)
         noops, rest = divmod(int(twister.randint(2**32, dtype=np.uint32)) * (most + 1), 2**32)
-        if noops >= least and rest > most:  # below, it would draw again to be exactly uniform
+        if noops >= least and rest > most:  # for a smaller rest ale-py draws again, to be exactly uniform
             return seed, noops
 
 
-def _emulator(sticky):
+def _make_emulator(sticky: float) -> Any:
     from ale_py import ALEInterface, LoggerMode
 
     ALEInterface.setLoggerMode(LoggerMode.Error)
@@ -132,11 +133,10 @@ def _emulator(sticky):
     return ale
 
 
-def _rom(game):
+def _rom_path(game: str) -> str:
     from ale_py import roms
 
     games = roms.get_all_rom_ids()
     if game not in games:
-        near = [f"atari_{close}" for close in difflib.get_close_matches(game, games, n=3, cutoff=0.3)]
-        raise UserError(f"ale-py has no game {game!r}. Nearest: {', '.join(near or sorted(games)[:3])}.")
+        raise unknown_task("atari", game, games)
     return str(roms.get_rom_path(game))

@@ -1,7 +1,7 @@
 """Your own environment: <module>:<Class>, a class or a function without arguments that makes an environment.
 
-It has Gymnasium's interface, that of the old gym, or dm_env's. The module may be installed, or lie in the current
-directory: my_env:MyEnv, my/env.py:MyEnv, my.package.env:make. What begins with a dot, a slash or ~ is a file:
+Its interface is Gymnasium's, the old gym's or dm_env's. The module is installed or in the current directory:
+my_env:MyEnv, my/env.py:MyEnv, my.package.env:make. A name that starts with a dot, a slash or ~ is a file:
 ./my_env.py:MyEnv, ../other/my_env.py:MyEnv, /home/me/my_env.py:MyEnv.
 """
 
@@ -13,37 +13,40 @@ import importlib.util
 import inspect
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import gymnasium
 
+from common.envs.adapt.adapter import adapt_env
 from common.envs.adapt.dm_env import DmEnv
 from common.envs.adapt.gym_compat import DuckTypedEnv, GymCompat
-from common.envs.suites.gym import adapt_env, add_import_folder
+from common.envs.suites.gym import add_import_folder
 from common.errors import UserError, error_text
 from common.signals import pass_on_interrupt
 
 
 def make(name: str, config: dict) -> gymnasium.Env:
-    """The user's environment with normalised spaces.
+    """Make the user's environment with normalized spaces.
 
     Raises:
-        UserError: no such module or class, it fails when made, or it is no environment.
+        UserError: the module or class does not exist, its constructor fails, or the result is not an environment.
     """
     path, _, attribute = name.partition(":")
-    factory = _find(path, attribute)
+    factory = _find_factory(path, attribute)
     try:
-        env = factory(**_filmed(factory, config))
+        env = factory(**_film_options(factory, config))
     except BaseException as error:
         pass_on_interrupt(error)
-        hint = ". Name a function without arguments that makes it." if _demanding(factory) else ""
+        hint = ". Name a function without arguments that makes it." if _needs_arguments(factory) else ""
         raise UserError(f"{name} could not be made: {type(error).__name__}: {error_text(error)}{hint}") from error
     return adapt_env(as_gymnasium(env, name), config)
 
 
 def names_module(name: str) -> bool:
-    """Whether the part before the colon is a module that is there, and the part after it could be a class of it."""
+    """Whether the part before the colon is a module that exists, and the part after it can name one of its classes."""
     path, _, attribute = name.partition(":")
     add_import_folder(os.getcwd())
     try:
@@ -52,35 +55,34 @@ def names_module(name: str) -> bool:
         return False
 
 
-def as_gymnasium(env, name: str) -> gymnasium.Env:
-    """An environment of any interface as Gymnasium's. Raises UserError for what is none, and says what it lacks."""
+def as_gymnasium(env: Any, name: str) -> gymnasium.Env:
+    """Return an environment of any interface as Gymnasium's. Raises UserError with the parts that it lacks."""
     if callable(getattr(env, "action_spec", None)) and callable(getattr(env, "observation_spec", None)):
         return DmEnv(env)
     parts = ("observation_space", "action_space", "reset", "step")
     absent = [part for part in parts if getattr(env, part, None) is None]
-    lack = f"has no {' and no '.join(absent)}" if absent else ""
+    problem = f"has no {' and no '.join(absent)}" if absent else ""
     if isinstance(env, gymnasium.vector.VectorEnv):
-        lack = "is a vector of environments"
+        problem = "is a vector of environments"
     elif not absent and callable(env.observation_space):  # PettingZoo's
-        lack = "has several agents"
-    if lack:
+        problem = "has several agents"
+    if problem:
         raise UserError(
-            f"{name} made a {type(env).__name__}, which {lack}. It must be one environment with Gymnasium's interface, "
-            "the old gym's, or dm_env's: docs/custom_env.md has an example."
+            f"{name} made a {type(env).__name__}, which {problem}. It must be one environment with Gymnasium's "
+            "interface, the old gym's or dm_env's: docs/custom_env.md has an example."
         )
     return GymCompat(env if isinstance(env, gymnasium.Env) else DuckTypedEnv(env))
 
 
-def _filmed(factory, config):
-    """Of one that is to be filmed, Gymnasium's option to be drawn, if it takes that."""
+def _film_options(factory: Callable, config: dict) -> dict:
+    """Return `render_mode` rgb_array for an environment that is to be filmed, if its factory accepts that."""
     with contextlib.suppress(TypeError, ValueError):  # no signature
         if config.get("film") and "render_mode" in inspect.signature(factory).parameters:
             return {"render_mode": "rgb_array"}
     return {}
 
 
-def _demanding(factory):
-    """Whether it cannot be called without arguments."""
+def _needs_arguments(factory: Callable) -> bool:
     try:
         inspect.signature(factory).bind()
     except TypeError:
@@ -90,51 +92,52 @@ def _demanding(factory):
     return False
 
 
-def _find(path, attribute):
+def _find_factory(path: str, attribute: str) -> Callable:
     try:
-        found = _module(path)
+        module = _import(path)
     except UserError:
         raise
     except BaseException as error:
         pass_on_interrupt(error)
         reason = f"{type(error).__name__}: {error_text(error)}"
         raise UserError(f"The module {path!r} could not be imported from {os.getcwd()}: {reason}") from error
-    if not callable(getattr(found, attribute, None)):
-        raise UserError(f"The module {path!r} has no class or function {attribute!r}.{_meant(found, path, attribute)}")
-    return getattr(found, attribute)
+    if not callable(getattr(module, attribute, None)):
+        hint = _attribute_hint(module, path, attribute)
+        raise UserError(f"The module {path!r} has no class or function {attribute!r}.{hint}")
+    return getattr(module, attribute)
 
 
-def _meant(found, path, attribute):
-    """A hint at what was to be found in a module: in a file of that name that Python's own stand before, or nearby."""
+def _attribute_hint(module: ModuleType, path: str, attribute: str) -> str:
+    """Return a hint: a file of that name which another module shadows, or a similar name in the module."""
     file = Path(_dotted(path).replace(".", "/") + ".py")
-    if file.is_file() and Path(getattr(found, "__file__", None) or "").resolve() != file.resolve():
-        return f" It is not the one in this folder: give that as ./{file}:{attribute}."
-    names = [key for key, value in vars(found).items() if callable(value) and not key.startswith("_")]
+    if file.is_file() and Path(getattr(module, "__file__", None) or "").resolve() != file.resolve():
+        return f" The name means another module than the file in this folder: use ./{file}:{attribute}."
+    names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     near = difflib.get_close_matches(attribute, names, n=1)
     return f" Did you mean {path}:{near[0]}?" if near else f" Give it as {path}:Class."
 
 
-def _module(path):
+def _import(path: str) -> ModuleType:
     if path.startswith((".", "/", "~")):
-        return _loaded(Path(path).expanduser().resolve())
+        return _load_file(Path(path).expanduser().resolve())
     add_import_folder(os.getcwd())
     return importlib.import_module(_dotted(path))
 
 
-def _dotted(path):
+def _dotted(path: str) -> str:
     return path.removesuffix(".py").replace("/", ".")
 
 
 @functools.cache
-def _loaded(path: Path) -> ModuleType:
-    """The module in a file. It may import its neighbours, as when Python runs it."""
+def _load_file(path: Path) -> ModuleType:
+    """Load the module in a file. It can import its neighbours, as if Python ran the file."""
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.py")], n=1)
         hint = f"Did you mean {path.with_name(near[0])}?" if near else "Give it as ./my_env.py:MyEnv."
         raise UserError(f"There is no file {path}. {hint}")
     spec = importlib.util.spec_from_file_location(str(path), path)
     if spec is None or spec.loader is None:
-        raise UserError(f"{path} is no Python file: its name must end in .py.")
+        raise UserError(f"{path} is not a Python file: its name must end in .py.")
     add_import_folder(str(path.parent))
     module = sys.modules[str(path)] = importlib.util.module_from_spec(spec)  # dataclasses look there
     try:

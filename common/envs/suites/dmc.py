@@ -1,17 +1,19 @@
-"""DeepMind Control suite: dmc_<domain>_<task>, from states (`obs: vector`), pixels (`image`) or both.
+"""DeepMind Control suite: dmc_<domain>_<task>, from states (`obs: vector`), images (`image`) or both.
 
-States never load a renderer. Pixels are drawn once per agent step, after the action repeat. Who draws them is
-`env.render`: `full` and `fast` are OpenGL, by EGL or else OSMesa; `ray` needs neither.
+States never load a renderer. Images are drawn once per agent step, after the action repeat. `env.render` chooses the
+renderer: `full` and `fast` use OpenGL, through EGL or else OSMesa; `ray` needs neither.
 """
 
 import contextlib
-import difflib
 import functools
 import importlib
 import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -21,9 +23,10 @@ from common.envs.adapt import images
 from common.envs.adapt.adapter import Adapter
 from common.envs.adapt.dm_env import DmEnv
 from common.envs.adapt.wrappers import ActionRepeat
+from common.envs.suites import unknown_task
 from common.errors import UserError
 
-ALIASES = {"cup": "ball_in_cup"}
+ALIASES = {"cup": "ball_in_cup"}  # of domains
 DOMAIN_CAMERAS = {"quadruped": 2, "rodent": 4}  # all others: 0
 GL_BACKENDS = ("egl", "osmesa")  # in the order in which they are tried
 RENDERER_PROBE = """
@@ -38,10 +41,10 @@ INSTALL_HINT = "apt-get install libegl1 libgl1 (or libosmesa6, then MUJOCO_GL=os
 
 
 def make(name: str, config: dict) -> gymnasium.Env:
-    """The suite's environment <domain>_<task> with normalised spaces.
+    """Make the suite's environment <domain>_<task> with normalized spaces.
 
     Raises:
-        UserError: unknown task, or no renderer where pixels are asked for.
+        UserError: unknown task, or images without a working renderer.
     """
     pixels = config["obs"] != "vector"
     suite = load_suite(required_backend(config))
@@ -55,27 +58,31 @@ def make(name: str, config: dict) -> gymnasium.Env:
 
 
 class Pixels(gymnasium.ObservationWrapper):
-    """Adds the key `image`, uint8 (size, size, C); `obs: image` keeps nothing else."""
+    """Adds the observation `image`, uint8 (size, size, C); `obs: image` omits all others."""
 
-    def __init__(self, env, physics, camera, config):
+    def __init__(self, env: gymnasium.Env, physics: Any, camera: int, config: dict):
         super().__init__(env)
         size, self.camera, self.gray = config["size"] or 64, camera, config["gray"]
         self.draw = DRAWERS[config["render"]](physics, camera, size)
         self.states = config["obs"] == "both"
         image = spaces.Box(0, 255, (size, size, 1 if self.gray else 3), np.uint8)
-        self.observation_space = spaces.Dict({**(env.observation_space if self.states else {}), "image": image})
+        states: Any = env.observation_space if self.states else {}
+        self.observation_space = spaces.Dict({**states, "image": image})
 
-    def observation(self, observation):
+    def observation(self, observation: dict) -> dict:
         return {**(observation if self.states else {}), "image": images.fit_image(self.draw(), 0, self.gray, "area")}
 
 
-def full_drawer(physics, camera, size):
-    """Draws as the suite does by itself."""
+Drawer = Callable[[], np.ndarray]
+
+
+def full_drawer(physics: Any, camera: int, size: int) -> Drawer:
+    """Draw as the suite does by default."""
     return lambda: physics.render(size, size, camera_id=camera)
 
 
-def fast_drawer(physics, camera, size):
-    """Draws without shadows, reflections and smooth edges; they take most of the time where there is no GPU."""
+def fast_drawer(physics: Any, camera: int, size: int) -> Drawer:
+    """Draw without shadows, reflections and multisampling, which take most of the time without a GPU."""
     quality, buffer = physics.model.vis.quality, physics.model.vis.global_
     quality.shadowsize = quality.offsamples = 0
     buffer.offwidth = buffer.offheight = size
@@ -83,8 +90,8 @@ def fast_drawer(physics, camera, size):
     return lambda: physics.render(size, size, camera_id=camera, render_flag_overrides=plain)
 
 
-def ray_drawer(physics, camera, size):
-    """Draws without OpenGL. Raises UserError for a body under a skin, which rays do not meet."""
+def ray_drawer(physics: Any, camera: int, size: int) -> Drawer:
+    """Draw without OpenGL. Raises UserError for a model with a skin, which rays do not hit."""
     if physics.model.nskin:
         raise UserError("This task has a skin, which env.render ray cannot draw. Use --env.render fast.")
     from common.envs.suites.ray_renderer import RayCamera  # not earlier: MuJoCo would load OpenGL
@@ -92,13 +99,13 @@ def ray_drawer(physics, camera, size):
     return RayCamera(physics, camera, size)
 
 
-#: `env.render` -> function of physics, camera and size: what draws uint8 (size, size, 3) of the present state.
+#: `env.render` -> function that makes the drawer, which returns uint8 (size, size, 3) of the current state.
 DRAWERS = {"full": full_drawer, "fast": fast_drawer, "ray": ray_drawer}
 
 
-def load_suite(backend: str):
-    """Import dm_control's suite with this OpenGL backend, also when it was imported with another one before."""
-    with _environment("MUJOCO_GL", backend):
+def load_suite(backend: str) -> ModuleType:
+    """Import dm_control's suite with this OpenGL backend, even if another one was used before."""
+    with _environment_variable("MUJOCO_GL", backend):
         from dm_control import _render, suite
 
         if backend not in ("disable", _render.BACKEND):
@@ -107,8 +114,10 @@ def load_suite(backend: str):
 
 
 def required_backend(config: dict) -> str:
-    """The OpenGL backend that an environment needs: none for states and for rays. Films of a task from states are drawn
-    if one works."""
+    """Return the OpenGL backend that an environment needs: `disable` for states and for rays.
+
+    A task from states that is to be filmed takes a backend if one works.
+    """
     pixels = config["obs"] != "vector"
     if pixels and config["render"] != "ray":
         return working_backend()
@@ -122,13 +131,13 @@ def required_backend(config: dict) -> str:
 
 @functools.cache
 def working_backend() -> str:
-    """The OpenGL backend that works here: the one named by MUJOCO_GL, or the first of EGL and OSMesa.
+    """Return the OpenGL backend that works here: the one in MUJOCO_GL, else the first of EGL and OSMesa.
 
-    It is tried in a child process, because a failed attempt cannot be undone in this one. The choice is left in
+    A child process tries it, because a failed attempt cannot be undone in this process. The result is stored in
     MUJOCO_GL, for worker processes.
 
     Raises:
-        UserError: none works; names the packages to install.
+        UserError: no backend works; the message names the packages to install.
     """
     asked = os.environ.get("MUJOCO_GL")
     for backend in [asked] if asked else GL_BACKENDS:
@@ -146,7 +155,7 @@ def working_backend() -> str:
 
 
 def backend_error(backend: str) -> str:
-    """Why this OpenGL backend cannot draw, found out in a child process; an empty string where it can."""
+    """Return why this OpenGL backend cannot draw, as a child process found; an empty string if it can."""
     environment = {**os.environ, "MUJOCO_GL": backend}
     probe = subprocess.run([sys.executable, "-c", RENDERER_PROBE], env=environment, capture_output=True, text=True)
     if probe.returncode == 0:
@@ -155,7 +164,7 @@ def backend_error(backend: str) -> str:
 
 
 @contextlib.contextmanager
-def _environment(name, value):
+def _environment_variable(name: str, value: str) -> Iterator[None]:
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -166,20 +175,19 @@ def _environment(name, value):
             os.environ[name] = before
 
 
-def _camera(domain, physics, asked):
-    """Number of the camera: the one asked for, or the domain's usual one for -1."""
+def _camera(domain: str, physics: Any, asked: int) -> int:
+    """Return the number of the camera; -1 asks for the domain's usual one."""
     if not -1 <= asked < physics.model.ncam:
         raise UserError(f"env.camera must be -1 to {physics.model.ncam - 1} for {domain}, not {asked}.")
     return DOMAIN_CAMERAS.get(domain, 0) if asked == -1 else asked
 
 
-def _split(name, tasks):
-    """(domain, task) of walker_walk, ball_in_cup_catch or cup_catch."""
+def _split(name: str, tasks: Any) -> tuple[str, str]:
+    """Return (domain, task) of walker_walk, ball_in_cup_catch or cup_catch. tasks: pairs of all domains and tasks."""
     names = {f"{domain}_{task}": (domain, task) for domain, task in tasks}
     names |= {
         f"{alias}_{task}": (domain, task) for alias, full in ALIASES.items() for domain, task in tasks if domain == full
     }
     if name not in names:
-        near = [f"dmc_{close}" for close in difflib.get_close_matches(name, names, n=3, cutoff=0.3)]
-        raise UserError(f"dm_control has no task {name!r}. Nearest: {', '.join(near or sorted(names)[:3])}.")
+        raise unknown_task("dmc", name, names)
     return names[name]

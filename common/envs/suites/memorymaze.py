@@ -1,30 +1,36 @@
-"""Memory Maze: memorymaze_9x9, 11x11, 13x13 and 15x15. Pictures only; it needs a renderer, as dm_control does."""
+"""Memory Maze: memorymaze_9x9, memorymaze_11x11, memorymaze_13x13, memorymaze_15x15.
+
+Images only, so it needs a renderer, as dm_control does.
+"""
 
 import contextlib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import gymnasium
 
+from common.envs.adapt.adapter import adapt_env
 from common.envs.adapt.dm_env import DmEnv
+from common.envs.suites import unknown_task
 from common.envs.suites.dmc import load_suite, working_backend
-from common.envs.suites.gym import adapt_env
-from common.errors import UserError
 
 SIZES = ("9x9", "11x11", "13x13", "15x15")
-GYM_MODULES = {"gym": "gymnasium", "gym.envs": "gymnasium.envs", "gym.envs.registration": "gymnasium.envs.registration"}
+GYM_MODULES = {
+    "gym": "gymnasium", "gym.envs": "gymnasium.envs", "gym.envs.registration": "gymnasium.envs.registration"
+}  # fmt: skip
 
 
 def make(name: str, config: dict) -> gymnasium.Env:
-    """The maze with normalised spaces; `time_limit` stops its episodes earlier than its own limit.
+    """Make the maze with normalized spaces; `time_limit` can end its episodes before its own limit.
 
     Raises:
-        UserError: unknown size, or no renderer.
+        UserError: unknown size, or no renderer works.
     """
     if name not in SIZES:
-        raise UserError(f"There is no task memorymaze_{name}: memorymaze_{', memorymaze_'.join(SIZES)}.")
+        raise unknown_task("memorymaze", name, SIZES)
     load_suite(working_backend())
     with gymnasium_for_gym():
         tasks = importlib.import_module("memory_maze.tasks")
@@ -32,13 +38,13 @@ def make(name: str, config: dict) -> gymnasium.Env:
 
 
 class Maze(DmEnv):
-    """observation uint8 (64, 64, 3), action Discrete(6). Every episode is a new environment: its seed rules it."""
+    """observation uint8 (64, 64, 3), action Discrete(6). Every episode is a new environment, made from its seed."""
 
     def __init__(self, build: Callable):
         super().__init__(build(seed=1))
         self.build = build
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         gymnasium.Env.reset(self, seed=seed)
         self.env.close()
         self.env = self.build(seed=int(self.np_random.integers(2**31)))
@@ -46,8 +52,8 @@ class Maze(DmEnv):
 
 
 @contextlib.contextmanager
-def gymnasium_for_gym():
-    """Lets Gymnasium stand in for the old gym, which the package imports and does without."""
+def gymnasium_for_gym() -> Iterator[None]:
+    """Replace the old gym by Gymnasium in a block. The package imports gym, but only to register its tasks."""
     missing = {old: importlib.import_module(new) for old, new in GYM_MODULES.items() if old not in sys.modules}
     sys.modules.update(missing)
     try:

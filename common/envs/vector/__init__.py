@@ -1,1 +1,1 @@
-"""Several environments stepped together, in this process or in workers."""
+"""Several environments stepped together, in this process, in workers or in the threads of ale-py."""

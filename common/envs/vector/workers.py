@@ -1,7 +1,7 @@
-"""One environment on Gymnasium's vector interface, in this process (`Local`) or its own (`Worker`).
+"""One environment with Gymnasium's vector interface, in this process (`LocalEnv`) or its own (`WorkerEnv`).
 
 Both are vector environments of size one with the same asynchronous calls (`reset_async`, `reset_wait`, `step_async`,
-`step_wait`, `stop`), so that each can fail, be stopped and be made again without the others noticing.
+`step_wait`, `stop`). Each can fail, be stopped and be made again without any effect on the others.
 """
 
 import atexit
@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -23,68 +24,74 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from common.errors import error_text, escape_surrogates
 from common.signals import end_by_signal, pass_on_interrupt
 
-IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that a worker leaves to the process of the run
-MIN_ALARM_SECONDS = 1e-3  # seconds after which an alarm may come at first: sooner, and it comes before the block does
-ALARM_REPEAT_SECONDS = 1.0  # seconds between two alarms at least: more often, and nothing else happens
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # by workers; the process of the run handles them
+MIN_ALARM_SECONDS = 1e-3  # an earlier alarm would come before the block has begun
+ALARM_REPEAT_SECONDS = 1.0  # minimum time between alarms, so that other code can run
 
 
 class ContainedEnv(gymnasium.Env):
-    """Makes an environment when it is first reset, and reports whatever it raises in `info`.
+    """Makes an environment at its first reset, and reports any exception that it raises in `info`.
 
-    There `failure` says it in a line and `traceback` in full. The environment is thrown away then, and the next reset
-    makes a new one. Of the environment's own info only the numbers named `log_...` or `log/...` pass; `remark` says
-    once what is named so and is no number. An answer that takes longer than `timeout` seconds (0: no limit) is a
-    failure too. A process that the environment forks ends when it comes back here.
+    `failure` is the exception in one line, `traceback` the full text. The environment is then discarded, and the next
+    reset makes a new one. A reset or step that takes longer than `timeout` seconds (0: no limit) is also a failure.
+    Of the environment's own info only the numbers named `log_...` or `log/...` are passed on; `note` reports once which
+    of them are not numbers. A process that the environment forked ends when it returns here.
     """
 
-    def __init__(self, make: Callable[[], gymnasium.Env], observation_space, action_space, timeout: float = 0):
-        self.make, self.env, self.timeout = make, None, timeout
+    def __init__(
+        self, make: Callable[[], gymnasium.Env], observation_space: Any, action_space: Any, timeout: float = 0
+    ):
+        self.make, self.timeout = make, timeout
+        self.env: gymnasium.Env | None = None
         self.observation_space, self.action_space = observation_space, action_space
-        self.told: set[str] = set()
+        self.reported: set[str] = set()  # keys of info that are not numbers
         self.process = os.getpid()
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
         try:
-            with self._asked():
+            with self._limited():
                 if self.env is None:
-                    self._make()
+                    self.env = self.make()
+                    self._check_spaces(self.env)
                 obs, info = self.env.reset(seed=seed, options=options)
                 return obs, self._logs(info)
         except BaseException as error:
             return self._failed(error)
 
-    def step(self, action):
+    def step(self, action: Any) -> tuple[dict, Any, bool, bool, dict]:
         try:
-            with self._asked():
+            with self._limited():
+                assert self.env is not None, "reset first"
                 obs, reward, terminated, truncated, info = self.env.step(action)
                 return obs, reward, terminated, truncated, self._logs(info)
         except BaseException as error:
             obs, info = self._failed(error)
             return obs, 0.0, False, True, info
 
-    def picture(self):
-        """A copy of the environment's own drawing, uint8 (H, W, 3); None where it has none, and what came instead."""
+    def render_frame(self) -> tuple[np.ndarray | None, str]:
+        """Return a copy of the rendered frame, uint8 (H, W, 3), or None and what `render` returned instead."""
         try:
-            drawn = self.env.render()
-            picture = np.array(drawn)
-        except NotImplementedError:  # it has no method of its own
+            assert self.env is not None, "reset first"
+            rendered: Any = self.env.render()
+            frame = np.array(rendered)
+        except NotImplementedError:  # it has no such method
             return None, ""
-        except BaseException as error:  # whatever a renderer raises that is not there
+        except BaseException as error:  # a missing renderer may raise anything
             pass_on_interrupt(error)
             return None, f"render failed with {describe_error(error)}"
-        if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
-            return picture, ""
-        found = f"{type(drawn).__name__} {picture.dtype} {picture.shape}"
-        return None, "" if drawn is None else f"render returned {found}, not uint8 (H, W, 3)"
+        if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3:
+            return frame, ""
+        found = f"{type(rendered).__name__} {frame.dtype} {frame.shape}"
+        return None, "" if rendered is None else f"render returned {found}, not uint8 (H, W, 3)"
 
-    def close(self):
+    def close(self) -> None:
         if self.env is not None:
             self.env.close()
             self.env = None
 
     @contextlib.contextmanager
-    def _asked(self):
-        """A question to the environment, in the time that it has."""
+    def _limited(self) -> Iterator[None]:
+        """Limit the time of a block; end a forked process that returns from it."""
         try:
             with deadline(self.timeout):
                 yield
@@ -92,35 +99,32 @@ class ContainedEnv(gymnasium.Env):
             if os.getpid() != self.process:
                 os._exit(1)
 
-    def _make(self):
-        self.env = self.make()
+    def _check_spaces(self, env: gymnasium.Env) -> None:
         for name in ("observation_space", "action_space"):
-            was, now = space_layout(getattr(self, name)), space_layout(getattr(self.env, name))
-            if was != now:
-                raise ValueError(f"Its {name} changed from {was} to {now}.")
+            before, now = space_layout(getattr(self, name)), space_layout(getattr(env, name))
+            if before != now:
+                raise ValueError(f"Its {name} changed from {before} to {now}.")
 
-    def _logs(self, info):
+    def _logs(self, info: dict) -> dict:
         numbers, others = split_logs(info)
-        new = [sentence for key, sentence in others.items() if key not in self.told]
-        self.told |= set(others)
-        return numbers | ({"remark": " ".join(new)} if new else {})
+        new = [sentence for key, sentence in others.items() if key not in self.reported]
+        self.reported |= set(others)
+        return numbers | ({"note": " ".join(new)} if new else {})
 
-    def _failed(self, error):
+    def _failed(self, error: BaseException) -> tuple[dict, dict]:
         pass_on_interrupt(error)
-        info = {
-            "failure": describe_error(error),
-            "traceback": escape_surrogates("".join(traceback.format_exception(error))),
-        }
+        trace = escape_surrogates("".join(traceback.format_exception(error)))
         with suppress_env_errors():
             self.close()
         self.env = None
-        blank = {key: np.zeros(space.shape, space.dtype) for key, space in self.observation_space.items()}
-        return blank, info
+        space: Any = self.observation_space
+        blank = {key: np.zeros(child.shape, child.dtype) for key, child in space.items()}
+        return blank, {"failure": describe_error(error), "traceback": trace}
 
 
 @contextlib.contextmanager
 def suppress_env_errors() -> Iterator[None]:
-    """Passes over whatever an environment raises in a block, but for Ctrl-C."""
+    """Suppress any exception that an environment raises in a block, except Ctrl-C."""
     try:
         yield
     except BaseException as error:
@@ -128,7 +132,7 @@ def suppress_env_errors() -> Iterator[None]:
 
 
 def space_layout(space: gymnasium.Space) -> object:
-    """Shapes and types of a space, whatever its bounds."""
+    """Return the shapes and dtypes of a space, without its bounds."""
     if isinstance(space, gymnasium.spaces.Dict):
         return {key: space_layout(child) for key, child in space.items()}
     return (space.shape, str(space.dtype)) if isinstance(space, gymnasium.spaces.Box) else space
@@ -136,22 +140,21 @@ def space_layout(space: gymnasium.Space) -> object:
 
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError inside a block that takes longer; 0 for no limit.
+    """Raise TimeoutError inside a block that takes longer; 0 for no limit.
 
-    Only what Python itself does can be broken off, and only in the main thread; elsewhere there is no limit. An alarm
-    of the caller waits until the block is over.
+    Only Python code can be interrupted, and only in the main thread; other threads have no limit. An alarm of the
+    caller is postponed until the block ends.
     """
     if not seconds or threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def late(*_):
+    def raise_timeout(*_: object) -> None:
         raise TimeoutError(f"no answer within {seconds:g} seconds (env.timeout)")
 
-    before, begin = signal.signal(signal.SIGALRM, late), time.monotonic()
-    left, interval = signal.setitimer(
-        signal.ITIMER_REAL, max(seconds, MIN_ALARM_SECONDS), max(seconds, ALARM_REPEAT_SECONDS)
-    )
+    before, begin = signal.signal(signal.SIGALRM, raise_timeout), time.monotonic()
+    first, repeat = max(seconds, MIN_ALARM_SECONDS), max(seconds, ALARM_REPEAT_SECONDS)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, first, repeat)
     try:
         yield
     finally:
@@ -162,7 +165,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def describe_error(error: BaseException) -> str:
-    """What was raised (without a full stop), and the last place outside of the hub and of installed packages."""
+    """Return an exception without a full stop, and its last place outside the hub and installed packages."""
     hub = str(Path(__file__).parents[1])
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     places = [f" ({f.filename}, line {f.lineno}, in {f.name})" for f in frames if not f.filename.startswith(hub)]
@@ -170,91 +173,89 @@ def describe_error(error: BaseException) -> str:
 
 
 def split_logs(info: dict) -> tuple[dict[str, float], dict[str, str]]:
-    """What an environment's info names `log_...` or `log/...`: the numbers, and a sentence on each that is none."""
+    """Return the entries of an info named `log_...` or `log/...`: the numbers, and a sentence about each other one."""
     numbers, others = {}, {}
     for key, value in info.items():
         if (name := escape_surrogates(str(key))).startswith(("log_", "log/")):
             try:
                 numbers[name] = float(np.asarray(value).item())
             except (TypeError, ValueError, OverflowError):
-                others[name] = f"info[{name!r}] is left out of the logs: {str(value)[:40]!r} is no number."
+                others[name] = f"info[{name!r}] is left out of the logs: {str(value)[:40]!r} is not a number."
     return numbers, others
 
 
 class LocalEnv:
-    """The environment in this process; the work is done at once, the answer waits."""
+    """The environment in this process. It computes at once; `reset_wait` and `step_wait` return the result."""
 
-    def __init__(self, guard: Callable[[], ContainedEnv]):
-        self.env = guard()
+    def __init__(self, make: Callable[[], ContainedEnv]):
+        self.env = make()
         self.single_observation_space, self.single_action_space = self.env.observation_space, self.env.action_space
 
-    def reset_async(self, options=None):
-        answer = _batched(*self.env.reset(options=options))
-        self.reset_wait = lambda timeout: answer
+    def reset_async(self, options: dict | None = None) -> None:
+        result = _to_batch(*self.env.reset(options=options))
+        self.reset_wait = lambda timeout: result
 
-    def step_async(self, actions):
-        answer = _batched(*self.env.step(actions[0]))
-        self.step_wait = lambda timeout: answer
+    def step_async(self, actions: np.ndarray) -> None:
+        result = _to_batch(*self.env.step(actions[0]))
+        self.step_wait = lambda timeout: result
 
-    def picture(self):
-        """What it looks like now, or why there is nothing to see."""
-        return self.env.picture()
+    def render_frame(self) -> tuple[np.ndarray | None, str]:
+        """Return a rendered frame, uint8 (H, W, 3), or None and what `render` returned instead."""
+        return self.env.render_frame()
 
-    def stop(self, grace: float = 0):
-        """Close the environment, whatever state it is in."""
+    def stop(self, grace: float = 0) -> None:
+        """Close the environment in any state."""
         with suppress_env_errors():
             self.env.close()
 
 
-def _batched(obs, *numbers_and_info):
-    """An environment's answer as that of a vector environment of size one; observations are copied."""
+def _to_batch(obs: dict, *numbers_and_info: Any) -> tuple:
+    """Return the result of an environment as that of a vector environment of size one; observations are copied."""
     *numbers, info = numbers_and_info
     batch = {key: np.array([value]) for key, value in obs.items()}
     return batch, *([number] for number in numbers), {key: [value] for key, value in info.items()}
 
 
 class WorkerEnv(AsyncVectorEnv):
-    """The environment in a fresh process.
+    """The environment in a new process.
 
-    It ignores SIGINT and SIGTERM: Ctrl-C, and what a scheduler sends to all processes, are this process's to handle.
-    Programs that it starts and processes that it forks do not.
+    The worker ignores SIGINT and SIGTERM: Ctrl-C, and signals that a scheduler sends to all processes, are handled by
+    the process of the run. Programs that the worker starts and processes that it forks do not ignore them.
     """
 
-    def __init__(self, guard: Callable[[], ContainedEnv]):
-        start = functools.partial(_start, guard, os.getpid())
-        resource_tracker.ensure_running()  # it would let signals through again
-        before = signal.pthread_sigmask(
-            signal.SIG_BLOCK, IGNORED_SIGNALS
-        )  # inherited: for as long as the process starts
+    def __init__(self, make: Callable[[], ContainedEnv]):
+        start = functools.partial(_start, make, os.getpid())
+        resource_tracker.ensure_running()  # starting it later would unblock the signals
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)  # inherited while the process starts
         try:
             super().__init__([start], context="spawn", shared_memory=False, autoreset_mode=AutoresetMode.DISABLED)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        atexit.register(self.processes[0].kill)  # else leaving without `stop` would wait for it for ever
+        atexit.register(self.processes[0].kill)  # without `stop`, Python would wait for the process at exit
 
-    def _check_spaces(self):
-        """Nothing to compare: both sides were given the spaces. Not waiting here lets workers start side by side."""
+    def _check_spaces(self) -> None:
+        """Skip the check, both sides have the same spaces. Without this wait, workers start in parallel."""
 
-    def stop(self, grace: float = 5):
-        """Let the environment close itself for `grace` seconds, then end its process, whatever state it is in."""
+    def stop(self, grace: float = 5) -> None:
+        """Let the environment close itself for `grace` seconds, then end its process in any state."""
         if grace and self.parent_pipes[0] is not None:
             with contextlib.suppress(OSError):
                 self.parent_pipes[0].send(("close", None))
             self.processes[0].join(grace)
         self.close()
 
-    def close_extras(self, **_):
-        """End the process and its pipe, whatever state it is in."""
+    def close_extras(self, timeout: float | None = None, terminate: bool = True) -> None:
+        """End the process and its pipe in any state."""
         self.processes[0].kill()
         atexit.unregister(self.processes[0].kill)
         self._state = type(self._state).DEFAULT
         super().close_extras(terminate=True)
 
 
-def _start(guard, parent):
+def _start(make: Callable[[], ContainedEnv], parent: int) -> ContainedEnv:
     process = os.getpid()
     if process != parent:
-        for number in IGNORED_SIGNALS:  # unlike SIG_IGN, a function is not handed on to programs
+        for number in IGNORED_SIGNALS:  # programs inherit SIG_IGN, but not a function
             signal.signal(number, lambda number, _: None if os.getpid() == process else end_by_signal(number))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
-    return guard()
+    return make()
