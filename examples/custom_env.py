@@ -1,4 +1,4 @@
-"""An environment of your own, trained: python examples/custom_env.py [--any.key VALUE ...]"""
+"""Train on your own environment: python examples/custom_env.py [--any.key VALUE ...]"""
 
 import pathlib
 import sys
@@ -15,13 +15,13 @@ class Balance(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.time, self.place = 0, self.np_random.uniform(-1, 1, 1)
-        return self.place, {}
+        self.time, self.position = 0, self.np_random.uniform(-1, 1, 1)
+        return self.position, {}
 
     def step(self, action):
-        self.time, self.place = self.time + 1, self.place + 0.2 * action
-        far = abs(self.place.item())
-        return self.place, 1 - far, far > 3, self.time >= 100, {"log_distance": far}
+        self.time, self.position = self.time + 1, self.position + 0.2 * action
+        distance = abs(self.position.item())
+        return self.position, 1 - distance, distance > 3, self.time >= 100, {"log_distance": distance}
 
 
 if __name__ == "__main__":

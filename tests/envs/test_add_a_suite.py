@@ -15,20 +15,8 @@ from common.envs import SUITES
 
 ROOT = Path(dreamer.__file__).parent
 PAGE = (ROOT / "docs" / "add_an_environment_suite.md").read_text()
-SHORT = [
-    "--configs",
-    "debug",
-    "--steps",
-    "60",
-    "--run.prefill",
-    "20",
-    "--run.log_every",
-    "20",
-    "--run.eval_every",
-    "0",
-    "--threads",
-    "1",
-]
+SHORT = ["--configs", "debug", "--steps", "60", "--run.prefill", "20", "--run.log_every", "20"]
+SHORT += ["--run.eval_every", "0", "--threads", "1"]
 
 
 def blocks(language):
