@@ -127,9 +127,7 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
         probe.close()
 
 
-def _make_native(
-    task: str, config: dict, n: int, seed: int, probe: gymnasium.Env, required: bool
-) -> Envs | None:  # fmt: skip
+def _make_native(task: str, config: dict, n: int, seed: int, probe: gymnasium.Env, required: bool) -> Envs | None:
     """Make `n` Atari games as one environment of ale-py.
 
     If ale-py would not play identically, raise UserError if `required`, else return None.
@@ -188,10 +186,10 @@ def _find_suite(task: str) -> tuple[Suite, str]:
 
     gym_maze:MazeEnv is a class if the module gym_maze exists; gym_maze:Maze-v0 is an id that the module maze registers.
     """
-    if ":" in task and (
-        not task.startswith("gym_") or importlib.import_module(CUSTOM.module).names_module(task)
-    ):  # fmt: skip
-        return CUSTOM, task
+    if ":" in task:
+        custom = importlib.import_module(CUSTOM.module)  # not earlier: it imports this package
+        if not task.startswith("gym_") or custom.names_module(task):
+            return CUSTOM, task
     prefix, _, name = task.partition("_")
     if prefix not in SUITES:
         near = difflib.get_close_matches(prefix, SUITES, n=1)

@@ -17,7 +17,7 @@ class Factory:
     def envs(self, config: dict, *, evaluate: bool = False) -> Any:
         """Training environments, or those for evaluation."""
         from common.envs import make_envs
-        from common.envs.vector.workers import deadline
+        from common.signals import deadline
 
         run = config["run"]
         count = max(1, min(run["eval_envs"], run["eval_episodes"])) if evaluate else run["envs"]

@@ -9,8 +9,7 @@ import pytest
 from common.envs import make_envs
 from common.envs.vector import env_slot
 from common.envs.vector.episode_position import TooManyEnvFailures
-from common.envs.vector.workers import deadline
-from common.signals import Interrupted, pass_on_interrupt
+from common.signals import Interrupted, deadline, pass_on_interrupt
 from common.training.stop import Stop
 
 FAULTY = "tests.helpers.faulty_envs"

@@ -17,9 +17,8 @@ from common.envs.adapt.actions import action_notes, normalize_action_space
 from common.envs.adapt.wrappers import ActionRepeat
 from common.errors import UserError
 
-RESERVED_KEYS = {
-    "action", "reward", "is_first", "is_last", "is_terminal", "prev_action", "log", "deter", "stoch", "index"
-}  # fmt: skip
+RESERVED_KEYS = {"action", "reward", "is_first", "is_last", "is_terminal", "log"}  # of records
+RESERVED_KEYS |= {"prev_action", "deter", "stoch", "index"}  # of the replay
 READABLE_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 

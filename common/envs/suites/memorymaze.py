@@ -18,9 +18,7 @@ from common.envs.suites import unknown_task
 from common.envs.suites.dmc import load_suite, working_backend
 
 SIZES = ("9x9", "11x11", "13x13", "15x15")
-GYM_MODULES = {
-    "gym": "gymnasium", "gym.envs": "gymnasium.envs", "gym.envs.registration": "gymnasium.envs.registration"
-}  # fmt: skip
+GYM_MODULES = {f"gym{name}": f"gymnasium{name}" for name in ("", ".envs", ".envs.registration")}
 
 
 def make(name: str, config: dict) -> gymnasium.Env:

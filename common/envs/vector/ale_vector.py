@@ -5,7 +5,6 @@ again by a partial reset with the seed of its episode, and the time limit is cou
 """
 
 import importlib.metadata
-from collections.abc import Iterable
 from typing import Any
 
 import gymnasium
@@ -68,7 +67,8 @@ class AleVectorEnvs(Envs):
         self.env: Any = _make_vector(name, config, n)
 
     def reset(self) -> dict:
-        return self._stack(self._begin(range(self.num)))
+        self._begin(list(range(self.num)))
+        return self._current()
 
     def send(self, actions: np.ndarray) -> None:
         """Start a step everywhere; `receive` returns its records."""
@@ -95,7 +95,7 @@ class AleVectorEnvs(Envs):
                 slot.record = self._record(slot, obs[slot.index], rewards[slot.index], lost[slot.index])
         if over:
             self._begin(over)
-        return self._stack([dict(slot.record) for slot in self.slots])
+        return self._current()
 
     def render(self, index: int) -> None:
         """Return None: ale-py renders only the observation."""
@@ -114,20 +114,21 @@ class AleVectorEnvs(Envs):
         lost = [slot.index for slot, saved in zip(self.slots, state, strict=True) if not slot.matches(saved)]
         if lost:
             self._begin(lost)
-        return self._stack([dict(slot.record) for slot in self.slots])
+        return self._current()
 
     def close(self) -> None:
         """End the games and their threads."""
         self.env = None
 
-    def _begin(self, which: Iterable[int]) -> list[dict]:
+    def _current(self) -> dict:
+        return self._stack([dict(slot.record) for slot in self.slots])
+
+    def _begin(self, which: list[int]) -> None:
         """Start the next episode of some environments, in ascending order, without any effect on the others."""
-        which = list(which)
         seeds = _emulator_seeds(self.config, self.seed, {index: self.slots[index].next_episode() for index in which})
         obs, _ = self.env.reset(seed=seeds, options={"reset_mask": np.isin(range(self.num), which)})
         for index in which:
             self.slots[index].record = make_record(_observation(obs[index]), 0, (True, False, False), {})
-        return [dict(self.slots[index].record) for index in which]
 
     def _valid_actions(self, saved: Any) -> np.ndarray:
         """Return saved actions, int64 (n,); empty if one is not an action of this game, for which ale-py would wait."""

@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from common.envs.vector.episode_position import EpisodePosition, TooManyEnvFailures, make_record
-from common.envs.vector.workers import LocalEnv, WorkerEnv, deadline
+from common.envs.vector.workers import LocalEnv, WorkerEnv
+from common.signals import deadline
 
 HEALTHY_STEPS = 1000  # steps in one episode after which earlier failures are forgotten
 WORKER_GRACE_SECONDS = 30  # beyond `timeout`, before a worker is killed; it may have to start first

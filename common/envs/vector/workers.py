@@ -9,8 +9,6 @@ import contextlib
 import functools
 import os
 import signal
-import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
@@ -22,11 +20,9 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from common.errors import error_text, escape_surrogates
-from common.signals import end_by_signal, pass_on_interrupt
+from common.signals import deadline, end_by_signal, pass_on_interrupt
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # by workers; the process of the run handles them
-MIN_ALARM_SECONDS = 1e-3  # an earlier alarm would come before the block has begun
-ALARM_REPEAT_SECONDS = 1.0  # minimum time between alarms, so that other code can run
 
 
 class ContainedEnv(gymnasium.Env):
@@ -136,32 +132,6 @@ def space_layout(space: gymnasium.Space) -> object:
     if isinstance(space, gymnasium.spaces.Dict):
         return {key: space_layout(child) for key, child in space.items()}
     return (space.shape, str(space.dtype)) if isinstance(space, gymnasium.spaces.Box) else space
-
-
-@contextlib.contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError inside a block that takes longer; 0 for no limit.
-
-    Only Python code can be interrupted, and only in the main thread; other threads have no limit. An alarm of the
-    caller is postponed until the block ends.
-    """
-    if not seconds or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def raise_timeout(*_: object) -> None:
-        raise TimeoutError(f"no answer within {seconds:g} seconds (env.timeout)")
-
-    before, begin = signal.signal(signal.SIGALRM, raise_timeout), time.monotonic()
-    first, repeat = max(seconds, MIN_ALARM_SECONDS), max(seconds, ALARM_REPEAT_SECONDS)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, first, repeat)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
-        if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - begin), 1e-3), interval)
 
 
 def describe_error(error: BaseException) -> str:
