@@ -1,4 +1,4 @@
-"""Signals in processes that also run a user's code, which may fork, hang or raise KeyboardInterrupt itself."""
+"""Signals in processes that also run a user's code, which may fork, hang or raise KeyboardInterrupt."""
 
 import contextlib
 import os

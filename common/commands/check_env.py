@@ -1,4 +1,4 @@
-"""`check-env`: play episodes of an environment with random actions, report problems and how each version reads it.
+"""`check-env`: play random episodes of an environment, report problems and how versions read it.
 
     check-env TASK [--algo VERSION] [--episodes N] [--limit STEPS] [--configs BLOCK ...] [--any.key VALUE ...]
 
@@ -25,7 +25,7 @@ from common.training.factory import record_fields
 
 OPTIONS: dict[str, Any] = {"episodes": 3, "limit": 1000}
 
-Row = tuple[str, str]  # name and text
+TextRow = tuple[str, str]  # name and text
 
 
 def check_env(request: Request) -> None:
@@ -78,7 +78,7 @@ def spaces_of(task: str, config: dict) -> tuple[Any, Any]:
     return env.observation_space, env.action_space
 
 
-def space_rows(rollout: RandomRollout, raw: dict[str, spaces.Space], raw_action_space: spaces.Space) -> list[Row]:
+def space_rows(rollout: RandomRollout, raw: dict[str, spaces.Space], raw_action_space: spaces.Space) -> list[TextRow]:
     """Return rows on each space: its own form, the form that the agent gets, and the values seen."""
     rows, known = [], dict(rollout.env.observation_space.items())
     for key, space in raw.items():
@@ -97,7 +97,7 @@ def short_space(space: spaces.Space) -> str:
     return str(space)
 
 
-def rollout_rows(rollout: RandomRollout, repeat: int) -> list[Row]:
+def rollout_rows(rollout: RandomRollout, repeat: int) -> list[TextRow]:
     """Return rows on episodes, rewards, flags and speed."""
     episodes = [f"{played.length} steps, return {played.score:.4g}, {played.end}" for played in rollout.episodes]
     rewards, counted = rollout.rewards or [0.0], sorted(rollout.flags.items(), reverse=True)
@@ -143,7 +143,7 @@ class VersionReport:
         limits = [replay["capacity"], int(replay["max_gib"] * GIB / self.bytes)]
         return min(filter(None, limits), default=0)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TextRow]:
         """Return the rows of this version."""
         if self.refusal:
             return [(self.config["algo"], "cannot use it, see below")]

@@ -77,7 +77,7 @@ except UserError as error:
 
 
 def choose(monkeypatch, working):
-    """renderer() on a machine where only these backends work."""
+    """Return working_backend() on a machine where only these backends work."""
     run = lambda *_, env, **__: SimpleNamespace(returncode=int(env["MUJOCO_GL"] not in working), stderr="no display")
     monkeypatch.setattr(dmc.subprocess, "run", run)
     monkeypatch.setenv("MUJOCO_GL", "x")

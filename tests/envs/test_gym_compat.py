@@ -63,7 +63,7 @@ def test_a_pair_of_observation_and_info_differs_from_an_observation_that_is_a_pa
     space = awkward.OldPair.observation_space
     for answer, pair in [((0, {"light": 1}), False), (((0, {"light": 1}), {}), True), ((0, {}), True)]:
         assert is_reset_pair(answer, space) == pair
-    assert is_reset_pair((0, None), spaces.Discrete(2))  # an info that `checked` refuses
+    assert is_reset_pair((0, None), spaces.Discrete(2))  # `check_info` refuses this info
     assert not is_reset_pair((0, None), spaces.Tuple([spaces.Discrete(2)] * 2))
 
 

@@ -1,4 +1,4 @@
-"""Any action space as one that the actors support: Box(-1, 1, (A,)), Discrete(n) or MultiDiscrete([...]).
+"""Any action space as one that actors support: Box(-1, 1, (A,)), Discrete(n), MultiDiscrete([...]).
 
 A Dict or Tuple is flattened. Its discrete leaves become one MultiDiscrete, its continuous leaves one Box. If it has
 both, each continuous number takes one of ACTION_LEVELS evenly spaced values, so that one MultiDiscrete holds all.

@@ -1,4 +1,4 @@
-"""Image observations: which spaces are images, and how they become uint8 (H, W, C) of the requested size."""
+"""Image observations: which spaces are images, and their conversion to uint8 (H, W, C) of one size."""
 
 import functools
 from collections.abc import Callable

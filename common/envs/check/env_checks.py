@@ -1,4 +1,4 @@
-"""Problems of an environment, and notes about it: one sentence each, from its spaces and a random rollout."""
+"""Problems of an environment and notes about it, from its spaces and a random rollout."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Atari through ale-py: atari_<game> and atari100k_<game> (the same games; the config has the protocol).
+"""Atari through ale-py: atari_<game>, atari100k_<game> (the same games; the config has the protocol).
 
 One agent step is `repeat` frames with one action. The image is the maximum of the last two frames, so that sprites
 drawn in every other frame are visible. Grayscale depends on `resize`: with `area` the emulator converts each frame

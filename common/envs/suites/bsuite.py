@@ -1,4 +1,4 @@
-"""The behaviour suite: bsuite_<experiment>/<setting>, such as bsuite_catch/0; bsuite_catch is bsuite_catch/0.
+"""The behaviour suite: bsuite_<experiment>/<setting>; bsuite_catch is bsuite_catch/0.
 
 A task is one environment of an experiment. The suite's summary scores over many environments are not computed here.
 """

@@ -1,4 +1,4 @@
-"""Your own environment: <module>:<Class>, a class or a function without arguments that makes an environment.
+"""Your own environment: <module>:<Class>, a class or a function without arguments.
 
 Its interface is Gymnasium's, the old gym's or dm_env's. The module is installed or in the current directory:
 my_env:MyEnv, my/env.py:MyEnv, my.package.env:make. A name that starts with a dot, a slash or ~ is a file:

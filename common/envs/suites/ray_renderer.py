@@ -1,4 +1,4 @@
-"""Images of a MuJoCo scene without OpenGL: MuJoCo casts one ray per pixel, this module shades the hits.
+"""Images of a MuJoCo scene without OpenGL: MuJoCo casts one ray per pixel, this module shades hits.
 
 It draws geoms, sites and tendons in their colors, the floor's checker pattern, lights and the gradient of the sky. It
 omits shadows, reflections, gloss, transparency, skins, finer textures and antialiasing.

@@ -1,4 +1,4 @@
-"""Atari in the C++ threads of ale-py: `AleVectorEnvs` gives the records of `Envs` with `atari.py`, but faster.
+"""Atari in the C++ threads of ale-py: the records of `Envs` with `atari.py`, but faster.
 
 ale-py's environment begins episodes by itself, from an unknown seed. So an environment whose episode is over is begun
 again by a partial reset with the seed of its episode, and the time limit is counted here.

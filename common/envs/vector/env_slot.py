@@ -1,4 +1,4 @@
-"""One slot of a vector of environments: sends steps, receives records, and replaces an environment that fails."""
+"""One slot of a vector of environments: sends steps, receives records, replaces a failed environment."""
 
 import contextlib
 import multiprocessing

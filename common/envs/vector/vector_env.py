@@ -18,7 +18,7 @@ from common.envs.vector.env_slot import EnvSlot
 from common.envs.vector.workers import ContainedEnv, LocalEnv, WorkerEnv
 from common.errors import UserError
 
-Spaces = tuple[gymnasium.Space, gymnasium.Space]
+SpacePair = tuple[gymnasium.Space, gymnasium.Space]
 
 
 class Envs:
@@ -46,7 +46,7 @@ class Envs:
         repeat: int,
         max_failures: int,
         timeout: float = 0.0,
-        raw: Spaces | None = None,
+        raw: SpacePair | None = None,
         messages: Iterable[str] = (),
     ):
         self.obs_space, self.act_space, self.raw = obs_space, act_space, raw

@@ -1,7 +1,8 @@
-"""One environment with Gymnasium's vector interface, in this process (`LocalEnv`) or its own (`WorkerEnv`).
+"""One environment with Gymnasium's vector interface, in this process or in its own.
 
-Both are vector environments of size one with the same asynchronous calls (`reset_async`, `reset_wait`, `step_async`,
-`step_wait`, `stop`). Each can fail, be stopped and be made again without any effect on the others.
+`LocalEnv` and `WorkerEnv` are vector environments of size one with the same asynchronous calls: `reset_async`,
+`reset_wait`, `step_async`, `step_wait`, `stop`. Each can fail, be stopped and be made again without any effect on the
+others.
 """
 
 import atexit
