@@ -137,7 +137,7 @@ def space_layout(space: gymnasium.Space) -> object:
 
 def describe_error(error: BaseException) -> str:
     """Return an exception without a full stop, and its last place outside the hub and installed packages."""
-    hub = str(Path(__file__).parents[1])
+    hub = str(Path(__file__).parents[2])  # common
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     places = [f" ({f.filename}, line {f.lineno}, in {f.name})" for f in frames if not f.filename.startswith(hub)]
     return f"{type(error).__name__}: {error_text(error)}".rstrip(".: ") + "".join(places[-1:])
