@@ -1,26 +1,29 @@
-"""What README.md and docs/ say is true: their commands run, their files exist, their table and glossary are complete.
+"""README.md and docs/ are correct: commands run, files, keys and headings exist, generated pages are up to date.
 
-Commands in ```bash blocks run in order, in one folder, after the ```python blocks that begin with the name of a file
-were written there. Training is cut short: the block `debug` and the flags SHORT come last. Grids are only listed.
+The commands in ```bash blocks of a document run in order, in one folder. Before that, each ```python block that begins
+with a comment of a file name is written to that file. Training is shortened with the block `debug` and the flags SHORT.
+Commands that train several runs only list them.
 """
 
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
 import dreamer as program
-from common.commands.table import render
 from common.envs.suites import dmc
 from common.errors import UserError
+from tests.helpers import file_table
 from tests.helpers.command_line import ROOT, SHORT, forked, here
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
-START = "python dreamer.py"
+PROGRAM = "python dreamer.py"
+MAX_README_WORDS = 1200
 
-#: Command lines that are well known from other Dreamer repositories; they must work here.
+#: Command lines that other Dreamer repositories print; they must work here.
 FAMILIAR = [
     "--algo v2 --configs atari100k --task atari_pong --logdir ./logdir/atari_pong",
     "--configs atari100k --task atari_pong --logdir ./logdir/atari_pong",
@@ -29,27 +32,35 @@ FAMILIAR = [
     "--algo v3 --task dmc_acrobot_swingup --logdir logs/acrobot --envs 2",
 ]  # two more in commands/test_legacy_cli.py
 
+#: Commands that train several runs.
+GRIDS = {"ablate", "bench", "compare", "demo", "ladder"}
 
-#: Commands of the documents that other tests run.
-ELSEWHERE = {"doctor": "commands/test_doctor.py"}
+#: Commands in the documents that other tests run.
+TESTED_ELSEWHERE = {"doctor": "commands/test_doctor.py"}
 
 
-def blocks(path, language):
+def code_blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.S | re.M)
 
 
-def commands(path):
-    lines = [line for block in blocks(path, "bash") for line in block.splitlines()]
-    return [shlex.split(line.removeprefix(START), comments=True) for line in lines if line.startswith(START)]
+def commands(path: Path) -> list[list[str]]:
+    """Arguments of each command line in the ```bash blocks of a document."""
+    lines = [line for block in code_blocks(path, "bash") for line in block.splitlines()]
+    return [shlex.split(line.removeprefix(PROGRAM), comments=True) for line in lines if line.startswith(PROGRAM)]
 
 
-def shortened(words):
-    """A training command made small, a grid of them listed, any other as it is."""
-    if "dry-run" in program.command_options(words[0] if words[0] in program.TOOLS else "train"):
+def trains(words: list[str]) -> bool:
+    """Whether a command is `train`, which is also the default."""
+    return words[0] == "train" or (words[0].startswith("--") and words[0] != "--help")
+
+
+def shortened(words: list[str]) -> list[str]:
+    """Arguments with less work: small training, a list instead of a grid; other commands are unchanged."""
+    if words[0] in GRIDS:
         return [*words, "--dry-run"]
     if words[0] == "plan":
         return [*words, "--configs", "debug", "--updates", "1"]
-    if words[0] in program.COMMANDS | program.TOOLS or words[0] == "--help":
+    if not trains(words):
         return words
     words = list(words) if "--configs" in words else [*words, "--configs"]
     end = words.index("--configs") + 1
@@ -58,16 +69,14 @@ def shortened(words):
     return [*words[:end], "debug", *words[end:], *SHORT]
 
 
-def trains(words):
-    """Whether a command works with an agent, and so needs a process of its own."""
-    quiet = {"--help", "config", *program.TOOLS}
-    return words[0] not in quiet
+def needs_process(words: list[str]) -> bool:
+    """Whether a command computes with an agent and must not share the process of the tests."""
+    return trains(words) or words[0] in ("eval", "speed")
 
 
-def draws(words):
-    """Whether a renderer is needed."""
-    pixels = "dmc_vision" in words and words[0] not in ("config", "table", "explain")
-    return pixels and "ray" not in words and "--dry-run" not in words
+def needs_renderer(words: list[str]) -> bool:
+    images = "dmc_vision" in words and words[0] not in ("config", "table", "explain")
+    return images and "ray" not in words and "--dry-run" not in words
 
 
 @pytest.fixture(scope="module")
@@ -79,50 +88,81 @@ def renderer():
 
 
 @pytest.fixture
-def check(tmp_path, renderer):
-    """Runs a printed command in `tmp_path`; one that trains nothing in this process."""
+def run(tmp_path, renderer):
+    """Run a command in `tmp_path`, check that it succeeds, and return its stderr."""
 
     def run(words):
         words = shortened(words)
-        words += ["--env.render", "ray"] if draws(words) and not renderer else []
-        done = (forked if trains(words) else here)(*words, cwd=tmp_path)
+        words += ["--env.render", "ray"] if needs_renderer(words) and not renderer else []
+        done = (forked if needs_process(words) else here)(*words, cwd=tmp_path)
         assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-2000:])
         return done.stderr
 
     return run
 
 
-@pytest.mark.parametrize("path", [path for path in DOCUMENTS if blocks(path, "bash")], ids=lambda path: path.name)
-def test_every_printed_command_runs(path, tmp_path, check):
-    for code in blocks(path, "python"):
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if commands(path)], ids=lambda path: path.name)
+def test_every_printed_command_runs(path, tmp_path, run):
+    for code in code_blocks(path, "python"):
         (tmp_path / code.split()[1]).write_text(code)
-    assert commands(path)
     for words in commands(path):
-        if words[0] not in ELSEWHERE:
-            check(words)
+        if words[0] not in TESTED_ELSEWHERE:
+            run(words)
 
 
 @pytest.mark.parametrize("line", FAMILIAR)
-def test_familiar_commands_run(line, check, tmp_path, monkeypatch):
+def test_familiar_commands_run(line, run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    said = check(line.split())
-    assert ("No --algo given: this is v3. Others: v1, v2, v3-2023." in said) == ("--algo" not in line)
+    printed = run(line.split())
+    assert ("No --algo given: this is v3. Others: v1, v2, v3-2023." in printed) == ("--algo" not in line)
     assert (tmp_path / line.split("--logdir ")[1].split()[0].replace("~/", "") / "checkpoints").is_dir()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
-def test_every_file_named_exists(path):
-    text = re.sub(r"<!-- demo -->.*?<!-- /demo -->", "", path.read_text(), flags=re.S)
+def test_named_files_and_links_exist(path):
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.S | re.M)
     named = re.findall(r"`((?:common|configs|dreamer_v\d|tests|docs)/[\w./]+|dreamer\.py)`", text)
-    linked = [target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target]
     missing = [name for name in named if not (ROOT / name).exists()]
-    missing += [target for target in linked if not (path.parent / target).exists()]
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
+        file = path.parent / target if target else path
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            missing.append(f"{target}#{anchor}")
     assert not missing
+
+
+def anchors(path: Path) -> set[str]:
+    """Anchors of a document's headings."""
+    titles = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
+    titles = [re.sub(r"\]\([^)]*\)", "", title) for title in titles]
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().split()) <= MAX_README_WORDS
+
+
+def test_every_page_is_linked():
+    links = {
+        (path.parent / target).resolve()
+        for path in DOCUMENTS
+        for target in re.findall(r"\]\(([^)#:]+)", path.read_text())
+    }
+    assert not set((ROOT / "docs").glob("*.md")) - links
+
+
+def test_the_table_of_files_is_up_to_date():
+    assert file_table.PAGE.read_text() == file_table.page(), "Run `python -m tests.helpers.file_table`."
+
+
+def test_the_table_of_files_has_every_package():
+    packages = {path.parent.name for path in file_table.COMMON.glob("*/__init__.py")}
+    assert packages == set(file_table.ROOMS)
+    assert not [path for path in file_table.COMMON.glob("**/*.py") if path.read_text() and not file_table.summary(path)]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_every_key_named_exists(path):
-    """`group.key` in the documents is a config key of some version, another name for one, or an option of a part."""
+    """`group.key` in a document is a config key of some version, a short name of one, or an option of a part."""
     seams = program.configs.parts.PARTS
     keys = set(program.SHORT_FLAGS) | {
         key for algo in program.ALGOS for key in program.configs.flatten(program.resolve(algo))
@@ -139,19 +179,20 @@ def test_every_key_named_exists(path):
     assert not [name for name in wrong if not any(key.startswith(f"{name}.") for key in keys)]
 
 
-def test_the_feature_table_of_the_readme_is_fresh():
-    table = re.search(r"<!-- features -->\n(.*?)\n<!-- /features -->", (ROOT / "README.md").read_text(), re.S)
-    fresh = render({algo: program.resolve(algo, ["dmc_vision"]) for algo in program.ALGOS})
-    assert table[1] == fresh, "Paste the output of `python dreamer.py table --configs dmc_vision` between the markers."
+def test_the_feature_table_is_up_to_date(tmp_path):
+    page = (ROOT / "docs" / "features.md").read_text()
+    table = re.search(r"<!-- features -->\n(.*?)\n<!-- /features -->", page, re.S)
+    fresh = here("table", "--configs", "dmc_vision", cwd=tmp_path).stdout.strip()
+    assert table[1].strip() == fresh, "Paste the output of `python dreamer.py table --configs dmc_vision`."
 
 
 def glossary():
-    """Patterns of the metric names in docs/metrics.md; `<key>` fits any name."""
+    """Metric names in docs/metrics.md with their patterns; `<key>` stands for any name."""
     rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/metrics.md").read_text(), re.M)
     return {name: re.compile(re.sub(r"<\w+>", ".+", name)) for name in rows}
 
 
-def test_the_glossary_knows_every_metric_and_no_other(tmp_path):
+def test_the_glossary_has_every_metric_and_no_other(tmp_path):
     written = set()
     for algo in program.ALGOS:
         task = "dummy_mixed_10_box" if algo == "v3" else "dummy_mixed_10"
@@ -172,7 +213,7 @@ def test_config_prints_what_training_would_use(tmp_path):
     assert program.configs.read(tmp_path / "printed.yaml") == expected
 
 
-def test_the_last_of_a_repeated_flag_counts_and_blocks_add_up(tmp_path):
+def test_the_last_value_of_a_repeated_flag_wins_and_blocks_add_up(tmp_path):
     words = ["--algo", "v2", "--configs", "atari", "--seed", "1", "--configs", "paper", "--seed=2", "--algo", "v2"]
     (tmp_path / "printed.yaml").write_text(here("config", *words, cwd=tmp_path).stdout)
     expected = program.resolve("v2", ["atari", "paper"], {"seed": "2"})
