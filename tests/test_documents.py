@@ -7,12 +7,14 @@ Commands that train several runs only list them.
 
 import json
 import re
+import runpy
 import shlex
 from pathlib import Path
 
 import pytest
 
 import dreamer as program
+from common.config import features
 from common.envs.suites import dmc
 from common.errors import UserError
 from tests.helpers import file_table
@@ -139,6 +141,11 @@ def anchors(path: Path) -> set[str]:
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().split()) <= MAX_README_WORDS
+
+
+def test_the_picture_names_features():
+    rows = runpy.run_path(str(ROOT / "docs" / "draw_method.py"))["ROWS"]
+    assert {name for row in rows for name in row[0].split(", ")} <= set(features.FEATURES)
 
 
 def test_every_page_is_linked():
