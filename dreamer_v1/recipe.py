@@ -8,7 +8,7 @@ deviations in docs/v1.md, the update itself in common/agent/agent.py.
 
 from common.agent.heads import NoContinue, UnitNormal
 from common.agent.optim import Adam, GlobalNorm
-from common.agent.replay_value import NoReplayValue
+from common.agent.returns import NoReplayValue
 from common.agent.returns import RawReward, Unscaled
 from common.agent.slow import NoSlow
 from common.config.parts import Recipe

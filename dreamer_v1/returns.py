@@ -27,7 +27,7 @@ class ArrivalReturns:
         """Discount at the start states (N,)."""
         if self.first == "pred":
             return pred
-        return con.start(is_terminal) if self.first == "true" else torch.full_like(pred, discount)
+        return con.start_discount(is_terminal) if self.first == "true" else torch.full_like(pred, discount)
 
     def __call__(self, reward, value, con, outside) -> Targets:
         """Predictions (N, H+1) at the imagined states, the start included."""

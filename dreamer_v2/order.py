@@ -12,7 +12,7 @@ class ModelFirst:
     def __call__(self, agent, batch, step, noise):
         """Batch of tensors -> losses by name, replayed states (B, T), statistics."""
         losses, states, stats = agent.model_losses(batch, noise)
-        norms = agent.step(losses)
+        norms = agent.step_now(losses)
         states = states.detach()
         more, extra = agent.behavior_losses(states, batch, step, noise)
         return losses | more, states, stats | extra | norms | agent.step_later(more)

@@ -9,7 +9,7 @@ configs/dreamer_v2.yaml, numbered deviations in docs/v2.md.
 
 from common.agent.heads import SoftContinue, UnitNormal
 from common.agent.optim import Adam, GlobalNorm
-from common.agent.replay_value import NoReplayValue
+from common.agent.returns import NoReplayValue
 from common.agent.returns import Unscaled
 from common.config.parts import Recipe
 from common.nn.distributions import OneHot

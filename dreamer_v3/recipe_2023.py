@@ -4,7 +4,7 @@ The recipe beside dreamer_v3/recipe.py: `python dreamer.py --algo v3-2023`. Numb
 """
 
 from common.agent.optim import Adam, GlobalNorm
-from common.agent.replay_value import NoReplayValue
+from common.agent.returns import NoReplayValue
 from common.agent.returns import RawReward
 from common.config.parts import Recipe
 from common.nn.distributions import OneHot

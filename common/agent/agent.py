@@ -1,52 +1,78 @@
-"""The agent: acting, and the one training step. Whatever a version may change is a part.
+"""The agent of every version: acting, and the one update.
 
 Shapes: B batch, T time, n environments, A action (one-hot for discrete), D deter, Z stoch.
 """
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
 import numpy as np
 import torch
-from torch import nn
+from gymnasium import spaces
+from torch import Tensor, nn
 
-from common.agent.acting import Acting, action_sizes
+from common.agent.acting import Acting, ActingState, action_sizes
 from common.agent.behavior import Behavior
+from common.agent.interfaces import (
+    Batch,
+    Config,
+    DiscretePolicy,
+    Explore,
+    Gradients,
+    Groups,
+    Latent,
+    Losses,
+    Metrics,
+    Noise,
+    Optim,
+    Order,
+)
 from common.agent.rssm import LatentState
 from common.agent.update_guard import UpdateGuard
 from common.agent.world_model import WorldModel
 from common.config import parts
 from common.errors import UserError
 from common.nn.compile import Compiler, compiling, use_bfloat16
-from common.nn.frozen import frozen
+from common.nn.nets import frozen
 from common.nn.sections import section
 
+Arrays = dict[str, np.ndarray]
 FLAGS = ("is_first", "is_last", "is_terminal")
 
 
 class Agent(nn.Module):
-    """World model and behaviour, built from spaces and a resolved config."""
+    """World model and behaviour, built from spaces and a resolved config.
 
-    def __init__(self, obs_space, act_space, config, device="cpu"):
+    The versions differ in their parts only; `common/agent/interfaces.py` has the contract of each part.
+    """
+
+    def __init__(
+        self, obs_space: spaces.Dict, act_space: spaces.Space, config: Config, device: str | torch.device = "cpu"
+    ):
         super().__init__()
         self.config, self.device = config, torch.device(device)
         self.half = use_bfloat16(config["run"]["precision"], self.device)
-        self.compiler: Compiler | None = None  # compiles the hot functions of the update, if set
+        self.compiler: Compiler | None = None  # if set, compiles the hot functions of the update
         self.actions, self.classes = action_sizes(act_space)
         self.world = WorldModel(obs_space, self.actions, config)
         self.behavior = Behavior(self.world.rssm.feat_size, self.actions, self.classes, config)
         self.acting = Acting(self.world.encoder, self.world.rssm, self.behavior.actor, self.classes)
-        self.latent = self.world.rssm.latent
-        self.order, self.explore = (parts.build(seam, config[seam]) for seam in ("order", "explore"))
-        self.discrete = self.behavior.actor.dist if self.classes else None
+        self.latent: Latent = self.world.rssm.latent
+        self.order: Order = parts.build("order", config["order"])
+        self.explore: Explore = parts.build("explore", config["explore"])
+        self.discrete: DiscretePolicy | None = self.acting.discrete
         self.check_config()
         self.to(self.device)
-        self.optim = parts.build("optim", config["optim"])
+        self.optim: Optim = parts.build("optim", config["optim"])
         self.optim.setup(self.groups(), parts.build("clip", config["clip"]))
         self.scales = self.loss_scales()
-        # Every other loss trains the world model.
+        # A loss that is not listed trains the world model.
         self.trained_groups = {"actor": ("actor",), "critic": ("critic",)} | self.behavior.replay_value.trained_groups
         self.guard = UpdateGuard()
 
-    def check_config(self):
-        """Refuses combinations that make no sense, by name."""
+    def check_config(self) -> None:
+        """Raise UserError for a combination of parts that cannot work."""
         value, imagination = self.behavior.replay_value, self.config["imagination"]
         self.check_lengths()
         if value.scales and (imagination["last"] or imagination["drop_last"]):
@@ -60,8 +86,8 @@ class Agent(nn.Module):
                 "by then: set --order.use Joint, or --replay_value.grad false."
             )
 
-    def check_lengths(self):
-        """Refuses sequences too short to hold a step of every loss: its mean would be no number."""
+    def check_lengths(self) -> None:
+        """Raise UserError for sequences too short for a loss: its mean over zero steps would be NaN."""
         horizon, shortest = self.config["imagination"]["horizon"], self.behavior.returns.min_horizon
         if horizon < shortest:
             use = self.config["returns"]["use"]
@@ -74,12 +100,13 @@ class Agent(nn.Module):
                 f"{self.config['replay_value']['use']}, got {length}."
             )
 
-    def groups(self):
-        """Name -> parameters, disjoint; the slow critic is in none."""
+    def groups(self) -> Groups:
+        """Return the parameters by group. The groups are disjoint; the slow critic is in no group."""
         modules = {"model": self.world, "actor": self.behavior.actor, "critic": self.behavior.critic}
         return {name: list(module.parameters()) for name, module in modules.items()}
 
-    def loss_scales(self):
+    def loss_scales(self) -> dict[str, float]:
+        """Return the weight of every loss. Raise UserError if an observation key is the name of another loss."""
         loss = self.config["loss"]
         decoder = self.world.decoder
         scales = {key: loss["rec"] for key in decoder.images + decoder.vectors}
@@ -89,8 +116,8 @@ class Agent(nn.Module):
         scales |= {"reward": loss["reward"], "con": loss["con"], "actor": loss["actor"], "critic": loss["critic"]}
         return scales | self.world.kl.scales | self.behavior.replay_value.scales
 
-    def parameter_table(self):
-        """Module -> number of trained parameters."""
+    def parameter_table(self) -> dict[str, int]:
+        """Return the number of trained parameters of each module."""
         world, behavior = self.world, self.behavior
         modules = {name: getattr(world, name) for name in ("encoder", "rssm", "decoder", "reward", "con")}
         modules |= {"actor": behavior.actor, "critic": behavior.critic}
@@ -98,15 +125,18 @@ class Agent(nn.Module):
 
     # Acting
 
-    def initial(self, n):
-        """Acting state of n environments before their first record."""
+    def initial(self, n: int) -> ActingState:
+        """Return the acting state of n environments before their first record."""
         return self.acting.initial(n, self.device)
 
     @torch.no_grad()
-    def act(self, record, state, mode="train", step=0):
-        """Record of (n, ...) arrays, acting state -> environment actions, arrays to store with the record, new state.
+    def act(
+        self, record: Arrays, state: ActingState, mode: str = "train", step: float = 0
+    ) -> tuple[np.ndarray, Arrays, ActingState]:
+        """Choose the next actions of n environments.
 
-        mode: train (sampled, with exploration noise) or eval (as `actor.eval` says). step: agent steps so far.
+        record: arrays (n, ...). mode: "train" (sampled, with exploration noise) or "eval" (by `actor.eval`).
+        step: agent steps so far. Returns environment actions, arrays to store with the record, the new state.
         """
         obs = self.to_tensors(record)
         way = self.config["actor"]["eval"] if mode == "eval" else "sample"
@@ -114,60 +144,56 @@ class Agent(nn.Module):
             latent, action = self.acting.step(obs, state, way)
         action = self.explore(action, self.discrete, mode, step)
         action = action.masked_fill(obs["is_last"][:, None], 0.0)
-        extras = {"action": action.cpu().numpy()} | self.pack(latent)
+        extras = {"action": action.cpu().numpy()} | self.latent_arrays(latent)
         return self.env_action(action), extras, {"deter": latent.deter, "stoch": latent.stoch, "action": action}
 
-    def env_action(self, action):
-        """(n, A) tensor -> what the environments take: (n, A) in [-1, 1], (n,) or (n, k) indices."""
+    def env_action(self, action: Tensor) -> np.ndarray:
+        """Convert actions (n, A) to those of the environments: (n, A) in [-1, 1], indices (n,) or (n, k)."""
         return self.acting.to_env_action(action).cpu().numpy()
 
-    def random(self, n):
-        """Uniform actions of n environments for the prefill, with arrays to store (zero latents)."""
+    def random(self, n: int) -> tuple[np.ndarray, Arrays]:
+        """Return uniform actions of n environments for the prefill, and arrays to store (with zero latents)."""
         shape = (n, self.actions)
-        if self.classes:
+        if self.discrete is not None:
             action = self.discrete.sample(torch.zeros(shape), self.discrete.noise(*shape))
         else:
             action = torch.rand(shape) * 2 - 1
         state = self.initial(n)
-        return self.env_action(action), {"action": action.numpy()} | self.pack(
-            LatentState(state["deter"], state["stoch"])
-        )
+        latents = self.latent_arrays(LatentState(state["deter"], state["stoch"]))
+        return self.env_action(action), {"action": action.numpy()} | latents
 
-    def latent_spec(self):
-        """Latents that the replay keeps with each record: name -> (shape, dtype); {} without replay context."""
-        stored = self.stored(self.world.rssm.initial(1, self.device).detach())
-        return {key: (x.shape[1:], torch.empty(0, dtype=x.dtype).numpy().dtype) for key, x in stored.items()}
+    def latent_spec(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return shape and dtype of the latents that the replay stores with each record; {} if it stores none."""
+        arrays = self.latent_arrays(self.world.rssm.initial(1, self.device).detach())
+        return {key: (x.shape[1:], x.dtype) for key, x in arrays.items()}
 
-    def pack(self, state):
-        """Latent state -> arrays for the replay."""
-        return {key: x.cpu().numpy() for key, x in self.stored(state).items()}
-
-    def stored(self, state):
-        """Latent state -> what the replay keeps of it: half precision deter and compact stoch."""
+    def latent_arrays(self, state: LatentState) -> Arrays:
+        """Convert latents to what the replay stores: deter in half precision, stoch packed; {} without context."""
         if not self.config["replay"]["context"]:
             return {}
-        return {"deter": state.deter.half(), "stoch": self.latent.pack(state.stoch)}
+        packed = {"deter": state.deter.half(), "stoch": self.latent.pack(state.stoch)}
+        return {key: x.cpu().numpy() for key, x in packed.items()}
 
     # Learning
 
-    def update(self, batch, step=0, noise=None):
-        """One training step on a batch of (B, T, ...) arrays -> metrics (scalar tensors), latents for the replay.
+    def update(self, batch: Mapping[str, Any], step: float = 0, noise: Noise | None = None) -> tuple[Metrics, Arrays]:
+        """Train once on a batch of arrays (B, T, ...).
 
-        noise: randomness to use instead of fresh samples, for tests.
-
-        Raises NonFinite, with the agent as it was before, if a loss or a gradient is not finite.
+        step: agent steps so far. noise: randomness to use instead of fresh samples, for tests.
+        Returns metrics (scalars) and the new latents (B, T, ...) for the replay.
+        Raises NonFiniteError if a loss or a gradient is not finite; the agent is then as it was before.
         """
-        batch = self.to_tensors(batch)
-        losses, states, stats = self.run_order(batch, step, noise or self.noise(*batch["reward"].shape))
-        latents = self.pack(states.detach())  # waits for the device: the guard's look then costs nothing
+        tensors = self.to_tensors(batch)
+        losses, states, stats = self.run_order(tensors, step, noise or self.noise(*tensors["reward"].shape))
+        latents = self.latent_arrays(states.detach())  # waits for the device: the guard's check then costs nothing
         self.guard.check_finite()
         self.optim.apply(self.guard.pending)
         self.behavior.slow.update(self.behavior.critic)
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
         return metrics | stats, latents
 
-    def run_order(self, batch, step, noise):
-        """What the order of the update returns; once more if a backward pass could not be compiled."""
+    def run_order(self, batch: Batch, step: float, noise: Noise) -> tuple[Losses, LatentState, Metrics]:
+        """Run the order of the update; run it again if a backward pass could not be compiled."""
         self.guard = UpdateGuard()
         self.guard.snapshot(self.behavior.running_statistics())
         try:
@@ -179,75 +205,80 @@ class Agent(nn.Module):
         self.guard.roll_back()
         return self.run_order(batch, step, noise)
 
-    def noise(self, batch, length):
-        """Randomness of one update."""
+    def noise(self, batch: int, length: int) -> Noise:
+        """Draw the randomness of one update on a batch (B, T)."""
         starts = self.behavior.start_steps(torch.empty(batch, length)).numel()
         post = self.latent.noise(length, batch, device=self.device)
         return {"post": post} | self.behavior.noise(self.latent, starts, self.device)
 
-    def autocast(self, acting=False):
-        """bfloat16 in matrix products and convolutions; parameters, norms, distributions and losses stay float32.
+    def autocast(self, acting: bool = False) -> AbstractContextManager:
+        """Compute matrix products and convolutions in bfloat16; the rest stays float32.
 
         Weights are cast where they are used, so that their gradients add up in float32 over the steps of a sequence.
-        Acting on a CPU stays in float32: for a few environments casting the weights costs more than it saves.
+        Acting on a CPU stays in float32: for a few environments, casting the weights costs more than it saves.
         """
         half = self.half and not (acting and self.device.type == "cpu")
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False)
 
-    def model_losses(self, batch, noise):
+    def model_losses(self, batch: Batch, noise: Noise) -> tuple[Losses, LatentState, Metrics]:
+        """Return losses (B, T) of the world model, posterior states (B, T), metrics."""
         with section("world model"), self.autocast():
             return self.world.loss(batch, noise["post"], self.context(batch))
 
-    def behavior_losses(self, states, batch, step, noise):
+    def behavior_losses(self, states: LatentState, batch: Batch, step: float, noise: Noise) -> tuple[Losses, Metrics]:
+        """Return losses of actor and critic, metrics. No gradient reaches the parameters of the world model."""
         with frozen(self.world), self.autocast():
             return self.behavior.losses(self.world, states, batch, step, noise)
 
-    def context(self, batch):
-        """State before the first step of the batch, from latents stored in the replay; None without them."""
+    def context(self, batch: Batch) -> LatentState | None:
+        """Return the state before the first step of the batch if the replay stores latents, else None."""
         if "context_deter" not in batch:
             return None
         return LatentState(batch["context_deter"].float(), self.latent.unpack(batch["context_stoch"]))
 
-    def step(self, losses):
-        """Scales the mean losses, differentiates and updates, for the guard to undo. Returns gradient norms."""
+    def step_now(self, losses: Losses) -> Metrics:
+        """Differentiate the losses and step their groups at once; the guard can undo it. Return gradient norms."""
         norms, grads = self.differentiate(losses)
         self.guard.undo.append(self.optim.make_restorer(grads))
         self.optim.apply(grads)
         return norms
 
-    def step_later(self, losses):
-        """As `step`, but groups move when the update has proved sound. Only metrics may follow."""
+    def step_later(self, losses: Losses) -> Metrics:
+        """Differentiate the losses; their groups step when the guard has found the update finite.
+
+        Return gradient norms. Nothing but metrics may follow in the update.
+        """
         norms, grads = self.differentiate(losses)
         self.guard.pending |= grads
         return norms
 
-    def differentiate(self, losses):
-        """Losses -> gradient norms as metrics, clipped gradients by group."""
+    def differentiate(self, losses: Losses) -> tuple[Metrics, Gradients]:
+        """Return gradient norms as metrics and clipped gradients by group, of the scaled means of the losses."""
         scaled = {name: self.scales[name] * loss.mean() for name, loss in losses.items()}
         norms, grads = self.optim.differentiate(scaled, {name: self.groups_trained_by(name) for name in losses})
         metrics = {f"grad/{name}": norm for name, norm in norms.items()}
         self.guard.add_stage({f"loss/{name}": loss for name, loss in scaled.items()} | metrics)
         return metrics, grads
 
-    def groups_trained_by(self, loss):
-        """Groups of parameters that a loss trains."""
+    def groups_trained_by(self, loss: str) -> tuple[str, ...]:
+        """Return the groups of parameters that a loss trains."""
         return self.trained_groups.get(loss, ("model",))
 
-    def report(self, batch, context=5):
-        """Open-loop predictions after `context` steps: key -> (truth, model).
+    def report(self, batch: Mapping[str, Any], context: int = 5) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Predict open loop after `context` steps; return (truth, prediction) of each observation key.
 
-        Images are in [0, 1] (B, T, H, W, C), everything else is as it is observed: (B, T, ...), numbers (B, T).
+        Images are in [0, 1] (B, T, H, W, C); vectors (B, T, ...) and numbers (B, T) are in observed units.
         """
-        batch = self.to_tensors(batch)
-        size, length = batch["reward"].shape
+        tensors = self.to_tensors(batch)
+        size, length = tensors["reward"].shape
         noise = self.latent.noise(length, size, device=self.device)
-        models = self.world.open_loop(batch, noise[:context], noise[context:], context)
+        models = self.world.open_loop(tensors, noise[:context], noise[context:], context)
         decoder = self.world.decoder
-        truth = {key: batch[key].float() / (255 if key in decoder.images else 1) for key in models}
+        truth = {key: tensors[key].float() / (255 if key in decoder.images else 1) for key in models}
         pair = lambda key: (truth[key].cpu().numpy(), models[key].reshape(truth[key].shape).cpu().numpy())
         return {key: pair(key) for key in models}
 
-    def to_tensors(self, arrays):
-        """Arrays -> tensors on the device; flags become bool, rewards float."""
-        tensor = lambda x: torch.as_tensor(np.asarray(x)).to(self.device, non_blocking=True)
+    def to_tensors(self, arrays: Mapping[str, Any]) -> Batch:
+        """Copy arrays to the device as tensors; flags become bool. The entry "log" is dropped."""
+        tensor: Callable[[Any], Tensor] = lambda x: torch.as_tensor(np.asarray(x)).to(self.device, non_blocking=True)
         return {key: tensor(x).bool() if key in FLAGS else tensor(x) for key, x in arrays.items() if key != "log"}

@@ -1,7 +1,7 @@
-"""What an update that is not finite leaves behind: nothing.
+"""Guard of one update: it either takes all its steps, or leaves the agent as it was.
 
-An update computes all its losses and gradients first. Their few numbers are looked at once, and only then are steps
-taken. Where something has to change earlier, such as running statistics, the guard knows how to put it back.
+An update computes all losses and gradients first. The guard checks their few numbers at once; only then do the groups
+step. The guard can restore what has to change earlier, such as running statistics.
 """
 
 import math
@@ -13,16 +13,14 @@ from torch import Tensor, nn
 
 from common.errors import NonFiniteError
 
-MAX_SQUARABLE = math.sqrt(torch.finfo(torch.float32).max)  # whose square is finite
-EXTRA_STATE_KEY = (
-    "_extra_state"  # where a state has what is neither parameter nor buffer, such as the moments of an optimiser
-)
+MAX_SQUARABLE = math.sqrt(torch.finfo(torch.float32).max)  # largest number with a finite square
+EXTRA_STATE_KEY = "_extra_state"  # torch's key of state that is neither parameter nor buffer, such as Adam's moments
 
 
 class UpdateGuard:
-    """One update: the numbers it made in each of its stages, and how to undo what it has changed so far.
+    """Numbers of one update by stage, and functions that undo what it has changed so far.
 
-    `due` holds the clipped gradients of groups that step when the update has proved sound.
+    `pending`: clipped gradients by group, to apply once the update is known to be finite.
     """
 
     def __init__(self) -> None:
@@ -31,17 +29,17 @@ class UpdateGuard:
         self.pending: dict[str, list[Tensor]] = {}
 
     def add_stage(self, numbers: dict[str, Tensor]) -> None:
-        """Adds a stage: scalars that must be finite, by name. A later stage computes with the results of an earlier."""
+        """Add scalars that must be finite, by name. A later stage computes with the results of the earlier ones."""
         self.stages.append(numbers)
 
     def snapshot(self, tensors: Sequence[Tensor]) -> None:
-        """Tensors about to change in place: `settle` gives them their values of now back if it has to."""
+        """Copy tensors that are about to change in place, to restore them if the update is not finite."""
         self.undo.append(make_restorer(tensors))
 
     def check_finite(self) -> None:
-        """Returns if all numbers are finite. Else undoes the update and raises NonFinite, naming the first stage's.
+        """Return if all numbers are finite. Otherwise undo the update and raise NonFiniteError.
 
-        Reads one flag from the device.
+        The error names the numbers of the first stage that is not finite. Reads one flag from the device.
         """
         values = [value.detach() for stage in self.stages for value in stage.values()]
         if not values or bool(torch.stack(values).isfinite().all()):
@@ -51,35 +49,35 @@ class UpdateGuard:
         raise NonFiniteError(next(filter(None, bad)))
 
     def roll_back(self) -> None:
-        """Undoes what the update has changed so far."""
+        """Undo what the update has changed so far, in reverse order."""
         for undo in reversed(self.undo):
             undo()
 
 
 def make_restorer(tensors: Sequence[Tensor]) -> Callable[[], object]:
-    """A function that gives tensors the values that they have now."""
+    """Return a function that sets tensors back to their current values."""
     live = [x.detach() for x in tensors]
     before = [x.clone() for x in live]
     return lambda: [x.copy_(old) for x, old in zip(live, before, strict=True)]
 
 
 def nonfinite_names(module: nn.Module) -> list[str]:
-    """Names of what no update can go on from in the state of a module: NaN and infinity, also in nested extra state.
+    """Return the names of tensors in a module's state that contain NaN or infinity, nested extra state included.
 
-    So are parameters and buffers whose square is infinite, as norms and products of them are. Reads from the device
-    once.
+    Parameters and buffers also count if their square is infinite: norms and products of them are then infinite.
+    Reads from the device once.
     """
     named = {name: x for name, x in named_float_tensors(module.state_dict()) if x.numel()}
     if not named:
         return []
     extremes = torch.stack([torch.stack(x.aminmax()) for x in named.values()]).tolist()
     limits = (math.inf if EXTRA_STATE_KEY in name else MAX_SQUARABLE for name in named)
-    judged = zip(named, extremes, limits, strict=True)
-    return [name for name, (low, high), limit in judged if not -limit < low <= high < limit]
+    ranges = zip(named, extremes, limits, strict=True)
+    return [name for name, (low, high), limit in ranges if not -limit < low <= high < limit]
 
 
 def named_float_tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Dotted names and tensors of floating point in nested dicts and lists."""
+    """Yield dotted names and floating-point tensors of nested dicts and lists."""
     if isinstance(tree, Tensor) and tree.is_floating_point():
         yield name, tree
     elif isinstance(tree, dict | list):

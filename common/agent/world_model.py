@@ -1,44 +1,54 @@
 """The world model: encoder, RSSM, decoder, reward and continue heads, and their losses."""
 
+from typing import Any
+
 import torch
-from torch import nn
+from gymnasium import spaces
+from torch import Tensor, nn
 
 from common.agent.heads import Head
-from common.agent.rssm import RSSM
+from common.agent.interfaces import KL, Batch, Cell, Config, Continue, Conv, Latent, Losses, Metrics
+from common.agent.rssm import RSSM, LatentState
 from common.config import parts
-from common.errors import check_choice
 from common.nn.compile import compilable
 from common.nn.encoder import Decoder, Encoder
-from common.nn.nets import Style
+from common.nn.nets import Style, check_choice
 
 REWARD_TRANSFORMS = {"none": lambda r: r, "tanh": torch.tanh, "sign": torch.sign}
-DEAD_LATENT_NATS = 0.01  # nats: a latent variable that says less about the step of a batch carries nothing
+DEAD_LATENT_NATS = 0.01  # a latent variable that carries less about the step of a batch counts as dead
 
 
 class WorldModel(nn.Module):
     """Learns p(o_t, r_t, c_t | s_t) and the dynamics of s_t. Shapes as in `common/agent/rssm.py`."""
 
-    def __init__(self, obs_space, actions, config):
+    def __init__(self, obs_space: spaces.Dict, actions: int, config: Config):
         super().__init__()
         check_choice("reward_transform", config["reward_transform"], REWARD_TRANSFORMS)
         style, mlp = Style(**config["net"]), config["mlp"]
         build = lambda seam, *args, **extra: parts.build(seam, config[seam], *args, **extra)
-        latent, conv = build("latent"), build("conv")
-        self.kl, self.model_grads = build("kl"), config["model_grads"]
+        latent: Latent = build("latent")
+        conv: Conv = build("conv")
+        self.kl: KL = build("kl")
+        self.model_grads: dict[str, bool] = config["model_grads"]
         self.transform = REWARD_TRANSFORMS[config["reward_transform"]]
         self.encoder = Encoder(obs_space, conv, style, **mlp["encoder"], **config["encoder"])
-        cell = lambda *sizes: build("cell", *sizes)
+
+        def cell(*sizes: Any) -> Cell:
+            return build("cell", *sizes)
+
         self.rssm = RSSM(self.encoder.size, actions, latent, cell, style, **config["rssm"])
         outputs = build("image"), build("vector")
         sizes = config["rssm"]["deter"], latent.size
         self.decoder = Decoder(obs_space, *sizes, conv, *outputs, style, **mlp["decoder"], **config["decoder"])
         self.reward = Head(self.rssm.feat_size, build("reward"), style, **mlp["reward"])
-        self.con = build("con", self.rssm.feat_size, style, config["discount"], **mlp["con"])
+        self.con: Continue = build("con", self.rssm.feat_size, style, config["discount"], **mlp["con"])
 
-    def loss(self, batch, noise, context=None):
-        """One batch (B, T, ...) -> losses (B, T) by name, posterior states (B, T), statistics.
+    def loss(
+        self, batch: Batch, noise: Tensor, context: LatentState | None = None
+    ) -> tuple[Losses, LatentState, Metrics]:
+        """Return losses (B, T) by name, posterior states (B, T) and metrics of a batch (B, T, ...).
 
-        noise: (T, B, ...) for the posterior samples; context: state before the first step, zeros or learned if None.
+        noise: (T, B, ...) for the posterior samples. context: state before the first step; None for the initial state.
         """
         embed = self.encoder(batch)
         states, post = self.rssm.observe(embed, batch["prev_action"], batch["is_first"], noise, context)
@@ -46,20 +56,26 @@ class WorldModel(nn.Module):
         return losses | self.decoder.losses(self.gate_gradient("rec", states), batch), states, stats
 
     @compilable
-    def head_losses(self, states, post, reward, is_terminal):
-        """Posterior states and parameters (B, T, ...), reward and flags -> other losses (B, T) by name, statistics."""
+    def head_losses(
+        self, states: LatentState, post: Tensor, reward: Tensor, is_terminal: Tensor
+    ) -> tuple[Losses, Metrics]:
+        """Return the losses (B, T) of KL, reward and continue, and metrics.
+
+        states (B, T), post (B, T, P), reward (B, T), is_terminal (B, T).
+        """
         prior = self.rssm.prior(states.deter)
         losses = self.kl(self.rssm.latent, post, prior)
         losses["reward"] = self.reward.loss(self.gate_gradient("reward", states).feat, self.transform(reward))
         losses |= self.con.losses(self.gate_gradient("con", states).feat, is_terminal)
         return losses, self.latent_metrics(post, prior)
 
-    def gate_gradient(self, head, states):
-        """States with or without gradient into the representation, as `model_grads` says."""
+    def gate_gradient(self, head: str, states: LatentState) -> LatentState:
+        """Detach the states unless the config lets the gradient of this head into the representation."""
         return states if self.model_grads[head] else states.detach()
 
     @torch.no_grad()
-    def latent_metrics(self, post, prior):
+    def latent_metrics(self, post: Tensor, prior: Tensor) -> Metrics:
+        """Return KL and entropies in nats, and the share of latent variables that carry nothing."""
         latent = self.rssm.latent
         return {
             "train/kl": latent.kl(post, prior).mean(),
@@ -69,8 +85,8 @@ class WorldModel(nn.Module):
         }
 
     @torch.no_grad()
-    def open_loop(self, batch, noise, img_noise, context=5):
-        """Filters `context` steps, then predicts the rest from actions alone -> reconstructions (B, T, ...) by key."""
+    def open_loop(self, batch: Batch, noise: Tensor, img_noise: Tensor, context: int = 5) -> dict[str, Tensor]:
+        """Infer `context` steps, then predict the rest from actions alone; return reconstructions (B, T, ...)."""
         head = lambda x: x[:, :context]
         embed = self.encoder({key: head(x) for key, x in batch.items()})
         states, _ = self.rssm.observe(embed, head(batch["prev_action"]), head(batch["is_first"]), noise)

@@ -34,7 +34,7 @@ PARTS = {
     ],
     "returns": ["dreamer_v1.returns:ArrivalReturns", "dreamer_v3.returns:DepartureReturns"],
     "slow": ["common.agent.slow:NoSlow", "dreamer_v2.slow:TargetCritic", "dreamer_v3.slow:SlowRegularizer"],
-    "replay_value": ["common.agent.replay_value:NoReplayValue", "dreamer_v3.replay_value:ReplayValue"],
+    "replay_value": ["common.agent.returns:NoReplayValue", "dreamer_v3.replay_value:ReplayValue"],
     "policy_cont": [
         "dreamer_v1.actor:TanhNormal",
         "dreamer_v2.actor:TruncNormal",

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 import dreamer
 from common.errors import UserError
 from common.nn import compile, encoder, rssm_scan
-from common.nn.frozen import frozen
+from common.nn.nets import frozen
 from common.nn.upconv import SeedConv, UpConv, UpsampleConv
 from dreamer_v1.cell import PlainGRUCell
 from tests.agent.test_matrix import build

@@ -25,7 +25,7 @@ def received(agent, losses):
     seen = {}
     agent.optim.clip = lambda groups, grads: {name: torch.zeros(()) for name in grads}
     agent.optim.update_group = lambda name, grads: seen.update({name: grads})
-    agent.step(losses)
+    agent.step_now(losses)
     return seen
 
 
@@ -75,7 +75,7 @@ def test_graphs_of_losses_end_at_their_groups(algo, kind):
 def test_behaviour_losses_alone_leave_the_model_as_it_is(algo):
     agent = make(algo, optim__warmup=0, **({"replay_value__grad": False} if algo == "v3" else {}))
     before = [p.clone() for p in agent.world.parameters()]
-    agent.step({name: loss for name, loss in losses_of(agent).items() if name in ("actor", "critic", "repval")})
+    agent.step_now({name: loss for name, loss in losses_of(agent).items() if name in ("actor", "critic", "repval")})
     assert all(torch.equal(*pair) for pair in zip(agent.world.parameters(), before, strict=True))
 
 

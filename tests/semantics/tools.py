@@ -94,7 +94,7 @@ class Bandit:
     def pred(self, feat):
         return torch.full(feat.shape[:-1], self.gamma)
 
-    def start(self, is_terminal):
+    def start_discount(self, is_terminal):
         return self.gamma * (~is_terminal).float()
 
 
