@@ -1,0 +1,1 @@
+"""DreamerV1 (Hafner et al. 2020): its recipe, and the parts that it introduced."""

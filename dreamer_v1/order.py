@@ -1,16 +1,26 @@
-"""Order of one update in V1 (and V3): all losses first, then all steps."""
+"""Order of one update in V1 and V3: all losses first, then all steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from common.agent.interfaces import Batch, Losses, Metrics, Noise
+
+if TYPE_CHECKING:
+    from common.agent.agent import Agent
+    from common.agent.rssm import LatentState
 
 
 class Joint:
-    """World model, actor and critic losses are computed with the same parameters, then every group takes its step.
+    """`order` part: all losses are computed with the same parameters, then every group takes its step.
 
-    It is one backward pass for everything.
+    One backward pass serves all losses. Source: V1 `Dreamer._train`; V3 `agent.loss`.
     """
 
     keeps_graph = True
 
-    def __call__(self, agent, batch, step, noise):
-        """Batch of tensors -> losses by name, replayed states (B, T), statistics."""
+    def __call__(self, agent: Agent, batch: Batch, step: float, noise: Noise) -> tuple[Losses, LatentState, Metrics]:
+        """Batch of tensors (B, T, ...) -> losses by name, replayed states (B, T), metrics."""
         losses, states, stats = agent.model_losses(batch, noise)
         more, extra = agent.behavior_losses(states, batch, step, noise)
         norms = agent.step_later(losses | more)

@@ -2,14 +2,14 @@
 
 Hafner, Lillicrap, Ba, Norouzi. Dream to Control. ICLR 2020, arXiv 1912.01603; code danijar/dreamer (TensorFlow 2).
 
-The recipe: one part for each seam. Parts without a version are common; numbers are in configs/dreamer_v1.yaml, numbered
-deviations in docs/v1.md, the update itself in common/agent/agent.py.
+The recipe: one part for each seam. Parts from dreamer_v1 are V1's ideas; parts from common are not specific to it. The
+numbers are in configs/dreamer_v1.yaml, the deviations in docs/v1.md, the update in common/agent/agent.py. The contract
+of each seam is in common/agent/interfaces.py.
 """
 
 from common.agent.heads import NoContinue, UnitNormal
 from common.agent.optim import Adam, GlobalNorm
-from common.agent.returns import NoReplayValue
-from common.agent.returns import RawReward, Unscaled
+from common.agent.returns import NoReplayValue, RawReward, Unscaled
 from common.agent.slow import NoSlow
 from common.config.parts import Recipe
 from common.nn.distributions import OneHot

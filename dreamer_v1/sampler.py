@@ -1,4 +1,4 @@
-"""Episode sampling: first an episode, each as likely as any other, then a window in it."""
+"""Episode sampling of V1 and V2: first a uniform episode, then a window in it."""
 
 from array import array
 
@@ -9,19 +9,18 @@ from common.replay import Ring
 
 
 class Episodes:
-    """Uniform over finished episodes, with replacement and not weighted by length; then uniform over starts.
+    """`sampler` part: draws a finished episode uniformly, with replacement; then a uniform start.
 
-    An episode of n >= T records gives min(U{0 .. upper - 1}, n - T) as start, where upper = n - T + 1 + ends.
-    One of less than T records gives a row that begins with it and goes on with the episodes that follow in its stream;
-    `is_first` marks each. (Where too few records follow yet, the row begins earlier.) Of an episode whose beginning
-    was pushed out of the replay, the rest counts as the episode.
+    An episode of n >= T records starts at min(U{0 .. upper - 1}, n - T), where upper = n - T + 1 + ends.
+    A row of a shorter episode continues with the next episodes of its stream, each marked by `is_first`. If too few
+    records follow yet, the row begins earlier. If the replay dropped the beginning of an episode, the rest counts as
+    the episode. Source: V1 `tools.load_episodes`; V2 `common/replay.py` `Replay`.
 
-    Args:
-      balance: upper = n: the last window is T times as likely as any other.
-      ends: extra slots of probability for the last window.
-      inclusive: False leaves the last window out (upper = n - T + ends).
-      minimum: episodes with fewer records are never drawn; with the batch length, no row crosses an episode's end.
-      ongoing: also draw the episodes that are not finished yet.
+    balance: upper = n: the last window is T times as likely as any other.
+    ends: extra probability of the last window, in starts.
+    inclusive: False excludes the last window (upper = n - T + ends).
+    minimum: episodes with fewer records are not drawn. With the batch length, no row crosses the end of an episode.
+    ongoing: also draw episodes that are not finished.
     """
 
     def __init__(
@@ -38,9 +37,10 @@ class Episodes:
         self.balance, self.ends, self.inclusive = balance, ends, inclusive
         self.minimum, self.ongoing = minimum, ongoing
         self.finished = FinishedEpisodes()
-        self.begin: list[int] = []  # per stream, the first record of the episode that is going on
+        self.begin: list[int] = []  # of each stream, the first record of the current episode
 
     def rebuild(self, ring: Ring) -> None:
+        """Find the episodes of all stored records."""
         self.finished = FinishedEpisodes()
         self.begin = [ring.oldest - 1] * ring.streams
         first, last = (ring.block(key, ring.oldest, ring.count) for key in ("is_first", "is_last"))
@@ -48,11 +48,12 @@ class Episodes:
             self._mark(ring, ring.oldest + offset, first[:, offset], last[:, offset])
 
     def observe(self, ring: Ring) -> None:
+        """Take note of the newest record."""
         slot = (ring.count - 1) % ring.slots
         self._mark(ring, ring.count - 1, ring.arrays["is_first"][:, slot], ring.arrays["is_last"][:, slot])
 
     def _mark(self, ring: Ring, number: int, first: np.ndarray, last: np.ndarray) -> None:
-        """Closes episodes, those without an end first: so the table stays sorted by where they stop."""
+        """Close episodes, those without an end first, so that the table stays sorted by their last record."""
         for stream in np.flatnonzero(first).tolist():
             self._close(ring, stream, number)
         for stream in np.flatnonzero(last).tolist():
@@ -70,7 +71,7 @@ class Episodes:
         return [x for x in spans if ring.count - max(x[1], ring.oldest) >= self.minimum]
 
     def waiting_reason(self, ring: Ring, batch: int, length: int, context: int) -> str:
-        """An episode must be there, and as many records of each stream as a row has."""
+        """Return why training must wait: for a first episode, or for the records of one row; else an empty string."""
         if len(self.finished) + len(self._running(ring)) == 0:
             least = f" of {self.minimum} or more records" if self.minimum > 1 else ""
             return f"no finished episode{least} is stored (sampler.minimum, sampler.ongoing and env.time_limit matter)"
@@ -81,7 +82,7 @@ class Episodes:
     def draw(
         self, ring: Ring, rng: np.random.Generator, batch: int, length: int, context: int, report: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Streams and starts, int64 (B,) each."""
+        """Return streams and starts of rows, int64 (B,) each."""
         running = self._running(ring)
         choice = rng.integers(len(self.finished) + len(running), size=batch)
         known = len(self.finished)
@@ -97,16 +98,17 @@ class Episodes:
         return np.where(total > length, np.maximum(upper, 1), 1)
 
     def state(self) -> dict:
+        """Return nothing: `rebuild` finds all of it in the records."""
         return {}
 
     def restore(self, state: dict) -> None:
-        """All that is needed follows from the records, see `rebuild`."""
+        """Do nothing, see `state`."""
 
 
 class FinishedEpisodes:
-    """First in, first out table of (stream, begin, stop) in 24 bytes each."""
+    """First-in, first-out table of (stream, begin, stop), 24 bytes each."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.values = array("q")
         self.head = 0
 

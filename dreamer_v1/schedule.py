@@ -1,15 +1,18 @@
-"""When to update: in bursts."""
+"""Update schedule of V1: in bursts."""
 
 
 class Bursts:
-    """`updates` updates at the first call, and again for every `every` environment frames after it."""
+    """`schedule` part: `updates` updates at the first call, and again after every `every` frames.
+
+    Source: V1 `dreamer.py`, `train_every` and `train_steps`.
+    """
 
     def __init__(self, *, every: int = 1000, updates: int = 100):
         self.every, self.updates = every, updates
         self.last: int | None = None
 
     def due(self, agent_steps: int, *, repeat: int, replayed_per_update: int) -> int:
-        """Updates due now, after `agent_steps` steps over all environments, of `repeat` frames each."""
+        """Return the updates due now, after `agent_steps` steps over all environments, of `repeat` frames each."""
         frames = agent_steps * repeat
         if self.last is None:
             self.last = frames
@@ -19,9 +22,9 @@ class Bursts:
         return bursts * self.updates
 
     def state(self) -> dict:
-        """What a checkpoint keeps, as plain Python."""
+        """Return the state for the checkpoint, as plain Python."""
         return {"last": self.last}
 
     def restore(self, state: dict) -> None:
-        """Undoes `state`."""
+        """Load what `state` returned."""
         self.last = state["last"]

@@ -3,14 +3,14 @@
 Hafner, Lillicrap, Norouzi, Ba. Mastering Atari with Discrete World Models. ICLR 2021, arXiv 2010.02193; code
 danijar/dreamerv2.
 
-The recipe: imports from dreamer_v2 are what V2 invented, those from dreamer_v1 what it kept. Numbers are in
-configs/dreamer_v2.yaml, numbered deviations in docs/v2.md.
+The recipe: one part for each seam. Parts from dreamer_v2 are V2's ideas; those from dreamer_v1 are what it kept. The
+numbers are in configs/dreamer_v2.yaml, the deviations in docs/v2.md, the update in common/agent/agent.py. The contract
+of each seam is in common/agent/interfaces.py.
 """
 
 from common.agent.heads import SoftContinue, UnitNormal
 from common.agent.optim import Adam, GlobalNorm
-from common.agent.returns import NoReplayValue
-from common.agent.returns import Unscaled
+from common.agent.returns import NoReplayValue, Unscaled
 from common.config.parts import Recipe
 from common.nn.distributions import OneHot
 from dreamer_v1.actor import DynamicsGradient

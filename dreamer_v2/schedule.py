@@ -1,15 +1,18 @@
-"""When to update: every few steps."""
+"""Update schedule of V2: every few agent steps."""
 
 
 class Every:
-    """`updates` updates at the first call, and again for every `steps` agent steps after it."""
+    """`schedule` part: `updates` updates at the first call, and again after every `steps` agent steps.
+
+    Source: V2 `train.py`, `train_every` and `train_steps`.
+    """
 
     def __init__(self, *, steps: int = 5, updates: int = 1):
         self.steps, self.updates = steps, updates
         self.last: int | None = None
 
     def due(self, agent_steps: int, *, repeat: int, replayed_per_update: int) -> int:
-        """Updates due now, after `agent_steps` steps over all environments."""
+        """Return the updates due now, after `agent_steps` steps over all environments."""
         if self.last is None:
             self.last = agent_steps
             return self.updates
@@ -18,9 +21,9 @@ class Every:
         return times * self.updates
 
     def state(self) -> dict:
-        """What a checkpoint keeps, as plain Python."""
+        """Return the state for the checkpoint, as plain Python."""
         return {"last": self.last}
 
     def restore(self, state: dict) -> None:
-        """Undoes `state`."""
+        """Load what `state` returned."""
         self.last = state["last"]

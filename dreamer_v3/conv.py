@@ -1,11 +1,9 @@
-"""Convolutions of V3: k5 with max-pooling down and nearest-neighbour upsampling up, and a two-path decoder start.
+"""Convolutions of V3: k5, max-pooling down, nearest-neighbour upsampling, and a decoder that starts in two paths."""
 
-Source: official V3 `rssm.Encoder`, `rssm.Decoder`. `resample="stride"` is the paper's and the 2024 code's variant:
-an outer stage without resampling, then strided (transposed) convolutions.
-"""
+from typing import Any
 
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from common.errors import UserError, check_choice
 from common.nn.nets import BlockLinear, ChannelNorm, Layer, Linear, Style, conv
@@ -15,7 +13,12 @@ KERNEL = 5
 
 
 class PoolConv:
-    """Four stages that halve the image; channels depth x (2, 3, 4, 4) (stride: depth x (1, 2, 3, 4, 4))."""
+    """`conv` part: four stages that halve the image; channels depth x (2, 3, 4, 4).
+
+    resample: "pool"; or "stride", as in the paper and the code of 2024: an outer stage without resampling, then strided
+    (transposed) convolutions, channels depth x (1, 2, 3, 4, 4). blocks: of the first layer of the decoder.
+    Source: V3 `rssm.Encoder`, `rssm.Decoder`.
+    """
 
     def __init__(self, *, depth: int = 64, resample: str = "pool", blocks: int = 8):
         check_choice("conv.resample", resample, ("pool", "stride"))
@@ -23,31 +26,33 @@ class PoolConv:
         mults = (2, 3, 4, 4) if resample == "pool" else (1, 2, 3, 4, 4)
         self.widths = [depth * m for m in mults]
 
-    def check(self, size):
-        """Raises UserError for image sizes (H, W) that cannot be halved four times."""
+    def check(self, size: tuple[int, int]) -> None:
+        """Raise UserError for an image size (H, W) that cannot be halved four times."""
         if size[0] % 16 or size[1] % 16 or min(size) < 16:
             raise UserError(
                 f"conv.use PoolConv takes image sides divisible by 16, got {size[0]}x{size[1]}. Use --env.size 64."
             )
 
-    def encoder(self, channels, size, style: Style):
-        """(N, C, H, W) -> (N, H/16 * W/16 * 4 depth), flattened in the order height, width, channel."""
+    def encoder(self, channels: int, size: tuple[int, int], style: Style) -> "PoolEncoder":
+        """Build the encoder (N, C, H, W) -> (N, H/16 * W/16 * 4 depth), flattened as height, width, channel."""
         return PoolEncoder(channels, size, self.widths, self.resample, style)
 
-    def decoder(self, channels, size, deter, stoch, units, style: Style):
-        """deter (N, D), stoch (N, Z) -> (N, C, H, W) without output activation."""
+    def decoder(
+        self, channels: int, size: tuple[int, int], deter: int, stoch: int, units: int, style: Style
+    ) -> "PoolDecoder":
+        """Build the decoder (N, D), (N, Z) -> (N, C, H, W) without output activation."""
         return PoolDecoder(channels, size, deter, stoch, units, self, style)
 
 
-def same_pad(x):
-    """Padding of a k5 s2 convolution whose output is half the input (one before, two after, as in JAX)."""
+def same_pad(x: Tensor) -> Tensor:
+    """Pad for a k5 s2 convolution whose output is half the input: one pixel before, two after, as in JAX."""
     return F.pad(x, (1, 2, 1, 2))
 
 
 class PoolEncoder(nn.Module):
-    """Encoder of `PoolConv`; `size` is its number of outputs."""
+    """Encoder of `PoolConv`. size: number of outputs."""
 
-    def __init__(self, channels, size, widths, resample, style):
+    def __init__(self, channels: int, size: tuple[int, int], widths: list[int], resample: str, style: Style):
         super().__init__()
         pool = resample == "pool"
         inputs = [channels, *widths[:-1]]
@@ -61,7 +66,7 @@ class PoolEncoder(nn.Module):
         self.norms = nn.ModuleList(ChannelNorm(o, style) for o in widths)
         self.size = size[0] // 16 * (size[1] // 16) * widths[-1]
 
-    def forward(self, image):
+    def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, size)."""
         x = image
         for pad, layer, norm in zip(self.pads, self.convs, self.norms, strict=True):
@@ -70,9 +75,11 @@ class PoolEncoder(nn.Module):
 
 
 class PoolDecoder(nn.Module):
-    """Decoder of `PoolConv`: its small start image is the sum of a block-diagonal layer on deter and two on stoch."""
+    """Decoder of `PoolConv`. Its small first image sums a block-diagonal layer on deter and two layers on stoch."""
 
-    def __init__(self, channels, size, deter, stoch, units, part, style):
+    def __init__(
+        self, channels: int, size: tuple[int, int], deter: int, stoch: int, units: int, part: PoolConv, style: Style
+    ):
         super().__init__()
         self.part, self.start = part, (size[0] // 16, size[1] // 16, part.widths[-1])
         flat = self.start[0] * self.start[1] * self.start[2]
@@ -90,7 +97,7 @@ class PoolDecoder(nn.Module):
         else:
             self.out = conv(outs[-1], channels, KERNEL, 1, 2, style=style)
 
-    def forward(self, deter, stoch):
+    def forward(self, deter: Tensor, stoch: Tensor) -> Tensor:
         """(N, D), (N, Z) -> (N, C, H, W)."""
         h, w, c = self.start
         blocks = self.part.blocks
@@ -101,8 +108,8 @@ class PoolDecoder(nn.Module):
         return self.out(x)
 
 
-def upward(resample, inp, out, **options):
-    """A convolution that doubles the image: after nearest-neighbour upsampling, or transposed as JAX pads it."""
+def upward(resample: str, inp: int, out: int, **options: Any) -> nn.Module:
+    """Build a convolution that doubles the image: after nearest-neighbour upsampling, or transposed as in JAX."""
     if resample == "pool":
         return conv(inp, out, KERNEL, 1, 2, kind=UpsampleConv, **options)
     return conv(inp, out, KERNEL, 2, 1, kind=UpConv, crop=1, **options)

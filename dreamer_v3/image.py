@@ -1,20 +1,25 @@
-"""Likelihood of pixels in V3."""
+"""Loss of pixels in V3."""
 
 import torch
+from torch import Tensor
 
 from common.errors import check_choice
 
 
 class PixelMSE:
-    """Squared error in [0, 1], factor 1, summed over pixels.
+    """`image` part: (p(out) - x / 255)^2, without a factor 0.5, summed over pixels.
 
-    link: the output passes a sigmoid, or a shift by 0.5 (V3-2023).
+    link: p is "sigmoid", or "shift", out + 0.5 (V3-2023). Source: V3 `rssm.Decoder`; V3-2023 `nets.ImageDecoderSimple`.
     """
 
     def __init__(self, *, link: str = "sigmoid"):
         check_choice("image.link", link, ("sigmoid", "shift"))
-        self.pred = (lambda out: torch.sigmoid(out.float())) if link == "sigmoid" else (lambda out: out.float() + 0.5)
+        self.link = link
 
-    def loss(self, out, image):
+    def pred(self, out: Tensor) -> Tensor:
+        """(..., H, W, C) -> image in [0, 1]."""
+        return torch.sigmoid(out.float()) if self.link == "sigmoid" else out.float() + 0.5
+
+    def loss(self, out: Tensor, image: Tensor) -> Tensor:
         """(..., H, W, C), uint8 (..., H, W, C) -> (...)."""
         return (self.pred(out) - image.float() / 255).square().sum((-3, -2, -1))

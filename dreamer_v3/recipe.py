@@ -1,10 +1,11 @@
 """DreamerV3: one set of hyperparameters for every domain.
 
 Hafner, Pasukonis, Ba, Lillicrap. Mastering diverse control tasks through world models. Nature 640 (2025), arXiv
-2301.04104v2; code danijar/dreamerv3 (2024 and later). The first paper's agent is in dreamer_v3/recipe_2023.py.
+2301.04104v2; code danijar/dreamerv3 (2024 and later). The agent of the first preprint is in dreamer_v3/recipe_2023.py.
 
-The recipe: imports from dreamer_v3 are what V3 invented, the others what it kept. Numbers are in
-configs/dreamer_v3.yaml, numbered deviations in docs/v3.md.
+The recipe: one part for each seam. Parts from dreamer_v3 are V3's ideas; the others are what it kept. Numbers are in
+configs/dreamer_v3.yaml, the deviations in docs/v3.md. docs/v3_update.md walks through one update. The contract of each
+seam is in common/agent/interfaces.py.
 """
 
 from common.agent.heads import SoftContinue

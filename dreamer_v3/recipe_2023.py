@@ -1,11 +1,11 @@
-"""The first DreamerV3 (January 2023, arXiv 2301.04104v1): V3's robustness tricks on V2's networks and optimisers.
+"""DreamerV3 of January 2023 (arXiv 2301.04104v1): V3's robust losses on V2's networks and optimisers.
 
-The recipe beside dreamer_v3/recipe.py: `python dreamer.py --algo v3-2023`. Numbers are in configs/dreamer_v3_2023.yaml.
+The recipe of `--algo v3-2023`; that of `--algo v3` is in dreamer_v3/recipe.py. The numbers are in
+configs/dreamer_v3_2023.yaml, the deviations in docs/v3.md.
 """
 
 from common.agent.optim import Adam, GlobalNorm
-from common.agent.returns import NoReplayValue
-from common.agent.returns import RawReward
+from common.agent.returns import NoReplayValue, RawReward
 from common.config.parts import Recipe
 from common.nn.distributions import OneHot
 from dreamer_v1.actor import DynamicsGradient

@@ -1,4 +1,4 @@
-"""Window sampling: any window of a stream, whether or not an episode ends in it, and every record once soon."""
+"""Window sampling of V3: any window of a stream, across episodes, and every new record once, soon."""
 
 import numpy as np
 
@@ -6,27 +6,28 @@ from common.replay import Ring
 
 
 class Windows:
-    """Uniform over all windows of T records plus context, stride 1.
+    """`sampler` part: uniform over all windows of T records plus context, stride 1.
 
-    With `online`, each stream is also cut into windows that do not overlap, from record 1 on; each is served once, as
-    soon as it is complete, before the uniform draws fill the batch. Windows pushed out before their turn are skipped.
+    online: also cut each stream into windows that do not overlap, from record 1 on. Each is served once, as soon as it
+    is complete; uniform draws fill the batch. Windows that the replay drops before their turn are skipped.
+    Source: V3 `embodied/core/replay.py` `Replay` with `online`.
     """
 
     def __init__(self, *, online: bool = True):
         self.online = online
         self.size = 0
-        self.served = 0  # of the queued windows, counted over streams first, then time
+        self.served = 0  # queued windows served so far, counted over streams first, then time
 
     def rebuild(self, ring: Ring) -> None:
-        """Queues nothing of what is stored already: cut into windows of one record, all of it has been served."""
+        """Queue nothing of the stored records: cut into windows of one record, all of them count as served."""
         if ring.count:
             self.size, self.served = 1, ring.streams * (ring.count - 1)
 
     def observe(self, ring: Ring) -> None:
-        """New records are looked at when windows are drawn."""
+        """Do nothing: `draw` finds new records."""
 
     def waiting_reason(self, ring: Ring, batch: int, length: int, context: int) -> str:
-        """Training starts at B x T windows, or at all that fit into a smaller replay."""
+        """Return why training must wait: for B x T windows, or for all that fit into a smaller replay; else ''."""
         size = length + context
         windows = max(0, ring.count - ring.oldest - size + 1) * ring.streams
         need = max(1, min(batch * length, (ring.slots - size + 1) * ring.streams))
@@ -35,7 +36,7 @@ class Windows:
     def draw(
         self, ring: Ring, rng: np.random.Generator, batch: int, length: int, context: int, report: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Streams and starts, int64 (B,) each; the queued windows come first."""
+        """Return streams and starts of rows, int64 (B,) each; the queued windows come first."""
         size = length + context
         queued = self._queued(ring, batch, size) if self.online and not report else np.zeros((2, 0), np.int64)
         windows = (ring.count - ring.oldest - size + 1) * ring.streams
@@ -44,8 +45,8 @@ class Windows:
         return stream, first + context
 
     def _queued(self, ring: Ring, batch: int, size: int) -> np.ndarray:
-        """Takes up to `batch` windows from the queue: (first record, stream), (2, <= B)."""
-        if size != self.size:  # a new length cuts from here on, the very first one from the beginning
+        """Take up to `batch` windows from the queue: rows of first records and streams, (2, <= B)."""
+        if size != self.size:  # a new length cuts from the current record; the very first length cuts from record 1
             self.served = ring.streams * -(-(ring.count - 1) // size) if self.size else 0
             self.size = size
         complete = ring.streams * ((ring.count - 1) // size)
@@ -56,7 +57,9 @@ class Windows:
         return np.stack([1 + window * size, stream])
 
     def state(self) -> dict:
+        """Return the state of the queue for the checkpoint."""
         return {"size": self.size, "served": self.served}
 
     def restore(self, state: dict) -> None:
+        """Load what `state` returned."""
         self.size, self.served = state["size"], state["served"]

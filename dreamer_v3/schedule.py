@@ -1,18 +1,21 @@
-"""When to update: as often as a ratio of replayed to collected steps asks for."""
+"""Update schedule of V3: a fixed ratio of replayed to collected steps."""
 
 from fractions import Fraction
 
 
 class Ratio:
-    """One update at the first call; after it `ratio` replayed steps per agent step, exactly, with no debt lost."""
+    """`schedule` part: one update at the first call, then exactly `ratio` replayed steps per agent step.
+
+    Steps that are due but do not fill an update stay due. Source: V3 `embodied` `when.Ratio`, `train_ratio`.
+    """
 
     def __init__(self, *, ratio: float = 512.0):
         self.ratio = ratio
         self.last: int | None = None
-        self.debt = Fraction(0)  # replayed steps due and not yet replayed
+        self.debt = Fraction(0)  # replayed steps that are due
 
     def due(self, agent_steps: int, *, repeat: int, replayed_per_update: int) -> int:
-        """Updates due now, after `agent_steps` steps over all environments."""
+        """Return the updates due now, after `agent_steps` steps over all environments."""
         if not self.ratio:
             return 0
         if self.last is None:
@@ -25,9 +28,9 @@ class Ratio:
         return updates
 
     def state(self) -> dict:
-        """What a checkpoint keeps, as plain Python."""
+        """Return the state for the checkpoint, as plain Python."""
         return {"last": self.last, "debt": [self.debt.numerator, self.debt.denominator]}
 
     def restore(self, state: dict) -> None:
-        """Undoes `state`."""
+        """Load what `state` returned."""
         self.last, self.debt = state["last"], Fraction(*state["debt"])

@@ -52,7 +52,7 @@ class Agent(nn.Module):
     ):
         super().__init__()
         self.config, self.device = config, torch.device(device)
-        self.half = use_bfloat16(config["run"]["precision"], self.device)
+        self.half: bool = use_bfloat16(config["run"]["precision"], self.device)  # type: ignore[method-assign,assignment]
         self.compiler: Compiler | None = None  # if set, compiles the hot functions of the update
         self.actions, self.classes = action_sizes(act_space)
         self.world = WorldModel(obs_space, self.actions, config)
@@ -187,7 +187,7 @@ class Agent(nn.Module):
         losses, states, stats = self.run_order(tensors, step, noise or self.noise(*tensors["reward"].shape))
         latents = self.latent_arrays(states.detach())  # waits for the device: the guard's check then costs nothing
         self.guard.check_finite()
-        self.optim.apply(self.guard.pending)
+        self.optim.step_groups(self.guard.pending)
         self.behavior.slow.update(self.behavior.critic)
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
         return metrics | stats, latents
@@ -217,7 +217,7 @@ class Agent(nn.Module):
         Weights are cast where they are used, so that their gradients add up in float32 over the steps of a sequence.
         Acting on a CPU stays in float32: for a few environments, casting the weights costs more than it saves.
         """
-        half = self.half and not (acting and self.device.type == "cpu")
+        half = bool(self.half) and not (acting and self.device.type == "cpu")
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False)
 
     def model_losses(self, batch: Batch, noise: Noise) -> tuple[Losses, LatentState, Metrics]:
@@ -240,7 +240,7 @@ class Agent(nn.Module):
         """Differentiate the losses and step their groups at once; the guard can undo it. Return gradient norms."""
         norms, grads = self.differentiate(losses)
         self.guard.undo.append(self.optim.make_restorer(grads))
-        self.optim.apply(grads)
+        self.optim.step_groups(grads)
         return norms
 
     def step_later(self, losses: Losses) -> Metrics:

@@ -1,6 +1,6 @@
-"""What one update costs, counted from config and spaces: parameters, FLOPs, bytes. No numbers are computed.
+"""Cost of one update: parameters, FLOPs and bytes, counted from config and spaces without computing any numbers.
 
-The networks are built on torch's meta device, where tensors have shapes and nothing else. A layer's FLOPs follow from
+The networks are built on torch's meta device, where tensors have shapes but no values. A layer's FLOPs follow from
 the shape of its weight and the positions it is applied to; how often each module is applied, and which gradients its
 backward pass needs, follows from the config.
 
@@ -10,22 +10,25 @@ sampling, clipping and the optimiser's arithmetic are not counted (nor does `tor
 Bytes: the least that an update moves, as if every tensor were read or written once by each pass that needs it.
   Parameters (float32): read once by every pass of a module, forward and backward; a scan over time is one pass.
   Gradients (float32): written by the backward pass, read for clipping, read by the optimiser.
-  Optimiser: each parameter and its two slots are read and written. A slow critic: itself and the critic are read, it
-  is written.
-  Activations (float32, or 2 bytes each in half precision): the outputs of the counted layers, written and read once;
-  where a gradient passes, read once more, and the gradients of the outputs written and read.
-Not counted: elementwise intermediates, what falls out of the caches in between, copies, the batch itself.
+  Optimiser: each parameter and its two moments are read and written.
+  Slow critic: it and the critic are read, it is written.
+  Activations (float32, or 2 bytes each in half precision): the outputs of the counted layers, written and read once.
+  If a gradient passes, they are read once more, and the gradients of the outputs are written and read.
+Not counted: elementwise intermediates, cache misses, copies, the batch itself.
 """
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import cast
 
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
 from common.agent.acting import action_sizes
 from common.agent.behavior import Behavior
+from common.agent.interfaces import Config, Continue
+from common.agent.returns import Unscaled
 from common.agent.rssm import RSSM, LatentState
 from common.agent.slow import NoSlow
 from common.agent.world_model import WorldModel
@@ -36,11 +39,11 @@ FLOAT32_BYTES = 4  # bytes
 
 @dataclasses.dataclass(frozen=True)
 class ModulePass:
-    """One use of a module in an update, at `positions` (time steps and rows of the batch taken together).
+    """One use of a module in an update, at `positions`: time steps times rows of the batch.
 
-    weights, inputs: whether gradients of its weights are computed, and of its inputs: "all", "inner" (not those of the
-    first layers) or "none". Without either it runs without autograd. begin: positions at which "all" is only "inner",
-    where a scan begins with a state that needs no gradient.
+    weights: whether gradients of its weights are computed. inputs: which gradients of layer inputs are: "all", "inner"
+    (all except those of the first layers) or "none". Without any of them it runs without autograd.
+    begin: positions at which "all" is only "inner", because a scan begins with a state that needs no gradient.
     """
 
     part: str
@@ -70,23 +73,23 @@ class ModulePass:
 
     @property
     def autograd(self) -> bool:
-        """Whether there is a backward pass."""
+        """Whether it has a backward pass."""
         return self.weights or self.inputs != "none"
 
     @property
     def flops(self) -> int:
-        """All FLOPs."""
+        """FLOPs of all its passes."""
         return self.forward + self.weight_grads + self.input_grads
 
     def bytes(self, size: int) -> int:
-        """Weights and activations read and written, with `size` bytes for each activation."""
+        """Return the bytes of weights and activations that it reads and writes; an activation has `size` bytes."""
         weights = FLOAT32_BYTES * sum(layer.weights for layer in self.layers) * (2 if self.autograd else 1)
         return weights + size * self.positions * sum(layer.outputs for layer in self.layers) * (
             5 if self.autograd else 2
         )
 
     def note(self) -> str:
-        """What its backward pass leaves away, in words."""
+        """Describe what its backward pass omits."""
         if not self.autograd:
             return "forward only"
         if not self.weights:
@@ -96,9 +99,9 @@ class ModulePass:
 
 @dataclasses.dataclass(frozen=True)
 class UpdateCost:
-    """Parameters by module, and all passes of one update.
+    """Cost of one update.
 
-    parameters: module -> trained parameters; slow: parameters of the slow critic; size: bytes of an activation.
+    parameters: trained parameters of each module. slow: parameters of the slow critic. size: bytes of an activation.
     """
 
     parameters: dict[str, int]
@@ -113,13 +116,13 @@ class UpdateCost:
 
     @property
     def bytes(self) -> int:
-        """Bytes of one update, as the module's docstring counts them."""
+        """Bytes of one update, counted as described at the top of this module."""
         trained = sum(self.parameters.values())
         return sum(p.bytes(self.size) for p in self.passes) + FLOAT32_BYTES * (9 * trained + 3 * self.slow)
 
 
-def update_cost(config: dict, obs_space, act_space, half: bool = False) -> UpdateCost:
-    """Cost of one update of an agent for these spaces. `half`: activations take 2 bytes."""
+def update_cost(config: Config, obs_space: spaces.Dict, act_space: spaces.Space, half: bool = False) -> UpdateCost:
+    """Return the cost of one update of an agent for these spaces. half: activations take 2 bytes."""
     actions, classes = action_sizes(act_space)
     with torch.device("meta"):
         world = WorldModel(obs_space, actions, config)
@@ -138,47 +141,48 @@ def update_cost(config: dict, obs_space, act_space, half: bool = False) -> Updat
     )
 
 
-def model_passes(world: WorldModel, obs_space, steps: int) -> Iterable[ModulePass]:
-    """Passes of the world model over `steps` replayed steps."""
-    rssm, route = world.rssm, lambda head: "all" if world.model_grads[head] else "inner"
-    obs = {key: torch.zeros(1, *box.shape) for key, box in obs_space.items()}
+def model_passes(world: WorldModel, obs_space: spaces.Dict, steps: int) -> Iterable[ModulePass]:
+    """Yield the passes of the world model over `steps` replayed steps."""
+    rssm, inputs = world.rssm, lambda head: "all" if world.model_grads[head] else "inner"
+    obs = {key: torch.zeros(1, *(box.shape or ())) for key, box in obs_space.items()}
     state = LatentState(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
     both = torch.zeros(1, rssm.deter + world.encoder.size, requires_grad=True)
-    step = [*layer_costs(rssm.cell, *state, torch.zeros(1, rssm.action)), *layer_costs(rssm.post, both)]
-    made = lambda name, found, inputs, weights=True: ModulePass("world model", name, found, steps, weights, inputs)
+    step = [
+        *layer_costs(cast(nn.Module, rssm.cell), *state, torch.zeros(1, rssm.action)),
+        *layer_costs(rssm.post, both),
+    ]
+    made = lambda name, layers, inputs, weights=True: ModulePass("world model", name, layers, steps, weights, inputs)
     yield made("encoder", layer_costs(world.encoder, obs), "inner")
     yield made("observe", step, "all", weights=False)
     yield made("observe at once", step, "inner")
     yield made("prior", prior_layers(rssm), "all")
-    yield made("decoder", layer_costs(world.decoder, state), route("rec"))
-    yield made("reward", layer_costs(world.reward, state.feat), route("reward"))
-    yield made("continue", continue_layers(world.con, state.feat), route("con"))
+    yield made("decoder", layer_costs(world.decoder, state), inputs("rec"))
+    yield made("reward", layer_costs(world.reward, state.feat), inputs("reward"))
+    yield made("continue", continue_layers(world.con, state.feat), inputs("con"))
 
 
 def behavior_passes(world: WorldModel, behavior: Behavior, batch: int, length: int) -> Iterable[ModulePass]:
-    """Passes of imagination, actor and critic from a batch of `batch` sequences of `length`."""
+    """Yield the passes of imagination, actor and critic, from a batch of `batch` sequences of `length`."""
     rssm, through = world.rssm, behavior.grad.through_model
     state = LatentState(torch.zeros(1, rssm.deter), torch.zeros(1, rssm.latent.size))
     actor, critic = layer_costs(behavior.actor, state.feat), layer_costs(behavior.critic, state.feat)
     horizon, starts = behavior.imagination["horizon"], behavior.start_steps(torch.zeros(batch, length)).numel()
     rolled, seen, flow = starts * horizon, starts * (horizon + 1), "all" if through else "none"
-    step = [*layer_costs(rssm.cell, *state, torch.zeros(1, rssm.action, requires_grad=True)), *prior_layers(rssm)]
+    action = torch.zeros(1, rssm.action, requires_grad=True)
+    step = [*layer_costs(cast(nn.Module, rssm.cell), *state, action), *prior_layers(rssm)]
     yield ModulePass("imagination", "policy", actor, rolled, through, "inner" if through else "none")
     yield ModulePass("imagination", "dynamics", step, rolled, False, flow, starts)
-    judged = lambda name, found, inputs=flow: ModulePass("actor-critic", name, found, seen, False, inputs)
-    yield judged("rewards", layer_costs(world.reward, state.feat))
-    yield judged(
-        "continues",
-        continue_layers(world.con, state.feat),
-        flow if continue_is_differentiable(world.con, state.feat) else "none",
-    )
-    yield judged("values", critic)
+    made = lambda name, layers, inputs=flow: ModulePass("actor-critic", name, layers, seen, False, inputs)
+    yield made("rewards", layer_costs(world.reward, state.feat))
+    con_flow = flow if continue_is_differentiable(world.con, state.feat) else "none"
+    yield made("continues", continue_layers(world.con, state.feat), con_flow)
+    yield made("values", critic)
     yield from learning_passes(behavior, actor, critic, starts, batch * (length - 1))
 
 
 def learning_passes(behavior: Behavior, actor: list, critic: list, starts: int, replayed: int) -> Iterable[ModulePass]:
-    """Passes that train actor and critic: on imagined sequences from `starts`, and perhaps on `replayed` steps."""
-    made = lambda name, found, positions, *grads: ModulePass("actor-critic", name, found, positions, *grads)
+    """Yield the passes that train actor and critic, on imagined sequences from `starts` and on `replayed` steps."""
+    made = lambda name, layers, positions, *grads: ModulePass("actor-critic", name, layers, positions, *grads)
     acted, valued = (starts * states for states in trained_state_counts(behavior))
     trains, replayed = actor_trains(behavior), replayed if behavior.replay_value.scales else 0
     acted = acted if behavior.learns_from_actions else starts
@@ -190,32 +194,32 @@ def learning_passes(behavior: Behavior, actor: list, critic: list, starts: int, 
 
 
 def trained_state_counts(behavior: Behavior) -> tuple[int, int]:
-    """How many states of an imagined sequence train the actor, and how many the critic."""
+    """Return how many states of an imagined sequence train the actor, and how many the critic."""
     states = torch.zeros(1, behavior.imagination["horizon"] + 1)
     targets = behavior.returns(states, states, states, 1.0)
     size = lambda part: len(range(*part.indices(states.shape[1])))
     return size(targets.actor), size(targets.critic)
 
 
-def actor_trains(behavior: Any) -> bool:
-    """Whether the actor is differentiated at the imagined states, and not in the roll-out alone."""
+def actor_trains(behavior: Behavior) -> bool:
+    """Return whether the actor is differentiated at the imagined states, and not only in the rollout."""
     value, logp = torch.zeros(1, 1), torch.zeros(1, 1, requires_grad=True)
-    gain = behavior.grad(lambda x: x, value, value, logp, 0)
+    gain = behavior.grad(Unscaled(), value, value, logp, 0)
     return gain.requires_grad or bool(behavior.entropy)
 
 
-def continue_is_differentiable(con: Any, feat: Tensor) -> bool:
-    """Whether the predicted continuation has a gradient with respect to the state."""
+def continue_is_differentiable(con: Continue, feat: Tensor) -> bool:
+    """Return whether the predicted continuation has a gradient with respect to the state."""
     return con.pred(feat.detach().requires_grad_()).requires_grad
 
 
-def continue_layers(con: nn.Module, feat: Tensor) -> list[LayerCost]:
-    """Layers of the continue head, none where continuation is a constant."""
+def continue_layers(con: Continue, feat: Tensor) -> list[LayerCost]:
+    """Return the layers of the continue head; none if the discount is a constant."""
     net = getattr(con, "net", None)
     return layer_costs(net, feat) if isinstance(net, nn.Module) else []
 
 
 def prior_layers(rssm: RSSM) -> list[LayerCost]:
-    """Layers of the prior, of all members of an ensemble. What they read needs a gradient, wherever they are used."""
+    """Return the layers of the prior, of all members of an ensemble. Their input always needs a gradient."""
     deter = torch.zeros(1, rssm.deter, requires_grad=True)
     return [layer for member in rssm.priors for layer in layer_costs(member, deter)]

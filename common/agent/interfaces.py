@@ -367,7 +367,7 @@ class Optim(Protocol):
     def differentiate(self, losses: Losses, trained_groups: dict[str, tuple[str, ...]]) -> tuple[Metrics, Gradients]:
         """Scaled scalar losses, groups of each -> gradient norms, clipped gradients by group. Takes no step."""
 
-    def apply(self, grads: Gradients) -> None:
+    def step_groups(self, grads: Gradients) -> None:
         """Update every group that has gradients."""
 
     def make_restorer(self, names: Iterable[str]) -> Callable[[], object]:

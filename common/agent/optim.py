@@ -52,7 +52,7 @@ class Optimizer(nn.Module):
     def step(self, losses: Losses, trained_groups: dict[str, tuple[str, ...]]) -> Metrics:
         """Differentiate scaled scalar losses and step the groups they train; return gradient norms by group."""
         norms, grads = self.differentiate(losses, trained_groups)
-        self.apply(grads)
+        self.step_groups(grads)
         return norms
 
     def differentiate(self, losses: Losses, trained_groups: dict[str, tuple[str, ...]]) -> tuple[Metrics, Gradients]:
@@ -66,7 +66,7 @@ class Optimizer(nn.Module):
         with section("optimiser"):
             return self.clip(self.groups, grads), grads
 
-    def apply(self, grads: Gradients) -> None:
+    def step_groups(self, grads: Gradients) -> None:
         """Step every group that has gradients."""
         with section("optimiser"):
             for name, values in grads.items():
@@ -192,4 +192,4 @@ class GlobalNorm:
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:
     """Return the Euclidean norm of tensors, taken as one vector."""
-    return torch.stack(torch._foreach_norm(tensors)).norm()
+    return torch.stack(torch._foreach_norm(list(tensors))).norm()

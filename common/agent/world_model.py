@@ -1,13 +1,13 @@
 """The world model: encoder, RSSM, decoder, reward and continue heads, and their losses."""
 
-from typing import Any
+import functools
 
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
 from common.agent.heads import Head
-from common.agent.interfaces import KL, Batch, Cell, Config, Continue, Conv, Latent, Losses, Metrics
+from common.agent.interfaces import KL, Batch, Config, Continue, Conv, Latent, Losses, Metrics
 from common.agent.rssm import RSSM, LatentState
 from common.config import parts
 from common.nn.compile import compilable
@@ -25,21 +25,18 @@ class WorldModel(nn.Module):
         super().__init__()
         check_choice("reward_transform", config["reward_transform"], REWARD_TRANSFORMS)
         style, mlp = Style(**config["net"]), config["mlp"]
-        build = lambda seam, *args, **extra: parts.build(seam, config[seam], *args, **extra)
+        build = lambda seam, *args, **options: parts.build(seam, config[seam], *args, **options)
         latent: Latent = build("latent")
         conv: Conv = build("conv")
         self.kl: KL = build("kl")
         self.model_grads: dict[str, bool] = config["model_grads"]
         self.transform = REWARD_TRANSFORMS[config["reward_transform"]]
         self.encoder = Encoder(obs_space, conv, style, **mlp["encoder"], **config["encoder"])
-
-        def cell(*sizes: Any) -> Cell:
-            return build("cell", *sizes)
-
+        cell = functools.partial(build, "cell")
         self.rssm = RSSM(self.encoder.size, actions, latent, cell, style, **config["rssm"])
-        outputs = build("image"), build("vector")
-        sizes = config["rssm"]["deter"], latent.size
-        self.decoder = Decoder(obs_space, *sizes, conv, *outputs, style, **mlp["decoder"], **config["decoder"])
+        deter, image, vector = config["rssm"]["deter"], build("image"), build("vector")
+        options = mlp["decoder"] | config["decoder"]
+        self.decoder = Decoder(obs_space, deter, latent.size, conv, image, vector, style, **options)
         self.reward = Head(self.rssm.feat_size, build("reward"), style, **mlp["reward"])
         self.con: Continue = build("con", self.rssm.feat_size, style, config["discount"], **mlp["con"])
 

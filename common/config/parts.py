@@ -1,7 +1,7 @@
-"""Seams of the agent: which part can be swapped, and where each alternative lives.
+"""Seams of the agent: the contract of each, and the parts that fit there.
 
-A part lives in the folder of the version that introduced it. A switch is a class name, on the command line
-`--SEAM.use CLASS`; the options of a part are the keyword-only arguments of its class.
+A part is in the folder of the version that introduced it. `--SEAM.use CLASS` chooses a part by the name of its class.
+The options of a part are the keyword-only arguments of its class. docs/add_a_part.md adds a part in ten steps.
 """
 
 import dataclasses
@@ -10,6 +10,35 @@ import inspect
 
 from common.errors import UserError
 
+#: Seam -> protocol of its parts, as module:Class. It says what is called when, with shapes and types.
+PROTOCOLS = {
+    "latent": "common.agent.interfaces:Latent",
+    "cell": "common.agent.interfaces:Cell",
+    "kl": "common.agent.interfaces:KL",
+    "conv": "common.agent.interfaces:Conv",
+    "image": "common.agent.interfaces:Image",
+    "vector": "common.agent.interfaces:Vector",
+    "reward": "common.agent.interfaces:Reward",
+    "con": "common.agent.interfaces:Continue",
+    "critic": "common.agent.interfaces:Critic",
+    "returns": "common.agent.interfaces:Returns",
+    "slow": "common.agent.interfaces:Slow",
+    "replay_value": "common.agent.interfaces:ReplayValue",
+    "policy_cont": "common.agent.interfaces:ContinuousPolicy",
+    "policy_disc": "common.agent.interfaces:DiscretePolicy",
+    "grad_cont": "common.agent.interfaces:ActorGradient",
+    "grad_disc": "common.agent.interfaces:ActorGradient",
+    "advantage": "common.agent.interfaces:Advantage",
+    "reward_norm": "common.agent.interfaces:RewardNorm",
+    "explore": "common.agent.interfaces:Explore",
+    "order": "common.agent.interfaces:Order",
+    "optim": "common.agent.interfaces:Optim",
+    "clip": "common.agent.interfaces:Clip",
+    "schedule": "common.agent.interfaces:Schedule",
+    "sampler": "common.replay.sampler:Sampler",
+}
+
+#: Seam -> its parts, as module:Class. A part of your own is one more entry.
 PARTS = {
     "latent": ["dreamer_v1.latent:Gaussian", "dreamer_v2.latent:Categorical"],
     "cell": ["dreamer_v1.cell:GRU", "dreamer_v2.cell:NormGRU", "dreamer_v3.cell:BlockGRU"],
@@ -72,11 +101,11 @@ def find(seam: str, name: str) -> type:
 
 
 def options(cls: type) -> dict:
-    """Keyword-only options of a part with their defaults."""
+    """Return the options of a part with their defaults: its keyword-only arguments."""
     params = inspect.signature(cls).parameters.values()
     return {p.name: p.default for p in params if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
 
 
 def build(seam: str, block: dict, *args, **extra):
-    """Makes the part that the config block `{"use": NAME, **options}` describes."""
+    """Build the part that the config block `{"use": NAME, **options}` describes."""
     return find(seam, block["use"])(*args, **extra, **{k: v for k, v in block.items() if k != "use"})

@@ -1,7 +1,7 @@
-"""Compiling the hot functions: `@fast` marks them, `compiling()` says when they run compiled.
+"""Compilation of hot functions: `@compilable` marks them, `compiling()` runs them compiled.
 
-Marked functions are plain functions of tensors: their randomness is drawn outside, numbers that change come in as
-tensors. Acting, evaluation and tests run them eagerly; the update runs them compiled where its config says so.
+Marked functions are plain functions of tensors: random numbers and numbers that change come in as tensors.
+Acting, evaluation and tests run them eagerly; the update compiles them if `run.compile` is on.
 """
 
 import contextlib
@@ -13,26 +13,30 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from common.errors import UserError
 
-#: Versions of one function kept: one for each agent of a process and each kind of gradient.
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Compiled versions kept of one function: one for each agent of a process and each kind of gradient.
 MAX_RECOMPILES = 64
 
 
 class Compiler:
-    """Which marked functions run compiled now. One that cannot be compiled is a UserError, or stays eager."""
+    """Compiles marked functions. With `fallback`, a function that cannot be compiled runs eagerly; else UserError."""
 
-    def __init__(self, fallback: bool):
+    def __init__(self, fallback: bool) -> None:
         self.fallback = fallback
         self.failed: dict[str, str] = {}
         self.compiled: dict[Callable, Callable] = {}
-        self.disabled = False  # whether nothing is compiled any more
+        self.disabled = False  # after a backward pass failed, everything runs eagerly
 
     def call(self, function: Callable, *args):
-        """Calls the compiled form of `function`, made at its first call."""
+        """Call the compiled form of `function`; compile it at its first call."""
         if self.disabled or function.__qualname__ in self.failed:
             return function(*args)
         configure_torch_compiler()
@@ -49,8 +53,10 @@ class Compiler:
             return function(*args)
 
     def can_retry(self, error: Exception) -> bool:
-        """Whether an update that raised `error` in a backward pass may be tried again: all of it runs eagerly then,
-        but where a library was half written."""
+        """Return whether an update that raised `error` in a backward pass can be tried again.
+
+        It then runs eagerly, or compiled if the error was a truncated library, which is deleted.
+        """
         if not isinstance(error, torch._dynamo.exc.TorchDynamoException):
             return False
         if (half := truncated_library(str(error))) is not None:
@@ -61,7 +67,7 @@ class Compiler:
         return True
 
     def explain_failure(self, what: str, error: Exception) -> str:
-        """The reason why `what` cannot be compiled, for which there is a warning, or a UserError without fallback."""
+        """Warn that `what` cannot be compiled and return the reason; raise UserError without fallback."""
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         if not self.fallback:
             raise UserError(
@@ -72,55 +78,57 @@ class Compiler:
         return reason
 
 
-_here = threading.local()
+_configured = threading.local()
 
 
-def configure_torch_compiler():
-    """Sets up torch's compiler, whose settings hold in one thread: backward passes on a GPU run in another one."""
-    if not hasattr(_here, "done"):
+def configure_torch_compiler() -> None:
+    """Configure torch's compiler in this thread: its settings are per thread, and backward passes have their own."""
+    if not hasattr(_configured, "done"):
         import torch._dynamo
         import torch._inductor.config
 
         torch._dynamo.config.recompile_limit = MAX_RECOMPILES
         torch._inductor.config.fallback_random = True  # the same random numbers as eagerly
-        _here.done = True
+        _configured.done = True
 
 
 def truncated_library(error: str) -> Path | None:
-    """The library in torch's cache that an error is about, if a process was killed while it wrote it."""
+    """Return the library in torch's cache that a killed process left half written, if `error` is about one."""
     match = re.search(r"(/\S+\.so): (?:file too short|invalid ELF header)", error)
     path = Path(match[1]) if match else None
     return path if path is not None and path.exists() else None
 
 
-_now: Compiler | None = None
+_active_compiler: Compiler | None = None
 
 
-def compilable(function):
-    """Marks a method of tensors as worth compiling."""
+def compilable(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a method of tensors as worth compiling."""
 
     @functools.wraps(function)
-    def call(*args):
-        return function(*args) if _now is None or torch.compiler.is_compiling() else _now.call(function, *args)
+    def call(*args: Any) -> Any:
+        if _active_compiler is None or torch.compiler.is_compiling():
+            return function(*args)
+        return _active_compiler.call(function, *args)
 
-    return call
+    return call  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
 def compiling(compiler: Compiler | None) -> Iterator[None]:
-    """Marked functions run compiled by `compiler` inside, or eagerly with None."""
-    global _now
-    before, _now = _now, compiler
+    """Run marked functions compiled by `compiler` inside the block, or eagerly with None."""
+    global _active_compiler
+    before, _active_compiler = _active_compiler, compiler
     try:
         yield
     finally:
-        _now = before
+        _active_compiler = before
 
 
 def make_compiler(choice: str, device: torch.device, updates: float, least: int = 3000) -> Compiler | None:
-    """run.compile -> the compiler of an agent, or None.
+    """Return the compiler that `run.compile` asks for, or None.
 
-    auto compiles on a GPU, and on a CPU with a C++ compiler when at least `least` updates repay the minute it takes.
+    auto compiles on a GPU, and on a CPU with a C++ compiler if a run of `least` updates or more repays the minute.
     """
     worth = device.type == "cuda" or (updates >= least and has_cxx_compiler())
     if choice == "off" or (choice == "auto" and not worth):
@@ -130,17 +138,17 @@ def make_compiler(choice: str, device: torch.device, updates: float, least: int 
 
 
 def use_bfloat16(choice: str, device: torch.device) -> bool:
-    """run.precision -> whether matrix products are in bfloat16. auto: where the hardware multiplies it faster."""
+    """Return whether `run.precision` asks for bfloat16. auto: if the hardware multiplies it faster."""
     return choice == "bf16" or (choice == "auto" and has_fast_bfloat16(device))
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware."""
+    """Return whether the device multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def has_cxx_compiler() -> bool:
-    """Whether there is a C++ compiler for CPU code."""
+    """Return whether a C++ compiler for CPU code is installed."""
     return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)

@@ -1,25 +1,31 @@
 """Encoder and decoder of observations: any number of images and vectors.
 
-Images are uint8 (..., H, W, C) and are joined on channels, vectors are float (..., n) or scalars (...) and are joined
-on the last axis, both in sorted order of their keys.
+Images are uint8 (..., H, W, C), concatenated on channels. Vectors are float (..., n) or scalars (...), concatenated on
+the last axis. Both are in sorted order of their keys. `conv`, `image` and `vector` are parts, see
+`common/agent/interfaces.py`.
 """
 
 import math
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import nn
+from gymnasium import spaces
+from torch import Tensor, nn
 
 from common.errors import UserError
 from common.nn.compile import compilable
 from common.nn.nets import MLP, Linear, Style, symlog
 
 
-def split_keys(name, obs_space, pattern=".*", scalars=True):
-    """Observation space -> sorted image keys, sorted vector keys that match `pattern` fully.
+def split_keys(
+    name: str, obs_space: spaces.Dict, pattern: str = ".*", scalars: bool = True
+) -> tuple[list[str], list[str]]:
+    """Return the sorted image keys and the sorted vector keys that match `pattern` fully.
 
-    `scalars=False` leaves out observations without an axis (as V2 officially does). Raises UserError naming the
-    config key `name` if the pattern is no regular expression or matches nothing.
+    `scalars=False` leaves out observations without an axis, as the official V2 does. Raises UserError, naming the
+    config key `name`, if the pattern is not a regular expression or matches nothing.
     """
     try:
         keys = [key for key in sorted(obs_space.spaces) if re.fullmatch(pattern, key)]
@@ -27,25 +33,31 @@ def split_keys(name, obs_space, pattern=".*", scalars=True):
         raise UserError(f"{name} {pattern!r} is not a regular expression: {error}.") from error
     if not keys:
         raise UserError(f"{name} {pattern!r} matches none of the observations {', '.join(sorted(obs_space.spaces))}.")
-    axes = {key: len(obs_space[key].shape) for key in keys}
+    axes = {key: len(obs_space[key].shape or ()) for key in keys}
     flat = (0, 1) if scalars else (1,)
     return [key for key in keys if axes[key] == 3], [key for key in keys if axes[key] in flat]
 
 
-def image_size(obs_space, images):
-    """Common (H, W) of the images. Raises UserError when they differ."""
-    sizes = {tuple(obs_space[key].shape[:2]) for key in images}
+def image_size(obs_space: spaces.Dict, images: list[str]) -> tuple[int, int]:
+    """Return the size (H, W) of the images. Raise UserError if they differ."""
+    sizes = {space_shape(obs_space, key)[:2] for key in images}
     if len(sizes) > 1:
         shapes = {key: obs_space[key].shape for key in images}
         raise UserError(f"All images must have one size, got {shapes}. Resize them with --env.size, or select keys.")
-    return sizes.pop()
+    height, width = sizes.pop()
+    return height, width
 
 
-MAX_CPU_IMAGES = 256  # images at a time: on a CPU, what convolutions write then stays in the cache
+def space_shape(obs_space: spaces.Dict, key: str) -> tuple[int, ...]:
+    """Return the shape of an observation."""
+    return tuple(obs_space[key].shape or ())
 
 
-def apply_in_chunks(function, *tensors):
-    """function(*tensors) of (N, ...) tensors, on a CPU in equal pieces of at most PIECE rows, joined again."""
+MAX_CPU_IMAGES = 256  # images per chunk on a CPU: the outputs of its convolutions stay in the cache
+
+
+def apply_in_chunks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """Return function(*tensors) of (N, ...) tensors; on a CPU in equal chunks of at most MAX_CPU_IMAGES rows."""
     rows = tensors[0].shape[0]
     if tensors[0].device.type != "cpu" or rows <= MAX_CPU_IMAGES:
         return function(*tensors)
@@ -56,26 +68,38 @@ def apply_in_chunks(function, *tensors):
 
 
 class Encoder(nn.Module):
-    """Observations -> embedding (..., E) = [vector features, image features]."""
+    """Network from observations to the embedding (..., E): vector features, then image features."""
 
-    def __init__(self, obs_space, conv, style: Style, *, layers, units, symlog=False, keys=".*", scalars=True):
+    def __init__(
+        self,
+        obs_space: spaces.Dict,
+        conv: Any,
+        style: Style,
+        *,
+        layers: int,
+        units: int,
+        symlog: bool = False,
+        keys: str = ".*",
+        scalars: bool = True,
+    ):
         super().__init__()
         self.images, self.vectors = split_keys("encoder.keys", obs_space, keys, scalars)
         if not self.images and not self.vectors:
             raise UserError("With encoder.scalars false no observation is left. Set --encoder.scalars true.")
         self.symlog, self.size = symlog, 0
-        self.axes = {key: len(obs_space[key].shape) for key in self.vectors}
+        self.axes = {key: len(space_shape(obs_space, key)) for key in self.vectors}
         if self.vectors:
-            width = sum(math.prod(obs_space[key].shape) for key in self.vectors)
+            width = sum(math.prod(space_shape(obs_space, key)) for key in self.vectors)
             self.mlp = MLP(width, style, layers=layers, units=units)
             self.size += self.mlp.size
         if self.images:
-            size, channels = image_size(obs_space, self.images), sum(obs_space[key].shape[2] for key in self.images)
+            size, channels = image_size(obs_space, self.images), sum(space_shape(obs_space, k)[2] for k in self.images)
             conv.check(size)
             self.cnn = conv.encoder(channels, size, style)
             self.size += self.cnn.size
 
-    def forward(self, obs):
+    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Return the embedding (..., E) of observations (..., by key)."""
         outs = []
         if self.vectors:
             vector = torch.cat([flat_vector(obs[key], self.axes[key]) for key in self.vectors], -1)
@@ -87,26 +111,38 @@ class Encoder(nn.Module):
         return torch.cat(outs, -1)
 
     @compilable
-    def encode_images(self, image):
-        """(N, H, W, C) uint8 -> features (N, size of the convolutions)."""
+    def encode_images(self, image: Tensor) -> Tensor:
+        """uint8 (N, H, W, C) -> features (N, size of the convolutions)."""
         return self.cnn(image.permute(0, 3, 1, 2).float() / 255 - 0.5)
 
 
-def flat_vector(value, axes):
-    """Vectors (..., n) of one axis or scalars (...) of none -> (..., n), float."""
+def flat_vector(value: Tensor, axes: int) -> Tensor:
+    """Return vectors (..., n) (axes 1) or scalars (...) (axes 0) as float (..., n)."""
     return value.float() if axes else value.float()[..., None]
 
 
 class Decoder(nn.Module):
-    """States -> one reconstruction loss per observation key."""
+    """Network from states to reconstructions, and one loss for each observation key."""
 
     def __init__(
-        self, obs_space, deter, stoch, conv, image, vector, style: Style, *, layers, units, keys=".*", scalars=True
+        self,
+        obs_space: spaces.Dict,
+        deter: int,
+        stoch: int,
+        conv: Any,
+        image: Any,
+        vector: Any,
+        style: Style,
+        *,
+        layers: int,
+        units: int,
+        keys: str = ".*",
+        scalars: bool = True,
     ):
         super().__init__()
         self.images, self.vectors = split_keys("decoder.keys", obs_space, keys, scalars)
         self.image, self.vector = image, vector
-        self.shapes = {key: obs_space[key].shape for key in self.images + self.vectors}
+        self.shapes = {key: space_shape(obs_space, key) for key in self.images + self.vectors}
         if self.vectors:
             self.mlp = MLP(deter + stoch, style, layers=layers, units=units)
             width = lambda key: math.prod(self.shapes[key])
@@ -117,30 +153,30 @@ class Decoder(nn.Module):
             conv.check(size)
             self.cnn = conv.decoder(sum(channels), size, deter, stoch, units, style)
 
-    def forward(self, states):
-        """states (..., D), (..., Z) -> raw outputs by key: images (..., H, W, C), vectors (..., n)."""
-        outs = {}
+    def forward(self, states: Any) -> dict[str, Tensor]:
+        """Return raw outputs by key from a state (...): images (..., H, W, C), vectors (..., n)."""
+        outs: dict[str, Tensor] = {}
         if self.images:
             images = self.decode_images(*(x.flatten(0, -2) for x in states))
             outs |= {key: image.unflatten(0, states.deter.shape[:-1]) for key, image in images.items()}
         return outs | self.decode_vectors(states)
 
-    def decode_images(self, deter, stoch):
-        """(N, D), (N, Z) -> raw images by key (N, H, W, C)."""
+    def decode_images(self, deter: Tensor, stoch: Tensor) -> dict[str, Tensor]:
+        """(N, D), (N, Z) -> raw images (N, H, W, C) by key."""
         pixels = self.cnn(deter, stoch).permute(0, 2, 3, 1)
         channels = [self.shapes[key][2] for key in self.images]
         return dict(zip(self.images, pixels.split(channels, -1), strict=True))
 
-    def decode_vectors(self, states):
-        """States (..., D), (..., Z) -> raw vectors by key (..., n)."""
+    def decode_vectors(self, states: Any) -> dict[str, Tensor]:
+        """State (...) -> raw vectors (..., n) by key."""
         if not self.vectors:
             return {}
         hidden = self.mlp(states.feat)
         return {key: linear(hidden) for key, linear in zip(self.vectors, self.linears, strict=True)}
 
-    def losses(self, states, obs):
-        """Reconstruction losses by key, (...) each: summed over pixels and vector dimensions."""
-        losses = {}
+    def losses(self, states: Any, obs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return reconstruction losses (...) by key, summed over pixels and vector dimensions, of states (...)."""
+        losses: dict[str, Tensor] = {}
         if self.images:
             flat = [x.flatten(0, -2) for x in states]
             rows = apply_in_chunks(self.image_losses, *flat, *(obs[key].flatten(0, -4) for key in self.images))
@@ -150,11 +186,11 @@ class Decoder(nn.Module):
         return losses
 
     @compilable
-    def image_losses(self, deter, stoch, *images):
-        """States (N, D), (N, Z), true images (N, H, W, C) -> their losses (N, number of images)."""
+    def image_losses(self, deter: Tensor, stoch: Tensor, *images: Tensor) -> Tensor:
+        """(N, D), (N, Z), true images (N, H, W, C) -> losses (N, number of images)."""
         outs = self.decode_images(deter, stoch).values()
         return torch.stack([self.image.loss(out, image) for out, image in zip(outs, images, strict=True)], -1)
 
-    def predict(self, states):
-        """Reconstructions by key: images in [0, 1] (..., H, W, C), vectors (..., n)."""
+    def predict(self, states: Any) -> dict[str, Tensor]:
+        """Return reconstructions by key: images in [0, 1] (..., H, W, C), vectors (..., n)."""
         return {k: (self.image if k in self.images else self.vector).pred(out) for k, out in self(states).items()}

@@ -1,4 +1,4 @@
-"""What the layers of a network cost at one position: FLOPs, outputs, weights, counted from shapes."""
+"""Cost of a network's layers at one position: FLOPs, outputs and weights, counted from shapes."""
 
 import dataclasses
 import math
@@ -16,10 +16,10 @@ COUNTED_LAYERS = nn.Linear | BlockLinear | nn.GRUCell | nn.Conv2d | nn.ConvTrans
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
-    """One weight at one position.
+    """Cost of one weight tensor at one position.
 
-    flops: forward; grad: FLOPs of the gradient of its weights, and of its inputs; outputs, weights: elements; first:
-    whether it reads the input of its module.
+    flops: of the forward pass. grad: FLOPs of the gradient of its weights; that of its inputs costs as much.
+    outputs, weights: elements. first: whether it reads the module's input.
     """
 
     flops: int
@@ -29,14 +29,14 @@ class LayerCost:
     first: bool = False
 
 
-def layer_costs(module: nn.Module, *inputs) -> list[LayerCost]:
-    """Layers of a module on the meta device, in the order in which they are applied to inputs (1, ...).
+def layer_costs(module: nn.Module, *inputs: Any) -> list[LayerCost]:
+    """Return the cost of each layer of a module on the meta device, in the order of application to inputs (1, ...).
 
-    Those are `first` that read nothing with a gradient: inputs that need none, and what follows from them alone.
+    A layer is `first` if its input needs no gradient.
     """
     found: list[LayerCost] = []
-    seen = lambda layer, args, out: found.extend(costs_of_call(layer, args, out))
-    handles = [part.register_forward_hook(seen) for part in module.modules() if isinstance(part, COUNTED_LAYERS)]
+    count = lambda layer, args, out: found.extend(costs_of_call(layer, args, out))
+    handles = [part.register_forward_hook(count) for part in module.modules() if isinstance(part, COUNTED_LAYERS)]
     with torch.enable_grad():
         module(*inputs)
     for handle in handles:
@@ -45,7 +45,7 @@ def layer_costs(module: nn.Module, *inputs) -> list[LayerCost]:
 
 
 def costs_of_call(layer: Any, args: tuple, out: Tensor) -> Iterable[LayerCost]:
-    """The products of one layer with its inputs, one `Layer` for each."""
+    """Yield the cost of each product of one layer with its inputs."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         flops, grad = (2 * n for n in convolution_multiply_adds(layer, args[0], out))
         yield LayerCost(flops, grad, out.numel(), layer.weight.numel(), not args[0].requires_grad)
@@ -56,7 +56,7 @@ def costs_of_call(layer: Any, args: tuple, out: Tensor) -> Iterable[LayerCost]:
 
 
 def matrix_products(layer: Any, args: tuple) -> list[tuple[Tensor, Tensor, int]]:
-    """Matrix products of a layer: what is multiplied, by which weight, to how many outputs."""
+    """Return the matrix products of a layer: input, weight, number of outputs."""
     if isinstance(layer, nn.GRUCell):
         return [(x, w, len(w)) for x, w in zip(args, (layer.weight_ih, layer.weight_hh), strict=True)]
     if isinstance(layer, BlockLinear):
@@ -66,7 +66,7 @@ def matrix_products(layer: Any, args: tuple) -> list[tuple[Tensor, Tensor, int]]
 
 
 def convolution_multiply_adds(layer: Any, x: Tensor, out: Tensor) -> tuple[int, int]:
-    """Multiply-adds of a convolution of x (1, ...) to out (1, ...): forward, and of a gradient of its weight or x."""
+    """Return multiply-adds of a convolution from x (1, ...) to out (1, ...): forward, and of one gradient."""
     weights, side = layer.weight.numel(), lambda y: math.prod(y.shape[2:])
     plain = weights * side(x if isinstance(layer, nn.ConvTranspose2d) else out)
     if type(layer) not in (UpsampleConv, UpConv):

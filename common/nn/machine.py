@@ -1,4 +1,4 @@
-"""The machine: which device to use, and its rates of matrix products and of copying, measured."""
+"""Choice of the device, and its measured rates of matrix products and copying."""
 
 import functools
 import resource
@@ -10,12 +10,12 @@ import torch
 from common.errors import UserError
 from common.storage.runinfo import hardware
 
-MATMUL_SIDES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}  # sides of the square matrices tried
-COPY_BYTES = {"cpu": 2**28, "cuda": 2**30}  # bytes
+MATMUL_SIDES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}  # rows of the square matrices to time
+COPY_BYTES = {"cpu": 2**28, "cuda": 2**30}
 
 
 def resolve_device(name: str) -> str:
-    """`auto` as `cuda` or `cpu`, whichever there is; UserError if `cuda` is asked for in vain."""
+    """Return the device of `run.device`: auto is cuda if a GPU is present, else cpu. Raise UserError without a GPU."""
     if name not in ("auto", "cpu", "cuda") and not name.startswith("cuda:"):
         raise UserError(f"run.device must be auto, cpu, cuda or cuda:N, got {name!r}.")
     if name == "auto":
@@ -26,7 +26,10 @@ def resolve_device(name: str) -> str:
 
 
 def best_seconds(work: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """Least seconds of one call of `work`, over at least three calls and about `seconds`; the first is not counted."""
+    """Return the shortest time of a call of `work` in seconds.
+
+    Calls it at least three times and for about `seconds`, after one call that does not count.
+    """
     synchronize(device)
     work()
     times: list[float] = []
@@ -40,13 +43,13 @@ def best_seconds(work: Callable[[], object], device: torch.device, seconds: floa
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until the device has done its work."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def matmul_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.2) -> float:
-    """FLOP/s of the product of two large square matrices of `dtype`: the best of some sizes."""
+    """Return the FLOP/s of the product of two large square matrices of `dtype`: the best of some sizes."""
     rates = []
     for side in MATMUL_SIDES[device.type]:
         one, two = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
@@ -56,21 +59,21 @@ def matmul_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.2) 
 
 
 def copy_rate(device: torch.device, seconds: float = 0.3) -> float:
-    """Bytes per second, read and written ones together, of copying a tensor that no cache holds."""
+    """Return bytes per second, read and written together, of copying a tensor larger than the caches."""
     source = torch.zeros(COPY_BYTES[device.type], dtype=torch.uint8, device=device)
     target = torch.ones_like(source)
     return 2 * source.numel() / best_seconds(lambda: target.copy_(source), device, seconds)
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes at most in use so far: resident memory of the process, or what torch allocated on the GPU."""
+    """Return the peak memory in bytes: resident memory of the process, or memory that torch allocated on the GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def describe_device(device: torch.device) -> str:
-    """Name of the processor or GPU, and the threads that torch uses."""
+    """Return the name of the processor or GPU, and the threads that torch uses."""
     facts = hardware()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else facts["cpu"]
     return f"{name}, {torch.get_num_threads()} thread(s) of {facts['cores']} core(s), torch {torch.__version__}"

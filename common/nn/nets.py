@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from common.errors import UserError, check_choice
 
-ACTS = {"elu": F.elu, "relu": F.relu, "silu": F.silu, "swish": F.silu, "tanh": torch.tanh, "none": lambda x: x}
+ACTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "elu": F.elu,
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+    "none": lambda x: x,
+}
 INITS = ("glorot", "fan_in", "fan_avg")
 
 

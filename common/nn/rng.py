@@ -1,4 +1,4 @@
-"""State of the process-wide random number generators: Python, numpy, torch on CPU and on every GPU."""
+"""Process-wide random number generators of Python, NumPy and torch (CPU and GPUs): seed, save, restore."""
 
 import contextlib
 import random
@@ -9,14 +9,14 @@ import torch
 
 
 def seed_all(seed: int) -> None:
-    """Seeds all generators."""
+    """Seed all generators."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - environments of other people draw from it
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (third-party environments use it)
     torch.manual_seed(seed)
 
 
 def get_state() -> dict:
-    """All generators' states as tensors, arrays and plain Python."""
+    """Return the states of all generators as tensors, arrays and plain Python."""
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {
         "python": random.getstate(),
@@ -27,7 +27,7 @@ def get_state() -> dict:
 
 
 def set_state(state: dict) -> None:
-    """Restores what `get_state` returned; GPU states are skipped where the number of GPUs has changed."""
+    """Restore what `get_state` returned. States of GPUs are skipped if the number of GPUs has changed."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])  # noqa: NPY002
     torch.set_rng_state(state["torch"])
@@ -37,7 +37,7 @@ def set_state(state: dict) -> None:
 
 @contextlib.contextmanager
 def isolated_rng(*seeds: int) -> Iterator[None]:
-    """Runs a block on generators of its own, seeded by `seeds`; outside nothing has been drawn."""
+    """Run a block with generators seeded by `seeds`; restore the previous states afterwards."""
     before = get_state()
     seed_all(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
     try:

@@ -73,7 +73,8 @@ class RSSMScan(torch.autograd.Function):
         ctx.autocast = autocast_options(embed.device.type)
         ctx.leaves = [x.detach().requires_grad_() for x in (action, embed, deter, stoch)]
         with torch.enable_grad(), frozen(rssm):
-            ctx.steps = scan_steps(rssm, kind(*ctx.leaves[2:]), *ctx.leaves[:2], first, noise)
+            action, embed, *state = ctx.leaves
+            ctx.steps = scan_steps(rssm, kind(*state), action, embed, first, noise)
         return stack_time([[x.detach() for x in step] for step in ctx.steps])
 
     @staticmethod

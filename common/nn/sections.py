@@ -1,6 +1,6 @@
-"""Named sections of a program: rows in a profiler's trace and, while somebody records, seconds.
+"""Named sections of a program: rows in a profiler's trace and, inside `time_sections`, seconds.
 
-`with section("imagination"): ...` names a block; `with recording(device) as seconds: ...` around an update collects.
+`with section("imagination"): ...` names a block. `with time_sections(device) as seconds: ...` times the blocks.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ import torch
 
 
 class SectionTimer:
-    """Seconds by section of one thread. Time belongs to the innermost section, so the shares add up.
+    """Timer of the sections of one thread. Time counts for the innermost section, so the shares add up.
 
-    On a GPU the device is waited for at every border, which slows the program down a little: record the split and the
-    rate of updates in separate runs.
+    On a GPU it waits for the device wherever a section begins or ends, which slows the program down a little: measure
+    the shares and the rate of updates in separate runs.
     """
 
-    def __init__(self, device: torch.device | str = "cpu"):
+    def __init__(self, device: torch.device | str = "cpu") -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self.device = torch.device(device)
         self.thread = threading.get_ident()
@@ -27,17 +27,17 @@ class SectionTimer:
         self.since = 0.0
 
     def enter(self, name: str) -> None:
-        """From now on, time belongs to `name`."""
+        """Begin a section."""
         self.charge_elapsed()
         self.open.append(name)
 
     def exit(self) -> None:
-        """Time belongs to the section around again."""
+        """End the innermost section; the one around it continues."""
         self.charge_elapsed()
         self.open.pop()
 
     def charge_elapsed(self) -> None:
-        """Gives the time since the last border to the innermost section."""
+        """Add the time since the last call to the innermost section."""
         if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
@@ -46,31 +46,31 @@ class SectionTimer:
         self.since = now
 
 
-_active: SectionTimer | None = None
+_active_timer: SectionTimer | None = None
 
 
 @contextlib.contextmanager
 def section(name: str) -> Iterator[None]:
-    """Names a block of code. Without a profiler or a recorder it costs microseconds."""
-    recorder = _active if _active and _active.thread == threading.get_ident() else None
+    """Name a block of code. Without a profiler or a timer it costs microseconds."""
+    timer = _active_timer if _active_timer and _active_timer.thread == threading.get_ident() else None
     with torch.profiler.record_function(name):
-        if recorder is None:
+        if timer is None:
             yield
             return
-        recorder.enter(name)
+        timer.enter(name)
         try:
             yield
         finally:
-            recorder.exit()
+            timer.exit()
 
 
 @contextlib.contextmanager
 def time_sections(device: torch.device | str = "cpu") -> Iterator[dict[str, float]]:
-    """Sections of this thread are timed; the dict of seconds by name fills as they end."""
-    global _active
-    before, recorder = _active, SectionTimer(device)
-    _active = recorder
+    """Time the sections of this thread; the dict of seconds by name fills as they end."""
+    global _active_timer
+    before, timer = _active_timer, SectionTimer(device)
+    _active_timer = timer
     try:
-        yield recorder.seconds
+        yield timer.seconds
     finally:
-        _active = before
+        _active_timer = before

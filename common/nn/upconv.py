@@ -1,32 +1,35 @@
-"""Convolutions that double an image, computed on the small image.
+"""Convolutions that double the size of an image, computed on the small image.
 
 Every second output pixel of a convolution on an upsampled image, or of a transposed convolution of stride 2, is an
-ordinary convolution of the small image with some of the kernel's taps. The four such phases are the channels of one
-convolution, and their pixels are then dealt out. The result is the same; nearest neighbours cost 9/25 of the
-multiplications of a 5x5 kernel, and no zeros or repeated pixels are written.
+ordinary convolution of the small image with some taps of the kernel. One convolution computes these four phases as
+channels; their pixels are then interleaved. The result is the same. Nearest neighbours need 9/25 of the multiplications
+of a 5x5 kernel, and no zeros or repeated pixels are written.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 
-def nearest_taps(kernel, padding):
-    """Taps of nearest-neighbour upsampling and a convolution, and the padding of the small convolution."""
+def nearest_taps(kernel: int, padding: int) -> tuple[Tensor, int]:
+    """Return the taps of nearest-neighbour upsampling and a convolution, and the padding of the small convolution."""
     return phase_taps(kernel, lambda k, phase: (phase + k - padding) // 2)
 
 
-def transposed_taps(kernel, padding):
-    """Taps of a transposed convolution of stride 2 that loses `padding` pixels on each side."""
+def transposed_taps(kernel: int, padding: int) -> tuple[Tensor, int]:
+    """Return the same for a transposed convolution of stride 2 that drops `padding` pixels on each side."""
     even = lambda k, phase: (phase + padding - k) // 2 if (phase + padding - k) % 2 == 0 else None
     return phase_taps(kernel, even)
 
 
-def phase_taps(kernel, place):
-    """0-1 matrices (2, M, kernel): which taps of the kernel fall on which of M neighbouring pixels, for both phases.
+def phase_taps(kernel: int, place: Callable[[int, int], int | None]) -> tuple[Tensor, int]:
+    """Return 0-1 matrices (2, M, kernel): which tap of the kernel reads which of M small pixels, for both phases.
 
-    place(k, phase): small pixel, relative to the output's own, that tap k reads, or None. Also returns the distance
-    from the first of the M pixels to the own one.
+    place(k, phase): position of the small pixel that tap k reads, relative to that of the output pixel, or None.
+    Also returns how far before the output pixel the M pixels begin.
     """
     places = [[place(k, phase) for k in range(kernel)] for phase in (0, 1)]
     used = [p for row in places for p in row if p is not None]
@@ -38,10 +41,12 @@ def phase_taps(kernel, place):
     return taps, -min(used)
 
 
-def conv_to_double_size(x, weight, bias, taps, before, size):
-    """(N, I, H, W), weight (O, I, K, K), taps (2, M, K) -> (N, O, *size).
+def conv_to_double_size(
+    x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, before: int, size: Sequence[int]
+) -> Tensor:
+    """Convolve (N, I, H, W) with weight (O, I, K, K) and taps (2, M, K) to (N, O, *size).
 
-    before: zero pixels in front of the image; behind it as many as `size` needs.
+    before: zero pixels before the image; after it there are as many as `size` needs.
     """
     out, wide = len(weight), taps.shape[1]
     kernel = torch.einsum("aum,bvn,oimn->aboiuv", taps, taps, weight).flatten(0, 2)
@@ -59,36 +64,38 @@ def conv_to_double_size(x, weight, bias, taps, before, size):
 class UpsampleConv(nn.Conv2d):
     """Nearest-neighbour upsampling by 2, then this convolution: (N, I, H, W) -> (N, O, 2 H, 2 W)."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        taps, self.before = nearest_taps(self.kernel_size[0], self.padding[0])
+        self.taps: Tensor
+        taps, self.before = nearest_taps(self.kernel_size[0], int(self.padding[0]))
         self.register_buffer("taps", taps, persistent=False)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         size = [2 * n for n in x.shape[2:]]
         return conv_to_double_size(x, self.weight, self.bias, self.taps, self.before, size)
 
 
 class UpConv(nn.ConvTranspose2d):
-    """Transposed convolution of stride 2: (N, I, H, W) -> (N, O, 2 H + K - 2 P - 2, ...), without the last `crop`.
+    """Transposed convolution of stride 2: (N, I, H, W) -> (N, O, 2 H + K - 2 P - 2, ...), minus the last `crop` pixels.
 
-    Only its forward pass is faster on the small image, so its gradients are the ordinary ones.
+    Only the forward pass is faster on the small image, so the backward pass is that of torch.
     """
 
-    def __init__(self, *args, crop=0, **kwargs):
+    def __init__(self, *args: Any, crop: int = 0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.crop = crop
-        taps, self.before = transposed_taps(self.kernel_size[0], self.padding[0])
+        self.taps: Tensor
+        taps, self.before = transposed_taps(self.kernel_size[0], int(self.padding[0]))
         self.register_buffer("taps", taps, persistent=False)
 
-    def forward(self, x):
-        dtype, place = compute_dtype(x), (self.before, self.padding[0], self.crop)
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        dtype, sizes = compute_dtype(x), (self.before, self.padding[0], self.crop)
         bias = None if self.bias is None else self.bias.to(dtype)
-        return TransposedFunction.apply(x.to(dtype), self.weight.to(dtype), bias, self.taps, *place)
+        return TransposedFunction.apply(x.to(dtype), self.weight.to(dtype), bias, self.taps, *sizes)
 
 
 class TransposedFunction(torch.autograd.Function):
-    """`doubled` forwards, a transposed convolution backwards."""
+    """`conv_to_double_size` forward, a transposed convolution backward."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, taps, before, padding, crop):
@@ -111,13 +118,13 @@ class TransposedFunction(torch.autograd.Function):
 class SeedConv(nn.ConvTranspose2d):
     """Transposed convolution of a single pixel, which is a linear layer: (N, I, 1, 1) -> (N, O, K, K)."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         kernel = self.weight.permute(2, 3, 1, 0).flatten(0, 2)
         y = F.linear(x.flatten(1), kernel).unflatten(-1, (*self.kernel_size, -1))
         return (y if self.bias is None else y + self.bias.to(y.dtype)).permute(0, 3, 1, 2)
 
 
-def compute_dtype(x):
-    """What matrix products with x are computed in; there is no autocast for shapes alone."""
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype of matrix products with x. The meta device has no autocast."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if device != "meta" and torch.is_autocast_enabled(device) else x.dtype

@@ -74,7 +74,7 @@ def test_an_update_stays_on_its_device(algo, kind, without_autocast):
     with Watch() as watch:
         agent.guard.snapshot(agent.behavior.running_statistics())
         losses, states, stats = agent.order(agent, batch, 100, noise)
-        agent.optim.apply(agent.guard.pending)
+        agent.optim.step_groups(agent.guard.pending)
         agent.behavior.slow.update(agent.behavior.critic)
     assert not watch.found
     assert {x.device for x in [*losses.values(), *stats.values(), *states]} == {META}
