@@ -377,7 +377,7 @@ class Optim(Protocol):
 class Schedule(Protocol):
     """`schedule`: how many updates follow an agent step. Owned by the training loop."""
 
-    def updates_due(self, agent_steps: int, *, repeat: int, replayed_per_update: int) -> int:
+    def due(self, agent_steps: int, *, repeat: int, replayed_per_update: int) -> int:
         """Updates to make now, after `agent_steps` steps over all environments of `repeat` frames each."""
 
     def state(self) -> dict:
