@@ -101,7 +101,7 @@ class KL(Protocol):
 
 
 class ImageEncoder(Protocol):
-    """What `Conv.encoder` returns, an `nn.Module`. size: features per image."""
+    """Encoder of images, built by `Conv.encoder`; an `nn.Module`. size: features per image."""
 
     size: int
 
@@ -110,7 +110,7 @@ class ImageEncoder(Protocol):
 
 
 class ImageDecoder(Protocol):
-    """What `Conv.decoder` returns, an `nn.Module`."""
+    """Decoder of images, built by `Conv.decoder`; an `nn.Module`."""
 
     def __call__(self, deter: Tensor, stoch: Tensor) -> Tensor:
         """(N, D), (N, Z) -> (N, C, H, W) without output activation."""
@@ -142,7 +142,7 @@ class Image(Protocol):
 
 
 class Output(Protocol):
-    """What the outputs of a head mean. An `nn.Module`; constants such as bins are non-persistent buffers.
+    """Meaning of the outputs of a head. An `nn.Module`; constants such as bins are non-persistent buffers.
 
     size: network outputs per predicted number. outscale: initial scale of the output layer (0: first prediction is 0).
     """

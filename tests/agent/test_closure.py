@@ -1,4 +1,4 @@
-"""A version is nothing but its config: recipe a with the resolved config of b is b, bit for bit."""
+"""Closure: recipe a with the resolved config of b is b, bit for bit, so versions differ in their configs only."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What is counted from a config is what torch counts when an update runs."""
+"""FLOPs counted from a config equal those that torch counts when an update runs."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tests.helpers.fakes import action_space, obs_space, random_batch
 
 SIZE = {"batch_size": 4, "batch_length": 10}
 
-#: Not counted: kernels made for convolutions that double an image, and a learned initial state.
+#: Not counted: the kernels of convolutions that double an image, and a learned initial state.
 TOLERANCE = 0.01
 
 

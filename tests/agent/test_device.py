@@ -1,6 +1,6 @@
-"""On a GPU an update stays there: nothing is made on the CPU, copied to it, or waited for before its latents are.
+"""On a GPU, an update creates nothing on the CPU, copies nothing to it, and waits only for the latents at its end.
 
-The meta device stands for the GPU: it knows shapes and devices, and no numbers.
+The meta device replaces the GPU: its tensors have shapes and a device, but no numbers.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ META = torch.device("meta")
 
 
 class Watch(TorchDispatchMode):
-    """Operations that touch the CPU, by name: they make or take a tensor there, or bring numbers there."""
+    """Names of operations that touch the CPU: they create or read a tensor there, or copy numbers there."""
 
     def __init__(self):
         super().__init__()
@@ -44,7 +44,7 @@ def on_meta(x):
 
 @pytest.fixture
 def without_autocast(monkeypatch):
-    """There is none for the meta device."""
+    """Skip autocast: the meta device has none."""
     plain, options = torch.autocast, rssm_scan.autocast_options
     skip = lambda device_type, *args, **kwargs: (
         contextlib.nullcontext() if device_type == "meta" else plain(device_type, *args, **kwargs)
@@ -54,7 +54,7 @@ def without_autocast(monkeypatch):
 
 
 def moved(agent):
-    """The agent and a batch for it, on the meta device."""
+    """Move the agent and a batch for it to the meta device."""
     batch = {key: on_meta(x) for key, x in agent.to_tensors(random_batch(agent)).items()}
     for module in agent.modules():
         own, buffers = (dict(found(recurse=False)) for found in (module.named_parameters, module.named_buffers))
@@ -78,7 +78,7 @@ def test_an_update_stays_on_its_device(algo, kind, without_autocast):
         agent.behavior.slow.update(agent.behavior.critic)
     assert not watch.found
     assert {x.device for x in [*losses.values(), *stats.values(), *states]} == {META}
-    assert agent.guard.stages  # numbers that `settle` would look at: read from the device once
+    assert agent.guard.stages  # the numbers that `check_finite` reads from the device, once
 
 
 @pytest.mark.parametrize("kind", ["box", "discrete", "multi"])

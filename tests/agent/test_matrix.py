@@ -1,4 +1,4 @@
-"""Every feature of every version in every other, for every kind of action: it runs, or is refused by name."""
+"""Every feature of every version works in every other version, for every kind of action, or is refused by name."""
 
 import itertools
 
@@ -14,7 +14,7 @@ from common.config import features
 from common.errors import UserError
 from tests.helpers.fakes import action_space, obs_space, random_batch
 
-#: Switches that make no sense, with what the refusal names.
+#: Switches that cannot work, with the message of the refusal.
 REFUSED = {
     **{("v1", "std", source): rf"{source} has no std" for source in ("v2", "v3", "v3-2023")},
     **{(base, "std", "v1"): r"latent.std is an option of Gaussian" for base in ("v2", "v3", "v3-2023")},
@@ -26,11 +26,20 @@ REFUSED = {
     ("v3", "order", "v2"): r"replay_value.grad .* order.use ModelFirst",
     ("v3", "order", "v3-2023"): r"replay_value.grad .* order.use ModelFirst",
 }
-OUTSIDE = {"sampler", "ends", "online", "schedule", "prefill", "capacity", "batch", "context"}  # not the agent's
+OUTSIDE = {
+    "sampler",
+    "ends",
+    "online",
+    "schedule",
+    "prefill",
+    "capacity",
+    "batch",
+    "context",
+}  # features of replay and training loop
 
 
 def switches():
-    """(base, feature, source) for all that change something."""
+    """Yield (base, feature, source) for all features in which two versions differ."""
     loaded = {algo: dreamer.resolve(algo, ["debug"]) for algo in dreamer.ALGOS}
     value = lambda feature, config: [configs.flatten(config)[key] for key in features.keys(feature, config)]
     for base, source in itertools.permutations(dreamer.ALGOS, 2):
@@ -109,7 +118,7 @@ def test_every_alternative_of_a_seam_runs_in_every_version(algo, key, value):
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_state_dict_is_complete(algo):
-    """An agent restored from another's state goes on with the same numbers."""
+    """An agent restored from the state of another computes the same numbers."""
     config = dreamer.resolve(algo, ["debug"])
     one, two = build(config), build(config)
     for seed in range(3):
@@ -130,7 +139,7 @@ def test_drop_last_with_replay_value_is_refused():
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 @pytest.mark.parametrize("kind", ["box", "discrete"])
 def test_bfloat16_losses_stay_near_float32(algo, kind):
-    """Matrix products in bfloat16 change the first losses by rounding only; everything kept stays float32."""
+    """Matrix products in bfloat16 change the first losses by rounding only; parameters stay float32."""
     losses = []
     for precision in ("fp32", "bf16"):
         agent = build(dreamer.resolve(algo, ["debug"], {"run.precision": precision}), kind)
@@ -178,7 +187,7 @@ def test_numbers_that_contradict_each_other_are_refused(flags, message):
 
 
 def test_observation_names_may_be_anything():
-    """Names of module attributes, and names that differ in punctuation only, have decoders of their own."""
+    """Names of module attributes, and names that differ in punctuation only, get decoders of their own."""
     sizes = {"a.b": 1, "a_b": 2, "type": 3}
     space = spaces.Dict({key: spaces.Box(-9, 9, (size,), np.float32) for key, size in sizes.items()})
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Counts of updates over many steps: exact, for any number of environments, with no burst after a resume."""
+"""Schedules count updates exactly over many steps, for any number of environments, without a burst after a resume."""
 
 import math
 
@@ -19,7 +19,7 @@ def run(schedule, start, stop, envs, repeat):
 
 
 def expected(schedule, steps, repeat):
-    """Updates due `steps` agent steps after the first call."""
+    """Number of updates due `steps` agent steps after the first call."""
     if isinstance(schedule, Bursts):
         return schedule.updates * (1 + steps * repeat // schedule.every)
     if isinstance(schedule, Every):
@@ -56,7 +56,7 @@ def test_nothing_is_owed_for_steps_before_the_first_call(name):
 
 @pytest.mark.parametrize("envs", [1, 4])
 @pytest.mark.parametrize("name", sorted(MAKE))
-def test_resuming_equals_going_on(name, envs):
+def test_a_resumed_schedule_equals_an_uninterrupted_one(name, envs):
     straight, stopped, resumed = MAKE[name](), MAKE[name](), MAKE[name]()
     one = run(straight, 0, STEPS, envs, 2)
     two = run(stopped, 0, STEPS // 2, envs, 2)
@@ -64,7 +64,7 @@ def test_resuming_equals_going_on(name, envs):
     assert two + run(resumed, STEPS // 2, STEPS, envs, 2) == one
 
 
-def test_a_new_ratio_holds_from_the_resume_on():
+def test_a_new_ratio_applies_from_the_resume_on():
     slow, fast = Ratio(ratio=32), Ratio(ratio=1024)
     run(slow, 0, STEPS, 1, 1)
     fast.restore(slow.state())

@@ -1,4 +1,4 @@
-"""Every version learns a small vector task and a small image task, and does not with a planted fault.
+"""Every version learns a small vector task and a small image task, and fails with a planted fault.
 
 The whole pipeline runs as from the command line: environments, replay, schedule, updates, checkpoint, evaluation.
 """
@@ -29,16 +29,16 @@ VERSIONS = {
     "v3": {"optim.lr.actor": 1e-3, "optim.warmup": 10, "schedule.ratio": 32.0},
     "v3-2023": {"optim.lr.actor": 1e-3, "schedule.ratio": 32.0},
 }
-#: Move a point onto a target, both seen as numbers: about 15 at best, 5 at random.
+#: Move a point onto a target, both given as numbers. The best score is about 15, a random one 5.
 POINT = {"task": "dummy_point_20", "steps": 4500}
-#: A cue, new at every step, names the arm that pays 1: at most 10, at random 2.5.
+#: A cue, new at every step, names the arm that pays 1. The best score is 10, a random one 2.5.
 BANDIT = {"task": "dummy_bandit", "steps": 4000}
-#: A picture shows the last action, and the reward is its number / 3: at most 20, at random 10.
+#: A picture shows the last action; the reward is its number / 3. The best score is 20, a random one 10.
 PICTURE = {"task": "dummy_onehot_image", "steps": 2000, "batch_size": 8, "batch_length": 8}
 SOLVED = {"dummy_point_20": 11.0, "dummy_bandit": 5.5, "dummy_onehot_image": 17.5}
-#: What a version needs for one of the tasks: V3 faster learning rates, and as many updates of the smaller batch.
+#: Settings of a version for one of the tasks: V3 needs higher learning rates.
 FAST = {"latent.stoch": 8, "latent.classes": 8, "optim.lr.model": 4e-3, "optim.lr.critic": 2e-3, "optim.lr.actor": 2e-3}
-#: V1 settles on the wrong arm with seed 0: two seeds of three solve it in so few steps.
+#: With seed 0, V1 settles on the wrong arm: two seeds of three solve the task in this number of steps.
 EXTRA = {
     ("v1", "dummy_bandit"): {"seed": 1},
     ("v3", "dummy_bandit"): FAST,
@@ -46,17 +46,19 @@ EXTRA = {
 }
 
 
-#: How an update may be computed, beside float32 and eagerly.
+#: Faster ways to compute an update than eagerly in float32.
 FAST_PATHS = {"bf16": {"run.precision": "bf16"}, "compiled": {"run.compile": "on"}}
-FAST_PATHS["both"] = FAST_PATHS["bf16"] | FAST_PATHS["compiled"]  # what `auto` takes for long runs where it can
-#: Shares of the steps after which the agent is evaluated: who has solved the task need not go on.
-LOOKS = (0.4, 0.5, 0.6, 0.8, 1)
+FAST_PATHS["both"] = (
+    FAST_PATHS["bf16"] | FAST_PATHS["compiled"]
+)  # the choice of `auto` for long runs, if the machine supports it
+#: Shares of the steps after which the agent is evaluated; training ends once the task is solved.
+EVALUATE_AT = (0.4, 0.5, 0.6, 0.8, 1)
 
 
 def solves(algo, task, folder, **flags) -> bool:
-    """Whether the mean return of an evaluation is that of a solved task, at the first look or as the run goes on."""
+    """Return whether the mean return of one of the evaluations is that of a solved task."""
     extra = EXTRA.get((algo, task["task"]), {}) | {"logdir": str(folder / "run")} | flags
-    for share in LOOKS:
+    for share in EVALUATE_AT:
         steps = {"steps": int(share * task["steps"])}
         config = dreamer.resolve(algo, ["debug"], SMALL | VERSIONS[algo] | task | extra | steps)
         train(config)
@@ -68,7 +70,7 @@ def solves(algo, task, folder, **flags) -> bool:
 
 
 def cut_actor_gradient(monkeypatch):
-    """The actor loss is there, but nothing of the return reaches the actor."""
+    """Remove the return from the actor loss."""
     actor_loss = Behavior.actor_loss
 
     def without_gain(self, *args):
@@ -83,7 +85,7 @@ def cut_actor_gradient(monkeypatch):
 
 
 def reward_one_early(monkeypatch):
-    """Rewards stand one record before the one they arrived with, so before the action that earned them."""
+    """Move rewards one record earlier, before the action that earned them."""
     sample = Replay.sample
 
     def shifted(self, *args, **options):
@@ -94,7 +96,7 @@ def reward_one_early(monkeypatch):
 
 
 def sometimes(*cases, always=()):
-    """Parameters that only long tests have (`make test ARGS="-m long"`), but for those that run every time."""
+    """Parameters of long tests (`make test ARGS="-m long"`), except those in `always`, which run every time."""
     return [pytest.param(*case, marks=[] if case in always else pytest.mark.long) for case in cases]
 
 

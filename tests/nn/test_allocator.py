@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: the system deals out no pages for tensors that were there before."""
+"""Freed memory stays with the process: new tensors of the same size need no new pages."""
 
 import subprocess
 import sys
@@ -18,14 +18,14 @@ def once():
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(2**24)  # 64 MiB, 16384 pages
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
-for _ in range(12):  # the allocator needs some before it settles
+for _ in range(12):  # the allocator adapts first
     once()
 print(sum(once() for _ in range(3)))
 """
 
 
 def faults(before):
-    """Pages that the system deals out for three large tensors after the first one, in a process of its own."""
+    """Count the page faults of three large tensors after the first ones, in a separate process."""
     done = subprocess.run(
         [sys.executable, "-c", FAULTS.format(before=before)], capture_output=True, text=True, check=True
     )
@@ -52,5 +52,5 @@ def test_too_little_memory_is_one_message(library, monkeypatch, capsys):
     assert "Traceback" not in said
 
 
-def test_other_errors_are_not_taken_for_it():
+def test_other_errors_do_not_count_as_out_of_memory():
     assert not is_out_of_memory(RuntimeError("shapes differ"))

@@ -1,4 +1,4 @@
-"""The fast paths against the plain ones: compiled against eager, pieces against the whole, small images against large.
+"""Fast paths equal plain ones: compiled and eager updates, chunks and the whole, small and large images.
 
 Tolerances: float32 paths differ by rounding (1e-4 of the largest gradient of a parameter group), bfloat16 by its eight
 bits (gradients of a group within 30 degrees of the float32 ones: a sampled class that flips changes what follows).
@@ -36,7 +36,7 @@ def agent_of(algo, image=True, **flags):
 
 
 def learned(agent):
-    """Gradients by group and metrics of one update from fixed data and noise."""
+    """Return gradients by group and metrics of one update from fixed data and noise."""
     torch.manual_seed(1)
     grads = {}
     agent.optim.clip = lambda groups, values: grads.update(values) or {}
@@ -59,7 +59,7 @@ CLOSE = {"fp32": close, "bf16": aligned}
 
 
 class Only(compile.Compiler):
-    """Compiles some functions by name, or all, and no more."""
+    """Compiles only the functions named, or all if none is named."""
 
     def __init__(self, names):
         super().__init__(fallback=False)
@@ -82,8 +82,8 @@ COMPILED = [
 
 
 @pytest.mark.parametrize("algo", ["v1", "v2", "v3", pytest.param("v3-2023", marks=pytest.mark.long)])
-def test_what_is_compiled_is_the_update_before_code_is_made_of_it(algo, monkeypatch):
-    """All that the compiler does but for the code in C++, which takes minutes: traced, differentiated, decomposed."""
+def test_traced_updates_equal_eager_ones(algo, monkeypatch):
+    """Every stage of the compiler except the code in C++, which takes minutes: traced, differentiated, decomposed."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager_decomp_partition"))
     test_compiled_updates_equal_eager_ones(algo, set(), True, "fp32")
 
@@ -91,7 +91,7 @@ def test_what_is_compiled_is_the_update_before_code_is_made_of_it(algo, monkeypa
 @needs_cxx
 @pytest.mark.parametrize(("algo", "names", "image", "precision"), COMPILED)
 def test_compiled_updates_equal_eager_ones(algo, names, image, precision):
-    """In float32 up to rounding; in bfloat16, whose roundings compiling leaves out in places, up to its tolerance."""
+    """In float32 up to rounding; in bfloat16 up to its tolerance, since compiled code skips some roundings."""
     flags = SHORT | {"run.precision": precision}
     grads, metrics = learned(agent_of(algo, image, **SHORT))
     agent = agent_of(algo, image, **flags)
@@ -115,7 +115,7 @@ def test_bfloat16_gradients_point_the_same_way(algo, large, monkeypatch):
 
 @pytest.mark.parametrize(("worth", "dtype"), [(0, torch.bfloat16), (math.inf, torch.float32)])
 def test_small_steps_of_the_posterior_are_in_float32(worth, dtype, monkeypatch):
-    """In bfloat16 on a CPU: by the size of their products, which the parameters' gradients do not follow."""
+    """On a CPU, the size of the products decides; the parameters' gradients stay in bfloat16."""
     monkeypatch.setattr(rssm_scan, "MIN_BFLOAT16_MULTIPLY_ADDS", worth)
     agent = agent_of("v3", image=False, **{"run.precision": "bf16"})
     seen = []
@@ -126,7 +126,7 @@ def test_small_steps_of_the_posterior_are_in_float32(worth, dtype, monkeypatch):
     assert seen == [(rows, dtype)] * length + [(rows * length, torch.bfloat16)]
 
 
-def test_pieces_of_images_give_the_gradients_of_the_whole(monkeypatch):
+def test_chunks_of_images_give_the_gradients_of_the_whole(monkeypatch):
     grads, metrics = learned(agent_of("v3"))
     monkeypatch.setattr(encoder, "MAX_CPU_IMAGES", 7)
     pieces, again = learned(agent_of("v3"))
@@ -135,7 +135,7 @@ def test_pieces_of_images_give_the_gradients_of_the_whole(monkeypatch):
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(40, [20, 20]), (2500, [250] * 10), (257, [256, 1]), (16, [16])])
-def test_pieces_are_equal_where_a_divisor_allows(rows, sizes, monkeypatch):
+def test_chunks_are_equal_if_a_divisor_allows(rows, sizes, monkeypatch):
     monkeypatch.setattr(encoder, "MAX_CPU_IMAGES", 256 if rows > 40 else 20)
     seen = []
     encoder.apply_in_chunks(lambda x: seen.append(len(x)) or x, torch.zeros(rows, 1))
@@ -165,7 +165,7 @@ def test_doubling_on_the_small_image_is_the_plain_convolution(module, plain):
 
 
 class Called(TorchFunctionMode):
-    """Names of the functions of torch that are called."""
+    """Records the names of torch functions that are called."""
 
     def __init__(self):
         super().__init__()
@@ -176,8 +176,8 @@ class Called(TorchFunctionMode):
         return func(*args, **kwargs or {})
 
 
-def test_the_gru_is_torchs_in_plain_operations():
-    """Autocast on a GPU would give torch's own a state in bfloat16, and a run that cannot go on from its checkpoint."""
+def test_the_plain_gru_equals_that_of_torch():
+    """On a GPU, autocast gives torch's own GRU a state in bfloat16, so a run could not resume from its checkpoint."""
     cell, x = PlainGRUCell(5, 4), torch.randn(3, 5, requires_grad=True)
     deter = torch.randn(3, 4, requires_grad=True)
     leaves = [x, deter, *cell.parameters()]
@@ -209,7 +209,7 @@ def broken(function, **options):
     return call
 
 
-def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
+def test_functions_that_cannot_be_compiled_run_eagerly_with_a_warning(monkeypatch):
     grads, _ = learned(agent_of("v3"))
     agent = agent_of("v3")
     agent.compiler = compile.Compiler(fallback=True)
@@ -221,7 +221,7 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
 
 
 def test_the_compiler_is_set_up_in_every_thread(monkeypatch):
-    """On a GPU the backward pass, which compiles the step over all rows, has a thread of its own."""
+    """On a GPU, the backward pass runs in its own thread, and compiles the step over all rows."""
     compiler = compile.make_compiler("on", torch.device("cpu"), 1)
     settings = lambda: (torch._dynamo.config.recompile_limit, torch._inductor.config.fallback_random)
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
@@ -251,8 +251,8 @@ def broken_backward(function, **options):
 
 
 @pytest.mark.parametrize("algo", ["v2", "v3"])
-def test_what_cannot_be_compiled_backwards_runs_eagerly_too(algo, monkeypatch):
-    """Such an error comes after the call, and for V2 after the world model might have moved."""
+def test_updates_whose_backward_pass_cannot_be_compiled_run_eagerly(algo, monkeypatch):
+    """The error comes after the call; in V2, the world model may have taken its step by then."""
     grads, _ = learned(agent_of(algo))
     agent = agent_of(algo)
     agent.compiler = compile.Compiler(fallback=True)
@@ -265,7 +265,7 @@ def test_what_cannot_be_compiled_backwards_runs_eagerly_too(algo, monkeypatch):
         learned(agent)
 
 
-def test_compile_on_refuses_what_cannot_be_compiled(monkeypatch):
+def test_compile_on_refuses_functions_that_cannot_be_compiled(monkeypatch):
     agent = agent_of("v3")
     agent.compiler = compile.Compiler(fallback=False)
     monkeypatch.setattr(torch, "compile", broken)
@@ -283,7 +283,7 @@ def test_auto_compiles_long_runs_only(monkeypatch):
     assert compile.make_compiler("auto", cpu, 1e5) is None
 
 
-def test_a_library_that_a_killed_process_left_half_written_is_made_anew(tmp_path, monkeypatch):
+def test_a_library_that_a_killed_process_left_half_written_is_compiled_again(tmp_path, monkeypatch):
     half = tmp_path / "kernel.main.so"
     half.touch()
 

@@ -1,4 +1,4 @@
-"""Time spent in named sections."""
+"""Seconds of named sections."""
 
 import threading
 import time

@@ -13,7 +13,7 @@ INPUTS = ("in", "param")
 
 
 class Golden:
-    """One golden file. Comparisons collect failures; `finish` fails on those, and on whatever was left out.
+    """One golden file. Comparisons collect failures; `finish` fails on those, and on arrays that were not compared.
 
     tol, floor: an array agrees when max|got - want| <= tol (max|want| + floor). A check may change both.
     """
@@ -41,7 +41,7 @@ class Golden:
         return self[name] if name in self.arrays else None
 
     def input(self, name) -> Tensor:
-        """An input whose name does not tell that it is one."""
+        """An input whose name does not mark it as one."""
         self.seen.add(name)
         return self[name]
 

@@ -1,7 +1,7 @@
 """Names of the official V1 and V2 modules' parameters, and where each lives in our modules.
 
 The official feature is [stoch, deter] and the official embedding [image, vector]; ours are [deter, stoch] and [vector,
-image]. `rows` translate: the number of our feature for each one of theirs.
+image]. `rows` translates: the index of our feature for each official one.
 """
 
 import torch

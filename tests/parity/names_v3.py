@@ -11,7 +11,7 @@ def norm(module):
 
 
 def layer(module, name, rows=None):
-    """A linear layer and its norm beside it."""
+    """A linear layer and its norm."""
     return under(name, dense(module.linear, rows)) | under(f"{name}norm", norm(module.norm))
 
 

@@ -1,4 +1,4 @@
-"""What the checks of V1 and V2 share."""
+"""Helpers of the checks of V1 and V2."""
 
 from types import SimpleNamespace
 

@@ -107,7 +107,7 @@ def check_losses(golden, update):
 
 
 def check_flow(golden, agent, batch, noise):
-    """Where the gradient of each loss flows, whatever the optimiser would take of it."""
+    """Compare where the gradient of each loss flows, before the optimiser selects groups."""
     batch, params = agent.to_tensors(batch), {name: params_of(slots) for name, slots in names.agent(agent).items()}
     losses, states, _ = agent.model_losses(batch, noise)
     losses = official(losses | agent.behavior_losses(states, batch, 0, noise)[0])

@@ -1,4 +1,4 @@
-"""Settings of the official V3 agent as flags of ours. What our parts do not have is refused."""
+"""Settings of the official V3 agent as our flags. Settings that our parts do not have are refused."""
 
 from tests.parity.v3_nets import EPS
 from tests.parity.v3_parts import require

@@ -100,7 +100,7 @@ def scalar_head(golden, case, x, size):
 
 
 def continue_head(golden, case, x, size):
-    """The soft target of a state that goes on is the discount, here one for each element."""
+    """The soft target of a state that continues is the discount, here one for each element."""
     target = golden[f"in/target/{case}"]
     head = SoftContinue(x.shape[-1], style(), target, **size)
     load(golden, f"{case}/param/{case}", names.head(head.net, "logit"))

@@ -1,4 +1,4 @@
-"""An environment in which nothing ever happens."""
+"""An environment that never changes."""
 
 import gymnasium
 import numpy as np

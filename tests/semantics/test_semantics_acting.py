@@ -1,4 +1,4 @@
-"""Acting: what the policy sees, what it does to whom, and what is stored."""
+"""Acting: inputs of the policy, its actions in training and evaluation, and what the replay stores."""
 
 import numpy as np
 import pytest
@@ -117,7 +117,7 @@ def test_exploration_noise_of_continuous_actions():
 
 
 def test_exploration_noise_of_discrete_actions():
-    """Atari: 0.4 at first, 0.1 in the end, 0.001 in evaluation; a random action may be the greedy one."""
+    """Atari: 0.4 at first, finally 0.1, and 0.001 in evaluation; a random action may be the greedy one."""
     agent = make("v1", "discrete", explore__amount="linear(0.4, 0.1, 375000)", explore__eval=0.001)
     agent.acting.choose_action = lambda feat, noise, way: torch.eye(3)[:1].repeat(len(feat), 1)
 

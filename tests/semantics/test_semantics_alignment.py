@@ -1,6 +1,6 @@
 """Observations, actions and rewards meet at the right step, from the environment to the update.
 
-dummy_onehot shows the action that was just taken and pays its number / 3: whoever pairs them wrongly cannot fit it.
+dummy_onehot shows the last action and pays its number / 3. A model that pairs them wrongly cannot fit it.
 """
 
 import math
@@ -52,7 +52,7 @@ def learn(pipe, change, updates=150):
 
 @torch.no_grad()
 def measure(agent, batch):
-    """Nats that the prior lacks, squared error of rewards, squared error of observations predicted open loop."""
+    """Return KL in nats, squared error of rewards, squared error of observations predicted open loop."""
     truth, model = agent.report(batch)["vector"]
     batch, world = agent.to_tensors(batch), agent.world
     noise = agent.latent.noise(*reversed(batch["reward"].shape))

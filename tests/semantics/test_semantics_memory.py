@@ -11,7 +11,7 @@ ENVS, CAPACITY, STEPS = 10, 5000, 20_000
 
 
 def resident():
-    """MiB of memory in use now; where the system does not tell, the most that ever was."""
+    """Return the resident memory in MiB, or its peak if the system has no /proc."""
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * resource.getpagesize() / 2**20

@@ -81,7 +81,7 @@ def test_losses_and_gradients_of_huge_inputs_are_finite(algo, kind):
 @pytest.mark.parametrize("advantage", ["Unscaled", "PercentileReturnNorm", "AdvantageNorm"])
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_statistics_without_variance_stay_finite(algo, advantage):
-    """A world where nothing ever happens, from zero-initialised heads on."""
+    """A world that never changes, with heads that start at zero."""
     agent = make(algo, "discrete", noisy=False, advantage__use=advantage, optim__warmup=0)
     batch = random_batch(agent)
     for key in ("state", "height"):
@@ -94,7 +94,7 @@ def test_statistics_without_variance_stay_finite(algo, advantage):
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_a_thousand_equal_steps_are_learned_from(algo):
-    """Constant observations, all the way from the environment."""
+    """Constant observations through the whole pipeline."""
     pipe = Pipeline(load(algo, task="tests.semantics.still:Still", optim__warmup=0)).collect(1000)
     check_finite(pipe.agent, [pipe.sample() for _ in range(20)])
 

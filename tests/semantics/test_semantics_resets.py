@@ -1,4 +1,4 @@
-"""Nothing crosses from one episode into the next: not the state, not the previous action, not a gradient."""
+"""No state, previous action or gradient crosses from one episode into the next."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_an_episode_is_the_same_with_another_before_it(algo, kind):
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_the_state_before_matters_where_no_episode_begins(algo):
-    """The other way round: without the flag, B knows of A."""
+    """Without the flag, A influences B."""
     agent = make(algo)
     batch, noise = joined(agent), agent.noise(3, LENGTH)["post"]
     batch["is_first"][:] = False

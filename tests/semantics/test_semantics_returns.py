@@ -1,4 +1,4 @@
-"""Lambda-returns of both conventions against sums written out, their weights, and how many states train what."""
+"""Lambda-returns of both conventions equal sums written out; their weights; how many states train actor and critic."""
 
 import numpy as np
 import pytest
@@ -155,7 +155,7 @@ def test_replayed_departure_returns(data, lam):
 @settings(max_examples=80, deadline=None)
 @given(data=replayed(), lam=LAMBDAS)
 def test_replayed_arrival_returns(data, lam):
-    """A time limit leaves nothing to sum up: the imagined return stands in."""
+    """At a time limit, the imagined return replaces the rest of the sum."""
     reward, boot, last, terminal = data
     want = []
     for t in range(len(reward) - 1):
@@ -210,7 +210,7 @@ def test_value_loss_of_replayed_steps_leaves_out_the_last_and_all_episode_ends()
 @pytest.mark.parametrize("con", ["NoContinue", "SoftContinue", "BinaryContinue"])
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_the_discount_is_applied_once(algo, con):
-    """A head that is sure to go on: successive weights differ by exactly the discount, wherever the discount sits."""
+    """With a head that is sure to continue, successive weights differ by exactly the discount, for every head."""
     config = load(algo, con__use=con, discount=GAMMA)
     module = parts.build("con", config["con"], 3, Style(), GAMMA, layers=0, units=0)
     if con != "NoContinue":

@@ -1,4 +1,4 @@
-"""An update that is not finite is named by term and group, and leaves nothing behind."""
+"""An update that is not finite names its loss or group, and leaves the agent unchanged."""
 
 import copy
 
@@ -27,20 +27,20 @@ def same(one, other):
 
 
 def poisoned(agent, key="state"):
-    """A batch with one number that is none."""
+    """A batch with one NaN."""
     batch = random_batch(agent)
     batch[key][1, 2] = float("nan")
     return batch
 
 
 def spoil_actor(agent):
-    """The actor's loss becomes infinite: in V2 the model has taken its step by then."""
+    """Make the actor's loss infinite; in V2, the model has taken its step by then."""
     agent.scales["actor"] = float("inf")
     return random_batch(agent)
 
 
 def spoil_gradient(agent):
-    """Losses stay finite, the critic's gradient does not."""
+    """Make the critic's gradient infinite; the losses stay finite."""
     agent.behavior.critic.register_forward_hook(burn)
     return random_batch(agent)
 
