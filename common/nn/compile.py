@@ -108,7 +108,7 @@ def compilable(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def call(*args: Any) -> Any:
         if _active_compiler is None or torch.compiler.is_compiling():
-            return function(*args)
+            return function(*args)  # type: ignore[call-arg]
         return _active_compiler.call(function, *args)
 
     return call  # type: ignore[return-value]
