@@ -1,7 +1,7 @@
-"""Seams of the agent: the contract of each, and the parts that fit there.
+"""The seams of the agent, and the parts to choose from at each.
 
-A part is in the folder of the version that introduced it. `--SEAM.use CLASS` chooses a part by the name of its class.
-The options of a part are the keyword-only arguments of its class. docs/add_a_part.md adds a part in ten steps.
+A part is in the folder of the version that introduced it. `--SEAM.use CLASS` chooses a part; its options are the
+keyword-only arguments of its class.
 """
 
 import dataclasses
@@ -101,11 +101,11 @@ def find(seam: str, name: str) -> type:
 
 
 def options(cls: type) -> dict:
-    """Return the options of a part with their defaults: its keyword-only arguments."""
+    """Keyword-only options of a part with their defaults."""
     params = inspect.signature(cls).parameters.values()
     return {p.name: p.default for p in params if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
 
 
 def build(seam: str, block: dict, *args, **extra):
-    """Build the part that the config block `{"use": NAME, **options}` describes."""
+    """Makes the part that the config block `{"use": NAME, **options}` describes."""
     return find(seam, block["use"])(*args, **extra, **{k: v for k, v in block.items() if k != "use"})
