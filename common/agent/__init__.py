@@ -1,1 +1,1 @@
-"""The agent: world model, behaviour and the one training step that all versions share."""
+"""The agent that all versions share: world model, behaviour, acting and the one update; contracts of its parts."""

@@ -48,9 +48,11 @@ class Agent(nn.Module):
     """
 
     def __init__(
-        self, obs_space: spaces.Dict, act_space: spaces.Space, config: Config, device: str | torch.device = "cpu"
+        self, obs_space: spaces.Space, act_space: spaces.Space, config: Config, device: str | torch.device = "cpu"
     ):
         super().__init__()
+        if not isinstance(obs_space, spaces.Dict):
+            raise TypeError(f"Observations must be a Dict space, got {obs_space}.")
         self.config, self.device = config, torch.device(device)
         self.half: bool = use_bfloat16(config["run"]["precision"], self.device)  # type: ignore[method-assign,assignment]
         self.compiler: Compiler | None = None  # if set, compiles the hot functions of the update

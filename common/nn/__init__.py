@@ -1,1 +1,1 @@
-"""Network layers and what makes them fast; nothing here knows an agent."""
+"""Network layers, distributions, compilation, and measured or counted costs; nothing here depends on an agent."""
