@@ -1,4 +1,4 @@
-"""Actor of V2: truncated Normal actions, REINFORCE, the mixture of both gradients, no exploration noise."""
+"""Actor of V2: truncated Normal actions, REINFORCE, mixed gradients, no exploration noise."""
 
 import math
 

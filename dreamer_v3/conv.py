@@ -1,4 +1,4 @@
-"""Convolutions of V3: k5, max-pooling down, nearest-neighbour upsampling, and a decoder that starts in two paths."""
+"""Convolutions of V3: k5, max-pooling, nearest-neighbour upsampling."""
 
 from typing import Any
 

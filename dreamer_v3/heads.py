@@ -1,4 +1,4 @@
-"""Heads of V3: two-hot distributions over exponentially spaced bins, symlog and Huber regression, continue."""
+"""Heads of V3: two-hot over exponentially spaced bins, symlog and Huber regression, continue."""
 
 import torch
 import torch.nn.functional as F

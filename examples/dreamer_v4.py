@@ -1,4 +1,4 @@
-"""A toy fourth version: V3 with the Jeffreys divergence between posterior and prior, and V1's exploration noise.
+"""A toy fourth version: V3 with the Jeffreys divergence and V1's exploration noise.
 
 python -m examples.dreamer_v4 --configs debug --task dummy_point --logdir logs/v4
 """

@@ -1,1 +1,1 @@
-"""The agent that all versions share: world model, behaviour, acting and the one update; contracts of its parts."""
+"""The agent of all versions: world model, behaviour, acting, one update, and contracts of its parts."""

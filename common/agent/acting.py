@@ -1,4 +1,6 @@
-"""Acting: from observations and an acting state to actions, for training, evaluation, `load` and `export`.
+"""Acting: from observations and an acting state to actions.
+
+Training, evaluation, `load` and `export` share it.
 
 Shapes: n environments, A action (one-hot for discrete), D deter, Z stoch, F feature.
 """

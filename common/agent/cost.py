@@ -1,6 +1,6 @@
-"""Cost of one update: parameters, FLOPs and bytes, counted from config and spaces without computing any numbers.
+"""Cost of one update: parameters, FLOPs and bytes, counted from config and spaces.
 
-The networks are built on torch's meta device, where tensors have shapes but no values. A layer's FLOPs follow from
+Nothing is computed: the networks are built on torch's meta device, where tensors have shapes but no values. A layer's FLOPs follow from
 the shape of its weight and the positions it is applied to; how often each module is applied, and which gradients its
 backward pass needs, follows from the config.
 

@@ -1,4 +1,4 @@
-"""Lambda-returns, targets, and the parts that change nothing: `Unscaled`, `RawReward`, `NoReplayValue`."""
+"""Lambda-returns, targets, and the parts that turn a normaliser or the replayed values off."""
 
 from __future__ import annotations
 

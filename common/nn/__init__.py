@@ -1,1 +1,1 @@
-"""Network layers, distributions, compilation, and measured or counted costs; nothing here depends on an agent."""
+"""Network layers, distributions, compilation, and costs of layers; independent of the agent."""

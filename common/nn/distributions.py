@@ -1,4 +1,4 @@
-"""Distributions shared by the versions: one-hots with straight-through gradients, Normal formulas, actions.
+"""Distributions of all versions: straight-through one-hots, Normal formulas, actions.
 
 The contract of an action distribution is `Policy` in `common/agent/interfaces.py`.
 """

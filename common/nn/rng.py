@@ -1,4 +1,4 @@
-"""Process-wide random number generators of Python, NumPy and torch (CPU and GPUs): seed, save, restore."""
+"""Random number generators of Python, NumPy and torch (CPU and GPUs): seed, save, restore."""
 
 import contextlib
 import random
