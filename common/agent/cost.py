@@ -1,8 +1,8 @@
 """Cost of one update: parameters, FLOPs and bytes, counted from config and spaces.
 
-Nothing is computed: the networks are built on torch's meta device, where tensors have shapes but no values. A layer's FLOPs follow from
-the shape of its weight and the positions it is applied to; how often each module is applied, and which gradients its
-backward pass needs, follows from the config.
+Nothing is computed: the networks are built on torch's meta device, where tensors have shapes but no values. The FLOPs of
+a layer follow from the shape of its weight and the positions it is applied to. How often each module is applied, and
+which gradients its backward pass needs, follow from the config.
 
 FLOPs: matrix products and convolutions, forward and backward; one multiply-add is 2. Elementwise work, norms, softmax,
 sampling, clipping and the optimiser's arithmetic are not counted (nor does `torch.utils.flop_counter`).
