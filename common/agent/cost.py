@@ -1,7 +1,7 @@
 """Cost of one update: parameters, FLOPs and bytes, counted from config and spaces.
 
-Nothing is computed: the networks are built on torch's meta device, where tensors have shapes but no values. The FLOPs of
-a layer follow from the shape of its weight and the positions it is applied to. How often each module is applied, and
+Nothing is computed: the networks are built on torch's meta device, where tensors have shapes but no values. The FLOPs
+of a layer follow from the shape of its weight and the positions it is applied to. How often each module is applied, and
 which gradients its backward pass needs, follow from the config.
 
 FLOPs: matrix products and convolutions, forward and backward; one multiply-add is 2. Elementwise work, norms, softmax,
