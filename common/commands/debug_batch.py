@@ -1,6 +1,6 @@
-"""`debug-batch FILE`: computes again what a run skipped because it was not finite, and says where it begins.
+"""`debug-batch FILE`: repeats an update or action that was not finite, and shows where NaN or infinity begins.
 
-FILE lies in the folder `nonfinite` of a logdir. The agent of that moment is built from it; no environment is needed.
+FILE is in the folder `nonfinite` of a run directory. It contains the agent; no environment is needed.
 """
 
 from collections.abc import Iterator
@@ -17,17 +17,15 @@ from common.profiling.nonfinite_probe import NonFiniteProbe
 from common.profiling.speed_table import listing, table
 from common.safe_io import expand_path
 from common.storage import nonfinite_dump
-from common.storage.checkpoint_schema import block
-from common.storage.saved_agent import load_weights
+from common.storage.saved_agent import MALFORMED_ERRORS, load_weights
 from common.storage.spaces import decode_space
-from common.training.training_errors import MALFORMED_ERRORS
 
 OPTIONS: dict = {}
 MAX_PARAMETERS_SHOWN = 3  # parameters named for each gradient
 
 
 def debug(request: Request) -> None:
-    """Prints the page. Raises UserError where the file cannot be used."""
+    """Print the page. Raises UserError if the file cannot be used."""
     if len(request.positionals) != 1 or request.given_flags():
         raise UserError("debug-batch takes one file and nothing else: debug-batch LOGDIR/nonfinite/first.pt")
     path = expand_path(request.positionals[0])
@@ -36,14 +34,14 @@ def debug(request: Request) -> None:
         text = "\n\n".join(filter(None, sections(state)))
     except (UserError, *MALFORMED_ERRORS) as error:
         raise UserError(
-            f"{path} is whole, but not what a run of this version keeps there "
-            f"({type(error).__name__}: {str(error)[:500]}). Take the other file of that folder."
+            f"{path} was not written by a run of this version ({type(error).__name__}: {str(error)[:500]}). Try the "
+            "other file in that folder."
         ) from error
     print(text)
 
 
 def sections(state: dict) -> Iterator[str]:
-    """What happened, inputs, losses, gradients, and what to look at first."""
+    """Yield the sections of the page: summary, inputs, losses, gradients."""
     probe, where = NonFiniteProbe(build_agent(state)), state["config"]["run"]["device"]
     acted, mode = "record" in state, state.get("mode", "train")
     doing = ("evaluating" if mode == "eval" else "acting") if acted else "updating"
@@ -67,25 +65,23 @@ def sections(state: dict) -> Iterator[str]:
 
 
 def build_agent(state: dict) -> Agent:
-    """The agent as it was, on the GPU if it was there and there is one, uncompiled."""
+    """Build the agent as it was, uncompiled; on a GPU if it was on one and one is available."""
     obs_space, act_space = map(decode_space, state["spaces"])
     device = "cuda" if state["config"]["run"]["device"] != "cpu" and torch.cuda.is_available() else "cpu"
     agent = Agent(obs_space, act_space, state["config"], device)
-    if not block(state["agent"]):
-        raise TypeError("its agent is none")
     load_weights(agent, state["agent"], Path("the file"))
     return agent
 
 
 def first_module(probe: NonFiniteProbe) -> str:
-    """The first module that made something not finite, in words."""
+    """Describe the first module with a non-finite output."""
     if probe.first is None:
         return "no module: every output was finite, so look at the losses, then at the gradients"
     return f"{probe.first.name}, whose inputs were {'finite' if probe.first.finite_inputs else 'not finite either'}"
 
 
 def inputs_table(arrays: dict) -> str:
-    """Range of everything that went in."""
+    """Return a table of the range of every input."""
     rows = [("input", "shape", "least", "greatest", "not finite")]
     for key, x in sorted((key, np.asarray(x)) for key, x in arrays.items()):
         sound = x[np.isfinite(x)] if x.dtype.kind == "f" else x
@@ -95,7 +91,7 @@ def inputs_table(arrays: dict) -> str:
 
 
 def losses_table(probe: NonFiniteProbe) -> str:
-    """Losses as they were, with the first row and step of the batch where one is not finite."""
+    """Return a table of the losses, with the first row and step of the batch that is not finite."""
     rows = [("loss", "mean", "scale", "not finite", "first at")]
     for term in probe.losses:
         scale = f"{probe.agent.scales[term.name]:g}"
@@ -105,7 +101,7 @@ def losses_table(probe: NonFiniteProbe) -> str:
 
 
 def gradients_table(probe: NonFiniteProbe) -> str:
-    """What each loss sends to each group, and in which parameters it is not finite."""
+    """Return a table of the gradients of each loss in each group, with their non-finite parameters."""
     rows = [("gradient of", "in group", "norm", "parameters where it is not finite")]
     for slope in probe.gradients:
         more = f" and {len(slope.bad) - MAX_PARAMETERS_SHOWN} more" if len(slope.bad) > MAX_PARAMETERS_SHOWN else ""
@@ -114,5 +110,5 @@ def gradients_table(probe: NonFiniteProbe) -> str:
 
 
 def ratio_text(bad: int, size: int) -> str:
-    """'3 of 40', or 'none'."""
+    """Return '3 of 40', or 'none'."""
     return f"{bad:,} of {size:,}" if bad else "none"

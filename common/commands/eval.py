@@ -23,11 +23,10 @@ from common.safe_io import expand_path
 from common.storage import spaces, video
 from common.storage.logdir import stored_config
 from common.storage.runinfo import is_finished
-from common.storage.saved_agent import load_saved_agent, load_weights
+from common.storage.saved_agent import load_saved_agent, load_weights, refuse_malformed
 from common.training.evaluator import EvalResult, Evaluator
 from common.training.factory import Factory
 from common.training.threads import kept_threads
-from common.training.training_errors import refuse_malformed
 
 OPTIONS: dict = {"video": 0, "best": False, "out": ""}
 VIDEO_FPS = 30  # of films
@@ -126,7 +125,7 @@ def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[EvalR
     try:
         logdir = expand_path(config["logdir"])
         agent = factory.agent(envs.obs_space, envs.act_space, config)
-        with refuse_malformed(logdir / "checkpoints", own["best"]):
+        with refuse_malformed(logdir, own["best"]):
             load_weights(agent, state["agent"], logdir)
         if not own["out"]:
             spaces.write(logdir, spaces.from_envs(envs))

@@ -1,7 +1,6 @@
 """A trained agent for use elsewhere: `policy = load("logdir")`, then `action, state = policy(obs, state)`.
 
-It holds the encoder, the recurrent state and the actor, and nothing that only training needs: no replay, no optimiser,
-no environment.
+It holds encoder, RSSM and actor; it needs no replay, optimiser or environment.
 """
 
 from collections.abc import Iterator, Set
@@ -22,38 +21,38 @@ from common.envs.adapt.adapter import join_key, named_leaves, observation_conver
 from common.envs.adapt.images import fit_image
 from common.errors import UserError, check_choice
 from common.nn.compile import use_bfloat16
-from common.nn.machine import resolve_device as device_of
+from common.nn.machine import resolve_device
 from common.safe_io import expand_path
 from common.storage import spaces as stored_spaces
 from common.storage.logdir import stored_config
-from common.storage.saved_agent import load_saved_agent
+from common.storage.saved_agent import load_saved_agent, refuse_malformed
 
 
 def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
-    """The policy in the newest checkpoint of a run.
+    """Load the policy from the newest checkpoint of a run.
 
-    device: auto, cpu, cuda or cuda:N. mode: how actions are chosen, mode or sample; empty for what the run's
-    evaluation does. Raises UserError where there is no run, no checkpoint, or one that does not fit the config.
+    device: auto, cpu, cuda or cuda:N. mode: how actions are chosen, mode or sample; "" for that of the run's
+    evaluation. Raises UserError if there is no run or checkpoint, or the checkpoint does not fit the config.
     """
     folder = expand_path(logdir)
     config = stored_config(folder)
     state = load_saved_agent(folder)
-    policy = Policy(stored_spaces.read(folder), config, device_of(device), mode)
-    policy.take(state["agent"], folder)
+    policy = Policy(stored_spaces.read(folder), config, resolve_device(device), mode)
+    with refuse_malformed(folder):
+        policy.load_weights(state["agent"], folder)
     policy.frames = state["frames"]
     return policy
 
 
 class Policy:
-    """Chooses actions: `action, state = policy(obs, state)`, with state None at the first step of an episode.
+    """A trained agent that acts: `action, state = policy(obs, state)`, with state None at the first step of an episode.
 
-    mode: `mode` or `sample`, may be changed at any time. spaces: what observations and actions look like. keys: those
-    of the agent's observations that are read. frames: how long it was trained. Samples come from torch's global
-    generator.
+    mode: `mode` or `sample`, may be changed at any time. spaces: of observations and actions. keys: observation keys
+    that the agent reads. frames: environment frames of its training. Samples come from torch's global generator.
     """
 
     def __init__(self, found: stored_spaces.Spaces, config: dict, device: str = "cpu", mode: str = ""):
-        """A policy without weights; `take` gives it some."""
+        """Build a policy without weights; `load_weights` adds them."""
         self.spaces, self.config, self.device = found, config, torch.device(device)
         self.frames = 0
         self.mode = mode or config["actor"]["eval"]
@@ -70,8 +69,8 @@ class Policy:
         self._raw, self._plain = readers(found.raw[0]), readers(found.observation)
         self._decode = normalize_action_space(found.raw[1], config["env"]["action_scale"])[1]
 
-    def take(self, weights: dict[str, Any], source: Any) -> None:
-        """Copies the weights of an agent's state. Raises UserError, naming `source`, if they do not fit."""
+    def load_weights(self, weights: dict[str, Any], source: Any) -> None:
+        """Copy the weights of an agent's state. Raises UserError, naming `source`, if they do not fit."""
         for prefix, module in acting_modules(self.acting).items():
             own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
             try:
@@ -81,12 +80,11 @@ class Policy:
             module.to(self.device).requires_grad_(False)
 
     def __call__(self, obs: Any, state: dict | None = None, is_first: Any = None) -> tuple[Any, dict]:
-        """Observation as the environment gives it, one or a batch of n; acting state -> action(s) for it, new state.
+        """Return the action(s) for one observation of the environment or a batch of n, and the new acting state.
 
-        The actions of a batch are an array, or a list if they are dicts or tuples.
-
-        is_first: flag or flags (n,) of observations that begin an episode, which forget the state; by default all if
-        state is None, else none. A dict of arrays as the agent sees them (`policy.spaces.observation`) will do, too.
+        obs: may also be a dict of arrays in the agent's form (`policy.spaces.observation`). is_first: flag or flags
+        (n,) of observations that begin an episode and reset the state; by default True if state is None. The actions
+        of a batch are an array, or a list if they are dicts or tuples.
         """
         arrays, batched = self.read(obs)
         n = len(next(iter(arrays.values())))
@@ -100,7 +98,7 @@ class Policy:
 
     @torch.no_grad()
     def act(self, record: dict[str, np.ndarray], state: dict) -> tuple[torch.Tensor, dict]:
-        """Observations as the agent sees them (n, ...) with is_first, acting state -> action vectors (n, A), state."""
+        """Return action vectors (n, A) and the new state for observations in the agent's form (n, ...) with is_first."""
         obs = {key: torch.as_tensor(value, device=self.device) for key, value in record.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half, cache_enabled=False):
             latent, action = self.acting.step(obs, state, self.mode)
@@ -108,9 +106,9 @@ class Policy:
         return action, {"deter": latent.deter, "stoch": latent.stoch, "action": action}
 
     def read(self, obs: Any) -> tuple[dict[str, np.ndarray], bool]:
-        """Observation(s) of the environment -> what the agent sees and reads of them (n, ...), and whether a batch.
+        """Convert observation(s) to the agent's form (n, ...); also return whether they are a batch.
 
-        Raises UserError where that is not there.
+        Raises UserError if an entry that the agent reads is missing.
         """
         space = self.spaces.raw[0]
         plain = isinstance(obs, dict) and not isinstance(space, spaces.Dict)
@@ -126,7 +124,7 @@ class Policy:
 
 
 def needed_entries(space: spaces.Space, obs: Any, keys: Set[str], name: str = "") -> Iterator[tuple[str, Any]]:
-    """(key, value) of those parts of an observation that are among `keys`; the others need not be there."""
+    """Yield (key, value) of the parts of an observation in `keys`; other parts may be missing."""
     if not isinstance(space, spaces.Dict | spaces.Tuple):
         yield from named_leaves(space, obs, name)
         return
@@ -138,7 +136,7 @@ def needed_entries(space: spaces.Space, obs: Any, keys: Set[str], name: str = ""
 
 
 def read_entry(obs: Any, key: Any, space: spaces.Space, read: list, name: str) -> Any:
-    """One entry of an observation that is a dict, or a tuple."""
+    """Return one entry of an observation that is a dict or tuple; raise UserError if it is missing."""
     place = f" in {name}" if name else ""
     if isinstance(space, spaces.Tuple):
         if not isinstance(obs, tuple | list) or len(obs) != len(space):
@@ -151,7 +149,7 @@ def read_entry(obs: Any, key: Any, space: spaces.Space, read: list, name: str) -
 
 
 def build_acting(found: stored_spaces.Spaces, config: dict) -> Acting:
-    """What acts, built on the meta device: neither it nor the rest of the agent takes memory before it gets weights."""
+    """Build the acting modules on the meta device, so that no memory is used before weights are loaded."""
     actions, classes = action_sizes(found.action)
     with torch.device("meta"):
         world = WorldModel(found.observation, actions, config)
@@ -160,5 +158,5 @@ def build_acting(found: stored_spaces.Spaces, config: dict) -> Acting:
 
 
 def acting_modules(acting: Acting) -> dict[str, torch.nn.Module]:
-    """Prefix in the state of an agent -> module."""
+    """Return the acting modules by their prefix in an agent's state."""
     return {"world.encoder.": acting.encoder, "world.rssm.": acting.rssm, "behavior.actor.": acting.actor}

@@ -19,11 +19,10 @@ from common.storage import video
 from common.storage.grid_file import read_grid
 from common.storage.logdir import stored_config
 from common.storage.runinfo import frames_trained
-from common.storage.saved_agent import load_saved_agent, load_weights
+from common.storage.saved_agent import load_saved_agent, load_weights, refuse_malformed
 from common.training.camera import CONTEXT_STEPS
 from common.training.collector import require_finite, without_log
 from common.training.factory import Factory
-from common.training.training_errors import refuse_malformed
 
 CLIP_STEPS = 45  # records of a clip
 FILM_SEED = 2_000_003  # of the environment that is filmed; training and evaluation use others
@@ -74,7 +73,7 @@ def load_players(runs: dict[str, Path]) -> Iterator[Player]:
         config, state = stored_config(logdir), load_saved_agent(logdir)
         with clip_env(config) as envs:
             agent = Factory().agent(envs.obs_space, envs.act_space, config)
-        with refuse_malformed(logdir / "checkpoints"):
+        with refuse_malformed(logdir):
             load_weights(agent, state["agent"], logdir)
         yield Player(name, agent, config, config["seed"], state["frames"])
 

@@ -1,84 +1,140 @@
-"""What a run has learned, read from its checkpoints: whoever wants its agent comes here.
+"""The boundary through which checkpoints enter a process: malformed content ends in one message and changes nothing.
 
-A checksum says only that a file is whole: what it holds is looked at as well, before anything is changed.
+A checksum proves only that a file is complete. Convert the values of a checkpoint inside `refuse_malformed`, before
+anything is written.
 """
 
+import contextlib
+import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from common.errors import UserError
 from common.storage.checkpoint_file import DamagedCheckpoint, read
-from common.storage.checkpoint_schema import AGENT, OPTIONAL, REPLAY, count, describe, first_mismatch
 from common.storage.checkpoints import BEST_FILE, Checkpoints, describe_mismatch, load_agent_state, load_newest
 
+#: Errors that code raises on values of another type, shape or range than it was written for.
+MALFORMED_ERRORS = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
 
-class MalformedCheckpoint(ValueError):
-    """A value that no run would have written; the text says where it is."""
+Number = TypeVar("Number", bool, int, float)
 
 
-def later(state: dict) -> dict:
-    """Patterns of what a state need not have, and has."""
-    return {key: test for key, test in OPTIONAL.items() if key in state}
+@contextlib.contextmanager
+def refuse_malformed(logdir: Path, best: bool = False) -> Iterator[None]:
+    """Turn an error that malformed content raises in the block into a UserError that names the checkpoint file.
+
+    best: the content is that of the checkpoint with the best score. Running out of memory is not such an error.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except MALFORMED_ERRORS as error:
+        why = f"{type(error).__name__}: {str(error)[:500]}"
+        raise UserError(
+            f"{_source_file(logdir / 'checkpoints', best)} is not a checkpoint of this run ({why}). Nothing was "
+            "changed. Restore the file, move it away to use an older one, or start again in a new --logdir."
+        ) from error
+
+
+def read_number(state: dict, key: str, kind: type[Number]) -> Number:
+    """Return `state[key]`, a finite number >= 0 of the type `kind`; an int also counts as a float.
+
+    Raises KeyError, TypeError or ValueError for anything else.
+    """
+    value = state[key]
+    if type(value) is not kind and (kind is not float or type(value) is not int):
+        raise TypeError(f"{key} is {value!r:.40}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{key} is {value}")
+    return value
 
 
 def load_saved_agent(logdir: Path, best: bool = False) -> dict:
-    """State of the newest readable checkpoint of a run, or the best by score: an agent, and the frames it has seen.
+    """Return the newest readable checkpoint of a run, or the one with the best score: `agent`, `frames` and more.
 
-    Raises UserError where there is none, or one that no run would have written.
+    Raises UserError if there is no checkpoint, or a malformed one.
     """
     state = load_newest(logdir, best)
-    if found := first_mismatch({**AGENT, **later(state)}, state):
-        raise UserError(malformed_message(logdir / "checkpoints", found, best))
+    with refuse_malformed(logdir, best):
+        check_progress(state)
     return state
 
 
+def check_progress(state: dict) -> None:
+    """Raise KeyError, TypeError or ValueError unless frames and seconds of a checkpoint are numbers."""
+    read_number(state, "frames", int)
+    if "wall" in state:  # not in the best checkpoint
+        read_number(state, "wall", float)
+
+
 def load_replay_state(logdir: Path) -> dict:
-    """What the newest readable checkpoint of a run says of its replay; raises as `trained` does."""
+    """Return the replay's state in the newest readable checkpoint. Raises UserError as `load_saved_agent` does."""
     state = load_saved_agent(logdir)
-    if found := first_mismatch({"replay": REPLAY}, state):
-        raise UserError(malformed_message(logdir / "checkpoints", found))
+    with refuse_malformed(logdir):
+        check_replay(state["replay"])
     return state["replay"]
 
 
-def load_weights(agent: torch.nn.Module, weights: dict, place: Path) -> None:
-    """Loads an agent's state, found at `place`. Raises UserError if it is another agent's, Odd if it is nobody's."""
-    if not describe_mismatch(weights, here := agent.state_dict()):
-        given, own = dict(value_types(weights)), dict(value_types(here))
-        if wrong := [name for name in {**own, **given} if given.get(name) != own.get(name)]:
-            raise MalformedCheckpoint(
-                f"agent.{wrong[0]} is {given.get(wrong[0], 'absent')}, not {own.get(wrong[0], 'absent')}"
-            )
-    load_agent_state(agent, weights, place)
+def check_replay(state: dict) -> None:
+    """Raise KeyError, TypeError or ValueError for a replay's state that would harm the files of a replay."""
+    counts = {key: read_number(state, key, int) for key in ("generation", "streams", "slots", "count", "oldest")}
+    for key in state["sampler"]:
+        read_number(state["sampler"], key, int)
+    if state["kind"] not in ("ring", "chunks") or counts["oldest"] > counts["count"]:
+        raise ValueError(f"replay of kind {state['kind']!r:.40}, records {counts['oldest']} to {counts['count']}")
 
 
-def value_types(tree: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names of all values in nested dicts and lists, and what each of them is."""
+def check_log_offset(path: Path, offset: int, frames: int) -> None:
+    """Raise ValueError if a log, cut off after `offset` bytes, loses lines older than `frames` or half a line.
+
+    path: a file of JSON lines with `frames`; a missing file loses nothing.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(max(0, offset - 1))
+        at_line_end = not offset or file.read(1) in (b"", b"\n")
+        line = file.readline()
+    try:
+        older = json.loads(line)["frames"] < frames
+    except (ValueError, LookupError, TypeError):
+        older = False  # no line, or half a line that an interrupted process wrote
+    if older or not at_line_end:
+        raise ValueError(f"logger.offset {offset} is before a line of {path.name} that is older than the checkpoint")
+
+
+def load_weights(agent: torch.nn.Module, weights: dict, source: Path) -> None:
+    """Load an agent's state, found at `source`.
+
+    Raises UserError if names or shapes are those of another agent, ValueError if types are.
+    """
+    if not describe_mismatch(weights, own := agent.state_dict()):
+        here, there = dict(_value_types(own)), dict(_value_types(weights))
+        if wrong := [name for name in {**here, **there} if here.get(name) != there.get(name)]:
+            raise ValueError(f"agent.{wrong[0]} is {there.get(wrong[0], 'absent')}, not {here.get(wrong[0], 'absent')}")
+    load_agent_state(agent, weights, source)
+
+
+def _value_types(tree: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted name and the kind of every value in nested dicts and lists; for tensors type and shape."""
     if isinstance(tree, dict | list):
         for key, branch in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from value_types(branch, f"{name}.{key}".lstrip("."))
+            yield from _value_types(branch, f"{name}.{key}".lstrip("."))
     elif isinstance(tree, torch.Tensor):
         yield name, f"{tree.dtype} {tuple(tree.shape)}"
     else:
-        yield name, "a count" if count(tree) else describe(tree)
+        yield name, "a count" if type(tree) is int and tree >= 0 else f"{tree!r:.40}"
 
 
-def source_file(folder: Path, best: bool = False) -> Path:
-    """The file that a state was read from: the newest that is whole."""
+def _source_file(folder: Path, best: bool) -> Path:
+    """Return the checkpoint file that was read: the newest one that is complete."""
     for path in [folder / BEST_FILE] if best else Checkpoints(folder).paths():
-        try:
+        with contextlib.suppress(DamagedCheckpoint):
             read(path)
-        except DamagedCheckpoint:
-            continue
-        return path
+            return path
     return folder
-
-
-def malformed_message(folder: Path, why: str, best: bool = False) -> str:
-    """About a checkpoint that is whole, but not of a run."""
-    return (
-        f"{source_file(folder, best)} is not one of a training run ({why}). Put the right file back, "
-        "move this one away to take the one before it, or start afresh in another --logdir."
-    )

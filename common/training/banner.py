@@ -1,18 +1,23 @@
-"""The block printed before training: what is about to run, in words and numbers."""
+"""The banner printed before training: task, sizes, schedule, memory and budget of the run."""
 
 import copy
 from typing import Any
 
+from common.agent.agent import Agent
 from common.config.render_mode import nonstandard_render_mode, render_mode_warning, renderer_description
+from common.replay import Replay
+from common.training.collector import VectorEnvs
 
 PRECISION: dict[Any, str] = {True: "bfloat16", False: "float32"}
-STRIDE, WINDOW = 1000, 1_000_000  # agent steps over which the schedule is sounded out
+STRIDE, WINDOW = 1000, 1_000_000  # agent steps between calls, and in all, to measure the schedule
 
 
-def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, threads: str, memory: str) -> str:
-    """Device, algorithm, task, spaces, parameters, schedule, replay, memory and budget of a run.
+def banner(
+    config: dict[str, Any], *, envs: VectorEnvs, agent: Agent, replay: Replay, schedule: Any, threads: str, memory: str
+) -> str:
+    """Return device, algorithm, task, spaces, parameters, schedule, replay, memory and budget of a run.
 
-    threads: number of threads and how it was chosen. memory: what the run needs of it.
+    threads: number of threads and how it was chosen. memory: forecast of the memory need.
     """
     run = config["run"]
     batch = config["batch_size"] * config["batch_length"]
@@ -42,7 +47,7 @@ def banner(config: dict, *, envs: Any, agent: Any, replay: Any, schedule: Any, t
 
 
 def updates_per_step(schedule: Any, *, repeat: int, batch: int) -> float:
-    """Mean number of updates per agent step, found by asking a copy of the schedule."""
+    """Return the mean number of updates per agent step, measured on a copy of the schedule."""
     probe = copy.deepcopy(schedule)
     options = {"repeat": repeat, "replayed_per_update": batch}
     probe.due(STRIDE, **options)
@@ -51,13 +56,13 @@ def updates_per_step(schedule: Any, *, repeat: int, batch: int) -> float:
 
 
 def expected_updates(config: dict, repeat: int, schedule: Any) -> float:
-    """About how many updates a training run of these steps makes, if it trains as soon as the prefill is over."""
+    """Estimate the updates of a run that trains as soon as the prefill is over."""
     rate = updates_per_step(schedule, repeat=repeat, batch=config["batch_size"] * config["batch_length"])
     return rate * max(0, agent_steps(config, repeat) - config["run"]["prefill"]) + config["run"]["pretrain"]
 
 
 def agent_steps(config: dict, repeat: int) -> int:
-    """Agent steps of a training run."""
+    """Return the agent steps of a training run."""
     return -(-config["steps"] // repeat)
 
 

@@ -1,4 +1,4 @@
-"""Equal budgets: what frames, updates, replayed steps or seconds mean for a run with its own schedule."""
+"""Equal budgets: frames, updates, replayed steps or seconds as config keys of a run with its own schedule."""
 
 import bisect
 import copy
@@ -12,10 +12,10 @@ import numpy as np
 from common.errors import UserError
 from common.training.factory import Factory
 
-UNLIMITED_FRAMES = 1_000_000_000  # frames of a run that only its time ends
-MAX_ASSUMED_EPISODE_STEPS = 1000  # agent steps; a time limit above this is hardly ever reached
-DEFAULT_EPISODE_STEPS = 200  # agent steps of an episode of which nothing is known
-MAX_STEPS_TO_FIRST_UPDATE = 1_000_000  # agent steps in which updates must begin
+UNLIMITED_FRAMES = 1_000_000_000  # of a run that ends by time
+MAX_ASSUMED_EPISODE_STEPS = 1000  # a longer time limit is hardly ever reached
+DEFAULT_EPISODE_STEPS = 200  # of an episode of unknown length
+MAX_STEPS_TO_FIRST_UPDATE = 1_000_000  # after the prefill
 RELEVANT_KEYS = ("algo", "seed", "run", "env", "replay", "sampler", "batch_size", "batch_length")
 BLANK_SPEC: dict[str, tuple[tuple, np.dtype]] = {
     **{key: ((), np.dtype(bool)) for key in ("is_first", "is_last", "is_terminal")},
@@ -25,12 +25,12 @@ BLANK_SPEC: dict[str, tuple[tuple, np.dtype]] = {
 
 
 def match_frames(config: dict, amount: int) -> dict[str, int]:
-    """That many environment frames."""
+    """Return the config keys for `amount` environment frames."""
     return {"steps": amount}
 
 
 def match_updates(config: dict, amount: int) -> dict[str, int]:
-    """The least frames after which the schedule has asked for that many gradient updates."""
+    """Return the smallest number of frames after which the schedule has asked for `amount` updates."""
     repeat = config["env"]["repeat"]
     first, count = update_counter(config)
     high = first + 1
@@ -42,16 +42,16 @@ def match_updates(config: dict, amount: int) -> dict[str, int]:
 
 
 def match_replayed(config: dict, amount: int) -> dict[str, int]:
-    """Updates that replay that many steps, at least: each takes batch_size x batch_length of them."""
+    """Return the config keys for updates that replay at least `amount` steps, batch_size x batch_length each."""
     return match_updates(config, -(-amount // (config["batch_size"] * config["batch_length"])))
 
 
 def match_seconds(config: dict, amount: int) -> dict[str, int]:
-    """That many seconds of training."""
+    """Return the config keys for `amount` seconds of training."""
     return {"steps": UNLIMITED_FRAMES, "run.max_seconds": amount}
 
 
-#: Value of --match -> what turns an amount into config keys of a run; its unit.
+#: Value of --match -> function from an amount to config keys, unit.
 MATCH: dict[str, tuple[Callable[[dict, int], dict[str, int]], str]] = {
     "frames": (match_frames, "frames"),
     "updates": (match_updates, "updates"),
@@ -61,14 +61,14 @@ MATCH: dict[str, tuple[Callable[[dict, int], dict[str, int]], str]] = {
 
 
 def count_updates(config: dict) -> int:
-    """Updates of a run of `steps` frames."""
+    """Return the number of updates of a run of `steps` frames."""
     first, count = update_counter(config)
     steps = -(-config["steps"] // config["env"]["repeat"])
     return count(steps) if steps >= first else 0
 
 
 def update_counter(config: dict) -> tuple[int, Callable[[int], int]]:
-    """Agent steps before the first updates, and a function that gives the updates made after so many (or more)."""
+    """Return the agent steps before the first update, and a function from that many or more steps to updates made."""
     schedule, first = Factory().schedule(config), first_update(config)
     options = {"repeat": config["env"]["repeat"], "replayed_per_update": config["batch_size"] * config["batch_length"]}
     begin = config["run"]["pretrain"] + schedule.due(first, **options)
@@ -76,13 +76,13 @@ def update_counter(config: dict) -> tuple[int, Callable[[int], int]]:
 
 
 def first_update(config: dict) -> int:
-    """Agent steps after which updates begin: prefill is over and the replay holds what its sampler asks for."""
+    """Return the agent steps after which updates begin: the prefill is over and the sampler has enough records."""
     return steps_until_ready(json.dumps({key: config[key] for key in RELEVANT_KEYS}))
 
 
 @functools.cache
 def steps_until_ready(text: str) -> int:
-    """Finds it by filling a replay with records that hold nothing. `text` is JSON of what matters of a config."""
+    """Return what `first_update` does, found by filling a replay with blank records. text: RELEVANT_KEYS as JSON."""
     config = json.loads(text)
     run, size, length = config["run"], (config["batch_size"], config["batch_length"]), episode_length(config)
     blank = {key: np.zeros((run["envs"], *shape), dtype) for key, (shape, dtype) in BLANK_SPEC.items()}
@@ -100,9 +100,9 @@ def steps_until_ready(text: str) -> int:
 
 
 def episode_length(config: dict) -> int:
-    """Agent steps of an episode: the time limit, if it is a short one; else one is taken to fit into prefill.
+    """Return the agent steps of an episode: a short time limit, or else a guess that fits into the prefill.
 
-    It only matters where the replay is not ready when prefill is over.
+    It matters only if the replay is not ready when the prefill is over.
     """
     run, limit = config["run"], -(-config["env"]["time_limit"] // config["env"]["repeat"])
     return limit if 0 < limit <= MAX_ASSUMED_EPISODE_STEPS else run["prefill"] // run["envs"] or DEFAULT_EPISODE_STEPS

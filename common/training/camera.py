@@ -1,23 +1,26 @@
-"""Films of a run: what the model predicts, and episodes of training."""
+"""Videos of a training run: open-loop predictions of the model, and training episodes."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
+from gymnasium import spaces
 
+from common.agent.agent import Agent
+from common.replay import Replay
 from common.storage import video
 
-CONTEXT_STEPS = 5  # steps that the model sees before it predicts open loop
+CONTEXT_STEPS = 5  # steps that the model observes before it predicts open loop
 
 
 class Prediction(NamedTuple):
-    """error: mean squared error of the steps that the model has not seen; pictures: uint8 (T, H, W, 3)."""
+    """error: mean squared error over the predicted steps; pictures: uint8 (T, H, W, 3)."""
 
     error: float
     pictures: np.ndarray
 
 
-def predict_open_loop(agent: Any, replay: Any, batch: int, length: int) -> dict[str, Prediction]:
-    """What the model predicts open loop for a few sequences of the replay, by key of the observation."""
+def predict_open_loop(agent: Agent, replay: Replay, batch: int, length: int) -> dict[str, Prediction]:
+    """Predict a few sequences of the replay open loop; return the predictions by observation key."""
     rows, context = min(video.MAX_ROWS, batch), min(CONTEXT_STEPS, length - 1)
     pairs = agent.report(replay.sample(rows, length, report=True), context)
     error = lambda truth, model: float(video.error_curve(truth, model)[context:].mean())
@@ -26,18 +29,18 @@ def predict_open_loop(agent: Any, replay: Any, batch: int, length: int) -> dict[
 
 
 class Camera:
-    """Films one training episode at a time, where there are images: the next one after `begin`."""
+    """Records one training episode at a time, the next one after `begin`, if observations have images."""
 
-    def __init__(self, obs_space: Any):
+    def __init__(self, obs_space: spaces.Dict) -> None:
         self.key = video.first_image_key(dict(obs_space.items()))
         self.film: video.EpisodeRecorder | None = None
 
     def begin(self) -> None:
-        """Waits for the next episode."""
+        """Record the next episode."""
         self.film = video.EpisodeRecorder(self.key) if self.key else None
 
-    def see(self, record: dict) -> np.ndarray | None:
-        """Takes in a record of all environments; the pictures uint8 (T, H, W, 3) once an episode is over."""
+    def see(self, record: dict[str, Any]) -> np.ndarray | None:
+        """Take a record of all environments; return pictures uint8 (T, H, W, 3) when an episode has ended."""
         if self.film is None:
             return None
         self.film.see(record)

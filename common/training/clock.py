@@ -1,4 +1,4 @@
-"""When something is due, and where the time goes."""
+"""When a task is due, and where the time of a run is spent."""
 
 import contextlib
 import time
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 
 class Clock:
-    """Due once for each multiple of `every` frames reached; 0 means never. Multiples passed over are not made up."""
+    """Due once per multiple of `every` frames; 0 means never. A multiple that was passed over is not made up for."""
 
-    def __init__(self, every: int):
+    def __init__(self, every: int) -> None:
         self.every, self.last = every, 0
 
     def due(self, frames: int) -> bool:
@@ -17,7 +17,7 @@ class Clock:
         return self.every > 0 and frames // self.every > self.last // self.every
 
     def mark(self, frames: int) -> None:
-        """Notes that it was done at `frames`."""
+        """Record that the task was done at `frames`."""
         self.last = frames
 
 
@@ -30,7 +30,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Adds the time of a block to `part`."""
+        """Add the time of a block to `part`."""
         begin = time.perf_counter()
         try:
             yield
@@ -38,7 +38,7 @@ class Stopwatch:
             self._spent[part] += time.perf_counter() - begin
 
     def take(self) -> dict[str, float]:
-        """`{'time/<part>': share}` since the last call."""
+        """Return `{'time/<part>': share}` since the last call."""
         now = time.perf_counter()
         total = max(now - self._since, 1e-9)
         shares = {f"time/{part}": spent / total for part, spent in self._spent.items()}

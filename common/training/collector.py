@@ -1,30 +1,80 @@
 """Acting in the training environments, record by record."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from gymnasium import spaces
 
+from common.agent.agent import Agent
 from common.errors import NonFiniteError
+from common.replay import Replay
+from common.storage.saved_agent import read_number
 from common.training.clock import Stopwatch
 
 Record = dict[str, np.ndarray]
 
 
-def without_log(record: dict) -> Record:
-    """`record` without the extra numbers that environments report beside it."""
+class VectorEnvs(Protocol):
+    """`num` environments that step together; records are dicts of arrays (num, ...), see `common/envs/vector`."""
+
+    obs_space: spaces.Dict
+    act_space: spaces.Space
+    num: int
+    repeat: int  # frames per agent step
+
+    def reset(self) -> dict[str, Any]:
+        """Start new episodes; return their first records."""
+
+    def send(self, actions: np.ndarray) -> None:
+        """Begin a step in every environment."""
+
+    def receive(self) -> dict[str, Any]:
+        """Wait for the records of the step that `send` began."""
+
+    def step(self, actions: np.ndarray) -> dict[str, Any]:
+        """Step and wait: `send`, `receive` and `check`."""
+
+    def check(self) -> None:
+        """Raise UserError if an environment failed too often to continue."""
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return the episode and the position in it of every environment."""
+
+    def restore(self, state: list[dict[str, Any]]) -> dict[str, Any]:
+        """Replay the episodes of `state`; return the records at which they were saved."""
+
+    def messages(self) -> list[str]:
+        """Return new messages for the user: a line each, perhaps followed by a traceback."""
+
+    def close(self) -> None:
+        """Close every environment."""
+
+
+def without_log(record: dict[str, Any]) -> Record:
+    """Return a record without the numbers that environments report for the logs."""
     return {key: value for key, value in record.items() if key != "log"}
 
 
 def require_finite(action: np.ndarray) -> np.ndarray:
-    """Returns `action`; raises NonFinite if there is a NaN or infinity in it."""
+    """Return `action`; raise NonFiniteError if it holds a NaN or infinity."""
     if not np.isfinite(action).all():
         raise NonFiniteError(["the actions of the policy"])
     return action
 
 
+def check_positions(positions: Iterable[dict[str, Any]]) -> None:
+    """Raise TypeError, ValueError or KeyError unless each entry is the saved position in an episode."""
+    for position in positions:
+        read_number(position, "episode", int)
+        read_number(position, "closed", bool)
+        if not np.isfinite(np.array(position["actions"] or [], float)).all() or not isinstance(position["digest"], str):
+            raise ValueError("position in an episode")
+
+
 class Episode(NamedTuple):
-    """A finished episode: undiscounted return, length in agent steps, what its numbers for the logs come to."""
+    """A finished episode: undiscounted return, length in agent steps, statistics of the numbers for the logs."""
 
     score: float
     length: int
@@ -32,24 +82,24 @@ class Episode(NamedTuple):
 
 
 class Tally:
-    """Return and length of the running episode of each of `n` environments, and the numbers for the logs in it."""
+    """Return, length and numbers for the logs of the running episode of each of `n` environments."""
 
-    def __init__(self, n: int):
+    def __init__(self, n: int) -> None:
         self.scores = np.zeros(n, np.float64)
         self.lengths = np.zeros(n, np.int64)
         self.numbers: list[dict[str, list[float]]] = [{} for _ in range(n)]  # name -> count, sum, largest, last
 
-    def see(self, record: dict) -> dict[int, Episode]:
-        """Adds `record` (n, ...); returns the episodes that ended with it, by environment."""
+    def see(self, record: dict[str, Any]) -> dict[int, Episode]:
+        """Add a record (n, ...); return the episodes that ended with it, by environment."""
         first = record["is_first"]
         self.scores = np.where(first, 0.0, self.scores + record["reward"])
         self.lengths = np.where(first, 0, self.lengths + 1)
-        self._log(record)
+        self._add_numbers(record)
         ended = map(int, np.flatnonzero(record["is_last"]))
-        return {i: Episode(float(self.scores[i]), int(self.lengths[i]), self._extra(i)) for i in ended}
+        return {i: Episode(float(self.scores[i]), int(self.lengths[i]), self._statistics(i)) for i in ended}
 
-    def _log(self, record: dict) -> None:
-        """Adds the finite numbers under `log` of each environment."""
+    def _add_numbers(self, record: dict[str, Any]) -> None:
+        """Add the finite numbers under `log` of each environment."""
         for i in map(int, np.flatnonzero(record["is_first"])):
             self.numbers[i] = {}
         for name, values in record.get("log", {}).items():
@@ -58,8 +108,8 @@ class Tally:
                     count, total, largest, _ = numbers.get(name, [0, 0.0, value, value])
                     numbers[name] = [count + 1, total + value, max(largest, value), value]
 
-    def _extra(self, env: int) -> dict[str, float]:
-        """Last value, mean, largest and sum of each number in the episode, without the prefix `log`."""
+    def _statistics(self, env: int) -> dict[str, float]:
+        """Return last value, mean, largest and sum of each number in the episode; names lose the prefix `log`."""
         extra: dict[str, float] = {}
         for name, (count, total, largest, last) in self.numbers[env].items():
             plain_name = name.removeprefix("log").strip("_/")
@@ -71,25 +121,25 @@ class Tally:
 class Collector:
     """Training environments, the agent's latent state in them, and the record it acts on next.
 
-    `send` stores the record of now together with the action chosen at it and begins the step; `receive` moves on to the
-    record it leads to. In between, environments in worker processes are at work and the caller may be too.
+    `send` stores the current record with the action chosen for it and begins the step; `receive` takes the next record.
+    Between them environments in worker processes step, while the caller can do other work.
     """
 
-    def __init__(self, envs: Any, agent: Any, replay: Any, watch: Stopwatch):
+    def __init__(self, envs: VectorEnvs, agent: Agent, replay: Replay, watch: Stopwatch) -> None:
         self.envs, self.agent, self.replay, self.watch = envs, agent, replay, watch
         self.tally = Tally(envs.num)
-        self.state = agent.initial(envs.num)
+        self.state: dict[str, torch.Tensor] = agent.initial(envs.num)
         self.record: Record = {}
-        self.sent = False  # whether a step was begun whose records are still to be received
+        self.sent = False  # whether a step is in progress
 
     def begin(self) -> None:
-        """Starts the first episodes."""
+        """Start the first episodes."""
         self.record = without_log(self.envs.reset())
 
     def send(self, *, random: bool, step: int) -> int:
-        """Acts once in every environment, at random or by the agent after `step` agent steps.
+        """Act once in every environment: at random, or by the agent after `step` agent steps.
 
-        Returns the agent steps this makes: an environment whose episode is over only resets.
+        Returns the number of agent steps: an environment whose episode has ended only resets.
         """
         with self.watch("policy"):
             action, extras = self._act(random, step)
@@ -102,7 +152,7 @@ class Collector:
         return int((~self.record["is_last"]).sum())
 
     def receive(self) -> list[Episode]:
-        """Takes in the records that the step begun by `send` leads to; returns the episodes that ended."""
+        """Take the records of the step that `send` began; return the episodes that ended."""
         with self.watch("env"):
             record = self.envs.receive()
         assert np.array_equal(record["is_first"], self.record["is_last"]), (record, self.record)
@@ -111,7 +161,10 @@ class Collector:
         return list(ended.values())
 
     def _act(self, random: bool, step: int) -> tuple[np.ndarray, Record]:
-        """Random actions are watched by the agent, so that it takes over in the middle of an episode."""
+        """Return actions and the arrays to store with them.
+
+        The agent also sees records of random actions, so it can take over in the middle of an episode.
+        """
         action, extras, state = self.agent.act(self.record, self.state, mode="train", step=step)
         if random:
             action, drawn = self.agent.random(self.envs.num)
@@ -120,8 +173,8 @@ class Collector:
         action, self.state = require_finite(action), state
         return action, extras
 
-    def save(self) -> dict:
-        """State for a checkpoint; not between `send` and `receive`."""
+    def save(self) -> dict[str, Any]:
+        """Return the state for a checkpoint; not between `send` and `receive`."""
         assert not self.sent, "receive first"
         return {
             "envs": self.envs.state(),
@@ -131,19 +184,25 @@ class Collector:
             "numbers": self.tally.numbers,
         }
 
-    def check(self, state: dict) -> None:
-        """Raises ValueError for a saved state of other environments or another agent."""
-        form = lambda arrays: {key: (tuple(x.shape), x.dtype) for key, x in arrays.items()}
-        rows = (len(state["scores"]), len(state["lengths"]), len(state.get("numbers", self.tally.numbers)))
-        if form(state["state"]) != form(self.state) or set(rows) != {self.envs.num}:
-            raise ValueError(f"collector has {form(state['state'])}, not {form(self.state)}")
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `save` returned: environments are in the same episodes at the same steps.
 
-    def load(self, state: dict) -> None:
-        """Undoes `save`: environments stand in the same episodes at the same steps."""
+        Raises ValueError, TypeError or KeyError, before the environments move, if `state` is malformed.
+        """
+        form = lambda arrays: {key: (tuple(x.shape), x.dtype) for key, x in arrays.items()}
+        scores, lengths = np.asarray(state["scores"], np.float64), np.asarray(state["lengths"], np.int64)
+        numbers = [_read_numbers(entry) for entry in state.get("numbers", self.tally.numbers)]
+        shapes = scores.shape, lengths.shape, (len(numbers),)
+        if form(state["state"]) != form(self.state) or set(shapes) != {(self.envs.num,)}:
+            raise ValueError(f"collector has {form(state['state'])} and {shapes}, not {form(self.state)}")
+        check_positions(state["envs"])
         self.record = without_log(self.envs.restore(state["envs"]))
         self.state = {key: value.to(self.agent.device) for key, value in state["state"].items()}
-        begins = self.record["is_first"]  # also where an episode could not be brought back
-        self.tally.scores = np.where(begins, 0, state["scores"])
-        self.tally.lengths = np.where(begins, 0, state["lengths"])
-        saved = zip(begins, state.get("numbers", self.tally.numbers), strict=True)
-        self.tally.numbers = [{} if fresh else numbers for fresh, numbers in saved]
+        begins = self.record["is_first"]  # also where an environment had to start a new episode
+        self.tally.scores, self.tally.lengths = np.where(begins, 0, scores), np.where(begins, 0, lengths)
+        self.tally.numbers = [{} if fresh else entry for fresh, entry in zip(begins, numbers, strict=True)]
+
+
+def _read_numbers(entry: dict[str, Any]) -> dict[str, list[float]]:
+    return {name: [int(count), float(total), float(largest), float(last)]
+            for name, (count, total, largest, last) in entry.items()}  # fmt: skip

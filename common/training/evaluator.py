@@ -1,4 +1,4 @@
-"""Evaluation episodes: own environments, own random numbers, nothing counted and nothing disturbed."""
+"""Evaluation episodes: own environments and random numbers, without effect on training."""
 
 import itertools
 import sys
@@ -7,24 +7,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from common.agent.agent import Agent
 from common.nn import rng
 from common.storage.video import EpisodeRecorder, EvaluationRecorder, first_image_key
-from common.training.collector import Episode, Tally, require_finite, without_log
+from common.training.collector import Episode, Tally, VectorEnvs, require_finite, without_log
 
 EVAL_STREAM = 1  # separates the random numbers of evaluation from those of reports
-MAX_STEPS_WITHOUT_END = 100_000  # steps in which an episode of any task here ends
-ENDLESS_EPISODE_WARNING = """Evaluation: no episode has ended within {:,} steps, and this goes on
-until one does. An environment without an end needs --env.time_limit, in frames."""
+MAX_STEPS_WITHOUT_END = 100_000  # more than any episode of the suites takes
+ENDLESS_EPISODE_WARNING = """Evaluation: no episode has ended within {:,} steps. It continues until one ends.
+If episodes never end, interrupt it and set --env.time_limit, in frames."""
 
 
 class EvalResult(NamedTuple):
-    """Evaluation episodes and, if filmed, the pictures (T, H, W, 3) of the first."""
+    """Evaluation episodes and, if recorded, the pictures (T, H, W, 3) of the first one."""
 
     episodes: list[Episode]
     pictures: np.ndarray | None
 
     def metrics(self) -> dict[str, float]:
-        """Mean and standard deviation of the returns, mean length."""
+        """Return mean and standard deviation of the returns, and the mean length."""
         scores = np.array([episode.score for episode in self.episodes])
         lengths = np.array([episode.length for episode in self.episodes])
         return {
@@ -37,14 +38,16 @@ class EvalResult(NamedTuple):
 class Evaluator:
     """Runs evaluation episodes on environments that `make_envs` builds when they are first needed.
 
-    `state` tells the next process which episodes come next; it changes only when an evaluation is complete. `seen` is
-    what the agent acted on last: record, acting state and mode.
+    state: positions of the environments for the checkpoint; changes only when an evaluation is complete. last_input:
+    record, acting state and mode of the agent's last action.
     """
 
-    def __init__(self, agent: Any, make_envs: Callable[[], Any], seed: int, state: list | None = None):
+    def __init__(
+        self, agent: Agent, make_envs: Callable[[], VectorEnvs], seed: int, state: list[dict[str, Any]] | None = None
+    ) -> None:
         self.agent, self.seed, self.state = agent, seed, state
         self._make_envs = make_envs
-        self._envs: Any = None
+        self._envs: VectorEnvs | None = None
         self.last_input: dict[str, Any] = {}
 
     def run(
@@ -56,10 +59,10 @@ class Evaluator:
         films: EvaluationRecorder | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> EvalResult:
-        """Plays `episodes` episodes, spread evenly over the environments, with random numbers derived from `step`.
+        """Play `episodes` episodes, spread evenly over the environments, with random numbers derived from `step`.
 
-        film: take pictures of the first one, if there are images; films: takes all that it wants. `check` is called
-        before every action and may raise to break off.
+        film: record the first episode if observations have images. films: recorder that sees every record. check: is
+        called before every action; an exception from it ends the evaluation.
         """
         envs = self.prepare()
         camera = self._camera(envs) if film else None
@@ -69,15 +72,15 @@ class Evaluator:
         return EvalResult(done, camera.pictures() if camera else None)
 
     def close(self) -> None:
-        """Closes the environments."""
+        """Close the environments."""
         if self._envs is not None:
             self._envs.close()
 
     def messages(self) -> list[str]:
-        """What went wrong in the environments since the last call."""
+        """Return the environments' messages since the last call."""
         return self._envs.messages() if self._envs is not None else []
 
-    def _play(self, envs: Any, episodes: int, cameras: list, check: Callable[[], None]) -> list[Episode]:
+    def _play(self, envs: VectorEnvs, episodes: int, cameras: list[Any], check: Callable[[], None]) -> list[Episode]:
         quota = [episodes // envs.num + (i < episodes % envs.num) for i in range(envs.num)]
         record, state, tally = envs.reset(), self.agent.initial(envs.num), Tally(envs.num)
         done: list[list[Episode]] = [[] for _ in quota]
@@ -96,16 +99,16 @@ class Evaluator:
             record = envs.step(require_finite(action))
         return [episode for finished, count in zip(done, quota, strict=True) for episode in finished[:count]]
 
-    def prepare(self) -> Any:
-        """The environments, made if need be. Raises UserError where they cannot be."""
+    def prepare(self) -> VectorEnvs:
+        """Return the environments, built at the first call. Raises UserError if that fails."""
         if self._envs is None:
             self._envs = self._make_envs()
-            self._envs.messages()  # of how spaces are read: the training environments have told it
+            self._envs.messages()  # about spaces: the training environments have printed them
             if self.state is not None and len(self.state) == self._envs.num:
                 self._envs.restore(self.state)
         return self._envs
 
     @staticmethod
-    def _camera(envs: Any) -> EpisodeRecorder | None:
+    def _camera(envs: VectorEnvs) -> EpisodeRecorder | None:
         key = first_image_key(dict(envs.obs_space.items()))
         return EpisodeRecorder(key) if key else None

@@ -1,21 +1,32 @@
-"""Makes the pieces of a run from its config."""
+"""Construction of the parts of a run from its config."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gymnasium import spaces
 
 from common.errors import UserError
 from common.nn.machine import resolve_device
 
-EVAL_SEED_OFFSET = 1_000_003  # evaluation environments are seeded by the run's seed plus this
+if TYPE_CHECKING:  # commands that build no agent start faster
+    from common.agent.agent import Agent
+    from common.replay import Replay
+    from common.training.collector import VectorEnvs
+    from common.training.loop import Loop
+
+EVAL_SEED_OFFSET = 1_000_003  # added to the run's seed for the evaluation environments
+
+Spec = dict[str, tuple[tuple[int, ...], np.dtype]]  # name -> shape and dtype of an entry of a record
 
 
 class Factory:
-    """Builds environments, replay, schedule and agent; tests put their own pieces in its place."""
+    """Builds environments, replay, schedule, agent and loop; tests replace some of them."""
 
-    def envs(self, config: dict, *, evaluate: bool = False) -> Any:
-        """Training environments, or those for evaluation."""
+    def envs(self, config: dict[str, Any], *, evaluate: bool = False) -> VectorEnvs:
+        """Build the training environments, or those for evaluation. Raises UserError if that takes too long."""
         from common.envs import make_envs
         from common.signals import deadline
 
@@ -32,26 +43,26 @@ class Factory:
                 f"`python dreamer.py check-env {config['task']}`."
             ) from error
 
-    def agent(self, obs_space: Any, act_space: Any, config: dict) -> Any:
-        """The agent."""
+    def agent(self, obs_space: spaces.Dict, act_space: spaces.Space, config: dict[str, Any]) -> Agent:
+        """Build the agent on `run.device`."""
         from common.agent.agent import Agent
 
         return Agent(obs_space, act_space, config, resolve_device(config["run"]["device"]))
 
-    def schedule(self, config: dict) -> Any:
-        """What says how many updates are due."""
+    def schedule(self, config: dict[str, Any]) -> Any:
+        """Build the schedule, which says when updates are due."""
         from common.config import parts
 
         return parts.build("schedule", config["schedule"])
 
-    def loop(self, config: dict, **pieces: Any) -> Any:
-        """What trains with these pieces."""
+    def loop(self, config: dict[str, Any], **pieces: Any) -> Loop:
+        """Build the training loop; `pieces` are the arguments of `Loop`."""
         from common.training.loop import Loop
 
         return Loop(config, **pieces)
 
-    def replay(self, config: dict, spec: dict, streams: int, folder: Path) -> Any:
-        """An empty replay for records of `spec`, kept in `folder` if it is to live on disk."""
+    def replay(self, config: dict[str, Any], spec: Spec, streams: int, folder: Path) -> Replay:
+        """Build an empty replay for records of `spec` from `streams` environments; with `replay.disk`, in `folder`."""
         from common.config import parts
         from common.replay import Replay, pinned
 
@@ -63,16 +74,14 @@ class Factory:
         return Replay(spec, streams, sampler=sampler, seed=config["seed"], directory=directory, **options)
 
 
-def record_spec(obs_space: Any, agent: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and dtype of every entry of a record: observations, reward, flags, action and what the agent adds."""
+def record_spec(obs_space: spaces.Dict, agent: Agent) -> Spec:
+    """Return shape and dtype of every entry of a record: observations, reward, flags, action and latents."""
     return record_fields(obs_space, agent.random(1)[1]["action"].shape[1:], agent.latent_spec())
 
 
-def record_fields(
-    obs_space: Any, action: tuple[int, ...], latents: dict
-) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """The same from the shape of an action, and shape and dtype of the latents."""
-    spec = {key: (box.shape, box.dtype) for key, box in obs_space.items()}
+def record_fields(obs_space: spaces.Dict, action: tuple[int, ...], latents: dict[str, tuple[Any, Any]]) -> Spec:
+    """Return what `record_spec` does, from the shape of an action and shape and dtype of the latents."""
+    spec: Spec = {key: (box.shape or (), np.dtype(box.dtype)) for key, box in obs_space.items()}
     spec |= {"reward": ((), np.dtype(np.float32)), "action": (action, np.dtype(np.float32))}
     spec |= {key: ((), np.dtype(bool)) for key in ("is_first", "is_last", "is_terminal")}
     return spec | {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in latents.items()}

@@ -1,8 +1,7 @@
-"""Why a run does not learn, as far as its metrics tell: pure functions of the lines of `metrics.jsonl`.
+"""Health flags: signs in the lines of `metrics.jsonl` that a run does not learn.
 
-A flag needs the last lines to agree, `RECENT` of them and those of `SETTLED` updates, and enough updates before them,
-so that the first moments of a run raise none. Some flags are also what a run looks like that has learned all there is;
-they are raised only while the score has not risen.
+A flag needs the last lines to agree: at least `MIN_ROWS` lines, over `MIN_UPDATES` updates, with enough updates before
+them. Some signs also fit a run that has learned all it can: they count only while the score has not risen.
 """
 
 import itertools
@@ -14,15 +13,15 @@ from common.safe_io import is_finite_number
 
 Row = dict[str, Any]
 
-MIN_ROWS = 5  # lines that must agree at least
-MIN_UPDATES = 100  # updates that they must hold, and as many before, with twice the warm-up more
-MAX_KEPT_ROWS = 100  # lines that a running process keeps
+MIN_ROWS = 5  # lines that must agree
+MIN_UPDATES = 100  # over which they must agree, after as many plus twice the warm-up
+MAX_KEPT_ROWS = 100  # in a running process
 RETURN_METRICS = {"train/return", "train/return_min", "train/return_max", "train/return_std", "train/value"}
-MIN_RETURN_SPREAD = 1e-3  # spread of returns that tells nothing apart
+MIN_RETURN_SPREAD = 1e-3  # below it, returns do not distinguish actions
 
 
 class Finding(NamedTuple):
-    """A flag: its name, what was seen and means, and what to try."""
+    """A flag: its name, what it means, and what to try."""
 
     name: str
     sentence: str
@@ -33,7 +32,7 @@ class Finding(NamedTuple):
 
 
 class HealthCheck(NamedTuple):
-    """A flag to look for. see: recent lines, config -> a sentence, or nothing. idle: only while the score is flat."""
+    """A flag to look for. see: recent lines, config -> a sentence, or "". idle: only while the score has not risen."""
 
     see: Callable[[list[Row], dict], str]
     advice: str
@@ -41,9 +40,9 @@ class HealthCheck(NamedTuple):
 
 
 def findings(rows: Sequence[Row], config: dict) -> list[Finding]:
-    """Flags of a run with these lines of metrics, oldest first, and this config.
+    """Return the flags of a run with these lines of metrics, oldest first, and this config.
 
-    Lines may lack a metric: what is not finite is left out of the logs.
+    Lines may lack a metric: non-finite ones are not logged.
     """
     rows = [{key: value for key, value in row.items() if is_finite_number(value)} for row in rows]
     found = [Finding("no reward", sentence, NO_REWARD)] if (sentence := no_reward(rows)) else []
@@ -58,32 +57,33 @@ def findings(rows: Sequence[Row], config: dict) -> list[Finding]:
 
 
 def agreeing_rows(rows: list[Row]) -> list[Row]:
-    """The last lines, as many as must agree; none if there are too few."""
+    """Return the last lines, as many as must agree, or [] if there are too few."""
     before = [i for i, row in enumerate(rows) if row["updates"] <= rows[-1]["updates"] - MIN_UPDATES]
     return rows[min(before[-1], len(rows) - MIN_ROWS) :] if before and len(rows) >= MIN_ROWS else []
 
 
 class HealthMonitor:
-    """Flags of a run at work, each told once."""
+    """Flags of a running training, each reported once."""
 
-    def __init__(self, config: dict):
+    def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.rows: list[Row] = []
         self.reported: set[str] = set()
 
     def state(self) -> dict[str, list]:
-        """The lines kept and the flags told, for a checkpoint."""
+        """Return kept lines and reported flags, for a checkpoint."""
         return {"rows": self.rows, "told": sorted(self.reported)}
 
     def restore(self, state: dict[str, list]) -> None:
-        """Undoes `state`."""
-        self.rows, self.reported = list(state["rows"]), set(state["told"])
+        """Restore what `state` returned. Raises an error now if later calls of `see` would."""
+        self.rows, self.reported = list(state["rows"]), set(map(str, state["told"]))
+        findings(self.rows, self.config)
 
     def see(self, row: Row) -> list[Finding]:
-        """Takes in a line of metrics; returns the flags that are new."""
+        """Add a line of metrics; return the new flags."""
         self.rows.append({key: value for key, value in row.items() if key.startswith(("train/", "episode", "updates"))})
         if row.get("episode/score"):
-            self.reported.add("no reward")  # and never again, whichever lines are kept
+            self.reported.add("no reward")  # once there was reward, never report its absence
         if len(self.rows) > MAX_KEPT_ROWS:
             del self.rows[MIN_ROWS : MAX_KEPT_ROWS // 2 : 2]
         new = [finding for finding in findings(self.rows, self.config) if finding.name not in self.reported]
@@ -92,7 +92,7 @@ class HealthMonitor:
 
 
 def score_has_risen(rows: Sequence[Row]) -> bool:
-    """Whether scores are clearly higher now than at first: by more than they were spread then."""
+    """Whether the last scores exceed the first by more than the standard deviation of the first."""
     scores = [row["episode/score"] for row in rows if "episode/score" in row]
     if len(scores) < 2 * MIN_ROWS:
         return False
@@ -103,7 +103,7 @@ def score_has_risen(rows: Sequence[Row]) -> bool:
 
 
 def config_number(config: dict, key: str, default: float) -> float:
-    """Number at a dotted key; `default` where the config has none."""
+    """Return the number at a dotted key, or `default` if the config has none."""
     value: Any = config
     for name in key.split("."):
         value = value.get(name, default) if isinstance(value, dict) else default
@@ -120,7 +120,7 @@ def always(rows: list[Row], key: str, test: Callable[[float], bool]) -> bool:
 
 
 def no_reward(rows: Sequence[Row]) -> str:
-    """Judges all lines so far."""
+    """Return a sentence if no episode had a reward; looks at all lines, not only recent ones."""
     scores = [row["episode/score"] for row in rows if "episode/score" in row]
     if len(scores) < MIN_ROWS or any(scores):
         return ""

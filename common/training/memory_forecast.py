@@ -1,4 +1,4 @@
-"""What a run will need of memory, forecast before its first step, beside what is free."""
+"""Forecast of the memory that a run needs, compared with the free memory before its first step."""
 
 import sys
 from typing import Any, NamedTuple
@@ -10,16 +10,14 @@ from common.errors import UserError
 from common.nn import rng
 from common.replay.capacity import GIB
 
-BYTES_PER_PARAMETER = 4 * 4  # bytes of a trained parameter: itself, two moments, its gradient
-BYTES_HELD_PER_OUTPUT_BYTE = (
-    5  # bytes that an update holds for each byte that its layers put out; measured: 2 (V1, V2) to 5 (V3)
-)
+BYTES_PER_PARAMETER = 4 * 4  # the parameter, two moments and its gradient, in float32
+BYTES_HELD_PER_OUTPUT_BYTE = 5  # in an update, per byte of the layers' outputs; measured: 2 (V1, V2) to 5 (V3)
 
 
 class MemoryNeed(NamedTuple):
-    """Bytes: replay (what this run can fill of it), weights with moments and gradients, one update; and what is free.
+    """Bytes of the replay that this run can fill, of weights with moments and gradients, and of one update.
 
-    where: the device of weights and updates; free_there: what is free on it, if it has memory of its own.
+    free: free bytes of the host. where: device of weights and updates; free_there: its free bytes, 0 for the CPU.
     """
 
     replay: int
@@ -41,7 +39,7 @@ class MemoryNeed(NamedTuple):
         )
 
     def check(self) -> None:
-        """Raises UserError if replay and weights alone do not fit; warns if only an update would make it too much."""
+        """Raise UserError if replay and weights do not fit; warn if only the update on top of them does not."""
         host = 0 if self.free_there else self.weights
         there = self.free_there or self.free - self.replay
         if self.replay + host > self.free or self.weights > there:
@@ -54,7 +52,7 @@ REMEDY = "Lower --replay.max_gib, --batch_size or the size of the networks, or k
 
 
 def forecast_memory(config: dict, envs: Any, agent: Any, replay: Any, free: int) -> MemoryNeed:
-    """Need of a run made of these pieces. free: bytes free before any of them was made."""
+    """Return the need of a run with these parts. free: free bytes of the host before any of them was built."""
     size = replay.forecast()
     records = min(size.records, -(-config["steps"] // envs.repeat) + size.records // size.slots)
     stored = 0 if config["replay"]["disk"] else records * size.record_bytes
@@ -66,7 +64,7 @@ def forecast_memory(config: dict, envs: Any, agent: Any, replay: Any, free: int)
 
 
 def activation_bytes(agent: Any, obs_space: Any, config: dict) -> int:
-    """Bytes that one update holds, about, from the outputs of all layers that a gradient passes; 0 without layers."""
+    """Estimate the bytes that one update holds from the outputs of all layers that a gradient passes."""
     if not hasattr(agent, "world"):
         return 0
     batch, length = config["batch_size"], config["batch_length"]

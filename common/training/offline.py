@@ -1,61 +1,63 @@
-"""Offline training: `--run.offline FOLDER` learns from the records of another run, or of episode files, alone.
+"""Offline training: `--run.offline FOLDER` learns from the records of another run, or of episode files.
 
-It is a training run whose environments are absent. A step of its loop is one update, so `steps`, and whatever else is
-counted in frames, counts updates. The records are copied: the folder is left as it is, and may be removed.
+It is a training run without environments. A step of its loop is one update, so `steps` and all other numbers of frames
+count updates. The records are copied: the folder is not changed and may be deleted later.
 """
 
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from common.config.render_mode import nonstandard_render_mode
 from common.errors import UserError
-from common.replay import episode_files
+from common.replay import Replay, episode_files
 from common.storage import spaces
 from common.storage.logdir import stored_config
 from common.storage.saved_agent import load_replay_state
+from common.training.collector import VectorEnvs
 from common.training.factory import Factory
 from common.training.loop import Loop
 
 
-def offline_config(config: dict) -> dict:
-    """The config with which an offline run trains: one update per step, and nothing before the first one."""
+def offline_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config of offline training: one update per step, and no prefill."""
     run = config["run"] | {"prefill": 0, "pretrain": 0}
     return config | {"run": run, "schedule": {"use": "Every", "steps": 1, "updates": 1}}
 
 
 class RunRecords:
-    """Records that a run keeps in its replay; `state` is that of the replay in a checkpoint."""
+    """Records of a run's replay; `state` is the replay's state in a checkpoint."""
 
-    def __init__(self, folder: Path, state: dict):
+    def __init__(self, folder: Path, state: dict[str, Any]) -> None:
         self.folder, self.state = folder, state
         self.spaces, self.streams = spaces.read(folder), state["streams"]
 
-    def fill(self, replay: Any) -> None:
-        """Reads all of them into an empty replay."""
+    def fill(self, replay: Replay) -> None:
+        """Read all records into an empty replay."""
         replay.fill(self.folder / "replay", self.state)
 
 
 class EpisodeFiles:
-    """Records in npz files."""
+    """Records in npz files, one episode each."""
 
     streams = 1
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         self.folder, self.files = folder, episode_files.episode_paths(folder)
         found = episode_files.spaces_of(episode_files.read_episode(self.files[0]))
         self.spaces = spaces.Spaces(*found, found)
 
-    def fill(self, replay: Any) -> None:
-        """Reads all of them into an empty replay."""
+    def fill(self, replay: Replay) -> None:
+        """Read all records into an empty replay."""
         for file in self.files:
             for record in episode_files.iter_records(episode_files.read_episode(file)):
                 replay.add(record)
 
 
-def find_records(config: dict) -> RunRecords | EpisodeFiles:
-    """Where the records of a new run are. Raises UserError if there are none, of another task, or drawn otherwise."""
+def find_records(config: dict[str, Any]) -> RunRecords | EpisodeFiles:
+    """Find the records for a new run. Raises UserError if there are none, or their task or rendering differs."""
     folder = Path(config["run"]["offline"]).expanduser()
     if episode_files.episode_paths(folder):
         return EpisodeFiles(folder)
@@ -69,13 +71,13 @@ def find_records(config: dict) -> RunRecords | EpisodeFiles:
 
 
 class OfflineFactory(Factory):
-    """Makes a run that reads records in place of playing; `state` is the run's own checkpoint, if it goes on."""
+    """Builds a run that learns from records. state: the run's own checkpoint if it is resumed."""
 
-    def __init__(self, config: dict, state: dict | None):
+    def __init__(self, config: dict[str, Any], state: dict[str, Any] | None) -> None:
         self.source = RunRecords(Path(config["logdir"]), state["replay"]) if state else find_records(config)
 
-    def envs(self, config: dict, *, evaluate: bool = False) -> Any:
-        """The absent environments; for evaluation those of the task, whose spaces must be those of the records."""
+    def envs(self, config: dict[str, Any], *, evaluate: bool = False) -> VectorEnvs:
+        """Build stand-ins; for evaluation the task's environments, whose spaces must be those of the records."""
         found = self.source.spaces
         if not evaluate:
             return AbsentEnvs(found, self.source.streams)
@@ -88,74 +90,78 @@ class OfflineFactory(Factory):
             )
         return envs
 
-    def loop(self, config: dict, **pieces: Any) -> Loop:
-        """The loop, which knows where the records are."""
+    def loop(self, config: dict[str, Any], **pieces: Any) -> Loop:
+        """Build the loop, which reads the records."""
         return OfflineLoop(config, **pieces, source=self.source)
 
 
-def same_observations(one: Any, other: Any) -> bool:
-    """Whether two observation spaces have the same keys, shapes and dtypes; bounds are not always known."""
+def same_observations(one: gymnasium.spaces.Dict, other: gymnasium.spaces.Dict) -> bool:
+    """Whether two observation spaces have the same keys, shapes and dtypes; not all records know their bounds."""
     form = lambda space: {key: (box.shape, box.dtype) for key, box in space.items()}
     return form(one) == form(other)
 
 
 class AbsentEnvs:
-    """Stands for the environments that the records come from: has their spaces, and cannot be stepped."""
+    """Stand-ins for the environments of the records: they have their spaces and cannot step."""
 
     repeat = 1
 
-    def __init__(self, found: spaces.Spaces, num: int):
+    def __init__(self, found: spaces.Spaces, num: int) -> None:
         self.obs_space, self.act_space, self.raw = found
         self.num = num
 
-    def reset(self) -> dict:
-        """A record that says nothing."""
+    def reset(self) -> dict[str, Any]:
+        """Return a record without observations."""
         return {"is_first": np.ones(self.num, bool)}
 
-    def state(self) -> list:
+    def send(self, actions: np.ndarray) -> None:
+        raise NotImplementedError("an offline run takes no steps")
+
+    receive = step = send
+
+    def state(self) -> list[dict[str, Any]]:
         return []
 
-    def restore(self, state: list) -> dict:
+    def restore(self, state: list[dict[str, Any]]) -> dict[str, Any]:
         return self.reset()
 
     def messages(self) -> list[str]:
         return []
 
     def check(self) -> None:
-        """Nothing here can break."""
+        """Do nothing: there is no environment."""
 
     def close(self) -> None:
-        """Nothing here is open."""
+        """Do nothing: there is no environment."""
 
 
 class OfflineLoop(Loop):
-    """Updates, and nothing between them but logs, films, evaluations and checkpoints."""
+    """A loop without environment steps: updates, logs, videos, evaluations and checkpoints."""
 
-    def __init__(self, config: dict, *, source: RunRecords | EpisodeFiles, **pieces: Any):
+    def __init__(self, config: dict[str, Any], *, source: RunRecords | EpisodeFiles, **pieces: Any) -> None:
         super().__init__(config, **pieces)
         self.source = source
 
     def begin(self) -> None:
-        """Reads the records. Raises UserError where they are too few for this config."""
+        """Read the records. Raises UserError if they are too few for this config."""
         super().begin()
         self.source.fill(self.replay)
         what = f"{len(self.replay):,} records of {self.source.folder}. Steps, and frames in the logs, are updates."
-        self._tell([what, *self._replay_messages()])
-        why = self.replay.waiting_reason(self.config["batch_size"], self.config["batch_length"])
-        if why:
+        self.show([what, *self._replay_messages()])
+        if why := self.replay.waiting_reason(*self.batch):
             raise UserError(f"There are too few records in {self.source.folder}: {why}.")
 
     def _step(self) -> None:
         self.agent_steps += 1
-        self.pending += self._due()
+        self.pending += self._updates_due()
         self.progress.update(self.frames, self.updates)
 
     def _evaluate(self) -> None:
-        """Evaluates if the task is there: else says so once and goes on without."""
+        """Evaluate if the task can be built; else report that once and continue without evaluation."""
         try:
             self.evaluator.prepare()
         except UserError as error:
             self.clocks["eval"].every = 0
-            self._tell([f"No evaluation: {error}"])
+            self.show([f"No evaluation: {error}"])
         else:
             super()._evaluate()

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run where it can go on later."""
+"""SIGINT and SIGTERM: end a run at a point from which it can resume."""
 
 import contextlib
 import os
@@ -11,13 +11,13 @@ from common.signals import Interrupted, end_by_signal
 
 
 class Stopped(Exception):
-    """The run was asked to stop and stands where it can be saved."""
+    """A signal asked the run to stop; it can be saved."""
 
 
 class Stop:
-    """Notes the first SIGINT or SIGTERM; a second SIGINT interrupts at once.
+    """Handler of SIGINT and SIGTERM: the first signal is kept for `check`, a second SIGINT interrupts at once.
 
-    Processes that are forked from this one, such as an environment's own, end as if nobody listened.
+    Forked processes, such as those of an environment, end as if no handler was installed.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Stop:
         self.process = os.getpid()
 
     def check(self) -> None:
-        """Raises Stopped if a signal has come."""
+        """Raise Stopped if a signal has arrived."""
         if self.signal is not None:
             raise Stopped
 
@@ -36,7 +36,7 @@ class Stop:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handles signals inside the block; does nothing in a thread, where Python allows no handlers."""
+        """Handle signals inside the block; do nothing outside the main thread, where Python allows no handlers."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,7 +1,7 @@
-"""How many threads torch computes with: as set, as before in a run that goes on, or chosen by timing a few updates.
+"""The number of CPU threads of torch: as set, as before in a resumed run, or chosen by timing a few updates.
 
-Small networks are often faster with one thread, and on a busy machine several threads can be far slower than one. So
-more of them are taken only where they are clearly faster here and now.
+Small networks are often faster with one thread, and on a busy machine more threads can be far slower. So more threads
+are used only if they are clearly faster at the start of the run.
 """
 
 import gc
@@ -17,28 +17,27 @@ import torch
 
 from common.errors import NonFiniteError
 from common.nn import rng
-from common.nn.machine import resolve_device as device_of
-from common.training.factory import record_spec
+from common.nn.machine import resolve_device
+from common.training.collector import VectorEnvs
+from common.training.factory import Factory, Spec, record_spec
 
-MIN_SPEEDUP = 1.15  # more threads must be faster by this factor
-FIRST_BATCH_LENGTH = 4  # steps of the sequences in the first update, from which the length of the timed ones follows
-TIMED_UPDATE_SECONDS = 0.1  # seconds that a timed update may take in any run
-MAX_TIMING_SHARE, MAX_TIMING_SECONDS = (
-    0.01,
-    20.0,
-)  # of the time of all updates, and in seconds: what comparing two numbers may take
-HOPELESS_FACTOR = 2  # times as long
+MIN_SPEEDUP = 1.15  # factor by which more threads must be faster
+FIRST_BATCH_LENGTH = 4  # steps; its time sets the length of the timed sequences
+TIMED_UPDATE_SECONDS = 0.1  # always allowed for one timed update
+MAX_TIMING_SHARE = 0.01  # of the time of all updates, to compare two numbers of threads
+MAX_TIMING_SECONDS = 20.0
+HOPELESS_FACTOR = 2  # stop timing more threads if they take this many times as long
 TIMING_ROUNDS = 3  # timed updates of each number of threads
-MIN_TIMING_SECONDS = 1.5  # seconds after which no further round begins
+MIN_TIMING_SECONDS = 1.5  # always allowed to compare two numbers of threads
 TIMING_STREAM = 3  # separates the random numbers drawn here from those of evaluation and reports
-CGROUP_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor in so many microseconds, for a container
-# What an agent may raise: the timing must not end a run, whose own first update says it in full.
+CGROUP_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: CPU microseconds per period
+# Errors of an update do not end the timing: the first update of the run reports them in full.
 AGENT_ERRORS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
 UNTIMED = (NonFiniteError, *AGENT_ERRORS)
 
 
 class ThreadChoice(NamedTuple):
-    """Number of threads, and where it comes from in a few words."""
+    """Number of threads and the reason for it."""
 
     threads: int
     why: str
@@ -47,25 +46,27 @@ class ThreadChoice(NamedTuple):
         return f"{self.threads} CPU thread(s)" + (f" ({self.why})" if self.why else "")
 
 
-def choose_threads(config: dict, before: int | None, factory: Any, envs: Any, updates: float = 0) -> ThreadChoice:
-    """The number of threads for training with `config`.
+def choose_threads(
+    config: dict[str, Any], before: int | None, factory: Factory, envs: VectorEnvs, updates: float = 0
+) -> ThreadChoice:
+    """Choose the number of threads for training with `config`; changes neither it nor random generators.
 
-    before: what the run used until now, None for a new one. updates: how many it will make; the more, the longer are
-    the sequences that are timed. Random generators and number of threads are left alone.
+    before: number of the run until now, None for a new run. updates: expected updates of the run; more of them allow
+    longer sequences in the timing.
     """
     kept, most = kept_threads(config["run"]["threads"], before), available_threads()
     if kept:
         return kept
-    if most == 1 or device_of(config["run"]["device"]) != "cpu":
+    if most == 1 or resolve_device(config["run"]["device"]) != "cpu":
         return ThreadChoice(most, "")
     with rng.isolated_rng(config["seed"], TIMING_STREAM):
         choice = _measured(config, most, factory, envs, updates)
-    gc.collect()  # the agent that was timed, now that nobody holds it
+    gc.collect()  # free the agent that was timed
     return choice
 
 
 def kept_threads(asked: int, before: int | None) -> ThreadChoice | None:
-    """The number asked for, or else the one before, as far as there are cores for it; None without either."""
+    """Return the number asked for, or the one before if there are cores for it; None if neither is set."""
     if asked:
         return ThreadChoice(asked, "")
     most = available_threads()
@@ -75,7 +76,7 @@ def kept_threads(asked: int, before: int | None) -> ThreadChoice | None:
 
 
 def available_threads() -> int:
-    """The most threads that make sense: what torch would take by itself, within the limit of a container."""
+    """Return the default number of torch's threads, at most the CPU limit of a container."""
     most = torch.get_num_threads()
     if os.access(CGROUP_CPU_QUOTA, os.R_OK):
         limit, period = CGROUP_CPU_QUOTA.read_text().split()
@@ -83,8 +84,8 @@ def available_threads() -> int:
     return max(1, most)
 
 
-def _measured(config: dict, most: int, factory: Any, envs: Any, updates: float) -> ThreadChoice:
-    """Times updates of an agent that is thrown away afterwards."""
+def _measured(config: dict[str, Any], most: int, factory: Factory, envs: VectorEnvs, updates: float) -> ThreadChoice:
+    """Time updates of a temporary agent."""
     threads = torch.get_num_threads()
     try:
         update, length, patience = _short_update(config, factory, envs, updates)
@@ -97,15 +98,17 @@ def _measured(config: dict, most: int, factory: Any, envs: Any, updates: float) 
     return ThreadChoice(best, f"{figures} for an update on {config['batch_size']} x {length} steps")
 
 
-def _short_update(config: dict, factory: Any, envs: Any, updates: float) -> tuple[Callable[[], Any], int, float]:
-    """An update on sequences that are as long as there is time for, their length, and the time to spend on it.
+def _short_update(
+    config: dict[str, Any], factory: Factory, envs: VectorEnvs, updates: float
+) -> tuple[Callable[[], Any], int, float]:
+    """Return an update on sequences as long as time allows, their length, and the seconds for its timing.
 
-    Only the number of steps is cut: each of them then is the same work as in training. But imagination, heads and
-    convolutions take all steps at once and gain more from threads the longer the sequences are.
+    Each step is the same work as in training. Longer sequences are better: imagination, heads and convolutions take
+    all steps at once, and gain more from threads if there are more steps.
     """
     agent = factory.agent(envs.obs_space, envs.act_space, config)
     spec, size, full = record_spec(envs.obs_space, agent), config["batch_size"], config["batch_length"]
-    update = lambda batch: agent.update(batch, 0)  # eagerly: nothing is compiled for this
+    update = lambda batch: agent.update(batch, 0)  # not compiled
     short = min(FIRST_BATCH_LENGTH, full)
     batch = random_batch(spec, size, short)
     seconds = _timed(lambda: update(batch), 1)
@@ -118,8 +121,8 @@ def _short_update(config: dict, factory: Any, envs: Any, updates: float) -> tupl
     return lambda: update(timed), length, patience
 
 
-def random_batch(spec: dict, size: int, length: int) -> dict[str, np.ndarray]:
-    """A batch as the replay draws it: random observations, actions and rewards, one episode, zeros for the rest."""
+def random_batch(spec: Spec, size: int, length: int) -> dict[str, np.ndarray]:
+    """Return a batch like the replay's: random observations, actions and rewards of one episode, zeros for the rest."""
     draws = np.random.default_rng(0)
     batch: dict[str, Any] = {key: np.zeros((size, length, *shape), dtype) for key, (shape, dtype) in spec.items()}
     for key in batch.keys() - {"deter", "stoch"}:
@@ -135,7 +138,7 @@ def random_batch(spec: dict, size: int, length: int) -> dict[str, np.ndarray]:
 def fastest_threads(
     update: Callable[[], Any], most: int, patience: float = MIN_TIMING_SECONDS
 ) -> tuple[int, dict[int, float]]:
-    """The number of threads up to `most` that `update` is clearly fastest with; number -> seconds of those tried."""
+    """Return the number of threads up to `most` with which `update` is clearly fastest, and seconds by number."""
     best, seconds = 1, dict[int, float]()
     for count in thread_counts(most):
         seconds |= _duel(update, best, count, patience)
@@ -146,7 +149,7 @@ def fastest_threads(
 
 
 def thread_counts(most: int) -> Iterator[int]:
-    """2, 4, 8, ... and `most`."""
+    """Yield 2, 4, 8, ... and `most`."""
     count = 2
     while count < most:
         yield count
@@ -156,9 +159,9 @@ def thread_counts(most: int) -> Iterator[int]:
 
 
 def _duel(update: Callable[[], Any], one: int, other: int, patience: float) -> dict[int, float]:
-    """Median seconds of an update with each of two numbers of threads, timed in turns after one to get warm.
+    """Return the median seconds of an update with each of two numbers of threads, timed in turns after a warm-up.
 
-    Where the other is hopeless in that one, twice, that is all it gets: the cores are busy with something else.
+    If the warm-ups of `other` are hopeless twice, it is not timed further: the cores are busy with other programs.
     """
     begin = time.perf_counter()
     times: dict[int, list[float]] = {one: [], other: []}

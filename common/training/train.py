@@ -1,4 +1,4 @@
-"""`train`: trains an agent in a logdir; the same command again goes on where it stopped."""
+"""The command `train`: trains an agent in a run directory; the same command resumes the run."""
 
 import contextlib
 import math
@@ -12,7 +12,7 @@ import torch
 from common.errors import NonFiniteError, UserError
 from common.files import remove_temporary_files
 from common.nn import rng
-from common.nn.compile import Compiler, make_compiler
+from common.nn.compile import make_compiler
 from common.nn.machine import peak_memory
 from common.replay.capacity import free_memory
 from common.storage import spaces
@@ -30,9 +30,9 @@ from common.storage.logdir import (
 from common.storage.logger import Logger
 from common.storage.progress import Progress
 from common.storage.runinfo import RunInfo, frames_trained, is_finished
-from common.training import initial_weights, memory_forecast
+from common.storage.saved_agent import check_log_offset, check_progress, check_replay, read_number, refuse_malformed
+from common.training import initial_weights, memory_forecast, run_state
 from common.training.banner import banner, expected_updates
-from common.training.checkpoint_consistency import check_consistency
 from common.training.evaluator import Evaluator
 from common.training.factory import Factory, record_spec
 from common.training.loop import Loop
@@ -40,56 +40,53 @@ from common.training.offline import OfflineFactory, offline_config
 from common.training.skips import Diverged
 from common.training.stop import Stop, Stopped
 from common.training.threads import choose_threads
-from common.training.training_errors import (
-    refuse_malformed,
-    report_disk_errors,
-    report_divergence,
-    require_finite_agent,
-)
+from common.training.training_errors import report_disk_errors, report_divergence, require_finite_agent
 
 
-def train(config: dict, factory: Factory | None = None) -> None:
-    """Trains until `config['steps']` frames, or for `run.max_seconds` where that is not 0.
+def train(config: dict[str, Any], factory: Factory | None = None) -> None:
+    """Train until `config['steps']` frames, or for `run.max_seconds` if that is not 0.
 
-    Raises UserError for whatever a user can mend, and SystemExit with 130 or 143 after SIGINT or SIGTERM, when the run
-    has been saved. `config` is the complete, resolved config; it is not changed.
+    config: the complete, resolved config; it is not changed.
+
+    Raises UserError for every error that a user can fix, and SystemExit with 130 or 143 once the run is saved after
+    SIGINT or SIGTERM.
     """
     config = {**config, "logdir": str(resolve_logdir(config))}
     if config["run"]["offline"]:
         config = offline_config(config)
-    logdir = Path(config["logdir"]).absolute()  # environments may change the working folder
+    logdir = Path(config["logdir"]).absolute()  # environments may change the working directory
     with report_disk_errors(logdir), lock_logdir(logdir):
         remove_temporary_files(logdir, logdir / "checkpoints", logdir / "replay")
         check_config(logdir, config)
         checkpoints = Checkpoints(logdir / "checkpoints")
-        state = _load(checkpoints, config)
+        state = _load(checkpoints, config, logdir)
         if state and is_finished(config, state["frames"], state["wall"]):
             store_config(logdir, config)
-            print(_finished(config, state["frames"], state["wall"]))
+            print(_finished_message(config, state["frames"], state["wall"]))
             return
-        if not state:  # else when it has been taken in
+        if not state:  # a resumed run stores its config once the checkpoint is restored
             store_config(logdir, config)
-        made = factory or (OfflineFactory(config, state) if config["run"]["offline"] else Factory())
-        Session(config, logdir, checkpoints, made).run(state)
+        factory = factory or (OfflineFactory(config, state) if config["run"]["offline"] else Factory())
+        Session(config, logdir, checkpoints, factory).run(state)
 
 
 class Session:
-    """One process that trains in a logdir."""
+    """One process that trains in a run directory."""
 
-    def __init__(self, config: dict, logdir: Path, checkpoints: Checkpoints, factory: Factory):
-        self.config, self.checkpoints, self.factory = config, checkpoints, factory
-        self.logdir = logdir
+    loop: Loop
+
+    def __init__(self, config: dict[str, Any], logdir: Path, checkpoints: Checkpoints, factory: Factory) -> None:
+        self.config, self.logdir, self.checkpoints, self.factory = config, logdir, checkpoints, factory
         self.info = RunInfo(self.logdir, config)
         self.stop = Stop()
-        self.loop: Loop
         self._saved: tuple[int, int] | None = None  # frames and updates of the last checkpoint of this process
-        self._learned: int | None = None  # updates of the newest checkpoint
-        self._saving = False  # whether a checkpoint has been begun and not completed
+        self._saved_updates: int | None = None  # updates of the newest checkpoint
+        self._saving = False  # whether writing a checkpoint has begun and not succeeded
 
-    def run(self, state: dict | None) -> None:
-        """Trains from `state`, or from scratch, to the end or to a signal."""
+    def run(self, state: dict[str, Any] | None) -> None:
+        """Train from a checkpoint's `state`, or from scratch, until the end or a signal."""
         with self.stop.listening(), self._pieces(state) as pieces:
-            pieces |= {"stop": self.stop, "folder": self.logdir / "replay", "save": self.save, "best": self.best}
+            pieces |= {"stop": self.stop, "folder": self.logdir / "replay", "save": self.save, "best": self.save_best}
             self.loop = self.factory.loop(self.config, **pieces)
             self._begin(state)
             try:
@@ -100,21 +97,18 @@ class Session:
                 raise SystemExit(130) from None
 
     def save(self) -> None:
-        """Writes a checkpoint. Raises Unsound, and leaves all files alone, if the agent has become NaN or infinite."""
+        """Write a checkpoint. Raises NonFiniteAgent, and writes nothing, if the agent holds a NaN or infinity."""
         loop = self.loop
         self._saving = True
         require_finite_agent(loop, self.checkpoints)
         own = {"config": self.config, "compiled": loop.agent.compiler is not None}
-        state = {**loop.state(), **self._identity(), **own}
+        state = {**run_state.capture(loop), **self._identity(), **own}
         self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
-        self._record(state["wall"])
-        self._saved, self._learned, self._saving = (loop.frames, loop.updates), loop.updates, False
+        self._write_info(state["wall"])
+        self._saved, self._saved_updates, self._saving = (loop.frames, loop.updates), loop.updates, False
 
-    def best(self, kind: str, score: float) -> None:
-        """Keeps the agent of now, as far as evaluation needs it, if no `score` of its kind was higher.
-
-        Raises as `save` does.
-        """
+    def save_best(self, kind: str, score: float) -> None:
+        """Write the current agent to best.pt if no earlier `score` of this kind was higher. Raises as `save` does."""
         loop = self.loop
         require_finite_agent(loop, self.checkpoints)
         state = {"agent": loop.agent.state_dict(), **self._identity()}
@@ -130,37 +124,37 @@ class Session:
             loop.run()
         except Stopped:
             self.save()
-            loop.progress.message(f"Saved at frame {loop.frames:,}. Give the same command again to go on.")
+            loop.progress.message(f"Saved at frame {loop.frames:,}. To resume, rerun the same command.")
             raise SystemExit(self.stop.exit_code) from None
         except UserError as error:
-            self._rescue(error)
+            self._save_after(error)
             raise
-        if loop.out_of_time or self._saved != (loop.frames, loop.updates):  # late: the last save may have been in time
+        if loop.out_of_time or self._saved != (loop.frames, loop.updates):  # out of time: run.json needs the new wall
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
 
-    def _rescue(self, error: UserError) -> None:
-        """Saves a run that an error ends, but for one of saving, or of what the agent has become.
+    def _save_after(self, error: UserError) -> None:
+        """Save a run that `error` ends, unless saving failed or the agent is not finite.
 
-        After skipped updates alone the last checkpoint has the weights of now already, and the one before is kept.
+        If only skipped updates followed the last checkpoint, it holds the same weights: keep the one before it.
         """
-        stale = isinstance(error, Diverged) and self._learned == self.loop.updates
-        if self._saving or stale or isinstance(error, NonFiniteError):
+        unchanged = isinstance(error, Diverged) and self._saved_updates == self.loop.updates
+        if self._saving or unchanged or isinstance(error, NonFiniteError):
             return
         self.save()
         self.loop.progress.message(f"Saved at frame {self.loop.frames:,}.")
 
-    def _begin(self, state: dict | None) -> None:
-        """Takes in the state, then stores config and spaces: what is refused changes nothing."""
+    def _begin(self, state: dict[str, Any] | None) -> None:
+        """Restore the state, if any; only then write config, spaces and run.json: a refused state changes nothing."""
         loop = self.loop
         if state is None:
             loop.begin()
             if self.config["run"]["init"]:
                 loop.progress.message(initial_weights.load_initial_weights(loop.agent, self.config))
         else:
-            with refuse_malformed(self.checkpoints.folder):
-                loop.restore(state)
-            self._learned = loop.updates
+            with refuse_malformed(self.logdir):
+                run_state.restore(loop, state)
+            self._saved_updates = loop.updates
             text = "".join(f"\n  {key}: {change}" for key, change in store_config(self.logdir, self.config).items())
             loop.progress.message(
                 f"Resumed at frame {loop.frames:,}, replay {len(loop.replay):,} steps, config changes: {text or 'none'}"
@@ -168,15 +162,15 @@ class Session:
         spaces.write(self.logdir, spaces.from_envs(loop.collector.envs))
         loop.progress.start_at(loop.frames, loop.updates)
         self.info.begin(loop.frames, sum(loop.agent.parameter_table().values()))
-        self._record(loop.wall)
+        self._write_info(loop.wall)
 
-    def _record(self, wall: float) -> None:
-        loop = self.loop
-        self.info.update(loop.frames, loop.updates, wall, peak_memory(torch.device(loop.agent.device)))
+    def _write_info(self, wall: float) -> None:
+        memory = peak_memory(torch.device(self.loop.agent.device))
+        self.info.update(self.loop.frames, self.loop.updates, wall, memory)
 
     @contextlib.contextmanager
-    def _pieces(self, state: dict | None) -> Iterator[dict[str, Any]]:
-        """Everything that a loop is made of; closed in the end."""
+    def _pieces(self, state: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+        """Build the parts of a loop, print the banner, and close the parts at the end."""
         config, factory, free = self.config, self.factory, free_memory()
         rng.seed_all(config["seed"])
         with contextlib.ExitStack() as stack:
@@ -188,7 +182,9 @@ class Session:
             torch.set_num_threads(threads.threads)
             agent = factory.agent(envs.obs_space, envs.act_space, config)
             replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, self.logdir / "replay")
-            agent.compiler = self._compiler(agent.device, updates, state)
+            if state and "compiled" in state:  # a resumed run keeps to its choice, also if it becomes longer
+                updates = math.inf if state["compiled"] else 0
+            agent.compiler = make_compiler(config["run"]["compile"], torch.device(agent.device), updates)
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
             pieces = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
@@ -197,53 +193,53 @@ class Session:
             need.check()
             progress = Progress(config["steps"])
             stack.callback(progress.close)
-            logger = self._logger(state)
+            names = {"task": config["task"], "method": config["algo"], "seed": config["seed"]}
+            with refuse_malformed(self.logdir):
+                logger = Logger(self.logdir, **names, state=state and state["logger"])
             stack.callback(logger.close)
             yield {**pieces, "evaluator": evaluator, "logger": logger, "progress": progress}
 
-    def _compiler(self, device: Any, updates: float, state: dict | None) -> Compiler | None:
-        """What compiles the update. A run that goes on keeps to what it did, whatever its new length."""
-        if state and "compiled" in state:
-            updates = math.inf if state["compiled"] else 0
-        return make_compiler(self.config["run"]["compile"], torch.device(device), updates)
 
-    def _logger(self, state: dict | None) -> Logger:
-        names = {"task": self.config["task"], "method": self.config["algo"], "seed": self.config["seed"]}
-        with refuse_malformed(self.checkpoints.folder):
-            return Logger(self.logdir, **names, state=state and state["logger"])
-
-
-def _finished(config: dict, frames: int, wall: float) -> str:
+def _finished_message(config: dict[str, Any], frames: int, wall: float) -> str:
     done, more = f"{frames:,} of {config['steps']:,} frames", "--steps"
     if frames < config["steps"]:
         done, more = f"{frames:,} frames in {wall:,.0f} s", "--run.max_seconds"
-    return f"This run is finished: {done}. Raise {more} to go on."
+    return f"This run is finished: {done}. Raise {more} to continue."
 
 
-def _load(checkpoints: Checkpoints, config: dict) -> dict | None:
+def _load(checkpoints: Checkpoints, config: dict[str, Any], logdir: Path) -> dict[str, Any] | None:
+    """Return the newest checkpoint, None for a new run; checks the entries that are used before the loop exists.
+
+    Raises UserError if the checkpoints are missing, of another config or malformed.
+    """
     state = checkpoints.load()
     for message in checkpoints.messages:
         print(message, file=sys.stderr)
-    trained = frames_trained(Path(config["logdir"]))
-    if state is None and trained:
+    frames = frames_trained(logdir)
+    if state is None and frames:
         raise UserError(
-            f"The run in {config['logdir']} has trained for {trained:,} frames, but {checkpoints.folder} holds no "
-            "checkpoint. Restore it, or start afresh in another --logdir."
+            f"The run in {config['logdir']} has trained for {frames:,} frames, but {checkpoints.folder} holds no "
+            "checkpoint. Restore it, or start again in a new --logdir."
         )
     if state:
-        with refuse_malformed(checkpoints.folder):
-            _refuse_other(state, config, checkpoints.folder)
-            check_consistency(state, config, Path(config["logdir"]))
+        with refuse_malformed(logdir):
+            _check_digest(state, config, checkpoints.folder)
+            read_number(state, "wall", float)
+            check_progress(state)
+            check_replay(state["replay"])
+            read_number({"compiled": False, **state}, "compiled", bool)
+            offset = read_number(state["logger"], "offset", int)
+            check_log_offset(logdir / "metrics.jsonl", offset, state["frames"])
     return state
 
 
-def _refuse_other(state: dict, config: dict, folder: Path) -> None:
-    """Raises UserError for a checkpoint of another config."""
-    if isinstance(state.get("digest"), str) and state["digest"] != config_digest(config):
-        differing = (
-            refused_changes(config_changes(state["config"], config)) if isinstance(state.get("config"), dict) else {}
-        )
-        raise UserError(
-            f"The checkpoints in {folder} belong to another config than config.yaml beside them"
-            f"{format_changes(differing)}\nPut the right files back, or start afresh in another --logdir."
-        )
+def _check_digest(state: dict[str, Any], config: dict[str, Any], folder: Path) -> None:
+    """Raise UserError for a checkpoint of another config."""
+    if state["digest"] == config_digest(config):
+        return
+    stored = state.get("config")
+    differing = refused_changes(config_changes(stored, config)) if isinstance(stored, dict) else {}
+    raise UserError(
+        f"The checkpoints in {folder} belong to another config than config.yaml in the same run directory"
+        f"{format_changes(differing)}\nRestore the right files, or start again in a new --logdir."
+    )

@@ -118,7 +118,7 @@ def test_odd_json_of_a_run_is_no_traceback(run, name, text, capsys):
         refused(commands(run)["export"], capsys, "spaces.json is damaged")
     else:
         assert say(*commands(run)["train"], "--steps", 70) == 2  # it lacks the rest of a checkpoint
-        assert "not one of a training run" in capsys.readouterr().err
+        assert "is not a checkpoint of this run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

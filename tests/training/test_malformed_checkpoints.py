@@ -1,4 +1,4 @@
-"""Checkpoints that are whole and that no run has written: refused with the file's name, and nothing is changed."""
+"""Checkpoints with a correct checksum and malformed content are refused by file name, and no file changes."""
 
 import copy
 import json
@@ -12,20 +12,20 @@ import dreamer
 from common.commands.eval import evaluate
 from common.errors import UserError
 from common.storage import checkpoint_file, nonfinite_dump
-from common.storage.checkpoint_schema import OPTIONAL, first_mismatch
 from common.storage.checkpoints import Checkpoints
 from common.training.train import train
 from tests.helpers.run_fakes import FakeFactory, config, newest, put
 
 
-def spoilt(state, place, value):
-    """A copy of a state with another value at a dotted place."""
+def with_value(state, place, value):
+    """Return a copy of a state with another value at a dotted place."""
     state = copy.deepcopy(state)
     put(state, place.split("."), value)
     return state
 
 
-def tree(folder):
+def files_in(folder):
+    """Return the content of every file except the lock."""
     ours = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return {path: path.read_bytes() for path in ours}
 
@@ -38,7 +38,7 @@ def base(tmp_path_factory):
     return logdir
 
 
-ODD = {
+MALFORMED = {
     "counters.pending": 2**40,
     "counters.updates": -1,
     "counters.agent_steps": 31,
@@ -47,12 +47,15 @@ ODD = {
     "doubt": 0,
     "wall": float("nan"),
     "frames": 64,
-    "clocks.log": 2**40,
     "clocks.eval": "x",
     "schedule.debt": [2**60, 1],
-    "schedule.last": 2**40,
+    "schedule.last": -1,
+    "logger.frames": "x",
+    "logger.offset": -1,
+    "replay.kind": "x",
+    "replay.generation": "x",
+    "replay.rng": [{}, {}],
     "schedule": {"last": 24, "debt": [1, 0]},
-    "logger.offset": 0,
     "logger.scores": {"train": {"xs": [1], "ys": []}, "eval": {"xs": [], "ys": []}},
     "logger.means": [{"names": ["a"], "sum": torch.zeros(2), "count": 1}],
     "evaluator": [{"episode": 1}],
@@ -67,31 +70,55 @@ ODD = {
     "agent.momentum": torch.tensor([0.0, torch.nan, 0.0, 0.0]),
     "agent": {1: torch.zeros(4)},
     "compiled": "x",
-    "health": {"rows": [{"updates": 1, "train/return": 1.0}], "told": []},
     "health.rows": [torch.zeros(2)],
-    "config": [],
 }
 
 
-@pytest.mark.parametrize("place", ODD)
-def test_training_refuses_what_no_run_has_written(base, tmp_path, place):
+@pytest.mark.parametrize("place", MALFORMED)
+def test_training_refuses_a_malformed_value_and_changes_no_file(base, tmp_path, place):
     logdir = tmp_path / "run"
     shutil.copytree(base, logdir)
-    path = Checkpoints(logdir / "checkpoints").save(spoilt(newest(logdir), place, ODD[place]))
-    before = tree(logdir)
+    path = Checkpoints(logdir / "checkpoints").save(with_value(newest(logdir), place, MALFORMED[place]))
+    before = files_in(logdir)
     with pytest.raises(UserError) as error:
         train(config(logdir), FakeFactory())
-    assert place == "agent.weight" or str(error.value).startswith(f"{path} is not one of a training run (")
-    assert tree(logdir) == before
+    other_agent = place in ("agent", "agent.weight")  # those messages name the run directory and both shapes
+    assert f"{logdir} does not fit" in str(error.value) or not other_agent
+    assert str(error.value).startswith(f"{path} is not a checkpoint of this run (") or other_agent
+    assert files_in(logdir) == before
 
 
-def test_a_line_of_metrics_that_is_none_is_named():
-    """Evaluation looks at it, too."""
-    rows = {"health": {"rows": [torch.zeros(2)], "told": []}}
-    assert first_mismatch({"health": OPTIONAL["health"]}, rows) == "health is a dict"
+@pytest.mark.parametrize("where", ["start", "before_last_line", "inside_last_line"])
+def test_a_log_offset_never_cuts_off_older_lines(base, tmp_path, where):
+    logdir = tmp_path / "run"
+    shutil.copytree(base, logdir)
+    state, log = newest(logdir), (logdir / "metrics.jsonl").read_bytes()
+    last = log.rindex(b"\n", 0, -1) + 1
+    rewound = with_value(
+        state, "logger.offset", {"start": 0, "before_last_line": last, "inside_last_line": last + 3}[where]
+    )
+    path = Checkpoints(logdir / "checkpoints").save(rewound)
+    (logdir / "metrics.jsonl").write_bytes(log.replace(b'"frames": 60', b'"frames": 58'))
+    before = files_in(logdir)
+    with pytest.raises(UserError, match=rf"{path} is not a checkpoint of this run .*offset"):
+        train(config(logdir), FakeFactory())
+    assert files_in(logdir) == before
 
 
-def test_what_a_run_has_written_is_accepted(base, tmp_path):
+def test_a_malformed_checkpoint_leaves_a_mapped_replay_alone(tmp_path):
+    """Also if the malformed entry is restored late."""
+    logdir = tmp_path / "run"
+    train(config(logdir, steps=60, replay__disk=True), FakeFactory())
+    for place, value in {"replay.kind": "x", "replay.rng": [{}, {}], "rng": {}, "collector.lengths": "x"}.items():
+        Checkpoints(logdir / "checkpoints", keep=9).save(with_value(newest(logdir), place, value))
+        before = files_in(logdir)
+        with pytest.raises(UserError, match="is not a checkpoint of this run"):
+            train(config(logdir, replay__disk=True), FakeFactory())
+        assert files_in(logdir) == before
+        Checkpoints(logdir / "checkpoints").paths()[0].unlink()
+
+
+def test_a_checkpoint_written_by_a_run_is_accepted(base, tmp_path):
     logdir = tmp_path / "run"
     shutil.copytree(base, logdir)
     Checkpoints(logdir / "checkpoints").save(newest(logdir))
@@ -99,13 +126,13 @@ def test_what_a_run_has_written_is_accepted(base, tmp_path):
     assert newest(logdir)["frames"] == 80
 
 
-def test_the_file_that_was_read_is_the_one_that_is_named(base, tmp_path):
-    """Not a newer one that is damaged."""
+def test_the_message_names_the_file_that_was_read(base, tmp_path):
+    """It does not name a newer one that is damaged."""
     logdir = tmp_path / "run"
     shutil.copytree(base, logdir)
-    path = Checkpoints(logdir / "checkpoints").save(spoilt(newest(logdir), "skipped", "x"))
+    path = Checkpoints(logdir / "checkpoints").save(with_value(newest(logdir), "skipped", "x"))
     path.with_name("checkpoint-00000099.pt").write_bytes(b"damaged")
-    with pytest.raises(UserError, match=rf"{path} is not one of a training run \(skipped is 'x'\)"):
+    with pytest.raises(UserError, match=rf"{path} is not a checkpoint of this run \(TypeError: skipped is 'x'\)"):
         train(config(logdir), FakeFactory())
 
 
@@ -118,7 +145,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    """Config of a run of a real agent."""
+    """Return the config of a run of a real agent."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("common.nn.compile.has_fast_bfloat16", lambda device: False)
         given = dreamer.resolve("v3", ["debug"], TINY | {"logdir": str(tmp_path_factory.mktemp("real") / "run")})
@@ -128,39 +155,39 @@ def real(tmp_path_factory):
 
 @pytest.mark.parametrize("place", ["agent.optim._extra_state.model.t", "agent.optim._extra_state", "wall", "agent"])
 @pytest.mark.parametrize("command", ["train", "eval"])
-def test_every_command_refuses_odd_moments(real, tmp_path, place, command):
+def test_train_and_eval_refuse_malformed_moments(real, tmp_path, place, command):
     logdir = tmp_path / "run"
     shutil.copytree(real["logdir"], logdir)
     state = newest(logdir)
-    odd = copy.deepcopy(state)
+    malformed = copy.deepcopy(state)
     if "optim" in place:
-        odd["agent"]["optim._extra_state"] = {"model": {"t": "x"}} if place.endswith("t") else "x"
+        malformed["agent"]["optim._extra_state"] = {"model": {"t": "x"}} if place.endswith("t") else "x"
     else:
-        odd[place] = "x"
-    Checkpoints(logdir / "checkpoints").save(odd)
-    before = tree(logdir)
-    with pytest.raises(UserError, match=r"is not one of a training run|does not fit this agent"):
+        malformed[place] = "x"
+    Checkpoints(logdir / "checkpoints").save(malformed)
+    before = files_in(logdir)
+    with pytest.raises(UserError, match=r"is not a checkpoint|is not one of a training run|does not fit this agent"):
         {"train": train, "eval": evaluate}[command]({**real, "logdir": str(logdir), "steps": 40})
-    assert tree(logdir) == before
+    assert files_in(logdir) == before
 
 
-def test_load_refuses_what_is_no_agent(real, tmp_path):
+def test_load_refuses_a_malformed_agent(real, tmp_path):
     logdir = tmp_path / "run"
     shutil.copytree(real["logdir"], logdir)
     Checkpoints(logdir / "checkpoints").save({**newest(logdir), "agent": {1: 2}})
-    with pytest.raises(UserError, match="is not one of a training run"):
+    with pytest.raises(UserError, match="is not a checkpoint of this run"):
         dreamer.load(logdir)
 
 
 @pytest.mark.parametrize(
-    "odd", [{"rng": 1}, {"agent": [1]}, {"config": {}}, {"spaces": []}, {"frames": "x"}, {"batch": 1}]
+    "malformed", [{"rng": 1}, {"agent": [1]}, {"config": {}}, {"spaces": []}, {"frames": "x"}, {"batch": 1}]
 )
-def test_debug_batch_refuses_what_no_run_keeps(real, tmp_path, capsys, odd):
+def test_debug_batch_refuses_a_malformed_file(real, tmp_path, capsys, malformed):
     logdir = tmp_path
     stored = json.loads((Path(real["logdir"]) / "spaces.json").read_text())
     seen = [stored["observation"], stored["action"]]
     state = newest(real["logdir"])
-    whole = {
+    content = {
         "config": real,
         "spaces": seen,
         "agent": state["agent"],
@@ -169,8 +196,8 @@ def test_debug_batch_refuses_what_no_run_keeps(real, tmp_path, capsys, odd):
         "updates": 1,
         "step": 1,
     }
-    whole |= {"batch": {}, "rng": state["rng"]} | odd
-    checkpoint_file.write(logdir / "first.pt", whole)
+    content |= {"batch": {}, "rng": state["rng"]} | malformed
+    checkpoint_file.write(logdir / "first.pt", content)
     assert set(nonfinite_dump.load(logdir / "first.pt")) >= {"config"}
     assert dreamer.main(["debug-batch", str(logdir / "first.pt")]) == 2
     assert f"Error: {logdir / 'first.pt'}" in capsys.readouterr().err

@@ -33,7 +33,7 @@ def order_of(monkeypatch, logdir, **changes):
     noting(Collector, "receive", "receive")
     noting(FakeAgent, "act", "act")
     noting(FakeAgent, "update", "update")
-    noting(Loop, "_publish", "publish")
+    noting(Loop, "_run_due_tasks", "publish")
     train(config(logdir, **changes), FakeFactory())
     return " ".join(done)
 

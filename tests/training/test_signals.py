@@ -44,7 +44,7 @@ def test_a_signal_saves_and_the_same_command_goes_on_exactly(tmp_path, number, c
     _, printed = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Saved at frame" in printed
-    assert "same command again" in printed
+    assert "rerun the same command" in printed
     assert "Traceback" not in printed
     assert lines(tmp_path / "run")[-1]["frames"] < STEPS
     train(config(tmp_path / "run", steps=STEPS), FakeFactory(SlowAgent))

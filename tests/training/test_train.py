@@ -286,7 +286,7 @@ def test_a_run_ends_when_its_seconds_are_over_even_within_a_burst(tmp_path, tick
     assert stands(tmp_path / "run") == (30, 13, (148, 30, 30.0))
     before = (tmp_path / "run/run.json").read_bytes()
     train(config(tmp_path / "run", run__max_seconds=30, **BURSTS), ticking)
-    assert "This run is finished: 148 frames in 30 s. Raise --run.max_seconds to go on." in capsys.readouterr().out
+    assert "This run is finished: 148 frames in 30 s. Raise --run.max_seconds to continue." in capsys.readouterr().out
     assert (tmp_path / "run/run.json").read_bytes() == before
 
 
