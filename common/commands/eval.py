@@ -1,7 +1,7 @@
-"""`eval`: plays episodes with the newest checkpoint of a logdir and reports their returns.
+"""`eval`: plays episodes with the newest checkpoint of a run and reports their returns.
 
---video N films the first N episodes: as GIF, and as mp4 where imageio-ffmpeg is installed. --out DIR takes what is
-written, for a run that may only be read.
+--video N records the first N episodes as GIF, and as mp4 if imageio-ffmpeg is installed. --out DIR writes all files
+there, for a run directory that is read-only.
 """
 
 import json
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,23 +30,23 @@ from common.training.factory import Factory
 from common.training.threads import kept_threads
 
 OPTIONS: dict = {"video": 0, "best": False, "out": ""}
-VIDEO_FPS = 30  # of films
+VIDEO_FPS = 30
 NO_IMAGES_MESSAGE = (
-    "Nothing to film: this task has no images, and its environment draws none here. It may have no render method, or "
-    "lack a package for it: that of Gymnasium's classic control is pygame."
+    "No video: this task has no images, and its environment cannot draw any. It may lack a render method or a package "
+    "for it. For Gymnasium's classic control: pip install pygame."
 )
 
 
 def evaluate(config: dict, factory: Factory | None = None) -> dict:
-    """Plays `run.eval_episodes` episodes in the way `actor.eval` says; prints, writes and returns the result.
+    """Play `run.eval_episodes` episodes with actions by `actor.eval`; print, write and return the result.
 
-    `config` is the config of the run in `config['logdir']`, perhaps with other `run.*` or `actor.eval`. Without
-    `config['eval']['video']`, the first episode is filmed if `run.video_every` is not 0 and the task has images.
+    config: that of the run in `config['logdir']`, perhaps with other `run.*` or `actor.eval`. Without
+    `config['eval']['video']`, the first episode is recorded if `run.video_every` is not 0 and the task has images.
 
-    Raises UserError where there is no run, no checkpoint, one that does not fit the config, or no leave to write.
+    Raises UserError if the run or its checkpoint is missing, does not fit the config, or may not be written to.
     """
     if not config.get("logdir"):
-        raise UserError("eval needs the folder of a run: give --logdir.")
+        raise UserError("eval needs a run directory: give --logdir.")
     logdir, run = expand_path(config["logdir"]).absolute(), config["run"]  # environments may change the working folder
     config = {**config, "logdir": str(logdir)}
     trained_on = stored_config(logdir)
@@ -67,28 +68,28 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
 
 
 def _target(logdir: Path, out: str) -> Path:
-    """The folder for eval.json and films. Raises UserError, before minutes of playing, where it cannot be written."""
+    """Return the folder for eval.json and videos. Raises UserError if it cannot be written, before any episode."""
     if out:
         make_output_folder(expand_path(out))
         return expand_path(out).absolute()
     if not os.access(logdir, os.W_OK):
-        raise UserError(f"{logdir} may only be read. Give --out another folder, for eval.json and films.")
+        raise UserError(f"{logdir} is read-only. Give another folder for eval.json and videos: --out DIR.")
     return logdir
 
 
 def film_config(config: dict, films: int) -> dict:
-    """The config with which films are made: one environment, in this process, that can be drawn."""
+    """Return the config for videos: one environment, in this process, that can draw."""
     if films < 1:
-        raise UserError(f"--video takes the number of episodes to film, got {films}.")
+        raise UserError(f"--video takes the number of episodes to record, got {films}.")
     run, env = config["run"], config["env"] | {"film": True}
     run = run | {"parallel": "none", "eval_envs": 1, "video_every": 0}
     return config | {"run": run | {"eval_episodes": max(films, run["eval_episodes"])}, "env": env}
 
 
 def summarize(config: dict, frames: int, result: EvalResult, trained_on: str = "") -> dict:
-    """What `eval.json` holds; `std` is over episodes, `interval` the 95 % bootstrap interval of their mean.
+    """Return the content of eval.json; `std` is over episodes, `interval` the 95 % bootstrap interval of their mean.
 
-    trained_on: how the images were drawn that the agent learned from, if not in full.
+    trained_on: render mode of the images that the agent learned from, if not the standard one.
     """
     metrics, scores = result.metrics(), [episode.score for episode in result.episodes]
     _, low, high = stats.bootstrap(stats.mean, [np.array(scores)])
@@ -109,14 +110,14 @@ def summarize(config: dict, frames: int, result: EvalResult, trained_on: str = "
 
 
 def result_line(summary: dict) -> str:
-    """The result in a line."""
+    """Return the result as a line."""
     text = "eval {task} {method} at frame {frames:,}: {mean:.2f} ± {std:.2f} (mean ± std, n = {n}), {mode}"
     interval = "; 95 % interval of the mean {interval[0]:.2f} to {interval[1]:.2f}" if summary["interval"] else ""
     return (text + interval).format(**summary)
 
 
 def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[EvalResult, list[np.ndarray]]:
-    """The episodes, and pictures (T, H, W, 3) of those to be filmed. own: the OPTIONS."""
+    """Play the episodes; return them and pictures (T, H, W, 3) for videos. own: the OPTIONS."""
     episodes, films = config["run"]["eval_episodes"], own["video"]
     if episodes < 1:
         raise UserError(f"run.eval_episodes must be at least 1 to evaluate, got {episodes}.")
@@ -129,10 +130,8 @@ def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[EvalR
             load_weights(agent, state["agent"], logdir)
         if not own["out"]:
             spaces.write(logdir, spaces.from_envs(envs))
-        evaluator, camera = (
-            Evaluator(agent, lambda: envs, config["seed"]),
-            video.EvaluationRecorder(films, picture_source(envs)),
-        )
+        evaluator = Evaluator(agent, lambda: envs, config["seed"])
+        camera = video.EvaluationRecorder(films, picture_source(envs))
         film = config["run"]["video_every"] > 0
         result = evaluator.run(episodes, state["frames"], film=film, films=camera if films else None)
         for message in evaluator.messages():
@@ -142,14 +141,14 @@ def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[EvalR
         envs.close()
 
 
-def picture_source(envs) -> Callable[[dict], np.ndarray | None]:
-    """What shows a record: its image, or what the environment draws."""
+def picture_source(envs: Any) -> Callable[[dict], np.ndarray | None]:
+    """Return a function from a record to a picture: its image, or a drawing by the environment."""
     key = video.first_image_key(dict(envs.obs_space.items()))
     return (lambda record: video.to_rgb(record[key][0]).copy()) if key else lambda record: envs.render(0)
 
 
 def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.ndarray], films: int) -> None:
-    """Writes the films: the one that is made unasked, or those of --video."""
+    """Write the videos: the one by `run.video_every`, or those of --video."""
     if first is not None or asked:
         folder.mkdir(exist_ok=True)
     if first is not None:
@@ -164,4 +163,4 @@ def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.nd
             video.write_mp4(path.with_suffix(".mp4"), pictures, VIDEO_FPS)
     except UserError as error:
         print(error)
-    print("".join(f"Film: {path}\n" for path in sorted(folder.glob(f"eval_{frames:09d}_*.*")) if shown), end="")
+    print("".join(f"Video: {path}\n" for path in sorted(folder.glob(f"eval_{frames:09d}_*.*")) if shown), end="")

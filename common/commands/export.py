@@ -1,7 +1,7 @@
-"""`export`: writes the policy step of a run as one file that needs nothing of this program, and checks it.
+"""`export`: writes the policy step of a run as one file that runs without this program, and checks it.
 
-Version and config come from the run. --format torch makes a file for torch.export.load, onnx one for any ONNX runtime;
---mode says how it chooses actions. Noise is an input, so that a step is a plain function.
+--format torch writes a file for torch.export.load, onnx one for any ONNX runtime. --mode says how actions are chosen.
+Noise is an input, so a step is a pure function.
 """
 
 import warnings
@@ -23,7 +23,7 @@ OPTIONS: dict = {"logdir": "", "out": "", "format": "torch", "mode": ""}
 
 
 def export(request: Request) -> None:
-    """Writes --out and prints how far it is from the policy. Raises UserError where it cannot be made."""
+    """Write --out and print how far it is from the policy. Raises UserError if it cannot be made."""
     own = request.options
     check_request(request)
     check_choice("--format", own["format"], FORMATS)
@@ -34,7 +34,7 @@ def export(request: Request) -> None:
     example, step = RandomInputs(policy, np.random.default_rng(0)), PolicyStep(policy).eval()
     facts = {"algo": policy.config["algo"], "task": policy.config["task"], "frames": policy.frames}
     with rng.isolated_rng(0), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about matters between the exporters of torch
+        warnings.simplefilter("ignore")  # of torch's exporters about each other
         graph = export_program(step, example.draw(2))
         file, run = FORMATS[own["format"]][0](graph, description(policy, example.draw(2), **facts))
         worst = check_exported(step, run, example)
@@ -46,16 +46,16 @@ def export(request: Request) -> None:
 
 
 def check_request(request: Request) -> None:
-    """Raises UserError for what has no place here."""
+    """Raise UserError for arguments that export does not take, or that are missing."""
     if request.given_flags() or request.positionals:
-        raise UserError(f"export takes everything from the run: give {', '.join(f'--{key}' for key in OPTIONS)} alone.")
+        raise UserError(f"export takes its config from the run: give only {', '.join(f'--{key}' for key in OPTIONS)}.")
     missing = [f"--{key}" for key in ("logdir", "out") if not request.options[key]]
     if missing:
-        raise UserError(f"export needs {' and '.join(missing)}: the folder of a run, and the file to write.")
+        raise UserError(f"export needs {' and '.join(missing)}: the run directory, and the file to write.")
 
 
 def output_path(out: str, style: str) -> Path:
-    """Path of the file, in a folder that can be written. Raises UserError for another one."""
+    """Return the path of the file. Raises UserError if its suffix is wrong or its folder cannot be written."""
     path = expand_path(out)
     suffix = FORMATS[style][1]
     if path.suffix != suffix:

@@ -1,4 +1,4 @@
-"""A policy step as a pure function of tensors, for use without this program: what it takes and gives, and in a file.
+"""A policy step as a pure function of tensors, its inputs and outputs, and its export to a file.
 
 Shapes: n environments, A action, D deter, Z stoch.
 """
@@ -28,9 +28,9 @@ Runner = Callable[[Inputs], list[np.ndarray]]
 
 
 class PolicyStep(nn.Module):
-    """Observations, acting state, flags of episode starts, noise -> action for the environment, new acting state."""
+    """Map observations, acting state, episode starts and noise to the environment's action and the new acting state."""
 
-    def __init__(self, policy: Policy):
+    def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.acting, self.mode = policy.acting, policy.mode
         self.parts = nn.ModuleList(acting_modules(policy.acting).values())
@@ -45,7 +45,7 @@ class PolicyStep(nn.Module):
         latent_noise: Tensor,
         action_noise: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Returns (n, A) in [-1, 1] or indices (n,) or (n, k), then deter (n, D), stoch (n, Z), action (n, A)."""
+        """Return (n, A) in [-1, 1] or indices (n,) or (n, k), then deter (n, D), stoch (n, Z), action (n, A)."""
         before = {"deter": deter, "stoch": stoch, "action": action}
         latent = self.acting.infer_latent({**obs, "is_first": is_first}, before, latent_noise)
         chosen = self.acting.choose_action(latent.feat, action_noise, self.mode)
@@ -54,13 +54,13 @@ class PolicyStep(nn.Module):
 
 @dataclasses.dataclass
 class RandomInputs:
-    """Random inputs of a step for n environments, drawn afresh by `draw`."""
+    """Random inputs of a policy step."""
 
     policy: Policy
     random: np.random.Generator
 
     def draw(self, n: int) -> Inputs:
-        """Inputs by name; observations and noise are random, the state is that before an episode."""
+        """Draw inputs for n environments: random observations and noise, the state before an episode."""
         acting = self.policy.acting
         noise = acting.rssm.latent.noise(n), acting.noise(n, self.policy.mode)
         boxes = self.policy.spaces.observation
@@ -75,7 +75,7 @@ class RandomInputs:
 
 
 def export_program(step: PolicyStep, example: Inputs) -> torch.export.ExportedProgram:
-    """The step as a graph for any number of environments."""
+    """Export the step as a graph for any number of environments."""
     n = torch.export.Dim("n", min=1, max=MAX_CPU_IMAGES)
     place = {name: batch_axis(name, value) for name, value in flatten_inputs(example).items()}
     dynamic: dict = {name: {place[name]: n} for name in example if name != "obs"}
@@ -85,17 +85,17 @@ def export_program(step: PolicyStep, example: Inputs) -> torch.export.ExportedPr
 
 
 def batch_axis(name: str, value: Tensor) -> int:
-    """The axis of the environments."""
-    return 1 if name == "action_noise" and value.ndim == 3 else 0  # the draws of a mode come first
+    """Return the axis of the environments."""
+    return 1 if name == "action_noise" and value.ndim == 3 else 0  # axis 0 has the samples of which a mode is chosen
 
 
 def flatten_inputs(inputs: Inputs) -> dict[str, Tensor]:
-    """Inputs with names as a file has them: `obs.KEY` for each observation."""
+    """Return the inputs by their names in a file: `obs.KEY` for each observation."""
     return {f"obs.{key}": x for key, x in inputs["obs"].items()} | {k: x for k, x in inputs.items() if k != "obs"}
 
 
 def description(policy: Policy, example: Inputs, **facts: Any) -> str:
-    """What a file says about itself, as JSON: every input and output, the spaces, where it comes from."""
+    """Return the description of a file as JSON: inputs, outputs, spaces and origin."""
     kinds = dict(
         zip(NOISE_INPUTS, (policy.acting.rssm.latent.randomness, policy.acting.actor.dist.randomness), strict=True)
     )
@@ -111,7 +111,7 @@ def description(policy: Policy, example: Inputs, **facts: Any) -> str:
 
 
 def to_torch(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Runner]:
-    """A file for `torch.export.load`, and what runs it."""
+    """Return a file for `torch.export.load`, and a function that runs it."""
     file = io.BytesIO()
     torch.export.save(graph, file, extra_files={"policy.json": about})
     file.seek(0)
@@ -120,9 +120,9 @@ def to_torch(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Ru
 
 
 def check_exported(step: PolicyStep, run: Runner, example: RandomInputs, steps: int = 5) -> float:
-    """Largest difference between the step and its file over some steps of 1 and of 3 environments.
+    """Return the largest difference between the step and its file over `steps` steps of 1 and of 3 environments.
 
-    Raises UserError if one is above `CLOSE`, relative to numbers above 1.
+    Raises UserError as `difference` does.
     """
     worst = 0.0
     for n in (1, 3):
@@ -139,9 +139,9 @@ def check_exported(step: PolicyStep, run: Runner, example: RandomInputs, steps: 
 
 
 def difference(name: str, one: np.ndarray, other: np.ndarray) -> float:
-    """Largest difference of two arrays, relative to numbers above 1. Raises UserError if it is above `CLOSE`."""
+    """Return the largest difference of two arrays, relative above 1; raise UserError above MAX_DIFFERENCE."""
     if one.shape != other.shape:
-        raise UserError(f"The exported step gives {name} the shape {other.shape} in place of {one.shape}.")
+        raise UserError(f"The exported step gives {name} the shape {other.shape}, not {one.shape}.")
     worst = float((np.abs(one.astype(float) - other) / np.maximum(1, np.abs(one))).max())
     if not worst <= MAX_DIFFERENCE:
         raise UserError(f"The exported step differs from the policy: {name} by {worst:.2g}. Nothing was written.")

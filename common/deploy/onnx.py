@@ -1,4 +1,4 @@
-"""A policy step as an ONNX file."""
+"""Export of a policy step to ONNX."""
 
 import importlib
 
@@ -20,16 +20,16 @@ TAIL_PROBABILITY = 0.02425  # probability below which the tail begins
 
 
 def require_packages() -> None:
-    """Raises UserError where a package is missing."""
+    """Raise UserError if a package for ONNX is missing."""
     try:
         for name in PACKAGES:
             importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f"ONNX needs further packages: pip install {' '.join(PACKAGES)} ({error}).") from error
+        raise UserError(f"ONNX needs more packages: pip install {' '.join(PACKAGES)} ({error}).") from error
 
 
 def to_onnx(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Runner]:
-    """An ONNX file with its weights inside, and what runs it."""
+    """Return an ONNX file that includes the weights, and a function that runs it."""
     import onnxruntime
 
     inputs = graph.example_inputs[1]
@@ -41,13 +41,13 @@ def to_onnx(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Run
     made.model.metadata_props["policy"] = about
     file = made.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(file)
-    taken = [given.name for given in session.get_inputs()]  # what is never read is left out
+    taken = [given.name for given in session.get_inputs()]  # unused inputs are not in the file
     feed = lambda given: {name: x.numpy() for name, x in flatten_inputs(given).items() if name in taken}
     return file, lambda given: session.run(None, feed(given))
 
 
 def ndtri(p: torch.Tensor) -> torch.Tensor:
-    """Inverse of the standard Normal distribution function, which ONNX lacks; in double precision inside."""
+    """Return the inverse of the standard Normal distribution function, which ONNX lacks; computes in float64."""
     kind, p = p.dtype, p.double()
     side = (p - 0.5).clamp(-0.5 + TAIL_PROBABILITY, 0.5 - TAIL_PROBABILITY)
     square = side * side
@@ -60,7 +60,7 @@ def ndtri(p: torch.Tensor) -> torch.Tensor:
 
 
 def polynomial(coefficients: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
-    """Value of a polynomial, its highest power first."""
+    """Return the value of a polynomial; coefficients begin with the highest power."""
     total = torch.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
         total = total * x + coefficient

@@ -98,7 +98,7 @@ class Policy:
 
     @torch.no_grad()
     def act(self, record: dict[str, np.ndarray], state: dict) -> tuple[torch.Tensor, dict]:
-        """Return action vectors (n, A) and the new state for observations in the agent's form (n, ...) with is_first."""
+        """Return action vectors (n, A) and the new state for observations in the agent's form, with is_first (n,)."""
         obs = {key: torch.as_tensor(value, device=self.device) for key, value in record.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half, cache_enabled=False):
             latent, action = self.acting.step(obs, state, self.mode)

@@ -1,4 +1,4 @@
-"""Watches an agent compute, and notes what is not finite: modules, losses by step, gradients by loss and group."""
+"""A probe for NaN and infinity in an agent: modules, losses by step, gradients by loss and group."""
 
 import functools
 import math
@@ -8,19 +8,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from common.agent.agent import Agent
 from common.agent.optim import total_norm
 from common.errors import NonFiniteError
 
 
 class NonFiniteModule(NamedTuple):
-    """A module whose output was not finite, and whether what it was given was."""
+    """A module with a non-finite output, and whether its inputs were finite."""
 
     name: str
     finite_inputs: bool
 
 
 class LossSummary(NamedTuple):
-    """A loss: its mean, how many of its elements are not finite, and where the first of them is."""
+    """A loss: mean, number of non-finite elements, number of elements, index of the first non-finite one."""
 
     name: str
     mean: float
@@ -30,7 +31,7 @@ class LossSummary(NamedTuple):
 
 
 class GradientSummary(NamedTuple):
-    """The gradient that a group gets from a loss: its norm, and the parameters where it is not finite."""
+    """The gradient of a loss in a group: norm, and parameters where it is not finite."""
 
     loss: str
     group: str
@@ -39,22 +40,22 @@ class GradientSummary(NamedTuple):
 
 
 class NonFiniteProbe:
-    """What one computation of `agent` does. `first`: the first module with an output that is not finite."""
+    """Hooks on `agent` for one update or action. first: the first module with a non-finite output."""
 
-    def __init__(self, agent: Any):
+    def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.first: NonFiniteModule | None = None
         self.losses: list[LossSummary] = []
         self.gradients: list[GradientSummary] = []
         self.names = {id(p): name for name, p in agent.named_parameters()}
         self.differentiate = agent.differentiate
-        agent.differentiate = self._differentiate
+        agent.differentiate = self._differentiate  # type: ignore[method-assign]
         for name, module in agent.named_modules():
             if name:
                 module.register_forward_hook(functools.partial(self._see, name))
 
     def update(self, batch: dict, step: int) -> list[str]:
-        """Updates on `batch`; returns the names of what was not finite, none if all was well this time."""
+        """Update on `batch`; return the names of non-finite losses and gradients, if any."""
         try:
             self.agent.update(batch, step)
         except NonFiniteError as error:
@@ -62,13 +63,13 @@ class NonFiniteProbe:
         return []
 
     def act(self, record: dict, acting: dict, step: int, mode: str = "train") -> list[str]:
-        """Acts on `record` from the state `acting`, in training or evaluation; returns as `update` does."""
+        """Act on `record` from the state `acting`, in mode train or eval; return as `update` does."""
         acting = {key: value.to(self.agent.device) for key, value in acting.items()}
         _, extras, _ = self.agent.act(record, acting, mode, step)
         return [] if torch.as_tensor(extras["action"]).isfinite().all() else ["the actions of the policy"]
 
     def weights(self) -> list[str]:
-        """Names of parameters that are not finite themselves."""
+        """Return the names of non-finite parameters."""
         return [name for name, p in self.agent.named_parameters() if not is_finite(p)]
 
     def _see(self, name: str, module: Any, args: tuple, out: Any) -> None:
@@ -76,9 +77,9 @@ class NonFiniteProbe:
             self.first = NonFiniteModule(name, all(map(is_finite, tensors_in(args))))
 
     def _differentiate(self, losses: dict[str, Tensor]) -> tuple:
-        """Notes losses and what each of them alone sends to its groups, then goes on as the agent does.
+        """Record the losses and the gradient of each loss in each group, then continue as the agent does.
 
-        Raises NonFinite where it would go on with what is not finite: what follows says nothing about where it begins.
+        Raises NonFiniteError if one is not finite: later computations would not show where it begins.
         """
         for name, loss in losses.items():
             self.losses.append(summarize_loss(name, loss.detach()))
@@ -98,7 +99,7 @@ class NonFiniteProbe:
 
 
 def summarize_loss(name: str, loss: Tensor) -> LossSummary:
-    """What there is to say of a loss (B, T) or (N, L)."""
+    """Summarize a loss (B, T) or (N, L)."""
     bad = (~loss.isfinite()).nonzero()
     place = tuple(map(int, bad[0])) if len(bad) else None
     return LossSummary(name, float(loss.mean()), len(bad), loss.numel(), place)
@@ -110,7 +111,7 @@ def is_finite(x: Tensor) -> bool:
 
 
 def tensors_in(tree: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and dicts."""
+    """Yield all tensors in nested tuples, lists and dicts."""
     if isinstance(tree, Tensor):
         yield tree
     elif isinstance(tree, dict):

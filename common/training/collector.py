@@ -17,39 +17,26 @@ Record = dict[str, np.ndarray]
 
 
 class VectorEnvs(Protocol):
-    """`num` environments that step together; records are dicts of arrays (num, ...), see `common/envs/vector`."""
+    """`num` environments that step together; a record is a dict of arrays (num, ...), see `common/envs/vector`.
+
+    `send` begins a step, `receive` waits for its records; `check` raises UserError after too many failures; `restore`
+    replays the episodes of `state`; `messages` returns new lines for the user, perhaps followed by tracebacks.
+    """
 
     obs_space: spaces.Dict
     act_space: spaces.Space
     num: int
     repeat: int  # frames per agent step
 
-    def reset(self) -> dict[str, Any]:
-        """Start new episodes; return their first records."""
-
-    def send(self, actions: np.ndarray) -> None:
-        """Begin a step in every environment."""
-
-    def receive(self) -> dict[str, Any]:
-        """Wait for the records of the step that `send` began."""
-
-    def step(self, actions: np.ndarray) -> dict[str, Any]:
-        """Step and wait: `send`, `receive` and `check`."""
-
-    def check(self) -> None:
-        """Raise UserError if an environment failed too often to continue."""
-
-    def state(self) -> list[dict[str, Any]]:
-        """Return the episode and the position in it of every environment."""
-
-    def restore(self, state: list[dict[str, Any]]) -> dict[str, Any]:
-        """Replay the episodes of `state`; return the records at which they were saved."""
-
-    def messages(self) -> list[str]:
-        """Return new messages for the user: a line each, perhaps followed by a traceback."""
-
-    def close(self) -> None:
-        """Close every environment."""
+    def reset(self) -> dict[str, Any]: ...
+    def send(self, actions: np.ndarray) -> None: ...
+    def receive(self) -> dict[str, Any]: ...
+    def step(self, actions: np.ndarray) -> dict[str, Any]: ...
+    def check(self) -> None: ...
+    def state(self) -> list[dict[str, Any]]: ...
+    def restore(self, state: list[dict[str, Any]]) -> dict[str, Any]: ...
+    def messages(self) -> list[str]: ...
+    def close(self) -> None: ...
 
 
 def without_log(record: dict[str, Any]) -> Record:

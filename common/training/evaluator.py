@@ -28,11 +28,8 @@ class EvalResult(NamedTuple):
         """Return mean and standard deviation of the returns, and the mean length."""
         scores = np.array([episode.score for episode in self.episodes])
         lengths = np.array([episode.length for episode in self.episodes])
-        return {
-            "eval/score": float(scores.mean()),
-            "eval/score_std": float(scores.std()),
-            "eval/length": float(lengths.mean()),
-        }
+        spread = {"eval/score": float(scores.mean()), "eval/score_std": float(scores.std())}
+        return {**spread, "eval/length": float(lengths.mean())}
 
 
 class Evaluator:
@@ -51,21 +48,17 @@ class Evaluator:
         self.last_input: dict[str, Any] = {}
 
     def run(
-        self,
-        episodes: int,
-        step: int,
-        *,
-        film: bool = False,
-        films: EvaluationRecorder | None = None,
+        self, episodes: int, step: int, *, film: bool = False, films: EvaluationRecorder | None = None,
         check: Callable[[], None] = lambda: None,
-    ) -> EvalResult:
+    ) -> EvalResult:  # fmt: skip
         """Play `episodes` episodes, spread evenly over the environments, with random numbers derived from `step`.
 
         film: record the first episode if observations have images. films: recorder that sees every record. check: is
         called before every action; an exception from it ends the evaluation.
         """
         envs = self.prepare()
-        camera = self._camera(envs) if film else None
+        key = first_image_key(dict(envs.obs_space.items())) if film else None
+        camera = EpisodeRecorder(key) if key else None
         with rng.isolated_rng(self.seed, step, EVAL_STREAM):
             done = self._play(envs, episodes, [each for each in (camera, films) if each], check)
         self.state = envs.state()
@@ -107,8 +100,3 @@ class Evaluator:
             if self.state is not None and len(self.state) == self._envs.num:
                 self._envs.restore(self.state)
         return self._envs
-
-    @staticmethod
-    def _camera(envs: VectorEnvs) -> EpisodeRecorder | None:
-        key = first_image_key(dict(envs.obs_space.items()))
-        return EpisodeRecorder(key) if key else None

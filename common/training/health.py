@@ -32,11 +32,10 @@ class Finding(NamedTuple):
 
 
 class HealthCheck(NamedTuple):
-    """A flag to look for. see: recent lines, config -> a sentence, or "". idle: only while the score has not risen."""
+    """A flag to look for. see: recent lines, config -> a sentence, or ""."""
 
-    see: Callable[[list[Row], dict], str]
+    see: Callable[[list[Row], dict[str, Any]], str]
     advice: str
-    idle: bool = False
 
 
 def findings(rows: Sequence[Row], config: dict) -> list[Finding]:
@@ -51,7 +50,7 @@ def findings(rows: Sequence[Row], config: dict) -> list[Finding]:
     if not recent or recent[0]["updates"] < MIN_UPDATES + 2 * config_number(config, "optim.warmup", 0):
         return found
     for name, check in CHECKS.items():
-        if (flat or not check.idle) and (sentence := check.see(recent, config)):
+        if (flat or name not in IDLE) and (sentence := check.see(recent, config)):
             found.append(Finding(name, sentence, check.advice))
     return found
 
@@ -114,11 +113,6 @@ def mean(rows: list[Row], key: str) -> float:
     return sum(row[key] for row in rows) / len(rows)
 
 
-def always(rows: list[Row], key: str, test: Callable[[float], bool]) -> bool:
-    """Whether all lines have `key`, with values that pass the test."""
-    return all(key in row and test(row[key]) for row in rows)
-
-
 def no_reward(rows: Sequence[Row]) -> str:
     """Return a sentence if no episode had a reward; looks at all lines, not only recent ones."""
     scores = [row["episode/score"] for row in rows if "episode/score" in row]
@@ -127,54 +121,52 @@ def no_reward(rows: Sequence[Row]) -> str:
     return f"all of {int(rows[-1].get('episodes', 0)):,} training episodes had a return of 0."
 
 
-def kl_floor(rows: list[Row], config: dict) -> str:
+def always(rows: list[Row], key: str, low: float, high: float, sentence: str) -> str:
+    """Return `sentence` with the mean of a metric if every line has it between `low` and `high`, else ""."""
+    values = [row.get(key, low) for row in rows]
+    return sentence.format(sum(values) / len(values)) if all(low < value < high for value in values) else ""
+
+
+def kl_floor(rows: list[Row], config: dict[str, Any]) -> str:
     free = config_number(config, "kl.free", 0.0)
-    if not always(rows, "train/kl", lambda kl: kl < max(free / 10, 0.01)):
-        return ""
-    return f"the KL is {mean(rows, 'train/kl'):.2g} nats where {free:g} are free: it gives the model no gradient."
+    sentence = f"the KL is {{:.2g}} nats where {free:g} are free: it gives the model no gradient."
+    return always(rows, "train/kl", -math.inf, max(free / 10, 0.01), sentence)
 
 
-def dead_latents(rows: list[Row], config: dict) -> str:
-    if not always(rows, "train/dead_latents", lambda share: share > 0.9):
-        return ""
-    share = mean(rows, "train/dead_latents")
-    return f"{share:.0%} of the latent variables are the same whatever is observed."
+def dead_latents(rows: list[Row], config: dict[str, Any]) -> str:
+    sentence = "{:.0%} of the latent variables do not depend on the observation."
+    return always(rows, "train/dead_latents", 0.9, math.inf, sentence)
 
 
-def entropy_collapse(rows: list[Row], config: dict) -> str:
-    if not always(rows, "train/randomness", lambda share: -MIN_RETURN_SPREAD < share < 0.05):
-        return ""
-    return (
-        f"the policy is nearly certain everywhere (randomness {mean(rows, 'train/randomness'):.2g}): it tries nothing."
+def entropy_collapse(rows: list[Row], config: dict[str, Any]) -> str:
+    sentence = "the policy is nearly deterministic everywhere (randomness {:.2g}): it explores nothing."
+    return always(rows, "train/randomness", -MIN_RETURN_SPREAD, 0.05, sentence)
+
+
+def action_saturation(rows: list[Row], config: dict[str, Any]) -> str:
+    return always(
+        rows, "train/saturation", 0.95, math.inf, "{:.0%} of the mean actions are at a limit, where gradients vanish."
     )
 
 
-def action_saturation(rows: list[Row], config: dict) -> str:
-    if not always(rows, "train/saturation", lambda share: share > 0.95):
-        return ""
-    return f"{mean(rows, 'train/saturation'):.0%} of the mean actions are at a limit, where gradients vanish."
-
-
-def return_range_stuck(rows: list[Row], config: dict) -> str:
-    flat = lambda row: (
-        row["train/return_max"] - row["train/return_min"] < MIN_RETURN_SPREAD * max(1, abs(row["train/return"]))
-    )
-    if not all(map(flat, rows)):
-        return ""
+def return_range_stuck(rows: list[Row], config: dict[str, Any]) -> str:
+    for row in rows:
+        if row["train/return_max"] - row["train/return_min"] >= MIN_RETURN_SPREAD * max(1, abs(row["train/return"])):
+            return ""
     return f"all imagined returns are about {mean(rows, 'train/return'):.3g}: no action looks better than another."
 
 
-def value_far_from_returns(rows: list[Row], config: dict) -> str:
-    """The difference must be half of the return, and more than its spread besides."""
+def value_far_from_returns(rows: list[Row], config: dict[str, Any]) -> str:
+    """Require a difference above half of the larger one plus the spread of the returns."""
     for row in rows:
         value, ret = row["train/value"], row["train/return"]
         if abs(value - ret) <= max(abs(value), abs(ret)) / 2 + row["train/return_std"]:
             return ""
-    return f"the critic says {mean(rows, 'train/value'):.3g} where returns are {mean(rows, 'train/return'):.3g}."
+    return f"the critic predicts {mean(rows, 'train/value'):.3g} where returns are {mean(rows, 'train/return'):.3g}."
 
 
-def updates_skipped(rows: list[Row], config: dict) -> str:
-    """Counts are over the whole run."""
+def updates_skipped(rows: list[Row], config: dict[str, Any]) -> str:
+    """Require that the count over the whole run grows with every line."""
     counts = [row.get("train/skipped", 0) for row in rows]
     if not all(later > before for before, later in itertools.pairwise(counts)):
         return ""
@@ -186,23 +178,19 @@ NO_REWARD = "Check the environment's reward with a random policy, let it explore
 CHECKS = {
     "KL at the floor": HealthCheck(
         kl_floor,
-        "Lower --kl.free or the scales of the KL (--kl.*), and look whether observations are predicted (openloop/*).",
-        idle=True,
+        "Lower --kl.free or the scales of the KL (--kl.*), and see if observations are predicted (openloop/*).",
     ),
     "dead latents": HealthCheck(
         dead_latents,
         "Check that observations change and reach the encoder (--encoder.keys); lower the scales of the KL (--kl.*).",
-        idle=True,
     ),
     "entropy collapse": HealthCheck(
         entropy_collapse,
-        "Raise --actor.entropy, lower --optim.lr.actor, or look at the scale of advantages (--advantage.use).",
-        idle=True,
+        "Raise --actor.entropy, lower --optim.lr.actor, or check how advantages scale (--advantage.use).",
     ),
     "action saturation": HealthCheck(
         action_saturation,
         "Lower --optim.lr.actor or --actor.outscale, raise --actor.entropy; check the scale of the action space.",
-        idle=True,
     ),
     "return range stuck": HealthCheck(
         return_range_stuck,
@@ -216,3 +204,5 @@ CHECKS = {
         updates_skipped, "See which with `python dreamer.py debug-batch LOGDIR/nonfinite/last.pt`; lower --optim.lr.*."
     ),
 }
+#: Flags that a run with nothing left to learn also raises: only while the score has not risen.
+IDLE = ("KL at the floor", "dead latents", "entropy collapse", "action saturation")

@@ -1,4 +1,4 @@
-"""The state of a training loop: everything that a checkpoint keeps, so that a resumed run equals an uninterrupted one."""
+"""The complete state of a training loop in a checkpoint: a resumed run equals an uninterrupted one."""
 
 import copy
 from typing import Any
@@ -38,7 +38,7 @@ def capture(loop: Loop) -> dict[str, Any]:
 def restore(loop: Loop, state: dict[str, Any]) -> None:
     """Restore what `capture` returned; the logger restores itself. Call it inside `refuse_malformed`.
 
-    Values that would raise an error later, in training, raise it here. The replay comes last: it may write to its files.
+    Values that would raise an error later in training raise it here. The replay comes last: it may write to its files.
     """
     load_weights(loop.agent, state["agent"], loop.folder.parent)
     if bad := nonfinite_names(loop.agent):

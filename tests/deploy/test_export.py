@@ -125,7 +125,7 @@ def test_the_inverse_normal_is_exact():
     [
         (["--out", "x.pt2"], "export needs --logdir"),
         (["--logdir", "x"], "export needs --out"),
-        (["--logdir", "x", "--out", "x.pt2", "--algo", "v1"], "takes everything from the run"),
+        (["--logdir", "x", "--out", "x.pt2", "--algo", "v1"], "takes its config from the run"),
         (["--logdir", "x", "--out", "x.pt"], "ends with .pt2"),
         (["--logdir", "x", "--out", "x.onnx", "--format", "tf"], "--format must be one of torch, onnx"),
         (["--logdir", "x", "--out", "x.onnx", "--format", "onnx"], "pip install onnx onnxscript onnxruntime"),

@@ -67,7 +67,7 @@ def test_a_drawing_that_is_reused_and_changes_its_size_is_filmed(tmp_path, monke
 def test_nothing_to_film_and_no_run(logdir, tmp_path, capsys, monkeypatch):
     monkeypatch.delattr("common.envs.suites.dummy.Dummy.render")
     assert say("eval", "--logdir", logdir, "--video", 1) == 0
-    assert "Nothing to film" in capsys.readouterr().out
+    assert "No video: this task" in capsys.readouterr().out
     assert say("eval", "--logdir", logdir, "--video", -1) == 2
     assert "--video takes the number of episodes" in capsys.readouterr().err
     (tmp_path / "config.yaml").write_text("defaults: {task: other}\n")
@@ -85,7 +85,7 @@ def test_a_run_that_may_only_be_read_is_evaluated_into_another_folder(tmp_path, 
     access = os.access  # root, who may run the tests, may write anywhere
     monkeypatch.setattr(os, "access", lambda path, mode, **more: path != logdir and access(path, mode, **more))
     assert say("eval", "--logdir", logdir, "--episodes", 1) == 2
-    assert f"{logdir} may only be read. Give --out" in capsys.readouterr().err
+    assert f"{logdir} is read-only. Give another folder" in capsys.readouterr().err
     assert say("eval", "--logdir", logdir, "--episodes", 1, "--video", 1, "--out", out) == 0
     assert json.loads((out / "eval.json").read_text())["n"] == 1
     assert (out / "videos/eval_000000070_0.gif").exists()

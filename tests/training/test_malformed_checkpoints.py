@@ -94,10 +94,8 @@ def test_a_log_offset_never_cuts_off_older_lines(base, tmp_path, where):
     shutil.copytree(base, logdir)
     state, log = newest(logdir), (logdir / "metrics.jsonl").read_bytes()
     last = log.rindex(b"\n", 0, -1) + 1
-    rewound = with_value(
-        state, "logger.offset", {"start": 0, "before_last_line": last, "inside_last_line": last + 3}[where]
-    )
-    path = Checkpoints(logdir / "checkpoints").save(rewound)
+    offsets = {"start": 0, "before_last_line": last, "inside_last_line": last + 3}
+    path = Checkpoints(logdir / "checkpoints").save(with_value(state, "logger.offset", offsets[where]))
     (logdir / "metrics.jsonl").write_bytes(log.replace(b'"frames": 60', b'"frames": 58'))
     before = files_in(logdir)
     with pytest.raises(UserError, match=rf"{path} is not a checkpoint of this run .*offset"):
