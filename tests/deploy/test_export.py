@@ -1,4 +1,4 @@
-"""`export`: files that give what the policy gives."""
+"""`export`: files that act like the policy."""
 
 import json
 import logging
@@ -33,11 +33,11 @@ def made(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
-    """Collecting what torch traces of itself would take longer than exporting."""
+    """Pause garbage collection: collecting torch's traces takes longer than the export."""
     monkeypatch.setattr(logging.getLogger("torch.__trace"), "disabled", True)
 
 
-def test_a_torch_file_acts_as_the_policy_does(made, capsys):
+def test_a_torch_file_acts_like_the_policy(made, capsys):
     algo, mode = "v2", "sample"
     assert say("export", "--logdir", made / algo, "--out", made / "out/step.pt2", "--mode", mode) == 0
     assert "differs from the policy by at most" in capsys.readouterr().out
@@ -57,7 +57,7 @@ def test_a_torch_file_acts_as_the_policy_does(made, capsys):
     assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(state, after.values(), strict=True))
 
 
-def test_a_file_takes_what_the_policy_reads_and_no_more(tmp_path):
+def test_a_file_takes_only_the_observations_that_the_policy_reads(tmp_path):
     untrained(tmp_path / "run", "v1", "dummy_mixed_6", encoder__keys="vector")
     policy = load(tmp_path / "run")
     inputs = RandomInputs(policy, np.random.default_rng(0)).draw(2)
@@ -68,7 +68,7 @@ def test_a_file_takes_what_the_policy_reads_and_no_more(tmp_path):
     assert [x.shape for x in graph.module()(**inputs)] == [x.shape for x in PolicyStep(policy)(**inputs)]
 
 
-def test_on_a_full_disk_the_file_there_stays(made, tmp_path, capsys):
+def test_a_full_disk_keeps_the_old_file(made, tmp_path, capsys):
     path = tmp_path / "step.pt2"
     path.write_bytes(b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -83,14 +83,14 @@ def test_on_a_full_disk_the_file_there_stays(made, tmp_path, capsys):
 
 @pytest.mark.long
 @pytest.mark.parametrize("algo", ["v1", "v3", "v3-2023"])
-def test_every_version_can_be_written(made, algo, capsys):
+def test_every_version_can_be_exported(made, algo, capsys):
     assert say("export", "--logdir", made / algo, "--out", made / f"{algo}.pt2", "--mode", CASES[algo][1]) == 0, (
         capsys.readouterr().err
     )
 
 
 @pytest.mark.parametrize("algo", [pytest.param(algo, marks=[pytest.mark.long] * (algo != "v2")) for algo in CASES])
-def test_an_onnx_file_acts_as_the_policy_does(made, algo, capsys):
+def test_an_onnx_file_acts_like_the_policy(made, algo, capsys):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     path, mode = made / f"{algo}.onnx", CASES[algo][1]
@@ -102,7 +102,7 @@ def test_an_onnx_file_acts_as_the_policy_does(made, algo, capsys):
     assert session.get_inputs()[0].shape[0] == "s0"  # any number of environments
 
 
-def test_a_file_that_differs_is_noticed(made):
+def test_a_file_that_differs_is_refused(made):
     policy = load(made / "v1", mode="sample")
     step, example = PolicyStep(policy).eval(), RandomInputs(policy, np.random.default_rng(0))
     plain = lambda inputs: [x.numpy() for x in step(**inputs)]
@@ -132,7 +132,7 @@ def test_the_inverse_normal_is_exact():
         (["--logdir", "nowhere", "--out", "x.pt2"], "not the logdir of a run"),
     ],
 )
-def test_what_cannot_be_exported_is_said(words, says, tmp_path, capsys, monkeypatch):
+def test_export_refuses_with_a_message(words, says, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert say("export", *words) == 2

@@ -1,4 +1,4 @@
-"""`load`: a trained agent acts as evaluation does, on raw observations, with nothing but encoder, RSSM and actor."""
+"""`load`: a policy acts like evaluation, on raw observations, with only encoder, RSSM and actor."""
 
 import pathlib
 import re
@@ -30,14 +30,14 @@ CASES = [("v1", "dummy_point_6"), ("v2", "dummy_mixed_6"), ("v3", "dummy_point_m
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Version -> logdir and config."""
+    """Return run directory and config by version."""
     folder = tmp_path_factory.mktemp("made")
     flags = {"run__eval_episodes": EPISODES, "run__eval_envs": 1, "run__video_every": 0}
     return {algo: (folder / algo, untrained(folder / algo, algo, task, **flags)) for algo, task in CASES}
 
 
 def played(policy, env, seeds=(None,) * EPISODES, limit=1000):
-    """Returns of episodes; like an evaluation it also acts at the last observation, to no effect."""
+    """Return the returns of episodes; also act at the last observation, as evaluation does."""
     scores, state = [], None
     for seed in seeds:
         (obs, _), first, over, score, steps = env.reset(seed=seed), True, False, 0.0, 0
@@ -52,7 +52,7 @@ def played(policy, env, seeds=(None,) * EPISODES, limit=1000):
 
 
 @pytest.mark.parametrize("algo", [algo for algo, _ in CASES])
-def test_a_loaded_policy_scores_what_evaluation_scores(made, algo):
+def test_a_loaded_policy_scores_like_evaluation(made, algo):
     logdir, config = made[algo]
     expected = evaluate(config)
     policy = load(logdir)
@@ -62,8 +62,8 @@ def test_a_loaded_policy_scores_what_evaluation_scores(made, algo):
         assert played(policy, env) == pytest.approx(expected["scores"], abs=1e-12)
 
 
-def test_it_plays_the_raw_environment_as_well(tmp_path):
-    """Pendulum takes torques of up to 2; the agent acts in [-1, 1]."""
+def test_a_policy_plays_the_raw_environment(tmp_path):
+    """Pendulum takes torques up to 2; the agent acts in [-1, 1]."""
     config = untrained(tmp_path / "run", "v1", "gym_Pendulum-v1", env__time_limit=15, run__video_every=0)
     expected = evaluate(config)
     env, policy = gymnasium.make("Pendulum-v1"), load(tmp_path / "run")
@@ -92,7 +92,7 @@ def test_batches_flags_and_modes(made):
     assert {key: x.shape for key, x in fresh.items()} == {key: x.shape for key, x in later.items()}
 
 
-def test_awkward_observations_and_actions_are_those_of_the_environment(tmp_path):
+def test_nested_observations_and_shifted_actions(tmp_path):
     untrained(tmp_path / "run", "v2", "tests.helpers.awkward_policy_envs:Awkward", env__size=64)
     policy, env = load(tmp_path / "run"), Awkward()
     assert policy.spaces.raw == (env.observation_space, env.action_space)
@@ -109,7 +109,7 @@ def test_awkward_observations_and_actions_are_those_of_the_environment(tmp_path)
         policy({"cell": 1})
 
 
-def test_a_batch_of_actions_in_parts_is_a_list(tmp_path):
+def test_a_batch_of_nested_actions_is_a_list(tmp_path):
     untrained(tmp_path / "run", "v3", "tests.helpers.awkward_policy_envs:Pairs")
     policy, env = load(tmp_path / "run"), Pairs()
     views = {"view": np.zeros((3, 40, 50, 3), np.uint8)}
@@ -118,7 +118,7 @@ def test_a_batch_of_actions_in_parts_is_a_list(tmp_path):
     assert all(env.action_space.contains(action) for action in actions)
 
 
-def test_what_no_encoder_reads_may_be_missing(tmp_path):
+def test_unread_observations_may_be_missing(tmp_path):
     untrained(
         tmp_path / "run", "v3", "tests.helpers.awkward_policy_envs:Awkward", env__size=64, encoder__keys="speed|cell"
     )
@@ -138,7 +138,7 @@ def test_what_no_encoder_reads_may_be_missing(tmp_path):
         policy(whole["speed"])
 
 
-def test_parts_inside_of_others_may_be_missing_too():
+def test_unread_nested_observations_may_be_missing():
     box, text = gym.Box(-1, 1, (2,), np.float32), gym.Text(9)
     space = gym.Dict({"arm": gym.Dict({"left": box, "log_heat": box}), "two": gym.Tuple([box, text]), "words": text})
     obs = {"arm": {"left": 1}, "two": (2, "said")}
@@ -151,7 +151,7 @@ def test_parts_inside_of_others_may_be_missing_too():
         dict(needed_entries(space, {"two": (1,)}, {"two_0"}))
 
 
-def test_nothing_that_only_training_needs_is_made(made, monkeypatch):
+def test_a_policy_builds_nothing_that_only_training_needs(made, monkeypatch):
     def never(*_, **__):
         raise AssertionError("not here")
 
@@ -170,7 +170,7 @@ def test_nothing_that_only_training_needs_is_made(made, monkeypatch):
     policy({"image": np.zeros((64, 64, 3), np.uint8), "vector": np.zeros(8, np.float32)})
 
 
-def test_what_cannot_be_loaded_is_said(made, tmp_path):
+def test_load_refuses_with_a_message(made, tmp_path):
     with pytest.raises(UserError, match="not the logdir of a run"):
         load(tmp_path)
     logdir = tmp_path / "old"
@@ -207,8 +207,8 @@ def test_spaces_come_back_from_json(space, tmp_path):
     assert spaces.read(tmp_path) == found
 
 
-def test_what_the_documentation_prints_runs(tmp_path, monkeypatch):
-    """Its commands in turn, cut short, but for `export`, which has tests of its own; then its example."""
+def test_the_commands_of_the_documentation_run(tmp_path, monkeypatch):
+    """Run its commands with small settings, except `export`, which has its own tests, and then its example."""
     monkeypatch.chdir(tmp_path)
     text = (pathlib.Path(__file__).parents[2] / "docs/use.md").read_text()
     lines = re.findall(r"^python dreamer.py (.*)$", text, re.M)

@@ -1,4 +1,4 @@
-"""Bad input by the thousand: damaged bytes, odd values, and what every command must make of them."""
+"""Generators of bad input: damaged bytes and malformed values; every command must refuse or accept them cleanly."""
 
 import contextlib
 import io
@@ -27,7 +27,7 @@ VALUES = [
 
 
 def damaged(draw: random.Random, data: bytes) -> bytes:
-    """`data` after one to four accidents."""
+    """Damage `data` in one to four places."""
     for _ in range(draw.randint(1, 4)):
         place, length = draw.randint(0, len(data)), draw.choice([1, 2, 8, 64, 1000])
         kind = draw.randrange(6)
@@ -48,7 +48,7 @@ def damaged(draw: random.Random, data: bytes) -> bytes:
 
 
 def ends_well(words: list, *, allowed=(0, 2)) -> int:
-    """Runs a command line in this process; it must end in success or in one message, never in a traceback."""
+    """Run a command line in this process; it must end in success or in one message, never in a traceback."""
     words = [str(word) for word in words]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -66,7 +66,7 @@ def ends_well(words: list, *, allowed=(0, 2)) -> int:
 
 
 def load(logdir: str) -> int:
-    """Loads a policy from Python; returns the exit code that a command would have, and says what it would say."""
+    """Load a policy; return the exit code and print the message that a command would have."""
     try:
         dreamer.load(logdir)
     except UserError as error:
@@ -76,12 +76,12 @@ def load(logdir: str) -> int:
 
 
 def tree(folder: Path) -> dict:
-    """Content of every file below a folder, but for the lock."""
+    """Return the content of every file below a folder, except the lock."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 def odd_json(draw: random.Random, depth: int = 0):
-    """A value that JSON can hold, of any kind."""
+    """Return a random JSON value of any kind."""
     if depth > 2 or draw.random() < 0.6:
         values = [None, True, 0, -1, 1e308, 2**70, 10**400, "", "<b>x</b>", "../x", float("nan"), [], {}]
         return draw.choice(values)
@@ -90,7 +90,7 @@ def odd_json(draw: random.Random, depth: int = 0):
 
 
 def odd_row(draw: random.Random, row: dict) -> dict:
-    """A row of JSON with some of its values replaced or gone."""
+    """Return a row of JSON with some values replaced or removed."""
     row = json.loads(json.dumps(row))
     for key in draw.sample(list(row), min(len(row), draw.randint(1, 3))):
         if draw.random() < 0.3:
@@ -101,7 +101,7 @@ def odd_row(draw: random.Random, row: dict) -> dict:
 
 
 def odd_tree(draw: random.Random, tree):
-    """A value of JSON with one value, somewhere in it, replaced."""
+    """Return a JSON value with one value inside it replaced."""
     if not isinstance(tree, dict | list) or not tree or draw.random() < 0.1:
         return odd_json(draw)
     place = draw.choice(list(tree) if isinstance(tree, dict) else range(len(tree)))

@@ -1,4 +1,4 @@
-"""Kinds of bad input: each makes one case in a copy of a finished run, and tries a command on it."""
+"""Kinds of bad input: each makes one case in a copy of a finished run and tries a command on it."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from common.storage.checkpoints import Checkpoints
 from common.storage.grid_file import Grid, Job, JobState, write_grid
 
 TASK = "dummy_onehot_7"
-LATE = 44  # frames of a run that goes on
-FEW, SHARE = 20, 0.02  # of so many tries of a command, that share must succeed, or it is refused for another reason
+LATE = 44  # frames of a resumed run
+FEW, SHARE = 20, 0.02  # from 20 tries on, 2 % of a command must succeed, or it is refused for another reason
 WORDS = {
     "--task": ["dummy_point_6", "dummy_bandit", "gym_", "gym_CartPole-v1", "dmc_walker", "os:path", ":", "a:b:c", "_"],
     "--configs": ["debug", "cpu", "defaults", "size12m", "atari", "debug,cpu"],
@@ -36,7 +36,7 @@ RUN = [
 
 
 class Inputs:
-    """Finished runs, one with its replay in memory and one with it on disk, and what can be done to their copies."""
+    """Two finished runs, one with its replay in memory and one on disk, and methods that damage copies of them."""
 
     def __init__(self, folder: Path):
         self.folder, self.count = folder, 0
@@ -66,32 +66,32 @@ class Inputs:
 
     @staticmethod
     def words(logdir: Path, steps: int = 40) -> list:
-        """Trains, or goes on, in `logdir`."""
+        """Return the command that trains or resumes in `logdir`."""
         disk = "disk" in logdir.name
         return ["train", "--algo", "v3", *RUN, "--steps", steps, "--replay.disk", disk, "--logdir", logdir]
 
     def commands(self, run: Path) -> list[list]:
-        """What can be done with a run, all of which succeeds if it is whole. `load` stands for the call from Python."""
+        """Return commands on a run; all succeed if it is intact. `load` is the call from Python."""
         out = run.with_name(f"{run.name}-out")
         reading = [["explain", run], ["report", run, "--out", out], ["load", run]]
         writing = [self.words(run, LATE), ["eval", "--logdir", run], ["eval", "--logdir", run, "--best"]]
         return [*writing, *reading, ["plot", run, "--out", out / "plot.svg"]]
 
     def vain(self) -> list[str]:
-        """Commands that were tried often and hardly ever succeeded: what is tried on them says nothing then."""
+        """Return commands that were tried often and hardly ever succeeded: their refusals prove nothing."""
         tried = Counter()
         for (command, _), count in self.ends.items():
             tried[command] += count
         return [name for name, count in tried.items() if count >= FEW and self.ends[name, 0] < SHARE * count]
 
     def flags(self, draw: random.Random) -> None:
-        """One or two settings with values that make little sense."""
+        """Try one or two settings with unusual values."""
         algo = draw.choice(list(self.keys))
         names = [draw.choice(self.keys[algo]) for _ in range(draw.randint(1, 2))]
         ends_well(["config", "--algo", algo, *(word for key in names for word in (f"--{key}", draw.choice(VALUES)))])
 
     def some_words(self, draw: random.Random) -> None:
-        """Tasks, blocks and features that are none."""
+        """Try unknown tasks, blocks and features."""
         command = draw.choice(["config", "table", "check-env", "explain"])
         some = lambda key: draw.choice(WORDS[key] if draw.random() < 0.8 else VALUES)
         played = [some("--task"), "--episodes", "1", "--limit", "20"]
@@ -101,14 +101,14 @@ class Inputs:
         self.ends[command, ends_well([command, *subject, *words])] += 1
 
     def config_file(self, draw: random.Random) -> None:
-        """A damaged config.yaml."""
+        """Damage config.yaml."""
         run, _ = self.copy(draw)
         path = run / "config.yaml"
         path.write_bytes(damaged(draw, path.read_bytes()))
         self.attempt(draw.choice([*self.commands(run), ["reference", "--check", run]]), run)
 
     def any_file(self, draw: random.Random) -> None:
-        """Any file of a run, damaged, gone, or with a pipe in its place."""
+        """Damage or remove any file of a run, or replace it by a pipe."""
         run, _ = self.copy(draw)
         path = draw.choice([p for p in sorted(run.rglob("*")) if p.is_file() and p.name != ".lock"])
         if (chance := draw.random()) < 0.15:
@@ -120,7 +120,7 @@ class Inputs:
         self.attempt(draw.choice([*self.commands(run), ["reference", "--check", run]]), run)
 
     def checkpoint(self, draw: random.Random) -> None:
-        """A checkpoint with a right checksum and wrong content."""
+        """Write a checkpoint with a correct checksum and malformed content."""
         run, state = self.copy(draw)
         for path in (run / "checkpoints").glob("checkpoint-*"):
             path.unlink()
@@ -128,14 +128,14 @@ class Inputs:
         self.attempt(draw.choice([self.words(run, LATE), ["eval", "--logdir", run], ["load", run]]), run)
 
     def replay_file(self, draw: random.Random) -> None:
-        """A damaged file of the replay."""
+        """Damage a file of the replay."""
         run, _ = self.copy(draw)
         path = draw.choice(sorted((run / "replay").iterdir()))
         path.write_bytes(damaged(draw, path.read_bytes()))
         self.attempt(self.words(run, LATE), run)
 
     def json_file(self, draw: random.Random) -> None:
-        """JSON as it should be, but for some values."""
+        """Replace some values in valid JSON."""
         run, _ = self.copy(draw)
         places = [*run.glob("*.json"), *run.glob("*.jsonl"), *(run / "replay").glob("*.json")]
         path = draw.choice(places)
@@ -146,7 +146,7 @@ class Inputs:
         self.attempt(draw.choice([*self.commands(run), ["reference", "--check", run]]), run)
 
     def grid(self, draw: random.Random) -> None:
-        """A grid of one run whose grid.json is damaged or odd."""
+        """Damage grid.json of a grid with one run."""
         run, _ = self.copy(draw)
         config = configs.read(run / "config.yaml")
         job = Job("v3", TASK, 0, ["--algo", "v3"], config)
@@ -163,7 +163,7 @@ class Inputs:
         self.attempt(draw.choice([["report", place, "--out", out], ["plot", place, "--out", out / "a.png"]]), place)
 
     def batch(self, draw: random.Random) -> None:
-        """A file for debug-batch, damaged, or with a right checksum and something odd in it."""
+        """Damage a file for debug-batch, or give it malformed content with a correct checksum."""
         path = self.folder / "batch.pt"
         if draw.random() < 0.4:
             path.write_bytes(damaged(draw, self.caught.read_bytes()))
@@ -172,7 +172,7 @@ class Inputs:
         self.attempt(["debug-batch", path], path.parent / "none")
 
     def score_file(self, draw: random.Random) -> None:
-        """A score file, damaged or odd."""
+        """Damage a score file."""
         path = self.folder / "scores.json"
         row = {"task": "dmc_walker_walk", "method": "mine", "seed": 0, "xs": [1000, 2000, 3000], "ys": [1.0, 2.0, 3.0]}
         rows = [odd_row(draw, row) if draw.random() < 0.5 else row for _ in range(draw.randint(0, 3))]
@@ -182,7 +182,7 @@ class Inputs:
         self.attempt(words, path.parent / "none")
 
     def logdir(self, draw: random.Random) -> None:
-        """A folder with anything in it."""
+        """Fill a folder with random files."""
         folder = self.folder / f"junk-{self.count}"
         self.count += 1
         folder.mkdir()
@@ -194,7 +194,7 @@ class Inputs:
         shutil.rmtree(folder)
 
     def copy(self, draw: random.Random) -> tuple[Path, dict]:
-        """A run to be harmed, and the state in its newest checkpoint."""
+        """Return a copy of a run to damage, and the state in its newest checkpoint."""
         which = draw.randrange(2)
         place = self.folder / "copies" / self.bases[which].name
         shutil.rmtree(place.parent, ignore_errors=True)
@@ -213,7 +213,7 @@ class Inputs:
 
 
 def odd_state(draw: random.Random, tree):
-    """A state with one value, somewhere in it, replaced or gone."""
+    """Return a state with one value inside it replaced or removed."""
     if not isinstance(tree, dict) or not tree or draw.random() < 0.1:
         return draw.choice([None, 0, -1, 2**40, "x", [], {}, 1.5, float("nan"), torch.zeros(3), [1, [2]], True])
     key = draw.choice(list(tree))

@@ -24,7 +24,7 @@ import torch  # noqa: E402
 import dreamer  # noqa: E402
 from common.training import loop  # noqa: E402
 
-#: What may be killed in: name -> part of the path of its source files; before there is a loop, all of ours.
+#: Place of a kill -> part of the path of its source files; BEGINNING is all code before the loop exists.
 BEGINNING = "beginning"
 PLACES = {
     "files": "common/files.py",
@@ -38,8 +38,8 @@ PLACES = {
 }
 
 
-class Watch:
-    """Counts calls made from the source files of each place; kills this process at one of them."""
+class CallCounter:
+    """Profile function that counts calls from the source files of each place, and kills this process at one."""
 
     def __init__(self, place: str, at: int, report: Path):
         self.place, self.at, self.report = place, at, report
@@ -55,7 +55,7 @@ class Watch:
         loop.Loop.__init__ = noted
 
     def __call__(self, frame, event, argument):
-        """A profile function: called for every call and return, also of what is written in C."""
+        """Count a call or return; also called for functions in C."""
         file = frame.f_code.co_filename
         if file not in self.places:
             self.places[file] = next((name for name, part in PLACES.items() if f"{ROOT}/{part}" in file), None)
@@ -67,27 +67,27 @@ class Watch:
         self.calls[place] += 1
         if place == self.place and self.calls[place] == self.at:
             sys.setprofile(None)
-            self.tell()
+            self.write_report()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def tell(self) -> None:
-        """Writes how far the run has come, in memory."""
+    def write_report(self) -> None:
+        """Write the progress of the run in memory to the report."""
         now = self.loop
         row = {"calls": self.calls, "frames": now.frames if now else 0, "updates": now.updates if now else 0}
         self.report.write_text(json.dumps(row))
 
 
 def child(task: dict, report: Path, output: Path) -> None:
-    """Runs one command line in this process and ends it."""
+    """Run one command line in this process and end it."""
     os.setsid()
     os.chdir(task["folder"])
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         faulthandler.dump_traceback_later(max(1, task["seconds"] - 1))
-        watch = Watch(task["place"], task["at"], report)
+        counter = CallCounter(task["place"], task["at"], report)
         if task["at"]:
-            sys.setprofile(watch)
+            sys.setprofile(counter)
         code = 70
         try:
             code = dreamer.main(task["words"])
@@ -95,7 +95,7 @@ def child(task: dict, report: Path, output: Path) -> None:
             code = error.code
         finally:
             sys.setprofile(None)
-            watch.tell()
+            counter.write_report()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -128,7 +128,7 @@ def serve(folder: Path) -> None:
 
 
 def warm() -> None:
-    """Trains a little, so that the children need not import anything."""
+    """Train briefly, so that the children need not import anything."""
     words = ["--algo", "v3", "--configs", "debug", "--task", "dummy_onehot_7", "--run.prefill", "20", "--steps", "80"]
     words += ["--batch_size", "2", "--schedule.ratio", "2", "--run.threads", "1", "--run.video_every", "0"]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):

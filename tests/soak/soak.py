@@ -1,7 +1,7 @@
-"""`make soak`: kills trainings and tries bad input for as long as asked, and prints what came of it.
+"""`make soak`: kills trainings, tries bad input, and prints the results.
 
-`python tests/soak/soak.py [--kills 60] [--inputs 100] [--seed 0]`: at least so many kills, and cases of each kind.
-Prints what it does and a table in the end; exits with 1 if anything failed.
+`python tests/soak/soak.py [--kills 60] [--inputs 100] [--seed 0]`: at least that many kills, and cases of each kind.
+Prints its progress and a table at the end; exits with 1 if anything failed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ HANGS = 120  # seconds after which a command counts as hanging
 
 
 def kill_runs(folder: Path, count: int, seed: int) -> tuple[list[Loss], int]:
-    """Kills runs of every setup, at least `count` times in all: what was lost, and how many runs did not survive."""
+    """Kill runs of every setup at least `count` times; return the losses and the number of failed runs."""
     if not count:
         return [], 0
     children, losses, failed = Children(folder), [], 0
@@ -58,7 +58,7 @@ def kill_runs(folder: Path, count: int, seed: int) -> tuple[list[Loss], int]:
 
 
 def try_inputs(folder: Path, count: int, seed: int) -> tuple[collections.Counter, int]:
-    """Tries `count` cases of each kind, more of cheap ones: how many of each ended well, and how many did not."""
+    """Try `count` cases of each kind, more of cheap ones; return successes by kind and the number of failures."""
     if not count:
         return collections.Counter(), 0
     inputs, fine, failed = Inputs(folder), collections.Counter(), 0
@@ -85,7 +85,7 @@ def hang(*_) -> None:
 
 
 def show(losses: list[Loss], fine: collections.Counter, failed: int, seconds: float) -> None:
-    """Prints the tables of docs/reliability.md."""
+    """Print the tables of docs/reliability.md."""
     print("\n| killed in | times | frames repeated: mean, most | updates repeated: mean, most |\n|---|---|---|---|")
     for place in [*PLACES, "all"]:
         here = [loss for loss in losses if place in (loss.place, "all")]

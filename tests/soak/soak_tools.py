@@ -1,4 +1,4 @@
-"""Tiny trainings that are killed and resumed, and what must be equal afterwards."""
+"""Tiny trainings that are killed and resumed, and the comparison with uninterrupted ones."""
 
 import json
 import os
@@ -48,7 +48,7 @@ class Children:
         self.process = subprocess.Popen(command, **pipes, text=True, env=environment)
 
     def run(self, words, place="", at=0, seconds=120) -> dict:
-        """What became of `python dreamer.py WORDS`, killed at call number `at` made from `place`."""
+        """Return the outcome of `python dreamer.py WORDS`, killed at call number `at` from `place`."""
         task = {"words": [str(word) for word in words], "folder": str(self.folder), "place": place, "at": at}
         self.process.stdin.write(json.dumps({**task, "seconds": seconds}) + "\n")
         self.process.stdin.flush()
@@ -60,7 +60,7 @@ class Children:
 
 
 class Straight(NamedTuple):
-    """A run without interruption: its words without --logdir, its folder, and how many calls it made where."""
+    """An uninterrupted run: its words without --logdir, its folder, and its number of calls by place."""
 
     words: list
     logdir: Path
@@ -68,7 +68,7 @@ class Straight(NamedTuple):
 
 
 def straight(children: Children, algo: str, disk: bool, folder: Path) -> Straight:
-    """Trains without interruption."""
+    """Train without interruption."""
     words = ["--algo", algo, *RUN, *RATES[algo], "--replay.disk", disk]
     done = children.run([*words, "--logdir", folder], at=1)
     assert done["status"] == 0, done["output"]
@@ -76,7 +76,7 @@ def straight(children: Children, algo: str, disk: bool, folder: Path) -> Straigh
 
 
 class Loss(NamedTuple):
-    """What a kill cost: frames and updates since the checkpoint from which the run goes on."""
+    """Loss by a kill: frames and updates since the checkpoint at which the run resumes."""
 
     place: str
     frames: int
@@ -84,7 +84,7 @@ class Loss(NamedTuple):
 
 
 def killed_and_resumed(children: Children, run: Straight, logdir: Path, kills: list) -> list[Loss]:
-    """Kills a run at each (place, fraction of the calls there), lets it finish, and compares it with the straight one.
+    """Kill a run at each (place, fraction of the calls there), let it finish, and compare it with the straight one.
 
     Returns the losses of the kills that met it: near the end, a run may finish before its kill.
     """
@@ -97,7 +97,7 @@ def killed_and_resumed(children: Children, run: Straight, logdir: Path, kills: l
         assert done["status"] == signal.SIGKILL, done
         saved = Checkpoints(logdir / "checkpoints").load() or {"counters": {"updates": 0}, "frames": 0}
         made = (done["frames"] - saved["frames"], done["updates"] - saved["counters"]["updates"])
-        losses.append(Loss(place, *(max(0, lost) for lost in made)))  # below 0: it had not gone on yet
+        losses.append(Loss(place, *(max(0, lost) for lost in made)))  # below 0: killed before it resumed
         assert losses[-1].frames <= EVERY + 2, (kills, losses)  # a round of two environments may overshoot
     done = children.run(words)
     assert done["status"] == 0, (kills, done)
@@ -108,7 +108,7 @@ def killed_and_resumed(children: Children, run: Straight, logdir: Path, kills: l
 
 
 def equal(one: Path, other: Path) -> None:
-    """Asserts that two finished runs are the same, bit by bit."""
+    """Assert that two finished runs are equal, bit by bit."""
     for name in ("metrics.jsonl", "scores.jsonl"):
         assert lines(one / name) == lines(other / name), name
     states = [Checkpoints(path / "checkpoints").load() for path in (one, other)]
@@ -122,13 +122,13 @@ def equal(one: Path, other: Path) -> None:
 
 
 def lines(path: Path) -> list[dict]:
-    """Lines of JSON without what depends on the clock."""
+    """Return lines of JSON without entries that depend on the clock."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [{k: v for k, v in row.items() if not k.startswith(("wall", "time/", "fps/"))} for row in rows]
 
 
 def same(one, other, name: str) -> None:
-    """Asserts that two trees of tensors, arrays and plain values are equal."""
+    """Assert that two trees of tensors, arrays and plain values are equal."""
     if isinstance(one, dict):
         assert one.keys() == other.keys(), name
         for key in one:
@@ -146,7 +146,7 @@ def same(one, other, name: str) -> None:
 
 
 def records(folder: Path, state: dict) -> dict:
-    """All records that a replay's state describes, read from its files, with the numbers they have."""
+    """Return all records that a replay's state describes, read from its files, with their numbers."""
     kind = mapped_ring if state["kind"] == "ring" else chunked_ring
     about = json.loads((folder / ("ring.json" if state["kind"] == "ring" else "chunks.json")).read_text())
     shapes = about["keys"].items()
@@ -158,6 +158,6 @@ def records(folder: Path, state: dict) -> dict:
 
 
 def random_kills(seed: int) -> list:
-    """One to three kills at random places."""
+    """Return one to three kills at random places."""
     draw = random.Random(seed)
     return [(draw.choice(PLACES), draw.random()) for _ in range(draw.choice([1, 1, 2, 3]))]

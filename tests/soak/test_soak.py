@@ -1,4 +1,4 @@
-"""A handful of what `make soak` does by the hundred: kills at random points, bad input of every kind."""
+"""A short form of `make soak`: kills at random points, and bad input of every kind."""
 
 import random
 from collections import Counter
@@ -24,7 +24,7 @@ def children(tmp_path_factory):
     ],
     ids=["v3-disk", "v1-memory"],
 )
-def test_a_run_that_is_killed_goes_on_bit_by_bit(children, tmp_path, algo, disk, kills):
+def test_a_killed_run_resumes_bit_by_bit(children, tmp_path, algo, disk, kills):
     run = straight(children, algo, disk, tmp_path / "straight")
     assert len(killed_and_resumed(children, run, tmp_path / "killed", kills)) == len(kills)
 
@@ -49,13 +49,13 @@ def test_bad_input_ends_in_success_or_one_message_and_changes_nothing(inputs, ki
     assert not list(tmp_path.iterdir())
 
 
-def test_every_command_that_bad_input_is_tried_on_succeeds_with_good_input(inputs):
+def test_every_fuzzed_command_succeeds_with_good_input(inputs):
     run, _ = inputs.copy(random.Random(0))
     for words in inputs.commands(run):
         assert ends_well(words) == 0, words
     assert ends_well(["debug-batch", inputs.caught]) == 0
 
 
-def test_a_command_that_is_always_refused_is_noticed(inputs, monkeypatch):
+def test_a_command_that_is_always_refused_is_reported(inputs, monkeypatch):
     monkeypatch.setattr(inputs, "ends", Counter({("report", 2): 100, ("eval", 2): 90, ("eval", 0): 10, ("plan", 2): 3}))
     assert inputs.vain() == ["report"]

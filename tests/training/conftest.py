@@ -1,4 +1,4 @@
-"""One straight run that others are compared with."""
+"""Fixtures: an uninterrupted run for comparison."""
 
 import os
 
@@ -10,7 +10,7 @@ from tests.helpers.run_fakes import FakeFactory, config
 
 @pytest.fixture(autouse=True, scope="module")
 def fast_disk():
-    """Hundreds of checkpoints need not survive a power cut."""
+    """Skip fsync: these checkpoints need not survive a power cut."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
@@ -18,7 +18,7 @@ def fast_disk():
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
-    """A run without interruption."""
+    """Return an uninterrupted run."""
     logdir = tmp_path_factory.mktemp("straight") / "run"
     train(config(logdir), FakeFactory())
     return logdir

@@ -1,4 +1,4 @@
-"""Equal budgets: what is asked for is what short real runs of every version then do."""
+"""Equal budgets: short runs of every version make the requested updates."""
 
 import json
 
@@ -31,7 +31,7 @@ SCHEDULES = [
 
 
 @pytest.mark.parametrize(("algo", "flags", "burst"), SCHEDULES)
-def test_runs_make_the_updates_asked_for_within_one_burst(tmp_path, algo, flags, burst):
+def test_runs_make_the_requested_updates_within_one_burst(tmp_path, algo, flags, burst):
     config = with_budget(algo, "updates", 25, **flags) | {"logdir": str(tmp_path / "run")}
     train(config)
     info = json.loads((tmp_path / "run/run.json").read_text())
@@ -42,17 +42,17 @@ def test_runs_make_the_updates_asked_for_within_one_burst(tmp_path, algo, flags,
 
 
 @pytest.mark.parametrize("algo", ["v1", "v2", "v3"])
-def test_replayed_steps_are_updates_of_whole_batches(algo):
+def test_replayed_steps_are_whole_batches(algo):
     assert with_budget(algo, "replayed", 295)["steps"] == with_budget(algo, "updates", 30)["steps"]
     assert with_budget(algo, "replayed", 300)["steps"] == with_budget(algo, "updates", 30)["steps"]
 
 
-def test_frames_and_seconds_are_keys_of_their_own():
+def test_frames_and_seconds_set_config_keys():
     assert MATCH["frames"][0]({}, 123) == {"steps": 123}
     assert MATCH["time"][0]({}, 123) == {"steps": UNLIMITED_FRAMES, "run.max_seconds": 123}
 
 
-def test_updates_of_published_settings():
+def test_update_counts_of_published_settings():
     """By hand. V1: 100 at frame 5000 (2500 agent steps), then every 1000 frames. V2: one and 100 extra after 1000 agent
     steps, then every 5. V3: a window has 65 records, an episode 501; 1024 windows are there at record 1088, which is
     agent step 1086; one update then, and 512 / 1024 per step."""
@@ -73,12 +73,12 @@ def test_updates_wait_for_prefill_and_for_the_replay():
     ("limit", "repeat", "prefill", "envs", "steps"),
     [(1000, 2, 0, 1, 500), (7, 2, 0, 1, 4), (0, 1, 600, 2, 300), (0, 1, 0, 1, 200), (108_000, 4, 400, 1, 400)],
 )
-def test_episodes_last_as_long_as_the_limit_or_prefill(limit, repeat, prefill, envs, steps):
+def test_assumed_episode_length(limit, repeat, prefill, envs, steps):
     flags = {"env.time_limit": limit, "env.repeat": repeat, "run.prefill": prefill, "run.envs": envs}
     assert episode_length(load("v2", **flags)) == steps
 
 
-def test_a_run_too_short_for_updates_makes_none():
+def test_a_short_run_makes_no_update():
     assert count_updates(load("v2", steps=99)) == 0
     assert count_updates(load("v2", steps=100)) == 2
 
@@ -90,6 +90,6 @@ def test_a_run_too_short_for_updates_makes_none():
         ({"replay.capacity": 5}, "Raise replay.capacity"),
     ],
 )
-def test_a_budget_that_cannot_be_met_is_refused(flags, says):
+def test_an_impossible_budget_is_refused(flags, says):
     with pytest.raises(UserError, match=says):
         with_budget("v3", "updates", 40, **flags)

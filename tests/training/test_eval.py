@@ -1,4 +1,4 @@
-"""`eval`: films, the interval, and what it says of runs that are not as they should be."""
+"""`eval`: videos, the interval, and messages about unsuitable runs."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from tests.helpers.saved_runs import say, untrained
 
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory):
-    """A run on a task that is seen as a vector and can be drawn."""
+    """Return a run on a task with vector observations that can be drawn."""
     folder = tmp_path_factory.mktemp("eval") / "run"
     untrained(folder, "v1", "dummy_point_7")
     return folder
 
 
-def test_whole_episodes_are_filmed_also_where_the_agent_sees_no_image(logdir, capsys, monkeypatch):
+def test_whole_episodes_are_recorded_also_without_image_observations(logdir, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     assert say("eval", "--logdir", logdir, "--video", 2, "--episodes", 3) == 0
     said = capsys.readouterr().out
@@ -51,11 +51,11 @@ SIZES = [((64, 64), (256, 256)), ((401, 601), (200, 300)), ((33, 21), (264, 168)
 
 
 @pytest.mark.parametrize(("size", "expected"), SIZES)
-def test_films_have_a_fitting_and_even_size(size, expected):
+def test_videos_have_an_even_size(size, expected):
     assert video.scale_frames(np.zeros((1, *size, 3), np.uint8)).shape == (1, *expected, 3)
 
 
-def test_a_drawing_that_is_reused_and_changes_its_size_is_filmed(tmp_path, monkeypatch):
+def test_a_reused_drawing_of_changing_size_is_recorded(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     untrained(tmp_path / "run", "v3", "tests.helpers.drawn_envs:Reused")
     assert say("eval", "--logdir", tmp_path / "run", "--video", 1, "--episodes", 1) == 0
@@ -64,7 +64,7 @@ def test_a_drawing_that_is_reused_and_changes_its_size_is_filmed(tmp_path, monke
         assert film.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
 
 
-def test_nothing_to_film_and_no_run(logdir, tmp_path, capsys, monkeypatch):
+def test_no_images_and_no_run(logdir, tmp_path, capsys, monkeypatch):
     monkeypatch.delattr("common.envs.suites.dummy.Dummy.render")
     assert say("eval", "--logdir", logdir, "--video", 1) == 0
     assert "No video: this task" in capsys.readouterr().out
@@ -78,7 +78,7 @@ def test_nothing_to_film_and_no_run(logdir, tmp_path, capsys, monkeypatch):
     assert "has no checkpoint yet" in capsys.readouterr().err
 
 
-def test_a_run_that_may_only_be_read_is_evaluated_into_another_folder(tmp_path, capsys, monkeypatch):
+def test_a_read_only_run_is_evaluated_into_another_folder(tmp_path, capsys, monkeypatch):
     logdir, out = tmp_path / "run", tmp_path / "mine/run"
     untrained(logdir, "v1", "dummy_point_7")
     before = {path: path.stat().st_mtime_ns for path in logdir.rglob("*")}

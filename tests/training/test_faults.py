@@ -1,4 +1,4 @@
-"""Disks that fill up, files that vanish, scores that rise: the run goes on later, the best agent is kept."""
+"""Full or lost disks, missing files and the best agent: runs stop with a message and resume later."""
 
 import errno
 import fcntl
@@ -27,7 +27,7 @@ FULL, READ_ONLY, GONE = (OSError(number, os.strerror(number)) for number in (err
 
 
 def failing(function, count, error):
-    """`function`, whose `count`-th call leaves half of its work undone and raises."""
+    """Wrap `function` so that its `count`-th call writes half a line and raises `error`."""
     calls = []
 
     def wrapped(*args, **kwargs):
@@ -56,7 +56,7 @@ def failing(function, count, error):
     ],
     ids=["metrics", "events", "scores", "checkpoint", "replay", "video"],
 )
-def test_a_run_stops_with_a_message_when_it_cannot_write_and_goes_on_later(
+def test_a_run_that_cannot_write_stops_with_a_message_and_resumes(
     straight, tmp_path, monkeypatch, owner, name, count, error, says
 ):
     logdir = tmp_path / "run"
@@ -69,7 +69,7 @@ def test_a_run_stops_with_a_message_when_it_cannot_write_and_goes_on_later(
     same_run(straight, logdir)
 
 
-def test_a_lost_disk_is_one_message_for_every_command(tmp_path, monkeypatch, capsys):
+def test_a_lost_disk_ends_a_command_with_one_message(tmp_path, monkeypatch, capsys):
     def lost(_):
         raise OSError(errno.EIO, os.strerror(errno.EIO), "/far/away")
 
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_locked_is_refused(tmp_path, monkeypatch):
         train(config(tmp_path / "run"), FakeFactory())
 
 
-def test_what_a_killed_process_left_is_swept_up(straight, tmp_path):
+def test_temporary_files_of_a_killed_process_are_removed(straight, tmp_path):
     inner = ("replay/.chunk-1.y.tmp", "nonfinite/.last.pt.z.tmp", "videos/.a.gif.z.tmp", "report_figures/.b.svg.z.tmp")
     for name in (".config.yaml.x.tmp", *inner, "kept.tmp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -106,7 +106,7 @@ def test_the_agent_of_the_best_evaluation_is_kept(straight):
     assert Checkpoints(straight / "checkpoints").load_best()["frames"] == header["frames"]
 
 
-def test_without_evaluation_training_episodes_tell_the_best(tmp_path):
+def test_without_evaluation_training_episodes_select_the_best_agent(tmp_path):
     train(config(tmp_path / "run", run__eval_every=0), FakeFactory())
     ys = next(row for row in scores(tmp_path / "run") if row["kind"] == "train")
     saves = [100, 152, 200]  # rounds of four frames after multiples of 50
@@ -131,7 +131,7 @@ def test_only_a_better_score_replaces_the_best(tmp_path):
     assert store.paths() == []
 
 
-def test_a_best_agent_that_is_damaged_is_replaced_by_the_next_run(tmp_path):
+def test_a_damaged_best_checkpoint_is_replaced(tmp_path):
     Checkpoints(tmp_path).save_best({"number": 0}, "eval", 9.0)
     content = bytearray((tmp_path / BEST_FILE).read_bytes())
     content[-1] ^= 1  # its header still says 9
@@ -143,7 +143,7 @@ def test_a_best_agent_that_is_damaged_is_replaced_by_the_next_run(tmp_path):
 
 
 @pytest.mark.parametrize("best", [False, True])
-def test_checkpoints_of_another_run_are_refused_by_whoever_reads_them(straight, tmp_path, best):
+def test_checkpoints_of_another_run_are_refused(straight, tmp_path, best):
     one, other = tmp_path / "one", tmp_path / "other"
     shutil.copytree(straight, one)
     train(config(other, seed=1), FakeFactory())
@@ -162,14 +162,14 @@ def test_evaluation_of_the_best(straight, capsys):
     assert "at frame 200:" in capsys.readouterr().out
 
 
-def test_an_agent_of_other_shapes_is_refused_by_key_and_shape(tmp_path):
+def test_an_agent_with_other_shapes_is_refused_by_key_and_shape(tmp_path):
     one, other = torch.nn.Linear(3, 2), torch.nn.Linear(4, 2, bias=False)
     with pytest.raises(UserError, match=r"weight: 2 x 3 -> 2 x 4\n  bias: 2 -> absent\n.*another --logdir"):
         load_agent_state(other, one.state_dict(), tmp_path)
 
 
 @pytest.mark.parametrize("task", ["../../x:Y", "gym_../../../etc/x", "/etc/passwd:A", "a/../../b:C"])
-def test_no_name_of_a_task_leads_out_of_the_logs(task):
+def test_task_names_never_lead_out_of_the_log_folder(task):
     place = resolve_logdir({"task": task, "algo": "v1", "seed": 0, "logdir": ""})
     assert place.parts[0] == "logs"
     assert ".." not in place.parts
@@ -188,7 +188,7 @@ def test_a_checkpoint_with_other_content_is_refused(straight, tmp_path, key):
     assert json.loads((tmp_path / "run/run.json").read_text())["frames"] == 60
 
 
-def test_an_environment_that_changes_the_working_folder_does_not_take_the_run_along(tmp_path, monkeypatch, capsys):
+def test_a_run_stays_in_its_directory_if_an_environment_changes_the_working_directory(tmp_path, monkeypatch, capsys):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setenv("ELSEWHERE", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Every health flag is raised by a run that was broken for it, and none by a sound run."""
+"""Each health flag is raised by a run that was broken on purpose, and none by a healthy run."""
 
 import json
 
@@ -31,22 +31,22 @@ BROKEN: dict = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Folder of all runs, and name -> what was told while the run was at work. Few updates are enough for a flag."""
-    folder, told = tmp_path_factory.mktemp("health"), {}
+    """Return the folder of all runs, and their messages by name. A few updates are enough for a flag."""
+    folder, messages = tmp_path_factory.mktemp("health"), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("common.nn.compile.has_fast_bfloat16", lambda device: False)
         patch.setattr("os.fsync", lambda descriptor: None)
         patch.setattr("common.training.health.MIN_UPDATES", 6)
         for name in BROKEN:
-            told[name] = []
+            messages[name] = []
             with patch.context() as broken:
                 broken.setattr(
-                    "common.training.loop.Progress.message", lambda self, text, said=told[name]: said.append(text)
+                    "common.training.loop.Progress.message", lambda self, text, said=messages[name]: said.append(text)
                 )
                 if name == "reward":
                     broken.setattr("common.envs.suites.dummy.Point.step", lambda self, *_: (self.state, 0.0, False))
                 train(config(name) | {"logdir": str(folder / name)})
-        yield folder, told
+        yield folder, messages
 
 
 def config(name):
@@ -54,12 +54,12 @@ def config(name):
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_run_raises_its_flags_and_no_other(runs, name):
-    folder, told = runs
+def test_a_broken_run_raises_exactly_its_flags(runs, name):
+    folder, messages = runs
     rows = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
     found = {finding.name for finding in health.findings(rows, config(name))}
     assert found == BROKEN[name][1], rows[-1]
-    said = [line.split(": ")[0] for line in told[name] if line.startswith("Health")]
+    said = [line.split(": ")[0] for line in messages[name] if line.startswith("Health")]
     assert sorted(said) == sorted(f"Health, {flag}" for flag in found)  # each of them once
 
 
@@ -74,8 +74,8 @@ def test_the_report_has_a_section_with_the_flags(runs, tmp_path):
         assert "are free: it gives the model no gradient." in text
 
 
-def test_what_was_told_and_seen_survives_a_stop(tmp_path, monkeypatch):
-    """A run that had reward once is not told that it has none, and no flag is told again."""
+def test_reported_flags_survive_a_stop(tmp_path, monkeypatch):
+    """Neither `no reward` after a reward nor any flag twice."""
     monkeypatch.setattr("common.training.health.MIN_UPDATES", 6)
     said, loops, give = [], [], [1.0, 0.0]
     monkeypatch.setattr("common.training.loop.Progress.message", lambda self, text: said.append(text))

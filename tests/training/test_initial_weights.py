@@ -1,4 +1,4 @@
-"""Runs that start with the weights of another one, and keys that came later."""
+"""Runs that start with the weights of another one, and configs older than a key."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def agent_for(config):
 
 
 def matching(one, other):
-    """Beginnings of the names of weights that are equal in both states, where it is not by chance."""
+    """Return the prefixes of weights that are equal in both states, other than by chance."""
     equal = {key for key, x in one.items() if torch.is_tensor(x) and x.ndim > 1 and torch.equal(x, other[key])}
     return {".".join(key.split(".")[:2]) for key in equal if not key.startswith("optim")}
 
@@ -34,8 +34,8 @@ def source(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("parts", "taken"), [("world_model", set()), ("all", {"actor", "critic", "slow"})])
-def test_a_new_run_begins_with_the_weights_of_another(source, tmp_path, parts, taken, capsys):
-    """The run only collects: what it saves is what it began with."""
+def test_a_new_run_starts_with_the_weights_of_another(source, tmp_path, parts, taken, capsys):
+    """The run only collects, so it saves its initial weights."""
     words = ["--algo", "v2", "--configs", "debug", "--task", TASK, "--logdir", tmp_path / "run", "--steps", 8]
     words += ["--run.init", source, "--run.init_parts", parts, "--replay.capacity", 500, "--threads", 1]
     assert say(*words, "--run.prefill", 99) == 0
@@ -46,7 +46,7 @@ def test_a_new_run_begins_with_the_weights_of_another(source, tmp_path, parts, t
     assert say(*words, "--run.prefill", 99) == 0  # the same command finds its own run
 
 
-def test_networks_that_do_not_fit_are_named(source):
+def test_networks_of_other_shapes_are_named(source):
     wide = dreamer.resolve("v2", ["debug"], {"task": TASK, "run.init": str(source), "rssm.deter": 24})
     with pytest.raises(UserError, match=r"(?s)there -> here.*world\.rssm\.cell\.gates\.weight: 48 x 32 -> 72 x 40"):
         load_initial_weights(agent_for(wide), wide)
@@ -58,7 +58,7 @@ def test_networks_that_do_not_fit_are_named(source):
     assert all(torch.equal(x, agent.state_dict()[key]) for key, x in before.items())
 
 
-def test_a_run_from_before_a_key_existed_goes_on(tmp_path):
+def test_a_run_older_than_a_key_resumes(tmp_path):
     config = dreamer.resolve("v1", ["debug"], {"task": TASK})
     old = dreamer.resolve("v1", ["debug"], {"task": TASK})
     old["run"] = {key: value for key, value in old["run"].items() if f"run.{key}" not in DEFAULTS_OF_LATER_KEYS}

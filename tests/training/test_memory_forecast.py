@@ -1,4 +1,4 @@
-"""A run says what it needs of memory before its first step, and does not begin what cannot fit."""
+"""The memory forecast: printed before the first step; a run that cannot fit does not start."""
 
 import pytest
 
@@ -15,7 +15,7 @@ GIB = 2**30
 
 @pytest.fixture(scope="module")
 def pieces():
-    """Config, environments, agent and replay of a small run on pictures, with a replay larger than the run."""
+    """Return config, environments, agent and replay of a small run on images; the replay is larger than the run."""
     flags = {"task": "dummy_pixels_20", "steps": 1000, "run.envs": 2, "run.parallel": "none", "run.device": "cpu"}
     given, factory = dreamer.resolve("v3", ["debug"], flags | {"replay.capacity": 10_000, "env.repeat": 2}), Factory()
     envs = factory.envs(given)
@@ -23,7 +23,7 @@ def pieces():
     return given, envs, agent, factory.replay(given, record_spec(envs.obs_space, agent), 2, None)
 
 
-def test_the_forecast_counts_what_the_run_can_store_and_train(pieces):
+def test_the_forecast_counts_replay_weights_and_update(pieces):
     given, _, agent, replay = pieces
     need = memory_forecast.forecast_memory(*pieces, free=GIB)
     assert need.replay == (500 + 2) * replay.forecast().record_bytes
@@ -49,7 +49,7 @@ def test_the_forecast_counts_what_the_run_can_store_and_train(pieces):
         (MemoryNeed(2 * GIB, GIB, GIB, 2 * GIB, "cuda", GIB - 1), "does not fit into memory"),
     ],
 )
-def test_what_does_not_fit_is_refused_and_what_may_not_is_told(need, says, capsys):
+def test_a_run_that_does_not_fit_is_refused_and_a_close_one_warned_about(need, says, capsys):
     if "does not" in says:
         with pytest.raises(UserError, match=says) as error:
             need.check()
@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_refused_and_what_may_not_is_told(need, says, capsy
     assert (f"WARNING: this run {says}" in capsys.readouterr().err) == says.startswith("may")
 
 
-def test_a_run_that_does_not_fit_ends_before_its_first_step(tmp_path, monkeypatch, capsys):
+def test_a_run_too_large_for_memory_ends_before_its_first_step(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("common.training.train.free_memory", lambda: 1000)
     with pytest.raises(UserError, match="does not fit into memory"):
         train(config(tmp_path / "run"), FakeFactory())

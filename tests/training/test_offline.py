@@ -17,7 +17,7 @@ SMALL = ["--configs", "debug", "--task", TASK, "--threads", 1, "--run.video_ever
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A run of another version, with two streams of records."""
+    """Return a run of another version with two streams of records."""
     folder = tmp_path_factory.mktemp("source") / "run"
     words = ["--algo", "v1", *SMALL, "--steps", 160, "--envs", 2, "--run.eval_every", 0, "--replay.capacity", 400]
     assert say(*words, "--run.prefill", 160, "--logdir", folder) == 0
@@ -37,7 +37,7 @@ def content(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
-def test_it_learns_from_the_records_alone_and_resumes_exactly(source, tmp_path, monkeypatch, capsys):
+def test_offline_training_uses_only_the_records_and_resumes_exactly(source, tmp_path, monkeypatch, capsys):
     before = content(source)
 
     def never(*_, **__):
@@ -63,7 +63,7 @@ def test_it_learns_from_the_records_alone_and_resumes_exactly(source, tmp_path, 
     assert one["replay"]["count"] == two["replay"]["count"] > 80
 
 
-def test_it_evaluates_where_the_task_is_there_and_goes_on_where_not(source, tmp_path, monkeypatch, capsys):
+def test_offline_training_evaluates_only_if_the_task_can_be_built(source, tmp_path, monkeypatch, capsys):
     assert train(tmp_path / "run", source, 2, "--run.eval_every", 2) == 0
     assert any("eval/score" in line for line in lines(tmp_path / "run"))
 
@@ -78,7 +78,7 @@ def test_it_evaluates_where_the_task_is_there_and_goes_on_where_not(source, tmp_
 
 @pytest.fixture
 def files(tmp_path):
-    """Three episodes of dummy_onehot in files: what is observed is the one-hot of the action that led there."""
+    """Write three episodes of dummy_onehot: each observation is the one-hot of the last action."""
     folder, draws = tmp_path / "episodes", np.random.default_rng(0)
     folder.mkdir()
     for number in range(3):
@@ -90,7 +90,7 @@ def files(tmp_path):
     return folder
 
 
-def test_episode_files_are_turned_to_records(files):
+def test_episode_files_become_records(files):
     records = episode_files.read_episode(episode_files.episode_paths(files)[0])
     assert np.array_equal(records["action"][:-1], records["vector"][1:])
     assert not records["action"][-1].any()
@@ -100,7 +100,7 @@ def test_episode_files_are_turned_to_records(files):
     assert set(records) == {"vector", "action", "reward", "is_first", "is_last", "is_terminal"}
 
 
-def test_it_learns_from_episode_files(files, tmp_path, capsys):
+def test_offline_training_from_episode_files(files, tmp_path, capsys):
     words = ["--algo", "v1", *SMALL, "--task", "dummy_onehot", "--run.offline", files, "--logdir", tmp_path / "run"]
     assert say(*words, "--steps", 2, "--run.eval_every", 2, "--run.log_every", 1) == 0
     assert f"63 records of {files}" in capsys.readouterr().err
@@ -110,7 +110,7 @@ def test_it_learns_from_episode_files(files, tmp_path, capsys):
     assert "1.npz is not an episode" in capsys.readouterr().err
 
 
-def test_records_that_do_not_fit_are_refused(source, tmp_path, capsys):
+def test_unsuitable_records_are_refused(source, tmp_path, capsys):
     assert train(tmp_path / "a", source, 2, "--task", "dummy_point_8") == 2
     assert f"of the task {TASK}: give --task {TASK}" in capsys.readouterr().err
     assert train(tmp_path / "b", source, 2, "--batch_length", 300, "--replay.capacity", 2000) == 2

@@ -1,4 +1,4 @@
-"""Environments step while the agent trains: same results as one after the other, whatever happens in between."""
+"""Environments step while the agent trains: same results as in sequence, also with failures and signals."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ ALONE = {
 
 
 def order_of(monkeypatch, logdir, **changes):
-    """What a run does, in order."""
+    """Return the calls of a run in order."""
     done = []
 
     def noting(owner, method, name):
@@ -38,8 +38,8 @@ def order_of(monkeypatch, logdir, **changes):
     return " ".join(done)
 
 
-def test_updates_are_made_while_a_step_is_under_way(tmp_path, monkeypatch):
-    """Every record is taken in before anything is published, and none is left over in the end."""
+def test_updates_run_while_a_step_is_in_progress(tmp_path, monkeypatch):
+    """Every record is received before logs and saves, and none is left at the end."""
     order = order_of(monkeypatch, tmp_path / "run", schedule__ratio=4.0, steps=80, **QUIET)
     assert "send act update receive publish" in order
     assert order.startswith("publish send act receive publish send")
@@ -49,7 +49,7 @@ def test_updates_are_made_while_a_step_is_under_way(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("changes", [{"task": "dummy_point_9"}, {"task": f"{FAULTY}:Steady", "replay__disk": True}])
-def test_worker_processes_change_nothing(tmp_path, changes):
+def test_worker_processes_give_the_same_run(tmp_path, changes):
     for parallel in ("none", "process"):
         train(config(tmp_path / parallel, run__parallel=parallel, **changes, **QUIET), FakeFactory())
     same_run(tmp_path / "none", tmp_path / "process")
@@ -57,8 +57,8 @@ def test_worker_processes_change_nothing(tmp_path, changes):
     assert text[0] == text[1]
 
 
-def test_stopped_with_a_step_under_way_in_workers_and_resumed_equals_straight(straight, tmp_path, monkeypatch):
-    """The checkpoint holds the record that the step led to, as if it had been awaited before the updates."""
+def test_stop_with_a_step_in_progress_in_workers_resumes_exactly(straight, tmp_path, monkeypatch):
+    """The checkpoint holds the next record, as if the step had been received before the updates."""
     under_way, update = [], Loop._update
     monkeypatch.setattr(Loop, "_update", lambda self: under_way.append(self.collector.sent) or update(self))
     interrupted(tmp_path / "run", monkeypatch, "_update", 8, run__parallel="process")  # of updates 7, 8 and 9
@@ -68,7 +68,7 @@ def test_stopped_with_a_step_under_way_in_workers_and_resumed_equals_straight(st
     same_run(straight, tmp_path / "run")
 
 
-def test_stopped_and_resumed_in_the_threads_of_ale_py_equals_straight_in_python(tmp_path, monkeypatch):
+def test_stop_and_resume_with_ale_vector_equals_a_straight_run_in_python(tmp_path, monkeypatch):
     protocol = {"repeat": 4, "gray": True, "sticky": 0.25, "noops": 30, "least_noops": 1, "time_limit": 80}
     changes = {"task": "atari_breakout", "env": protocol, "steps": 320, "schedule__ratio": 2.0, **QUIET}
     train(config(tmp_path / "straight", **changes), FakeFactory())
@@ -77,8 +77,8 @@ def test_stopped_and_resumed_in_the_threads_of_ale_py_equals_straight_in_python(
 
 
 @pytest.mark.parametrize("count", [13, 14, 19])
-def test_metric_lines_are_the_same_to_the_letter(tmp_path, monkeypatch, count):
-    """Also their order, where the step under way ends an episode before the updates or after them."""
+def test_resumed_metric_lines_have_the_same_order(tmp_path, monkeypatch, count):
+    """The step in progress may end an episode before or after the updates."""
     train(config(tmp_path / "straight", run__log_every=4), FakeFactory())
     interrupted(tmp_path / "run", monkeypatch, "_step", count, run__log_every=4)
     names = [[list(row) for row in lines(tmp_path / path)] for path in ("straight", "run")]
@@ -88,8 +88,8 @@ def test_metric_lines_are_the_same_to_the_letter(tmp_path, monkeypatch, count):
 @pytest.mark.parametrize(
     ("fault", "says"), [("Raises", "the motor is on fire"), ("Dies", "its worker process died (exit code -9)")]
 )
-def test_an_environment_that_breaks_during_the_updates(fault, says, tmp_path, monkeypatch, capsys):
-    """Its episode is closed as truncated; also where the run is stopped in those updates, which is then exact."""
+def test_environment_that_fails_during_the_updates(fault, says, tmp_path, monkeypatch, capsys):
+    """Its episode ends as truncated, also if the run is stopped in those updates; the resume is exact."""
     task = {"task": f"{FAULTY}:{fault}", **ALONE}
     monkeypatch.setenv("FAULT_ONCE", str(tmp_path / "first"))
     train(config(tmp_path / "straight", **task), FakeFactory())
@@ -104,7 +104,7 @@ def test_an_environment_that_breaks_during_the_updates(fault, says, tmp_path, mo
 
 
 def stopped_when_broken(monkeypatch, logdir, task):
-    """Trains until an update with the step under way at which the environment breaks; a signal comes then."""
+    """Train until an update during the step at which the environment fails; send a signal then."""
     update = Loop._update
 
     def stopping(self):
@@ -121,8 +121,8 @@ def stopped_when_broken(monkeypatch, logdir, task):
 
 
 @pytest.mark.parametrize(("stopped", "ends"), [(False, UserError), (True, SystemExit)])
-def test_a_run_is_saved_when_an_environment_breaks_for_good_during_the_updates(tmp_path, monkeypatch, stopped, ends):
-    """Also if a signal comes at the same time."""
+def test_a_run_is_saved_if_an_environment_fails_too_often(tmp_path, monkeypatch, stopped, ends):
+    """The same with a signal at that time."""
     monkeypatch.delenv("FAULT_ONCE", raising=False)
     task = {"task": f"{FAULTY}:Raises", "env__max_failures": 2, "run__save_every": 100, **ALONE}
     update = Loop._update
@@ -144,15 +144,15 @@ def test_a_run_is_saved_when_an_environment_breaks_for_good_during_the_updates(t
     assert log.count("it was made again") == 2
     assert log.count("it broke 3 times in a row and is given up, because") == 1
     (tmp_path / "mark").touch()
-    monkeypatch.setenv("FAULT_ONCE", str(tmp_path / "mark"))  # mended
+    monkeypatch.setenv("FAULT_ONCE", str(tmp_path / "mark"))  # now it works
     train(config(tmp_path / "run", **task | {"steps": 20}), FakeFactory())
     assert lines(tmp_path / "run")[-1]["frames"] == 20
 
 
 @pytest.mark.parametrize("parallel", ["none", "process"])
 @pytest.mark.parametrize(("task", "says"), [("Raises", "the motor is on fire"), ("NeverResets", "no such simulator")])
-def test_the_only_failure_is_on_file_where_none_is_allowed(tmp_path, monkeypatch, parallel, task, says):
-    """Also where no episode begins at all."""
+def test_the_only_failure_is_logged_if_none_is_allowed(tmp_path, monkeypatch, parallel, task, says):
+    """The same if no episode begins."""
     monkeypatch.delenv("FAULT_ONCE", raising=False)
     changes = ALONE | {"task": f"{FAULTY}:{task}", "env__max_failures": 0, "run__parallel": parallel}
     with pytest.raises(UserError, match="broke 1 times in a row"):
@@ -162,12 +162,12 @@ def test_the_only_failure_is_on_file_where_none_is_allowed(tmp_path, monkeypatch
     assert says in log.strip().splitlines()[-1]
 
 
-def test_an_environment_that_is_never_made_is_an_error(tmp_path):
+def test_an_environment_that_takes_too_long_to_make_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"SlowToMake could not be made: .*no answer within 0\.2 seconds"):
         train(config(tmp_path / "run", task="tests.helpers.run_fakes:SlowToMake", env__timeout=0.2), FakeFactory())
 
 
-def test_an_environment_that_never_closes_is_left(monkeypatch):
+def test_an_environment_that_never_closes_is_abandoned(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("tests.helpers.run_fakes.Slow.close", lambda self: None)  # of the one that is only looked at
         given = config("", task="tests.helpers.run_fakes:Slow", env__timeout=0.2)

@@ -1,4 +1,4 @@
-"""The loop around the real agents: resume equals a straight run, evaluation and reports leave no trace."""
+"""The loop with real agents: exact resume; evaluation and reports have no effect."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def config(logdir, algo, **flags):
 
 
 def stop_at_update(monkeypatch, count):
-    """SIGTERM comes before an update."""
+    """Stop a run by SIGTERM before an update."""
     update = Loop._update
 
     def stopping(self):
@@ -33,7 +33,7 @@ def stop_at_update(monkeypatch, count):
 
 
 @pytest.mark.parametrize("algo", list(dreamer.ALGOS))
-def test_stopped_and_resumed_equals_straight_and_evaluation_leaves_no_trace(tmp_path, monkeypatch, algo):
+def test_real_agents_resume_exactly_and_evaluation_has_no_effect(tmp_path, monkeypatch, algo):
     rate = {"v1": {"schedule.every": 20, "schedule.updates": 2}, "v2": {"schedule.steps": 10}}.get(algo, {})
     train(config(tmp_path / "straight", algo, **rate))
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A run that was stopped, killed or finished goes on exactly."""
+"""A stopped, killed or finished run resumes exactly."""
 
 import shutil
 
@@ -11,19 +11,19 @@ from tests.helpers.run_fakes import FakeFactory, config, interrupted, lines, new
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 10, 11, 30, 61])
-def test_stopped_before_any_update_and_resumed_equals_straight(straight, tmp_path, monkeypatch, count):
+def test_stop_before_an_update_resumes_exactly(straight, tmp_path, monkeypatch, count):
     interrupted(tmp_path / "run", monkeypatch, "_update", count)
     same_run(straight, tmp_path / "run")
 
 
 @pytest.mark.parametrize("count", [1, 2, 6, 12, 13, 14, 20, 33, 47])
-def test_stopped_at_any_step_and_resumed_equals_straight(straight, tmp_path, monkeypatch, count):
+def test_stop_at_a_step_resumes_exactly(straight, tmp_path, monkeypatch, count):
     interrupted(tmp_path / "run", monkeypatch, "_step", count)
     same_run(straight, tmp_path / "run")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_stopped_in_an_evaluation_and_resumed_equals_straight(straight, tmp_path, monkeypatch, count):
+def test_stop_in_an_evaluation_resumes_exactly(straight, tmp_path, monkeypatch, count):
     interrupted(tmp_path / "run", monkeypatch, "_evaluate", count)
     same_run(straight, tmp_path / "run")
 
@@ -38,21 +38,21 @@ def test_stopped_in_an_evaluation_and_resumed_equals_straight(straight, tmp_path
     ],
     ids=["bursts", "every-disk", "point-small", "logged-numbers"],
 )
-def test_resume_equals_straight_for_other_schedules_and_tasks(tmp_path, monkeypatch, changes):
+def test_resume_is_exact_for_other_schedules_and_tasks(tmp_path, monkeypatch, changes):
     train(config(tmp_path / "straight", **changes), FakeFactory())
     interrupted(tmp_path / "stopped", monkeypatch, "_update", 17, **changes)
     same_run(tmp_path / "straight", tmp_path / "stopped")
 
 
-def test_same_seed_same_run_and_other_seed_another(straight, tmp_path):
+def test_a_seed_determines_the_run(straight, tmp_path):
     train(config(tmp_path / "same"), FakeFactory())
     train(config(tmp_path / "other", seed=1), FakeFactory())
     assert lines(tmp_path / "same") == lines(straight)
     assert lines(tmp_path / "other") != lines(straight)
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(straight, tmp_path, monkeypatch):
-    """Lines and replay records after the checkpoint are forgotten, then made again."""
+def test_a_killed_run_resumes_at_its_checkpoint(straight, tmp_path, monkeypatch):
+    """Metric lines and replay records after the checkpoint are dropped and made again."""
     crash = lambda self: (_ for _ in ()).throw(MemoryError()) if self.frames == 140 else step(self)
     step = Loop._step
     with monkeypatch.context() as patch:
@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(straight, tmp_path, monkeypatc
     same_run(straight, tmp_path / "run")
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_afresh(straight, tmp_path, monkeypatch):
+def test_a_run_killed_before_its_first_checkpoint_starts_again(straight, tmp_path, monkeypatch):
     crash = lambda self: (_ for _ in ()).throw(MemoryError()) if self.frames == 40 else step(self)
     step = Loop._step
     with monkeypatch.context() as patch:
@@ -76,7 +76,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_afresh(straight, tmp_pa
     same_run(straight, tmp_path / "run")
 
 
-def test_a_finished_run_says_so_and_more_steps_go_on(straight, tmp_path, capsys):
+def test_a_finished_run_prints_a_message_and_more_steps_continue_it(straight, tmp_path, capsys):
     logdir = tmp_path / "run"
     train(config(logdir, steps=120), FakeFactory())
     before = lines(logdir)
@@ -89,7 +89,7 @@ def test_a_finished_run_says_so_and_more_steps_go_on(straight, tmp_path, capsys)
     same_run(straight, logdir)
 
 
-def test_a_damaged_checkpoint_is_named_and_the_older_one_used(straight, tmp_path, capsys):
+def test_a_damaged_checkpoint_is_named_and_the_older_one_is_used(straight, tmp_path, capsys):
     logdir = tmp_path / "run"
     shutil.copytree(straight, logdir)
     path = Checkpoints(logdir / "checkpoints").paths()[0]

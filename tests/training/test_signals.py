@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, met by a process of its own: saved, explained, exit code, exact afterwards."""
+"""SIGINT, SIGTERM and SIGKILL in a process of its own: checkpoint, message, exit code, exact resume."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def start(logdir):
 
 
 def wait_for(logdir, frames):
-    """Waits until the run has logged `frames`."""
+    """Wait until the run has logged `frames`."""
     metrics = logdir / "metrics.jsonl"
     for _ in range(600):
         if metrics.exists() and any(json.loads(x)["frames"] >= frames for x in metrics.read_text().splitlines()):
@@ -37,7 +37,7 @@ def wait_for(logdir, frames):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_the_same_command_goes_on_exactly(tmp_path, number, code):
+def test_a_signal_saves_and_the_same_command_resumes_exactly(tmp_path, number, code):
     process = start(tmp_path / "run")
     wait_for(tmp_path / "run", 80)
     process.send_signal(number)
@@ -52,7 +52,7 @@ def test_a_signal_saves_and_the_same_command_goes_on_exactly(tmp_path, number, c
     assert lines(tmp_path / "run") == lines(tmp_path / "straight")
 
 
-def test_kill_9_goes_on_from_the_last_checkpoint_exactly(tmp_path):
+def test_a_killed_run_resumes_exactly(tmp_path):
     process = start(tmp_path / "run")
     wait_for(tmp_path / "run", 120)
     process.kill()

@@ -1,4 +1,4 @@
-"""Runs whose updates or actions are not finite: what is skipped, kept and said, when they stop, how they go on."""
+"""Runs with non-finite updates or actions: skips, dumps, messages, end of the run, resume."""
 
 import json
 
@@ -22,7 +22,7 @@ TINY = {
 
 
 class Sick(FakeAgent):
-    """Some of its updates are not finite."""
+    """An agent with some non-finite updates."""
 
     bad: tuple = ()
 
@@ -39,7 +39,7 @@ def sick(*bad):
     return FakeFactory(type("Sick", (Sick,), {"bad": bad}))
 
 
-def test_some_updates_are_skipped_and_counted(tmp_path, capsys):
+def test_nonfinite_updates_are_skipped_and_counted(tmp_path, capsys):
     train(config(tmp_path / "run"), sick(5, 9, 10))
     said = capsys.readouterr().err
     assert said.count("not finite: loss/data") == 3
@@ -51,7 +51,7 @@ def test_some_updates_are_skipped_and_counted(tmp_path, capsys):
     assert straight["counters"]["pending"] == 0
 
 
-def test_too_many_in_a_row_stop_the_run_where_it_can_go_on(tmp_path):
+def test_too_many_skips_in_a_row_stop_a_run_that_can_resume(tmp_path):
     with pytest.raises(UserError, match=r"3 updates in a row .* not finite: loss/data") as error:
         train(config(tmp_path / "run"), sick(10, 11, 12))
     assert not isinstance(error.value, NonFiniteError)
@@ -61,7 +61,7 @@ def test_too_many_in_a_row_stop_the_run_where_it_can_go_on(tmp_path):
     assert newest(tmp_path / "run")["frames"] == 200
 
 
-def test_skipping_writes_no_latents(tmp_path, monkeypatch):
+def test_a_skipped_update_writes_no_latents(tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr("common.replay.Replay.write_back", lambda self, index, latents: written.append(1))
     train(config(tmp_path / "run"), sick(5, 9, 10))
@@ -70,7 +70,7 @@ def test_skipping_writes_no_latents(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory):
-    """Logdirs of runs of real agents that stopped: a reward or a weight was not finite."""
+    """Return the folder of two runs of real agents that stopped because of a reward or a weight."""
     folder = tmp_path_factory.mktemp("poisoned")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("common.nn.compile.has_fast_bfloat16", lambda device: False)
@@ -119,7 +119,7 @@ def debug(capsys, path):
     return capsys.readouterr().out
 
 
-def test_debug_batch_names_the_loss_and_the_place(poisoned, capsys):
+def test_debug_batch_names_the_loss_and_its_position(poisoned, capsys):
     page = debug(capsys, poisoned / "reward/nonfinite/first.pt")
     assert "not finite then  loss/reward, grad/model\n" in page
     assert "not finite now   loss/reward, grad/model (on cpu" in page
@@ -137,7 +137,7 @@ def test_debug_batch_names_the_module(poisoned, capsys):
     assert "weights          world.rssm.post.1.bias not finite\n" in page
 
 
-def test_actions_are_traced_to_a_weight(poisoned, capsys):
+def test_nonfinite_actions_are_traced_to_a_weight(poisoned, capsys):
     text = (poisoned / "weight.txt").read_text()
     assert "not finite: the actions of the policy, weights world.rssm.post.1.bias" in text
     page = debug(capsys, poisoned / "weight/nonfinite/last.pt")
@@ -155,7 +155,7 @@ def test_a_stopped_run_can_be_resumed(poisoned):
     assert newest(logdir)["counters"]["updates"] > 0
 
 
-def test_what_is_no_such_file_is_refused(poisoned, tmp_path, capsys):
+def test_debug_batch_refuses_other_files(poisoned, tmp_path, capsys):
     (tmp_path / "x.pt").write_bytes(b"nothing")
     checkpoint = next((poisoned / "reward/checkpoints").glob("*.pt"))
     for path, text in ((tmp_path / "x.pt", "cannot be used"), (checkpoint, "is a checkpoint"), (tmp_path, "cannot be")):
@@ -166,7 +166,7 @@ def test_what_is_no_such_file_is_refused(poisoned, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def overflown(tmp_path_factory):
-    """Logdir, its checkpoints after each of two runs whose critic's steps overflow, and what was said."""
+    """Return a run directory, checkpoints and messages of two sessions whose critic overflows."""
     logdir, seen, said = tmp_path_factory.mktemp("overflown") / "run", [], []
     given = flags("v3") | {"run.prefill": 30, "run.save_every": 10, "optim.lr.critic": 1e30, "logdir": str(logdir)}
     with pytest.MonkeyPatch.context() as patch:
@@ -179,7 +179,7 @@ def overflown(tmp_path_factory):
     return logdir, seen, said
 
 
-def test_weights_that_are_not_finite_never_replace_a_checkpoint(overflown):
+def test_nonfinite_weights_never_replace_a_checkpoint(overflown):
     logdir, seen, _ = overflown
     assert seen[0] == seen[1] != {}
     state = newest(logdir)
@@ -195,8 +195,8 @@ def test_a_refused_save_names_group_checkpoint_and_remedy(overflown):
     assert "model (" not in said[0]
 
 
-def test_moments_count_as_well(tmp_path, monkeypatch):
-    """An infinite moment stops a run at its next save, whatever the losses say."""
+def test_nonfinite_moments_stop_a_run(tmp_path, monkeypatch):
+    """An infinite moment stops a run at its next save, although its losses are finite."""
     update = Agent.update
 
     def spoilt(self, *args, **kwargs):
@@ -210,8 +210,8 @@ def test_moments_count_as_well(tmp_path, monkeypatch):
         train(dreamer.resolve("v3", ["debug"], given))
 
 
-def test_nothing_is_saved_between_skips_and_only_once_after_them(tmp_path):
-    """Weights that no sound update has proven do not push out the checkpoint before them, however often one tries."""
+def test_no_checkpoint_is_written_between_skips(tmp_path):
+    """Weights without a finite update never replace the checkpoint before them, also after many reruns."""
     quiet = {"run__save_every": 4, "run__max_skips": 30, "schedule": {"use": "Every", "steps": 2, "updates": 1}}
     kept = lambda: {path.name for path in (tmp_path / "run/checkpoints").glob("checkpoint-*")}
     seen = []
@@ -233,8 +233,8 @@ class Extra(torch.nn.Linear):
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, 2e19, -2e19])
-def test_one_number_is_enough(bad):
-    """Whatever stands beside it; a moment may be large."""
+def test_one_nonfinite_number_is_found(bad):
+    """Other numbers are finite; moments may be large."""
     module = Extra(30, 50)
     assert nonfinite_names(module) == []
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The number of threads: chosen by times, without a trace, kept for the rest of the run."""
+"""The number of threads: chosen by timing, without effect on the run, and kept by it."""
 
 import json
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ def one_thread():
 
 @pytest.fixture
 def two_cores(monkeypatch):
-    """Of which both are chosen, whatever the time."""
+    """Two cores, both of which are chosen."""
     monkeypatch.setattr(threads, "available_threads", lambda: 2)
     monkeypatch.setattr(
         threads, "fastest_threads", lambda update, most, patience: update() and (most, {1: 0.2, 2: 0.1})
@@ -34,7 +34,7 @@ def two_cores(monkeypatch):
 
 
 def pretend(monkeypatch, seconds):
-    """Updates take `seconds[threads]`; returns the numbers of threads tried, in order."""
+    """Let updates take `seconds[threads]`; return the numbers of threads tried, in order."""
     tried = []
     monkeypatch.setattr(threads, "_timed", lambda update, count: tried.append(count) or seconds[count])
     return tried
@@ -50,7 +50,7 @@ def pretend(monkeypatch, seconds):
         ({1: 0.1}, 1, 1),
     ],
 )
-def test_more_threads_are_taken_only_where_clearly_faster(monkeypatch, seconds, most, best):
+def test_more_threads_are_used_only_if_clearly_faster(monkeypatch, seconds, most, best):
     pretend(monkeypatch, seconds)
     found, shown = threads.fastest_threads(None, most)
     assert found == best
@@ -58,13 +58,13 @@ def test_more_threads_are_taken_only_where_clearly_faster(monkeypatch, seconds, 
     assert best in shown or most == 1
 
 
-def test_threads_that_a_busy_machine_cannot_run_are_given_up_at_once(monkeypatch):
+def test_timing_stops_early_on_a_busy_machine(monkeypatch):
     tried = pretend(monkeypatch, {1: 0.1, 2: 5.0})
     assert threads.fastest_threads(None, 8) == (1, {1: 0.1, 2: 5.0})
     assert tried == [1, 2, 2]
 
 
-def test_numbers_tried():
+def test_thread_counts():
     assert [list(threads.thread_counts(most)) for most in (1, 2, 3, 8, 12)] == [
         [],
         [2],
@@ -74,7 +74,7 @@ def test_numbers_tried():
     ]
 
 
-def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
+def test_the_cpu_limit_of_a_container_is_used(monkeypatch, tmp_path):
     torch.set_num_threads(2)
     monkeypatch.setattr(threads, "CGROUP_CPU_QUOTA", tmp_path / "cpu.max")
     assert threads.available_threads() == 2
@@ -83,8 +83,8 @@ def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
         assert threads.available_threads() == most
 
 
-def test_the_choice_leaves_no_trace(tmp_path, monkeypatch):
-    """Same run as with that number set, generators and all."""
+def test_the_timing_does_not_change_the_run(tmp_path, monkeypatch):
+    """The run equals one with that number set, random generators included."""
     train(config(tmp_path / "set", run__threads=1), FakeFactory())
     monkeypatch.setattr(threads, "available_threads", lambda: 2)
     monkeypatch.setattr(threads, "fastest_threads", lambda update, most, patience: update() and (1, {1: 0.1, 2: 0.2}))
@@ -99,7 +99,7 @@ def test_the_choice_leaves_no_trace(tmp_path, monkeypatch):
     assert torch.equal(one["agent"]["weight"], other["agent"]["weight"])
 
 
-def test_the_choice_is_shown_kept_and_used_again(tmp_path, two_cores, monkeypatch, capsys):
+def test_the_choice_is_printed_kept_and_reused(tmp_path, two_cores, monkeypatch, capsys):
     logdir = tmp_path / "run"
     train(config(logdir, run__threads=0, steps=100), FakeFactory())
     figures = "2 CPU thread(s) (1: 200 ms, 2: 100 ms for an update on 2 x 4 steps)"
@@ -123,7 +123,7 @@ def choice(before=None, factory=None, **changes):
     return threads.choose_threads(config("", **{"run__threads": 0, **changes}), before, factory or FakeFactory(), envs)
 
 
-def test_where_nothing_is_to_choose_nothing_is_timed(monkeypatch):
+def test_no_timing_without_a_choice(monkeypatch):
     monkeypatch.setattr(threads, "_measured", None)
     monkeypatch.setattr(threads, "available_threads", lambda: 4)
     assert str(choice(run__threads=3)) == "3 CPU thread(s)"
@@ -137,7 +137,7 @@ def test_where_nothing_is_to_choose_nothing_is_timed(monkeypatch):
     ("updates", "patience", "length"), [(0, 1.5, 4), (10, 1.5, 4), (100, 8.0, 4), (200, 16.0, 8), (10_000, 20.0, 10)]
 )
 def test_long_runs_time_longer_sequences(monkeypatch, updates, patience, length):
-    """Four steps take a second and the whole batch eight; a hundredth of the run is spent on eight timed updates."""
+    """Four steps take a second, the whole batch eight; eight timed updates get 1 % of the run."""
     monkeypatch.setattr(threads, "_timed", lambda update, count: 1.0)
     envs = SimpleNamespace(obs_space=obs_space(image=False), act_space=action_space("discrete"))
     given = config("") | {"batch_length": 32}
@@ -149,7 +149,7 @@ class Untimed(FakeAgent):
         raise NotImplementedError
 
 
-def test_an_agent_that_cannot_be_timed_keeps_torch_s_own_number(monkeypatch):
+def test_an_agent_that_cannot_be_timed_keeps_the_default(monkeypatch):
     monkeypatch.setattr(threads, "available_threads", lambda: 2)
     state = rng.get_state()["torch"]
     expected = "1 CPU thread(s) (updates could not be timed: NotImplementedError)"
@@ -158,8 +158,8 @@ def test_an_agent_that_cannot_be_timed_keeps_torch_s_own_number(monkeypatch):
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
-def test_the_batch_that_is_timed_is_like_the_replay_s(algo, two_cores):
-    """Real agents take it, and it has the same entries."""
+def test_the_timed_batch_has_the_replays_entries(algo, two_cores):
+    """Real agents train on it, and its entries are the replay's."""
     given = dreamer.resolve(algo, ["debug"], {"run.envs": 2, "replay.capacity": 3000, "run.device": "cpu"})
     envs = SimpleNamespace(obs_space=obs_space(), act_space=action_space("box"))
     assert threads.choose_threads(given, None, Factory(), envs).threads == 2

@@ -1,4 +1,4 @@
-"""The loop on real environments and replay with a fake agent: exact counters, records, updates, messages."""
+"""The loop with real environments, real replay and a fake agent: counters, records, updates, messages."""
 
 import json
 from collections import Counter
@@ -18,13 +18,13 @@ from common.training.train import train
 from tests.helpers.run_fakes import FakeAgent, FakeFactory, config, interrupted, lines, newest, same_run, scores
 
 
-def test_evaluation_and_videos_leave_training_alone(straight, tmp_path):
+def test_evaluation_and_videos_do_not_change_training(straight, tmp_path):
     train(config(tmp_path / "run", run__eval_every=0, run__video_every=0), FakeFactory())
     quiet = [row for row in lines(straight) if not any(key.startswith(("eval/", "openloop/")) for key in row)]
     assert lines(tmp_path / "run") == quiet
 
 
-def test_who_draws_is_said_before_training(tmp_path, capsys):
+def test_banner_names_the_renderer(tmp_path, capsys):
     pixels = {"task": "dmc_cartpole_balance", "env__obs": "image", "env__render": "ray", "env__time_limit": 20}
     train(
         config(tmp_path / "run", steps=20, run__envs=1, run__eval_every=0, run__video_every=0, **pixels), FakeFactory()
@@ -41,14 +41,14 @@ def test_who_draws_is_said_before_training(tmp_path, capsys):
         ("atari_pong", {"obs": "image", "render": "full"}, ""),
     ],
 )
-def test_the_renderer_of_a_run(task, env, says, monkeypatch):
+def test_renderer_description(task, env, says, monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "egl")
     assert renderer_description({"task": task, "env": env}) == says
 
 
 @pytest.mark.parametrize("envs", [1, 2, 4])
 @pytest.mark.parametrize("repeat", [1, 2, 4])
-def test_frames_are_what_the_environments_counted(tmp_path, monkeypatch, envs, repeat):
+def test_frames_match_the_environments_own_count(tmp_path, monkeypatch, envs, repeat):
     counted = []
     monkeypatch.setattr("common.envs.suites.dummy.Counter.step", counting(counted))
     changes = {"task": "dummy_counter_8", "env__repeat": repeat, "run__envs": envs, "run__eval_every": 0}
@@ -72,8 +72,8 @@ def counting(counted):
     return counter
 
 
-def test_records_of_an_episode_are_complete(tmp_path):
-    """Length + 1 records, their action shown by the next observation, rewards that sum to the logged score."""
+def test_replay_gets_every_record_of_an_episode(tmp_path):
+    """Check length + 1 records, each action against the next observation, and rewards against the logged score."""
     train(config(tmp_path / "run", task="dummy_onehot_7", env__repeat=1, steps=160), RecordingFactory())
     for env in range(2):
         records = RecordingFactory.streams[env]
@@ -98,7 +98,7 @@ def test_records_of_an_episode_are_complete(tmp_path):
 
 
 class RecordingFactory(FakeFactory):
-    """Keeps every record that goes to the replay, by environment."""
+    """Keep every record that the replay gets, by environment."""
 
     streams: list = []  # noqa: RUF012
 
@@ -117,28 +117,28 @@ class RecordingFactory(FakeFactory):
 
 
 @pytest.mark.parametrize("envs", [1, 4])
-def test_updates_are_exact_over_many_steps(tmp_path, envs):
-    """Prefill, extra updates once, then one update at the first call and the ratio kept to a single update."""
+def test_update_count_is_exact_over_many_steps(tmp_path, envs):
+    """Expect the extra updates, one update at the first call, then the ratio, exact to one update."""
     quiet = {"run__eval_every": 0, "run__video_every": 0, "run__log_every": 1000, "run__save_every": 0}
     train(config(tmp_path / "run", steps=2000, run__envs=envs, run__prefill=100, **quiet), FakeFactory())
     counters = newest(tmp_path / "run")["counters"]
     assert counters["updates"] == 3 + 1 + (counters["agent_steps"] - 100) * 10 // 8
 
 
-def test_prefill_is_random_and_updates_wait_for_it(tmp_path):
+def test_updates_begin_after_the_prefill(tmp_path):
     factory = FakeFactory()
     train(config(tmp_path / "run", run__prefill=60), factory)
     assert min(factory.made[0].calls) == 60
     assert lines(tmp_path / "run")[4]["updates"] == 0
 
 
-def test_waiting_for_the_first_episode_is_explained(tmp_path, capsys):
+def test_message_explains_why_no_update_was_made(tmp_path, capsys):
     train(config(tmp_path / "run", task="dummy_onehot_500", sampler={"use": "Episodes"}, run__prefill=0), FakeFactory())
     assert "No updates yet: " in capsys.readouterr().err
     assert newest(tmp_path / "run")["counters"]["updates"] == 0
 
 
-def test_scores_file_looks_like_the_published_ones(straight):
+def test_scores_file_has_the_published_format(straight):
     training, evaluation = scores(straight)
     assert set(training) == {"task", "method", "seed", "kind", "xs", "ys"}
     assert (training["task"], training["method"], training["seed"]) == ("dummy_onehot_7", "fake", 0)
@@ -147,7 +147,7 @@ def test_scores_file_looks_like_the_published_ones(straight):
     assert evaluation["xs"] == [60, 120, 180]
 
 
-def test_lines_have_counters_and_the_shared_names(straight):
+def test_lines_have_counters_and_shared_metric_names(straight):
     row = next(
         row for row in map(json.loads, (straight / "metrics.jsonl").read_text().splitlines()) if "loss/data" in row
     )
@@ -164,7 +164,7 @@ class DivergingAgent(FakeAgent):
         return metrics, latents
 
 
-def test_a_run_that_lost_its_checkpoints_is_not_started_over(tmp_path):
+def test_a_run_without_its_checkpoints_is_refused(tmp_path):
     train(config(tmp_path / "run"), FakeFactory())
     before = (tmp_path / "run/metrics.jsonl").read_text()
     for path in (tmp_path / "run/checkpoints").iterdir():
@@ -174,7 +174,7 @@ def test_a_run_that_lost_its_checkpoints_is_not_started_over(tmp_path):
     assert (tmp_path / "run/metrics.jsonl").read_text() == before
 
 
-def test_a_metric_that_is_not_finite_is_left_out_and_named_once(tmp_path, capsys):
+def test_a_nonfinite_metric_is_dropped_and_named_once(tmp_path, capsys):
     train(config(tmp_path / "run"), FakeFactory(DivergingAgent))
     assert newest(tmp_path / "run")["frames"] == 200
     rows = lines(tmp_path / "run")
@@ -185,14 +185,14 @@ def test_a_metric_that_is_not_finite_is_left_out_and_named_once(tmp_path, capsys
 
 
 class Sick(FakeAgent):
-    """Its actions in evaluation are not finite."""
+    """An agent whose evaluation actions are not finite."""
 
     def act(self, record, state, mode="train", step=0):
         action, *rest = super().act(record, state, mode, step)
         return (action * np.nan if mode == "eval" else action), *rest
 
 
-def test_actions_that_are_not_finite_in_an_evaluation_are_put_on_file(tmp_path, capsys):
+def test_nonfinite_actions_of_an_evaluation_are_dumped(tmp_path, capsys):
     with pytest.raises(UserError, match=r"diverged at frame 60, .*not finite: the actions of the policy") as error:
         train(config(tmp_path / "run", run__save_every=20), FakeFactory(Sick))
     assert isinstance(error.value.__cause__, NonFiniteError)
@@ -205,7 +205,7 @@ def test_actions_that_are_not_finite_in_an_evaluation_are_put_on_file(tmp_path, 
 
 
 class Alone(FakeFactory):
-    """Has no environments for evaluation."""
+    """A factory without evaluation environments."""
 
     def envs(self, config, *, evaluate=False):
         if evaluate:
@@ -213,7 +213,7 @@ class Alone(FakeFactory):
         return super().envs(config)
 
 
-def test_a_run_that_cannot_be_evaluated_is_saved_and_goes_on_when_it_can(straight, tmp_path, capsys):
+def test_a_run_is_saved_if_evaluation_fails_and_resumes_later(straight, tmp_path, capsys):
     with pytest.raises(UserError, match="The evaluation environment cannot be made"):
         train(config(tmp_path / "run", run__save_every=0), Alone())
     assert newest(tmp_path / "run")["frames"] == 60
@@ -222,7 +222,7 @@ def test_a_run_that_cannot_be_evaluated_is_saved_and_goes_on_when_it_can(straigh
     same_run(straight, tmp_path / "run")
 
 
-def test_stop_at_once_saves_nothing(tmp_path, monkeypatch):
+def test_interrupt_at_once_saves_nothing(tmp_path, monkeypatch):
     def interrupt(self):
         raise KeyboardInterrupt
 
@@ -243,7 +243,7 @@ def test_clock_is_due_once_per_multiple():
     assert not Clock(0).due(10**9)
 
 
-def test_announced_rate_is_what_the_schedule_does(tmp_path):
+def test_announced_update_rate_matches_the_schedule(tmp_path):
     schedule = FakeFactory().schedule({"schedule": {"use": "Every", "steps": 5, "updates": 2}})
     assert updates_per_step(schedule, repeat=2, batch=8) == pytest.approx(0.4)
     assert schedule.last is None
@@ -254,7 +254,7 @@ def test_stopped_is_not_swallowed():
 
 
 class Ticking(FakeAgent):
-    """An update takes a second of the clock that the loop reads, and nothing else takes time."""
+    """An agent whose update takes a second of the loop's clock; nothing else takes time."""
 
     now = 0.0
 
@@ -265,14 +265,14 @@ class Ticking(FakeAgent):
 
 @pytest.fixture
 def ticking(monkeypatch):
-    """Factory of agents that make the clock go on."""
+    """Return a factory of agents that advance the clock."""
     monkeypatch.setattr(Ticking, "now", 0.0)
     monkeypatch.setattr("common.training.loop.time.monotonic", lambda: Ticking.now)
     return FakeFactory(Ticking)
 
 
 def stands(logdir):
-    """Updates made, updates still due, frames, and what run.json says of them."""
+    """Return updates made, updates still due, and the progress in run.json."""
     counters, info = newest(logdir)["counters"], json.loads((logdir / "run.json").read_text())
     return counters["updates"], counters["pending"], (info["frames"], info["updates"], info["wall"])
 
@@ -280,7 +280,7 @@ def stands(logdir):
 BURSTS = {"schedule": {"use": "Bursts", "every": 100, "updates": 20}, "run__save_every": 0}
 
 
-def test_a_run_ends_when_its_seconds_are_over_even_within_a_burst(tmp_path, ticking, capsys):
+def test_max_seconds_end_a_run_within_a_burst(tmp_path, ticking, capsys):
     train(config(tmp_path / "run", run__max_seconds=30, **BURSTS), ticking)
     assert "at most 30 s" in capsys.readouterr().out
     assert stands(tmp_path / "run") == (30, 13, (148, 30, 30.0))
@@ -290,7 +290,7 @@ def test_a_run_ends_when_its_seconds_are_over_even_within_a_burst(tmp_path, tick
     assert (tmp_path / "run/run.json").read_bytes() == before
 
 
-def test_seconds_are_counted_over_all_sessions_and_may_be_raised(tmp_path, ticking, monkeypatch):
+def test_max_seconds_count_all_sessions_and_can_be_raised(tmp_path, ticking, monkeypatch):
     interrupted(tmp_path / "run", monkeypatch, "_update", 17, factory=ticking, run__max_seconds=30, **BURSTS)
     assert stands(tmp_path / "run") == (30, 13, (148, 30, 30.0))
     train(config(tmp_path / "run", run__max_seconds=1000, **BURSTS), ticking)
