@@ -60,11 +60,11 @@ def train(config: dict[str, Any], factory: Factory | None = None) -> None:
         check_config(logdir, config)
         checkpoints = Checkpoints(logdir / "checkpoints")
         state = _load(checkpoints, config, logdir)
-        if state and is_finished(config, state["frames"], state["wall"]):
+        if state is not None and is_finished(config, state["frames"], state["wall"]):
             store_config(logdir, config)
             print(_finished_message(config, state["frames"], state["wall"]))
             return
-        if not state:  # a resumed run stores its config once the checkpoint is restored
+        if state is None:  # a resumed run stores its config once the checkpoint is restored
             store_config(logdir, config)
         factory = factory or (OfflineFactory(config, state) if config["run"]["offline"] else Factory())
         Session(config, logdir, checkpoints, factory).run(state)
@@ -221,7 +221,7 @@ def _load(checkpoints: Checkpoints, config: dict[str, Any], logdir: Path) -> dic
             f"The run in {config['logdir']} has trained for {frames:,} frames, but {checkpoints.folder} holds no "
             "checkpoint. Restore it, or start again in a new --logdir."
         )
-    if state:
+    if state is not None:
         with refuse_malformed(logdir):
             _check_digest(state, config, checkpoints.folder)
             read_number(state, "wall", float)

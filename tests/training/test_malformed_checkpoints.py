@@ -88,6 +88,16 @@ def test_training_refuses_a_malformed_value_and_changes_no_file(base, tmp_path, 
     assert files_in(logdir) == before
 
 
+def test_training_refuses_an_empty_checkpoint_and_changes_no_file(base, tmp_path):
+    logdir = tmp_path / "run"
+    shutil.copytree(base, logdir)
+    path = Checkpoints(logdir / "checkpoints").save({})
+    before = files_in(logdir)
+    with pytest.raises(UserError, match=f"{path} is not a checkpoint of this run"):
+        train(config(logdir), FakeFactory())
+    assert files_in(logdir) == before
+
+
 @pytest.mark.parametrize("where", ["start", "before_last_line", "inside_last_line"])
 def test_a_log_offset_never_cuts_off_older_lines(base, tmp_path, where):
     logdir = tmp_path / "run"
