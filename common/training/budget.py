@@ -24,11 +24,6 @@ BLANK_SPEC: dict[str, tuple[tuple, np.dtype]] = {
 }
 
 
-def match_frames(config: dict, amount: int) -> dict[str, int]:
-    """Return the config keys for `amount` environment frames."""
-    return {"steps": amount}
-
-
 def match_updates(config: dict, amount: int) -> dict[str, int]:
     """Return the smallest number of frames after which the schedule has asked for `amount` updates."""
     repeat = config["env"]["repeat"]
@@ -46,17 +41,12 @@ def match_replayed(config: dict, amount: int) -> dict[str, int]:
     return match_updates(config, -(-amount // (config["batch_size"] * config["batch_length"])))
 
 
-def match_seconds(config: dict, amount: int) -> dict[str, int]:
-    """Return the config keys for `amount` seconds of training."""
-    return {"steps": UNLIMITED_FRAMES, "run.max_seconds": amount}
-
-
 #: Value of --match -> function from an amount to config keys, unit.
 MATCH: dict[str, tuple[Callable[[dict, int], dict[str, int]], str]] = {
-    "frames": (match_frames, "frames"),
+    "frames": (lambda config, amount: {"steps": amount}, "frames"),
     "updates": (match_updates, "updates"),
     "replayed": (match_replayed, "replayed steps"),
-    "time": (match_seconds, "seconds"),
+    "time": (lambda config, amount: {"steps": UNLIMITED_FRAMES, "run.max_seconds": amount}, "seconds"),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from common.safe_io import is_finite_number
 
 Row = dict[str, Any]
+See = Callable[[list[Row], dict[str, Any]], str]  # recent lines, config -> a sentence, or ""
 
 MIN_ROWS = 5  # lines that must agree
 MIN_UPDATES = 100  # over which they must agree, after as many plus twice the warm-up
@@ -31,13 +32,6 @@ class Finding(NamedTuple):
         return f"Health, {self.name}: {self.sentence} {self.advice}"
 
 
-class HealthCheck(NamedTuple):
-    """A flag to look for. see: recent lines, config -> a sentence, or ""."""
-
-    see: Callable[[list[Row], dict[str, Any]], str]
-    advice: str
-
-
 def findings(rows: Sequence[Row], config: dict) -> list[Finding]:
     """Return the flags of a run with these lines of metrics, oldest first, and this config.
 
@@ -49,9 +43,9 @@ def findings(rows: Sequence[Row], config: dict) -> list[Finding]:
     recent, flat = agreeing_rows(learning), not score_has_risen(rows)
     if not recent or recent[0]["updates"] < MIN_UPDATES + 2 * config_number(config, "optim.warmup", 0):
         return found
-    for name, check in CHECKS.items():
-        if (flat or name not in IDLE) and (sentence := check.see(recent, config)):
-            found.append(Finding(name, sentence, check.advice))
+    for name, (see, advice) in CHECKS.items():
+        if (flat or name not in IDLE) and (sentence := see(recent, config)):
+            found.append(Finding(name, sentence, advice))
     return found
 
 
@@ -121,32 +115,20 @@ def no_reward(rows: Sequence[Row]) -> str:
     return f"all of {int(rows[-1].get('episodes', 0)):,} training episodes had a return of 0."
 
 
-def always(rows: list[Row], key: str, low: float, high: float, sentence: str) -> str:
-    """Return `sentence` with the mean of a metric if every line has it between `low` and `high`, else ""."""
-    values = [row.get(key, low) for row in rows]
-    return sentence.format(sum(values) / len(values)) if all(low < value < high for value in values) else ""
+def between(key: str, low: float, high: float, sentence: str) -> See:
+    """Return a check: a sentence with the mean of a metric if every line has it between `low` and `high`."""
+
+    def see(rows: list[Row], config: dict[str, Any]) -> str:
+        values = [row.get(key, low) for row in rows]
+        return sentence.format(sum(values) / len(values)) if all(low < value < high for value in values) else ""
+
+    return see
 
 
 def kl_floor(rows: list[Row], config: dict[str, Any]) -> str:
     free = config_number(config, "kl.free", 0.0)
     sentence = f"the KL is {{:.2g}} nats where {free:g} are free: it gives the model no gradient."
-    return always(rows, "train/kl", -math.inf, max(free / 10, 0.01), sentence)
-
-
-def dead_latents(rows: list[Row], config: dict[str, Any]) -> str:
-    sentence = "{:.0%} of the latent variables do not depend on the observation."
-    return always(rows, "train/dead_latents", 0.9, math.inf, sentence)
-
-
-def entropy_collapse(rows: list[Row], config: dict[str, Any]) -> str:
-    sentence = "the policy is nearly deterministic everywhere (randomness {:.2g}): it explores nothing."
-    return always(rows, "train/randomness", -MIN_RETURN_SPREAD, 0.05, sentence)
-
-
-def action_saturation(rows: list[Row], config: dict[str, Any]) -> str:
-    return always(
-        rows, "train/saturation", 0.95, math.inf, "{:.0%} of the mean actions are at a limit, where gradients vanish."
-    )
+    return between("train/kl", -math.inf, max(free / 10, 0.01), sentence)(rows, config)
 
 
 def return_range_stuck(rows: list[Row], config: dict[str, Any]) -> str:
@@ -175,33 +157,34 @@ def updates_skipped(rows: list[Row], config: dict[str, Any]) -> str:
 
 NO_REWARD = "Check the environment's reward with a random policy, let it explore longer (--run.prefill), or shape it."
 
-CHECKS = {
-    "KL at the floor": HealthCheck(
+CHECKS: dict[str, tuple[See, str]] = {  # flag -> check, advice
+    "KL at the floor": (
         kl_floor,
         "Lower --kl.free or the scales of the KL (--kl.*), and see if observations are predicted (openloop/*).",
     ),
-    "dead latents": HealthCheck(
-        dead_latents,
+    "dead latents": (
+        between("train/dead_latents", 0.9, math.inf, "{:.0%} of the latent variables ignore the observation."),
         "Check that observations change and reach the encoder (--encoder.keys); lower the scales of the KL (--kl.*).",
     ),
-    "entropy collapse": HealthCheck(
-        entropy_collapse,
+    "entropy collapse": (
+        between("train/randomness", -1e-3, 0.05, "the policy is nearly deterministic everywhere (randomness {:.2g})."),
         "Raise --actor.entropy, lower --optim.lr.actor, or check how advantages scale (--advantage.use).",
     ),
-    "action saturation": HealthCheck(
-        action_saturation,
+    "action saturation": (
+        between("train/saturation", 0.95, math.inf, "{:.0%} of the mean actions are at a limit: gradients vanish."),
         "Lower --optim.lr.actor or --actor.outscale, raise --actor.entropy; check the scale of the action space.",
     ),
-    "return range stuck": HealthCheck(
+    "return range stuck": (
         return_range_stuck,
         "Check that rewards are predicted (loss/reward, train/reward; --loss.reward) and not too small to matter.",
     ),
-    "value far from returns": HealthCheck(
+    "value far from returns": (
         value_far_from_returns,
         "Raise --optim.lr.critic or --loss.critic, and check --discount and the slow critic (--slow.*).",
     ),
-    "updates skipped": HealthCheck(
-        updates_skipped, "See which with `python dreamer.py debug-batch LOGDIR/nonfinite/last.pt`; lower --optim.lr.*."
+    "updates skipped": (
+        updates_skipped,
+        "See which with `python dreamer.py debug-batch LOGDIR/nonfinite/last.pt`; lower --optim.lr.*.",
     ),
 }
 #: Flags that a run with nothing left to learn also raises: only while the score has not risen.

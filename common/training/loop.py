@@ -56,7 +56,7 @@ class Loop:
         self.camera = Camera(envs.obs_space)
         self.agent_steps = self.updates = self.episodes = self.pending = 0
         self.pretrained = False
-        self._wall, self._since = 0.0, time.monotonic()
+        self.earlier_wall, self._since = 0.0, time.monotonic()  # seconds of earlier sessions; start of this one
         every = {name: run[f"{name}_every"] for name in ("log", "save", "eval", "video")}
         every["eval"] *= run["eval_episodes"] > 0
         self.clocks = {name: Clock(frames) for name, frames in {**every, "film": every["video"]}.items()}
@@ -69,11 +69,7 @@ class Loop:
     @property
     def wall(self) -> float:
         """Seconds of training over all sessions."""
-        return self._wall + time.monotonic() - self._since
-
-    def continue_wall(self, seconds: float) -> None:
-        """Add the seconds of earlier sessions."""
-        self._wall = seconds
+        return self.earlier_wall + time.monotonic() - self._since
 
     @property
     def out_of_time(self) -> bool:

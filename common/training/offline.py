@@ -5,9 +5,8 @@ count updates. The records are copied: the folder is not changed and may be dele
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import gymnasium
 import numpy as np
 
 from common.config.render_mode import nonstandard_render_mode
@@ -80,9 +79,10 @@ class OfflineFactory(Factory):
         """Build stand-ins; for evaluation the task's environments, whose spaces must be those of the records."""
         found = self.source.spaces
         if not evaluate:
-            return AbsentEnvs(found, self.source.streams)
+            return cast(VectorEnvs, AbsentEnvs(found, self.source.streams))
         envs = super().envs(config, evaluate=True)
-        if not same_observations(envs.obs_space, found.observation) or envs.act_space != found.action:
+        form = lambda space: {key: (box.shape, box.dtype) for key, box in space.items()}  # not all records have bounds
+        if form(envs.obs_space) != form(found.observation) or envs.act_space != found.action:
             envs.close()
             raise UserError(
                 f"{config['task']} has other spaces than the records: {envs.obs_space}, {envs.act_space} instead of "
@@ -93,12 +93,6 @@ class OfflineFactory(Factory):
     def loop(self, config: dict[str, Any], **pieces: Any) -> Loop:
         """Build the loop, which reads the records."""
         return OfflineLoop(config, **pieces, source=self.source)
-
-
-def same_observations(one: gymnasium.spaces.Dict, other: gymnasium.spaces.Dict) -> bool:
-    """Whether two observation spaces have the same keys, shapes and dtypes; not all records know their bounds."""
-    form = lambda space: {key: (box.shape, box.dtype) for key, box in space.items()}
-    return form(one) == form(other)
 
 
 class AbsentEnvs:
@@ -114,11 +108,6 @@ class AbsentEnvs:
         """Return a record without observations."""
         return {"is_first": np.ones(self.num, bool)}
 
-    def send(self, actions: np.ndarray) -> None:
-        raise NotImplementedError("an offline run takes no steps")
-
-    receive = step = send
-
     def state(self) -> list[dict[str, Any]]:
         return []
 
@@ -129,10 +118,9 @@ class AbsentEnvs:
         return []
 
     def check(self) -> None:
-        """Do nothing: there is no environment."""
+        """Do nothing."""
 
-    def close(self) -> None:
-        """Do nothing: there is no environment."""
+    close = check
 
 
 class OfflineLoop(Loop):

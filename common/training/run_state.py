@@ -65,7 +65,7 @@ def _restore_counters(loop: Loop, state: dict[str, Any]) -> None:
     loop.pretrained = read_number(state["counters"], "pretrained", bool)
     if not loop.frames == state["frames"] == state["logger"]["frames"]:
         raise ValueError(f"frames is {state['frames']} after {loop.agent_steps} steps")
-    loop.continue_wall(read_number(state, "wall", float))
+    loop.earlier_wall = read_number(state, "wall", float)
     loop.skips.total = read_number({"skipped": 0, **state}, "skipped", int)
     loop.skips.unproven = read_number({"doubt": False, **state}, "doubt", bool)
     for name, clock in loop.clocks.items():

@@ -8,7 +8,7 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,14 +148,10 @@ def fastest_threads(
     return best, seconds
 
 
-def thread_counts(most: int) -> Iterator[int]:
-    """Yield 2, 4, 8, ... and `most`."""
-    count = 2
-    while count < most:
-        yield count
-        count *= 2
-    if most > 1:
-        yield most
+def thread_counts(most: int) -> list[int]:
+    """Return 2, 4, 8, ... and `most`; [] for 1."""
+    powers = [2**k for k in range(1, most.bit_length())]
+    return [count for count in powers if count < most] + [most] * (most > 1)
 
 
 def _duel(update: Callable[[], Any], one: int, other: int, patience: float) -> dict[int, float]:
@@ -168,11 +164,8 @@ def _duel(update: Callable[[], Any], one: int, other: int, patience: float) -> d
     warm = {count: _timed(update, count) for count in times}
     if warm[other] > HOPELESS_FACTOR * warm[one]:
         warm[other] = _timed(update, other)
-    while (
-        warm[other] < HOPELESS_FACTOR * warm[one]
-        and len(times[one]) < TIMING_ROUNDS
-        and time.perf_counter() - begin < patience
-    ):
+    rounds = TIMING_ROUNDS if warm[other] < HOPELESS_FACTOR * warm[one] else 0
+    while len(times[one]) < rounds and time.perf_counter() - begin < patience:
         for count, spent in times.items():
             spent.append(_timed(update, count))
     return {count: statistics.median(spent or [warm[count]]) for count, spent in times.items()}
