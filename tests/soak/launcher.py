@@ -32,7 +32,7 @@ PLACES = {
     "replay": "common/replay/",
     "evaluation": "common/training/evaluator.py",
     "logs": "common/storage/outputs.py",
-    "loop": "common/training/loop.py",
+    "loop": "common/training/",
     "agent": "common/agent/agent.py",
     "environment": "common/envs/",
 }

@@ -1,4 +1,4 @@
-"""Equal budgets: short runs of every version make the requested updates."""
+"""Equal budgets: short real runs of all versions reach the requested amounts."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 import dreamer
 from common.errors import UserError
-from common.training.budget import MATCH, UNLIMITED_FRAMES, count_updates, episode_length, first_update
+from common.training.budget import MATCH, UNLIMITED_FRAMES, count_updates, episode_length, update_counter
 from common.training.train import train
 
 QUIET = {"run.eval_every": 0, "run.video_every": 0, "run.save_every": 0, "run.threads": 1, "replay.capacity": 5000}
@@ -21,7 +21,7 @@ def with_budget(algo, match, amount, **flags):
     return load(algo, **flags, **MATCH[match][0](load(algo, **flags), amount))
 
 
-#: Version, flags, the most updates that a step may ask for at once.
+#: Version, flags, the most updates in one burst.
 SCHEDULES = [
     ("v1", {"schedule.every": 40, "schedule.updates": 6, "run.prefill": 0, "env.repeat": 2, "run.envs": 2}, 6),
     ("v2", {"schedule.steps": 5, "run.pretrain": 7}, 8),
@@ -42,43 +42,45 @@ def test_runs_make_the_requested_updates_within_one_burst(tmp_path, algo, flags,
 
 
 @pytest.mark.parametrize("algo", ["v1", "v2", "v3"])
-def test_replayed_steps_are_whole_batches(algo):
+def test_replayed_steps_are_updates_of_whole_batches(algo):
     assert with_budget(algo, "replayed", 295)["steps"] == with_budget(algo, "updates", 30)["steps"]
     assert with_budget(algo, "replayed", 300)["steps"] == with_budget(algo, "updates", 30)["steps"]
 
 
-def test_frames_and_seconds_set_config_keys():
+def test_frames_and_seconds_map_directly_to_keys():
     assert MATCH["frames"][0]({}, 123) == {"steps": 123}
     assert MATCH["time"][0]({}, 123) == {"steps": UNLIMITED_FRAMES, "run.max_seconds": 123}
 
 
-def test_update_counts_of_published_settings():
-    """By hand. V1: 100 at frame 5000 (2500 agent steps), then every 1000 frames. V2: one and 100 extra after 1000 agent
-    steps, then every 5. V3: a window has 65 records, an episode 501; 1024 windows are there at record 1088, which is
-    agent step 1086; one update then, and 512 / 1024 per step."""
+def test_updates_of_published_settings():
+    """Computed by hand.
+
+    V1: 100 at frame 5000 (2500 agent steps), then 100 per 1000 frames. V2: one and 100 extra after 1000 agent steps,
+    then one per 5. V3: a window has 65 records, an episode 501. There are 1024 windows at record 1088, which is agent
+    step 1086. One update follows then, and 512 / 1024 per step.
+    """
     vision = lambda algo: dreamer.resolve(algo, ["dmc_vision"], {"task": "dmc_walker_walk", "run.envs": "1"})
     frames = {algo: MATCH["updates"][0](vision(algo), 1000)["steps"] for algo in ("v1", "v2", "v3")}
     assert frames == {"v1": 5000 + 9 * 1000, "v2": 2 * (1000 + 5 * 899), "v3": 2 * (1086 + 2 * 999)}
 
 
 def test_updates_wait_for_prefill_and_for_the_replay():
-    assert first_update(load("v2", run__prefill=100)) == 100
-    assert first_update(load("v2", run__prefill=0)) == 50
-    assert (
-        first_update(load("v3", run__prefill=0, env__time_limit=7)) == 15 - 1
-    )  # 6 + 10 - 1 records, one of them a reset
+    first = lambda algo, **flags: update_counter(load(algo, **flags))[0]
+    assert first("v2", run__prefill=100) == 100
+    assert first("v2", run__prefill=0) == 50
+    assert first("v3", run__prefill=0, env__time_limit=7) == 15 - 1  # 6 + 10 - 1 records, one of them a reset
 
 
 @pytest.mark.parametrize(
     ("limit", "repeat", "prefill", "envs", "steps"),
     [(1000, 2, 0, 1, 500), (7, 2, 0, 1, 4), (0, 1, 600, 2, 300), (0, 1, 0, 1, 200), (108_000, 4, 400, 1, 400)],
 )
-def test_assumed_episode_length(limit, repeat, prefill, envs, steps):
+def test_episodes_last_as_long_as_the_limit_or_prefill(limit, repeat, prefill, envs, steps):
     flags = {"env.time_limit": limit, "env.repeat": repeat, "run.prefill": prefill, "run.envs": envs}
     assert episode_length(load("v2", **flags)) == steps
 
 
-def test_a_short_run_makes_no_update():
+def test_a_run_too_short_for_updates_makes_none():
     assert count_updates(load("v2", steps=99)) == 0
     assert count_updates(load("v2", steps=100)) == 2
 
