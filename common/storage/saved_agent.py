@@ -46,8 +46,8 @@ def read_number(state: dict, key: str, kind: type[Number]) -> Number:
 
     Raises KeyError, TypeError or ValueError for anything else.
     """
-    value = state[key]
-    if type(value) is not kind and (kind is not float or type(value) is not int):
+    value, kinds = state[key], (float, int) if kind is float else (kind,)
+    if type(value) not in kinds:
         raise TypeError(f"{key} is {value!r:.40}")
     if not 0 <= value < math.inf:
         raise ValueError(f"{key} is {value}")

@@ -2,7 +2,7 @@
 
 Each round sends one step to every environment, runs the updates that are due, then receives the records of that step.
 Environments in worker processes therefore step during the updates. A run can stop before any update and in any
-evaluation; `run_state.py` has what a checkpoint keeps of it.
+evaluation. `run_state.py` captures its exact state for a checkpoint.
 """
 
 import contextlib
