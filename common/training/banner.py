@@ -21,6 +21,10 @@ def banner(
     """
     run = config["run"]
     batch = config["batch_size"] * config["batch_length"]
+    steps, updates = agent_steps(config, envs.repeat), expected_updates(config, envs.repeat, schedule)
+    table, schedule_keys = agent.parameter_table(), config["schedule"]
+    options = ", ".join(f"{key} {value}" for key, value in schedule_keys.items() if key != "use")
+    limit = f"; at most {run['max_seconds']:,} s" if run["max_seconds"] else ""
     rate = updates_per_step(schedule, repeat=envs.repeat, batch=batch)
     rows = {
         "algorithm": f"{config['algo']}, seed {config['seed']}",
@@ -31,15 +35,15 @@ def banner(
         **({"renderer": by} if (by := renderer_description(config)) else {}),
         **({"beware": render_mode_warning(how)} if (how := nonstandard_render_mode(config)) else {}),
         "actions": str(envs.act_space),
-        "parameters": _parameters(agent.parameter_table()),
+        "parameters": f"{sum(table.values()):,} = " + " + ".join(f"{name} {count:,}" for name, count in table.items()),
         "step unit": f"environment frames; 1 agent step = {envs.repeat} frame(s)",
-        "schedule": f"{_words(config['schedule'])}: {rate / envs.repeat:.4g} updates and "
+        "schedule": f"{schedule_keys['use']} ({options}): {rate / envs.repeat:.4g} updates and "
         f"{rate * batch / envs.repeat:.4g} replayed steps per frame (batch {config['batch_size']} x "
         f"{config['batch_length']}), after {run['prefill'] * envs.repeat:,} random frames "
         f"and {run['pretrain']:,} updates",
         "replay": str(replay.forecast()).removeprefix("Replay: "),
         "memory": memory,
-        "budget": _budget(config, envs.repeat, schedule),
+        "budget": f"{config['steps']:,} frames = {steps:,} agent steps, about {updates:,.0f} updates{limit}",
         "logdir": config["logdir"],
     }
     width = max(map(len, rows))
@@ -64,18 +68,3 @@ def expected_updates(config: dict, repeat: int, schedule: Any) -> float:
 def agent_steps(config: dict, repeat: int) -> int:
     """Return the agent steps of a training run."""
     return -(-config["steps"] // repeat)
-
-
-def _words(schedule: dict) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in schedule.items() if key != "use")
-    return f"{schedule['use']} ({options})"
-
-
-def _parameters(table: dict[str, int]) -> str:
-    return f"{sum(table.values()):,} = " + " + ".join(f"{name} {count:,}" for name, count in table.items())
-
-
-def _budget(config: dict, repeat: int, schedule: Any) -> str:
-    steps, updates = agent_steps(config, repeat), expected_updates(config, repeat, schedule)
-    seconds = f"; at most {config['run']['max_seconds']:,} s" if config["run"]["max_seconds"] else ""
-    return f"{config['steps']:,} frames = {steps:,} agent steps, about {updates:,.0f} updates{seconds}"

@@ -4,8 +4,9 @@ It is a training run without environments. A step of its loop is one update, so 
 count updates. The records are copied: the folder is not changed and may be deleted later.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -26,54 +27,52 @@ def offline_config(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"run": run, "schedule": {"use": "Every", "steps": 1, "updates": 1}}
 
 
-class RunRecords:
-    """Records of a run's replay; `state` is the replay's state in a checkpoint."""
+class Records(NamedTuple):
+    """Stored records: their spaces, number of streams, and a function that reads them into an empty replay."""
 
-    def __init__(self, folder: Path, state: dict[str, Any]) -> None:
-        self.folder, self.state = folder, state
-        self.spaces, self.streams = spaces.read(folder), state["streams"]
-
-    def fill(self, replay: Replay) -> None:
-        """Read all records into an empty replay."""
-        replay.fill(self.folder / "replay", self.state)
+    folder: Path
+    spaces: spaces.Spaces
+    streams: int
+    fill: Callable[[Replay], None]
 
 
-class EpisodeFiles:
-    """Records in npz files, one episode each."""
+def run_records(folder: Path, state: dict[str, Any]) -> Records:
+    """Return the records of a run's replay; `state` is the replay's state in a checkpoint."""
+    fill = lambda replay: replay.fill(folder / "replay", state)
+    return Records(folder, spaces.read(folder), state["streams"], fill)
 
-    streams = 1
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.files = folder, episode_files.episode_paths(folder)
-        found = episode_files.spaces_of(episode_files.read_episode(self.files[0]))
-        self.spaces = spaces.Spaces(*found, found)
+def episode_records(folder: Path, files: list[Path]) -> Records:
+    """Return the records in npz files, one episode each."""
 
-    def fill(self, replay: Replay) -> None:
-        """Read all records into an empty replay."""
-        for file in self.files:
+    def fill(replay: Replay) -> None:
+        for file in files:
             for record in episode_files.iter_records(episode_files.read_episode(file)):
                 replay.add(record)
 
+    found = episode_files.spaces_of(episode_files.read_episode(files[0]))
+    return Records(folder, spaces.Spaces(*found, found), 1, fill)
 
-def find_records(config: dict[str, Any]) -> RunRecords | EpisodeFiles:
+
+def find_records(config: dict[str, Any]) -> Records:
     """Find the records for a new run. Raises UserError if there are none, or their task or rendering differs."""
     folder = Path(config["run"]["offline"]).expanduser()
-    if episode_files.episode_paths(folder):
-        return EpisodeFiles(folder)
+    if files := episode_files.episode_paths(folder):
+        return episode_records(folder, files)
     stored = stored_config(folder)
     task, how = stored.get("task"), nonstandard_render_mode(stored) or "full"
     if task != config["task"]:
         raise UserError(f"The records in {folder} are of the task {task}: give --task {task}.")
     if how != (nonstandard_render_mode(config) or "full"):
         raise UserError(f"The images in {folder} were drawn with env.render {how}: give --env.render {how}.")
-    return RunRecords(folder, load_replay_state(folder))
+    return run_records(folder, load_replay_state(folder))
 
 
 class OfflineFactory(Factory):
     """Builds a run that learns from records. state: the run's own checkpoint if it is resumed."""
 
     def __init__(self, config: dict[str, Any], state: dict[str, Any] | None) -> None:
-        self.source = RunRecords(Path(config["logdir"]), state["replay"]) if state else find_records(config)
+        self.source = run_records(Path(config["logdir"]), state["replay"]) if state else find_records(config)
 
     def envs(self, config: dict[str, Any], *, evaluate: bool = False) -> VectorEnvs:
         """Build stand-ins; for evaluation the task's environments, whose spaces must be those of the records."""
@@ -126,7 +125,7 @@ class AbsentEnvs:
 class OfflineLoop(Loop):
     """A loop without environment steps: updates, logs, videos, evaluations and checkpoints."""
 
-    def __init__(self, config: dict[str, Any], *, source: RunRecords | EpisodeFiles, **pieces: Any) -> None:
+    def __init__(self, config: dict[str, Any], *, source: Records, **pieces: Any) -> None:
         super().__init__(config, **pieces)
         self.source = source
 

@@ -97,7 +97,7 @@ class Session:
                 raise SystemExit(130) from None
 
     def save(self) -> None:
-        """Write a checkpoint. Raises NonFiniteAgent, and writes nothing, if the agent holds a NaN or infinity."""
+        """Write a checkpoint. Raises UserError, and writes nothing, if the agent holds a NaN or infinity."""
         loop = self.loop
         self._saving = True
         require_finite_agent(loop, self.checkpoints)

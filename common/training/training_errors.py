@@ -14,12 +14,8 @@ from common.training.loop import Loop
 MOMENTS_PREFIX = f"optim.{EXTRA_STATE_KEY}."  # followed by the group, in the names of an agent's state
 
 
-class NonFiniteAgent(UserError):
-    """The agent holds a NaN or infinity, so it may not be saved."""
-
-
 def require_finite_agent(loop: Loop, checkpoints: Checkpoints) -> None:
-    """Raise NonFiniteAgent if weights or moments of the agent are not finite.
+    """Raise UserError if weights or moments of the agent are not finite.
 
     A step can overflow although its losses and gradients are finite; every later update is then skipped.
     """
@@ -27,7 +23,7 @@ def require_finite_agent(loop: Loop, checkpoints: Checkpoints) -> None:
         groups = names_by_group(loop.agent, bad).items()
         first = (f"{group} ({keys[0]}{f' and {len(keys) - 1:,} more' * (len(keys) > 1)})" for group, keys in groups)
         why = f"weights or moments have become infinite in {'; '.join(first)}, so nothing is saved"
-        raise NonFiniteAgent(divergence_message(loop, checkpoints, why))
+        raise UserError(divergence_message(loop, checkpoints, why))
 
 
 def names_by_group(agent: Agent, names: list[str]) -> dict[str, list[str]]:
