@@ -45,8 +45,6 @@ def restore(loop: Loop, state: dict[str, Any]) -> None:
         raise ValueError(f"agent.{bad[0]} is not finite")
     _restore_counters(loop, state)
     loop.logger.means.peek()
-    if any(len(points["xs"]) != len(points["ys"]) for points in loop.logger.scores.points.values()):
-        raise ValueError("logger.scores has points without a frame or a score")
     loop.health.restore(state.get("health", loop.health.state()))
     _restore_schedule(loop, state["schedule"])
     if state["evaluator"] is not None:

@@ -118,7 +118,7 @@ def test_a_malformed_checkpoint_leaves_a_mapped_replay_alone(tmp_path):
     logdir = tmp_path / "run"
     train(config(logdir, steps=60, replay__disk=True), FakeFactory())
     for place, value in {"replay.kind": "x", "replay.rng": [{}, {}], "rng": {}, "collector.lengths": "x"}.items():
-        Checkpoints(logdir / "checkpoints", keep=9).save(with_value(newest(logdir), place, value))
+        Checkpoints(logdir / "checkpoints").save(with_value(newest(logdir), place, value))
         before = files_in(logdir)
         with pytest.raises(UserError, match="is not a checkpoint of this run"):
             train(config(logdir, replay__disk=True), FakeFactory())
