@@ -166,15 +166,18 @@ class Agent(nn.Module):
 
     def latent_spec(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return shape and dtype of the latents that the replay stores with each record; {} if it stores none."""
-        arrays = self.latent_arrays(self.world.rssm.initial(1, self.device).detach())
-        return {key: (x.shape[1:], x.dtype) for key, x in arrays.items()}
+        latents = self.stored_latents(self.world.rssm.initial(1, self.device).detach())
+        return {key: (x.shape[1:], torch.empty(0, dtype=x.dtype).numpy().dtype) for key, x in latents.items()}
 
     def latent_arrays(self, state: LatentState) -> Arrays:
-        """Convert latents to what the replay stores: deter in half precision, stoch packed; {} without context."""
+        """Convert latents to the arrays that the replay stores."""
+        return {key: x.cpu().numpy() for key, x in self.stored_latents(state).items()}
+
+    def stored_latents(self, state: LatentState) -> dict[str, torch.Tensor]:
+        """Return what the replay stores of latents: deter in half precision, stoch packed; {} without context."""
         if not self.config["replay"]["context"]:
             return {}
-        packed = {"deter": state.deter.half(), "stoch": self.latent.pack(state.stoch)}
-        return {key: x.cpu().numpy() for key, x in packed.items()}
+        return {"deter": state.deter.half(), "stoch": self.latent.pack(state.stoch)}
 
     # Learning
 

@@ -129,7 +129,7 @@ def test_the_inverse_normal_is_exact():
         (["--logdir", "x", "--out", "x.pt"], "ends with .pt2"),
         (["--logdir", "x", "--out", "x.onnx", "--format", "tf"], "--format must be one of torch, onnx"),
         (["--logdir", "x", "--out", "x.onnx", "--format", "onnx"], "pip install onnx onnxscript onnxruntime"),
-        (["--logdir", "nowhere", "--out", "x.pt2"], "not the logdir of a run"),
+        (["--logdir", "nowhere", "--out", "x.pt2"], "not a run directory"),
     ],
 )
 def test_export_refuses_with_a_message(words, says, tmp_path, capsys, monkeypatch):

@@ -171,7 +171,7 @@ def test_a_policy_builds_nothing_that_only_training_needs(made, monkeypatch):
 
 
 def test_load_refuses_with_a_message(made, tmp_path):
-    with pytest.raises(UserError, match="not the logdir of a run"):
+    with pytest.raises(UserError, match="not a run directory"):
         load(tmp_path)
     logdir = tmp_path / "old"
     config = untrained(logdir, "v1", "dummy_point_6", run__video_every=0)

@@ -116,5 +116,5 @@ def test_unsuitable_records_are_refused(source, tmp_path, capsys):
     assert train(tmp_path / "b", source, 2, "--batch_length", 300, "--replay.capacity", 2000) == 2
     assert "too few records" in capsys.readouterr().err
     assert train(tmp_path / "c", tmp_path / "nowhere", 2) == 2
-    assert "not the logdir of a run" in capsys.readouterr().err
+    assert "not a run directory" in capsys.readouterr().err
     assert train(tmp_path / "d", source, 2, "--run.eval_every", 2, "--task", TASK, "--env.size", 32) == 0
