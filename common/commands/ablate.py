@@ -13,7 +13,7 @@ from common.config.request import Request
 from common.errors import UserError
 from common.experiments import setting as place
 from common.experiments.ablation import AblationSuite, ablation_suites, ablations, make_variants, resolve_addition
-from common.experiments.grid.plan import run_experiment
+from common.experiments.grid.experiment import run_experiment
 from common.experiments.variant import Setting, describe_variant
 
 OPTIONS: dict[str, Any] = {"drop": [], "add": [], "suite": "", "list": False, **place.OPTIONS}

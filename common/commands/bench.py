@@ -8,8 +8,8 @@ from common.commands.compare import requested_versions
 from common.config import config as configs
 from common.config.request import Request
 from common.errors import UserError
-from common.experiments.grid.plan import OPTIONS as GRID
-from common.experiments.grid.plan import run_experiment
+from common.experiments.grid.experiment import OPTIONS as GRID
+from common.experiments.grid.experiment import run_experiment
 
 OPTIONS: dict[str, Any] = {"suite": "", "algos": [], "tasks": [], "list": False, **GRID}
 SUITES_FILE = Path(__file__).parents[2] / "configs" / "suites.yaml"
@@ -31,7 +31,7 @@ def bench(request: Request) -> None:
     """Trains each version on each task of a suite with each seed, and reports on them; or lists the suites.
 
     Own flags: suite, algos (also --algo), tasks (some of the suite's), list, and those of every grid, see
-    common/experiments/grid/plan.py. Others come on top of the suite's settings. Raises UserError as `compare` does.
+    common/experiments/grid/experiment.py. Others come on top of the suite's settings. Raises UserError as `compare` does.
     """
     own = request.options
     if own["list"] or request.positionals == ["list"]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from common.config.request import Request
 from common.errors import UserError
-from common.experiments.grid.plan import OPTIONS as GRID
-from common.experiments.grid.plan import run_experiment
+from common.experiments.grid.experiment import OPTIONS as GRID
+from common.experiments.grid.experiment import run_experiment
 
 OPTIONS: dict[str, Any] = {"algos": [], "tasks": [], **GRID}
 
@@ -14,7 +14,7 @@ OPTIONS: dict[str, Any] = {"algos": [], "tasks": [], **GRID}
 def compare(request: Request) -> None:
     """Trains each version on each task with each seed, side by side, and reports on them.
 
-    Own flags: algos, tasks (also --algo and --task), and those of every grid, see common/experiments/grid/plan.py.
+    Own flags: algos, tasks (also --algo and --task), and those of every grid, see common/experiments/grid/experiment.py.
     All others hold for every run. Raises UserError for wrong ones before anything starts, and for runs
     that failed in the end.
     """

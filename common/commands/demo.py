@@ -13,7 +13,7 @@ from common.commands import bench
 from common.config.request import Request
 from common.envs import make_envs
 from common.errors import UserError
-from common.experiments.grid.plan import run_experiment
+from common.experiments.grid.experiment import run_experiment
 from common.files import write_text
 
 EPISODES = 10  # of the final evaluation and of the random policy

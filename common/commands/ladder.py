@@ -11,7 +11,7 @@ from typing import Any
 from common.config.request import Request
 from common.errors import UserError, check_choice
 from common.experiments import setting
-from common.experiments.grid.plan import run_experiment
+from common.experiments.grid.experiment import run_experiment
 from common.experiments.ladder import build_ladder as climb
 from common.experiments.variant import describe_variant
 

@@ -6,7 +6,7 @@ from common.commands.bench import apply_suite, read_suites, select_tasks
 from common.config import config as configs
 from common.config.request import Request
 from common.errors import UserError
-from common.experiments.grid.plan import OPTIONS as GRID
+from common.experiments.grid.experiment import OPTIONS as GRID
 from common.experiments.variant import Setting
 
 #: Flags of every tool that compares variants.

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from common.experiments.grid import table as tables
-from common.experiments.grid.standing import (
+from common.experiments.grid.run_progress import (
     METRICS_TAIL_BYTES,
     RunProgress,
     is_evaluated,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from common.experiments.grid import process
-from common.experiments.grid.jobs import Grid, Job, run_grid
+from common.experiments.grid.runner import Grid, Job, run_grid
 
 FAKE = Path(__file__).parent / "fake_dreamer"
 GRID = Grid("compare", "tasks of a test", "frames", ["a"])

@@ -5,7 +5,7 @@ import torch
 import dreamer
 from common.agent.agent import Agent
 from common.config.request import Request
-from common.experiments.grid.plan import make_jobs
+from common.experiments.grid.experiment import make_jobs
 from common.experiments.variant import Setting
 from tests.helpers.fakes import random_batch
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TextIO
 
 from tqdm import tqdm
 
-from common.experiments.grid.standing import RunProgress
+from common.experiments.grid.run_progress import RunProgress
 
 COLUMNS = ("run", "", "done", "frames", "score", "frames/s", "left")
 REFRESH_SECONDS = 2.0  # seconds between two drawings

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from common.experiments.grid.jobs import run_grid
+from common.experiments.grid.runner import run_grid
 from common.storage.grid_file import JobState, write_grid
 from tests.helpers.grid_fakes import FAKE, GRID, job, rows, statuses
 
@@ -22,7 +22,7 @@ HERE = Path(__file__).parents[1] / "helpers"
 @pytest.fixture(autouse=True)
 def fake_training(monkeypatch):
     monkeypatch.setattr("common.experiments.grid.process.ROOT", FAKE)
-    monkeypatch.setattr("common.experiments.grid.jobs.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("common.experiments.grid.runner.POLL_SECONDS", 0.02)
 
 
 def times(folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.experiments.grid.process import Process
-from common.experiments.grid.standing import RunProgress, is_evaluated, is_trained, read_progress
+from common.experiments.grid.run_progress import RunProgress, is_evaluated, is_trained, read_progress
 from common.experiments.grid.table import ProgressRow, ProgressTable
 from common.files import remove_temporary_files
 from common.storage.grid_file import GRID_FILE, Grid, Job, JobState, check_same_grid, write_grid

@@ -10,8 +10,8 @@ import torch
 from common.config.request import Request
 from common.envs import make_env
 from common.errors import UserError, check_choice
-from common.experiments.grid.jobs import run_grid
-from common.experiments.grid.standing import is_trained
+from common.experiments.grid.run_progress import is_trained
+from common.experiments.grid.runner import run_grid
 from common.storage.grid_file import Grid, Job, read_grid
 from common.training.budget import MATCH, count_updates
 from common.training.threads import CGROUP_CPU_QUOTA

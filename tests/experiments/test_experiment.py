@@ -10,7 +10,7 @@ import pytest
 import dreamer
 from common.commands import bench
 from common.errors import UserError
-from common.experiments.grid import plan
+from common.experiments.grid import experiment
 from tests.helpers.grid_fakes import FAKE, rows, statuses
 
 CLI = FAKE.parent
@@ -28,8 +28,8 @@ def reports(tmp_path, monkeypatch):
     module.write_report = lambda paths, out: calls.append((paths, out, statuses(out)))
     monkeypatch.setitem(sys.modules, "common.analysis.report", module)
     monkeypatch.setattr("common.experiments.grid.process.ROOT", FAKE)
-    monkeypatch.setattr("common.experiments.grid.jobs.POLL_SECONDS", 0.02)
-    monkeypatch.setattr(plan, "available_cores", lambda: 2)
+    monkeypatch.setattr("common.experiments.grid.runner.POLL_SECONDS", 0.02)
+    monkeypatch.setattr(experiment, "available_cores", lambda: 2)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.syspath_prepend(CLI)
     monkeypatch.chdir(tmp_path)
@@ -66,8 +66,8 @@ def test_all_jobs_are_run_and_reported_on(tmp_path, reports, capsys):
 
 def test_the_words_of_a_job_mean_its_config(monkeypatch):
     seen = []
-    monkeypatch.setattr(plan, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
-    monkeypatch.setattr(plan, "write_results", lambda folder: None)
+    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
+    monkeypatch.setattr(experiment, "write_results", lambda folder: None)
     words = ["--features", "retnorm=v1", "--mlp.*.units", "9", "--first-seed", "4", "--episodes", "3", "--envs", "2"]
     assert dreamer.main([*COMPARE, *words, "--seeds", "1"]) == 0
     assert [(job.variant, job.task, job.seed) for job in seen] == [("v1", "dummy_point", 4), ("v3", "dummy_point", 4)]
@@ -209,9 +209,9 @@ def test_suites_are_listed_with_their_budgets(capsys, words):
 )  # fmt: skip
 def test_published_suites_are_their_blocks_on_all_tasks(monkeypatch, suite, tasks, block):
     seen = []
-    monkeypatch.setattr(plan, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
-    monkeypatch.setattr(plan, "check_tasks", lambda folder, jobs: None)
-    monkeypatch.setattr(plan, "write_results", lambda folder: None)
+    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
+    monkeypatch.setattr(experiment, "check_tasks", lambda folder, jobs: None)
+    monkeypatch.setattr(experiment, "write_results", lambda folder: None)
     assert dreamer.main(["bench", "--suite", suite, "--algo", "v3", "--seeds", "1", "--jobs", "1"]) == 0
     assert len({job.task for job in seen}) == len(seen) == tasks
     steps = bench.read_suites()[suite].tasks
@@ -230,7 +230,7 @@ def test_suites_of_our_own_resolve_for_every_version_and_their_tasks_exist(capsy
         found = config(words)
         assert found["steps"] == tasks[found["task"]]
     for task in tasks:
-        plan.make_env(task, found["env"]).close()
+        experiment.make_env(task, found["env"]).close()
 
 
 def test_what_the_user_gives_wins_over_the_suite(tmp_path, capsys):
