@@ -1,8 +1,8 @@
-"""`ablate`: a version beside itself without some features, or with those of other versions.
+"""`ablate`: compare a version with itself without some features, or with features of other versions.
 
     ablate VERSION --drop NAME[+NAME ...] ... --add FEATURE[=VERSION] ... --suite NAME [--tasks ... --steps N] [--list]
 
-NAME is an ablation of configs/ablations.yaml, or FEATURE=VERSION. --suite takes the ablations that a paper published.
+NAME is an ablation of configs/ablations.yaml, or FEATURE=VERSION. --suite applies the ablations of a paper.
 """
 
 from pathlib import Path
@@ -11,66 +11,60 @@ from typing import Any
 from common.config import config as configs
 from common.config.request import Request
 from common.errors import UserError
-from common.experiments import setting as place
 from common.experiments.ablation import AblationSuite, ablation_suites, ablations, make_variants, resolve_addition
 from common.experiments.grid.experiment import run_experiment
-from common.experiments.variant import Setting, describe_variant
+from common.experiments.suites import OPTIONS as COMPARISON
+from common.experiments.suites import resolve_setting
+from common.experiments.variant import Setting, describe_variants
 
-OPTIONS: dict[str, Any] = {"drop": [], "add": [], "suite": "", "list": False, **place.OPTIONS}
+OPTIONS: dict[str, Any] = {"drop": [], "add": [], "suite": "", "list": False, **COMPARISON}
 
 
 def ablate(request: Request) -> None:
-    """Trains a version and its variants on each task with each seed, and reports on them; or lists what there is.
+    """Train a version and its variants on each task with each seed, and report on them; or list the ablations.
 
-    Says first which keys each variant changes. Raises UserError for variants that cannot be, before anything starts.
+    Prints first the keys that each variant changes. Raises UserError for impossible variants before any run starts.
     """
-    if request.options["list"]:
+    options = request.options
+    if options["list"]:
         print(list_ablations())
         return
-    suite = find_suite(request.options["suite"])
+    name, known = options["suite"], ablation_suites()
+    if name and name not in known:
+        raise UserError(configs.unknown_name("suite of ablations", name, known))
+    suite = known.get(name)
     version = requested_version(request, suite)
-    requests, tasks = place.resolve_setting(request, [version])
-    base, setting = requests[version], place.make_setting(request, tasks)
-    made, silent = make_variants(base, requested_variants(base, suite, setting), setting)
-    print(
-        "\n".join(
-            [f"{version}: the baseline", *map(describe_variant, made), place.describe_omitted(silent, tasks)]
-        ).rstrip()
-    )
-    if not made:
-        raise UserError("There is nothing to compare.")
-    runs = {version: base} | {one.name: one.request for one in made}
-    run_experiment("ablate", runs, tasks, Path(request.options["logdir"] or f"logs/ablate/{version}"), version)
-
-
-def find_suite(name: str) -> AblationSuite | None:
-    """The suite of that name, None without a name."""
-    if name and name not in ablation_suites():
-        raise UserError(configs.unknown_name("suite of ablations", name, ablation_suites()))
-    return ablation_suites()[name] if name else None
+    requests, tasks, setting = resolve_setting(request, [version])
+    base = requests[version]
+    variants, omitted = make_variants(base, requested_variants(base, suite, setting), setting)
+    print(describe_variants([f"{version}: the baseline"], variants, omitted, tasks))
+    if not variants:
+        raise UserError("There is nothing to compare. Drop or add a feature that has an effect on these tasks.")
+    runs = {version: base} | {one.name: one.request for one in variants}
+    run_experiment("ablate", runs, tasks, Path(options["logdir"] or f"logs/ablate/{version}"), version)
 
 
 def requested_version(request: Request, suite: AblationSuite | None) -> str:
-    """The version to ablate: the word, --algo, or that of the suite."""
+    """Return the version to ablate: the positional argument, --algo, or the version of the suite."""
     names = [*request.positionals, *filter(None, [request.algo])] or ([suite.version] if suite else [])
     if len(names) != 1:
-        raise UserError("ablate takes one version, and what to drop: ablate VERSION --drop NAME. --list shows names.")
+        raise UserError("ablate takes one version: ablate VERSION --drop NAME. `ablate --list` shows the names.")
     return names[0]
 
 
 def requested_variants(request: Request, suite: AblationSuite | None, setting: Setting) -> dict[str, str]:
-    """Name of a variant -> what it is."""
-    own = request.options
+    """Return name of a variant -> what it drops or adds."""
+    options = request.options
     found = dict(suite.drop) if suite else {}
-    found |= {word if "=" in word else f"no_{word}": word for word in own["drop"]}
-    found |= {word: word for word in (resolve_addition(word, request, setting) for word in own["add"])}
+    found |= {word if "=" in word else f"no_{word}": word for word in options["drop"]}
+    found |= {word: word for word in (resolve_addition(word, request, setting) for word in options["add"])}
     if not found:
-        raise UserError("ablate needs --drop, --add or --suite. `python dreamer.py ablate --list` shows names.")
+        raise UserError("ablate needs --drop, --add or --suite. `python dreamer.py ablate --list` shows the names.")
     return found
 
 
 def list_ablations() -> str:
-    """Ablations and suites, each with what it is and where it comes from."""
+    """Return all ablations and suites, each with its description and its source."""
     lines = ["Ablations"]
     for name, one in ablations().items():
         if name not in one.also:

@@ -1,92 +1,55 @@
-"""`bench`: versions on the tasks of a named suite, with its settings and budget; the suites are configs/suites.yaml."""
+"""`bench`: train versions on the tasks of a suite, with its settings and budget. configs/suites.yaml has the suites."""
 
 import textwrap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from common.commands.compare import requested_versions
-from common.config import config as configs
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
 from common.experiments.grid.experiment import run_experiment
+from common.experiments.suites import BenchmarkSuite, apply_suite, find_suite, read_suites, select_tasks
 
 OPTIONS: dict[str, Any] = {"suite": "", "algos": [], "tasks": [], "list": False, **GRID}
-SUITES_FILE = Path(__file__).parents[2] / "configs" / "suites.yaml"
-
-
-class BenchmarkSuite(NamedTuple):
-    """Tasks with the steps of a run, config blocks, flags of all versions and of some, the versions that run if none is
-    named, and a word on the protocol."""
-
-    tasks: dict[str, int]
-    configs: list[str]
-    protocol: str
-    flags: dict[str, Any] = {}  # noqa: RUF012
-    versions: dict[str, dict[str, Any]] = {}  # noqa: RUF012
-    algos: list[str] = []  # noqa: RUF012
 
 
 def bench(request: Request) -> None:
-    """Trains each version on each task of a suite with each seed, and reports on them; or lists the suites.
+    """Train each version on each task of a suite with each seed, and report on them; or list the suites.
 
-    Own flags: suite, algos (also --algo), tasks (some of the suite's), list, and those of every grid, see
-    common/experiments/grid/experiment.py. Others come on top of the suite's settings. Raises UserError as `compare` does.
+    Own flags: suite, algos (also --algo), tasks (some of the suite's), list, and those of each grid, see
+    common/experiments/grid/experiment.py. Others override the settings of the suite. Raises UserError as `compare`
+    does.
     """
-    own = request.options
-    if own["list"] or request.positionals == ["list"]:
+    options = request.options
+    if options["list"] or request.positionals == ["list"]:
         print("\n\n".join(describe_suite(name, suite) for name, suite in read_suites().items()))
         return
     variants, tasks = plan_suite(request)
-    run_experiment("bench", variants, tasks, Path(own["logdir"] or f"logs/bench/{own['suite']}"))
+    run_experiment("bench", variants, tasks, Path(options["logdir"] or f"logs/bench/{options['suite']}"))
 
 
 def plan_suite(request: Request) -> tuple[dict[str, Request], dict[str, int]]:
-    """Versions with the settings of the suite that --suite names, and its tasks with their steps. Raises UserError for
-    what does not exist."""
-    suites, own = read_suites(), request.options
+    """Return versions with the settings of the suite of --suite, and its tasks with their steps.
+
+    Raises UserError for unknown names.
+    """
+    options = request.options
     if request.positionals:
-        raise UserError(f"A suite takes flags, got {' '.join(request.positionals)}.")
-    name, known = own["suite"], ", ".join(suites)
-    if name not in suites:
-        raise UserError(
-            configs.unknown_name("suite", name, suites) if name else f"bench needs --suite, one of {known}."
-        )
+        raise UserError(f"Suites take only flags, got {' '.join(request.positionals)}. Use --suite NAME.")
+    if not options["suite"]:
+        raise UserError(f"bench needs --suite, one of {', '.join(read_suites())}.")
+    suite = find_suite(options["suite"])
     if "task" in request.flags:
-        raise UserError("The suite has its tasks: --tasks names some of them.")
-    suite = suites[name]
-    if not own["algos"] and not request.algo:
-        request = request._replace(options=own | {"algos": suite.algos})
-    return {algo: apply_suite(suite, one) for algo, one in requested_versions(request).items()}, select_tasks(
-        suite, own
-    )
-
-
-def read_suites() -> dict[str, BenchmarkSuite]:
-    """All suites by name. `tasks` may be a list, with `steps` for all, or give each task its own."""
-    suites = {}
-    for name, entry in configs.read(SUITES_FILE).items():
-        tasks, steps = entry.pop("tasks"), entry.pop("steps", None)
-        suites[name] = BenchmarkSuite(tasks=tasks if isinstance(tasks, dict) else dict.fromkeys(tasks, steps), **entry)
-    return suites
-
-
-def apply_suite(suite: BenchmarkSuite, request: Request) -> Request:
-    """A version's request with the settings of the suite below what the user has given."""
-    flags = configs.flatten(suite.flags) | configs.flatten(suite.versions.get(str(request.algo), {}))
-    return request._replace(blocks=[*suite.configs, *request.blocks], flags=flags | request.flags)
-
-
-def select_tasks(suite: BenchmarkSuite, own: dict[str, Any]) -> dict[str, int]:
-    """Tasks with their steps, as far as the user has chosen them."""
-    for task in own["tasks"]:
-        if task not in suite.tasks:
-            raise UserError(configs.unknown_name("task of this suite", task, suite.tasks))
-    return {task: own["steps"] or steps for task, steps in suite.tasks.items() if task in (own["tasks"] or suite.tasks)}
+        raise UserError("The suite defines the tasks. Select some of them with --tasks.")
+    if not options["algos"] and not request.algo:
+        request = request._replace(options=options | {"algos": suite.algos})
+    versions = {algo: apply_suite(suite, one) for algo, one in requested_versions(request).items()}
+    return versions, select_tasks(suite, options["tasks"], options["steps"])
 
 
 def describe_suite(name: str, suite: BenchmarkSuite) -> str:
-    """A suite in a few lines."""
+    """Return a suite in a few lines."""
     amounts = sorted(set(suite.tasks.values()))
     steps = " to ".join(f"{amount:,}" for amount in dict.fromkeys([amounts[0], amounts[-1]]))
     head = f"{name}: {len(suite.tasks)} tasks, {steps} frames each, --configs {' '.join(suite.configs)}"

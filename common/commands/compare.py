@@ -1,4 +1,4 @@
-"""`compare`: versions x tasks x seeds on equal budgets, then one report."""
+"""`compare`: train versions on tasks with several seeds and equal budgets, then write one report."""
 
 from pathlib import Path
 from typing import Any
@@ -7,29 +7,30 @@ from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
 from common.experiments.grid.experiment import run_experiment
+from common.experiments.suites import requested_tasks
 
 OPTIONS: dict[str, Any] = {"algos": [], "tasks": [], **GRID}
 
 
 def compare(request: Request) -> None:
-    """Trains each version on each task with each seed, side by side, and reports on them.
+    """Train each version on each task with each seed, and report on them.
 
-    Own flags: algos, tasks (also --algo and --task), and those of every grid, see common/experiments/grid/experiment.py.
-    All others hold for every run. Raises UserError for wrong ones before anything starts, and for runs
-    that failed in the end.
+    Own flags: algos, tasks (also --algo and --task), and those of each grid, see common/experiments/grid/experiment.py.
+    All others apply to every run. Raises UserError for wrong flags before any run starts, and for failed runs at the
+    end.
     """
     if request.positionals:
-        raise UserError(f"compare takes flags only, got {' '.join(request.positionals)}. Name versions with --algos.")
-    own, flags = request.options, dict(request.flags)
-    tasks = [*own["tasks"], *filter(None, [flags.pop("task", "")])]
-    if not tasks or not own["steps"]:
+        raise UserError(f"compare takes only flags, got {' '.join(request.positionals)}. Name versions with --algos.")
+    request, tasks = requested_tasks(request)
+    steps = request.options["steps"]
+    if not tasks or not steps:
         raise UserError("compare needs --tasks and --steps, such as --tasks gym_CartPole-v1 --steps 1e5.")
-    variants = requested_versions(request._replace(flags=flags))
-    run_experiment("compare", variants, dict.fromkeys(tasks, own["steps"]), Path(own["logdir"] or "logs/compare"))
+    folder = Path(request.options["logdir"] or "logs/compare")
+    run_experiment("compare", requested_versions(request), dict.fromkeys(tasks, steps), folder)
 
 
 def requested_versions(request: Request) -> dict[str, Request]:
-    """The versions named by --algos or --algo, each with its request. Raises UserError if there is none."""
+    """Return the versions of --algos and --algo, each with its request. Raises UserError if none is named."""
     names = dict.fromkeys([*request.options["algos"], *filter(None, [request.algo])])
     if not names:
         raise UserError(f"Name versions with --algos, such as --algos {','.join(request.algos[:3])}.")

@@ -11,10 +11,10 @@ import torch
 
 from common.agent.agent import Agent
 from common.config.request import Request
+from common.config.tables import listing, table, to_text
 from common.errors import UserError
 from common.nn import rng
 from common.profiling.nonfinite_probe import NonFiniteProbe
-from common.profiling.speed_table import listing, table
 from common.safe_io import expand_path
 from common.storage import nonfinite_dump
 from common.storage.saved_agent import MALFORMED_ERRORS, load_weights
@@ -31,7 +31,7 @@ def debug(request: Request) -> None:
     path = expand_path(request.positionals[0])
     state = nonfinite_dump.load(path)
     try:
-        text = "\n\n".join(filter(None, sections(state)))
+        text = "\n\n".join(map(to_text, filter(None, sections(state))))
     except (UserError, *MALFORMED_ERRORS) as error:
         raise UserError(
             f"{path} was not written by a run of this version ({type(error).__name__}: {str(error)[:500]}). Try the "

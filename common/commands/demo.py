@@ -1,4 +1,4 @@
-"""`demo`: trains versions side by side on a small task, then shows the report and a table beside random actions."""
+"""`demo`: train versions on a small task, then show the report and a table with the scores of a random policy."""
 
 import json
 import os
@@ -11,9 +11,9 @@ import numpy as np
 
 from common.commands import bench
 from common.config.request import Request
-from common.envs import make_envs
 from common.errors import UserError
 from common.experiments.grid.experiment import run_experiment
+from common.experiments.random_policy import random_scores
 from common.files import write_text
 
 EPISODES = 10  # of the final evaluation and of the random policy
@@ -21,24 +21,24 @@ OPTIONS: dict[str, Any] = bench.OPTIONS | {"suite": "demo", "seeds": 1, "episode
 
 
 def demo(request: Request) -> None:
-    """Trains versions side by side, evaluates them, writes the report, and `demo.md` with the table it prints.
+    """Train and evaluate versions in parallel, write the report, print a table and write it to `demo.md`.
 
-    Takes the flags of `bench`. A demo that was broken off goes on. Raises UserError as `bench` does.
+    Takes the flags of `bench`, and raises UserError as `bench` does. Rerun the same command to continue a stopped demo.
     """
-    own, folder = request.options, Path(request.options["logdir"])
-    if own["episodes"] < 1:
-        raise UserError(f"demo plays --episodes with every version, at least 1, got {own['episodes']}.")
+    options, folder = request.options, Path(request.options["logdir"])
+    if options["episodes"] < 1:
+        raise UserError(f"demo needs at least 1 of --episodes, got {options['episodes']}.")
     variants, tasks = bench.plan_suite(request)
-    side_by_side = {"jobs": own["jobs"] or len(variants) * len(tasks) * own["seeds"]}
-    variants = {name: one._replace(options=own | side_by_side) for name, one in variants.items()}
+    jobs = options["jobs"] or len(variants) * len(tasks) * options["seeds"]
+    variants = {name: one._replace(options=options | {"jobs": jobs}) for name, one in variants.items()}
     run_experiment("demo", variants, tasks, folder)
-    if not own["dry-run"]:
+    if not options["dry-run"]:
         algo, first = next(iter(variants.items()))
-        print_results(folder, {task: random_scores(first.config(algo, task=task)) for task in tasks})
+        print_results(folder, {task: random_scores(first.config(algo, task=task), EPISODES) for task in tasks})
 
 
 def print_results(folder: Path, random: dict[str, list[float]]) -> None:
-    """Prints the table, writes it to `demo.md`, and opens the report if there is a screen to open it on."""
+    """Print the table, write it to `demo.md`, and open the report if there is a display."""
     found = json.loads((folder / "report.json").read_text())
     text = f"{found['title']}\n\n{results_table(found['runs'], random)}\n"
     write_text(folder / "demo.md", text)
@@ -49,7 +49,7 @@ def print_results(folder: Path, random: dict[str, list[float]]) -> None:
 
 
 def results_table(runs: list[dict], random: dict[str, list[float]]) -> str:
-    """Records of evaluated runs, and returns at random by task, as a Markdown table."""
+    """Return a Markdown table of evaluated runs. random: task -> returns of the random policy."""
     score = f"score (mean ± std of {runs[0]['evaluation']['n']} episodes)"
     lines = [["version", "task", score, "random policy", "frames", "updates", "training time"], ["---"] * 7]
     for run in runs:
@@ -57,27 +57,3 @@ def results_table(runs: list[dict], random: dict[str, list[float]]) -> str:
         counts = f"{run['frames']:,}", f"{run['updates']:,}", f"{run['wall'] / 60:.1f} min"
         lines.append([run["variant"], run["task"], scored, f"{np.mean(random[run['task']]):.0f}", *counts])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def random_scores(config: dict, seed: int = 12345) -> list[float]:
-    """Returns of EPISODES episodes with uniform actions."""
-    rng = np.random.default_rng(seed)
-    with make_envs(config["task"], config["env"], 1, seed, "none") as envs:
-        envs.act_space.seed(seed)
-        scores: list[float] = []
-        total = 0.0
-        envs.reset()
-        while len(scores) < EPISODES:
-            record = envs.step(random_action(envs.act_space, rng))
-            total += float(record["reward"][0])
-            if record["is_last"][0]:
-                scores.append(total)
-                total = 0.0
-    return scores
-
-
-def random_action(space: Any, rng: np.random.Generator) -> np.ndarray:
-    """One uniform action of a space, (1, ...)."""
-    if hasattr(space, "high"):
-        return rng.uniform(-1, 1, (1, *space.shape)).astype(np.float32)
-    return np.asarray(space.sample())[None]

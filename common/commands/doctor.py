@@ -1,9 +1,10 @@
-"""`doctor`: looks at packages, machine, renderers, environments, logdir and an update of each version, in a minute."""
+"""`doctor`: check packages, machine, renderers, environments, run directory and an update of each version."""
 
 from collections.abc import Iterator
 from itertools import chain
 
 from common.config.request import Request
+from common.config.tables import make_console
 from common.doctor.check import OK, DoctorCheck
 from common.doctor.hardware import hardware, renderers
 from common.doctor.packages import packages
@@ -15,21 +16,21 @@ OPTIONS: dict = {"logdir": "logs"}
 
 
 def doctor(request: Request) -> None:
-    """Prints one line for each check as it is done.
+    """Print one line per check, as soon as it is done.
 
-    Raises UserError if one fails that training on states needs, and for flags that have no meaning here.
+    Raises UserError if a check fails that training on states needs, and for flags that do not apply.
     """
     if other := [*request.positionals, *(f"--{key}" for key in request.flags)]:
-        raise UserError(f"doctor takes --logdir DIR and nothing else, got {other[0]}.")
-    failed = []
+        raise UserError(f"doctor takes only --logdir DIR, got {other[0]}. Omit it.")
+    failed, console = [], make_console()
     for check in checks(request):
-        print(check, flush=True)
+        console.print(check.text(), soft_wrap=True)
         failed += [check.name] * (check.status != OK and check.needed)
     if failed:
-        raise UserError(f"Training on states would not work here: {', '.join(failed)}. What to type stands above.")
+        raise UserError(f"Training on states does not work here: {', '.join(failed)}. Run the commands after ->.")
     print("Training on states works here.")
 
 
 def checks(request: Request) -> Iterator[DoctorCheck]:
-    """All checks, each made when it is asked for."""
+    """Yield all checks; each runs when it is requested."""
     return chain(packages(), hardware(), renderers(), smoke_tests(request, expand_path(request.options["logdir"])))

@@ -1,8 +1,8 @@
-"""`ladder`: from one version to the next, one feature at a time; the last rung is the last version itself.
+"""`ladder`: compare versions step by step, one feature at a time. The last rung is the last version itself.
 
     ladder VERSION VERSION ... [--by feature|concept] [--tasks ... --steps N]
 
-Features without any effect on the tasks change on the way, but have no run of their own.
+Features without effect on the tasks also change, but have no run of their own.
 """
 
 from pathlib import Path
@@ -10,26 +10,27 @@ from typing import Any
 
 from common.config.request import Request
 from common.errors import UserError, check_choice
-from common.experiments import setting
 from common.experiments.grid.experiment import run_experiment
-from common.experiments.ladder import build_ladder as climb
-from common.experiments.variant import describe_variant
+from common.experiments.ladder import build_ladder
+from common.experiments.suites import OPTIONS as COMPARISON
+from common.experiments.suites import resolve_setting
+from common.experiments.variant import describe_variants
 
-OPTIONS: dict[str, Any] = {"by": "feature", **setting.OPTIONS}
+OPTIONS: dict[str, Any] = {"by": "feature", **COMPARISON}
 
 
 def ladder(request: Request) -> None:
-    """Trains every rung on each task with each seed, and reports on them.
+    """Train each rung on each task with each seed, and report on them.
 
-    Says first which keys each rung changes. Raises UserError where there is no way between the versions.
+    Prints first the keys that each rung changes. Raises UserError if no order of the features works.
     """
     check_choice("--by", request.options["by"], ("feature", "concept"))
     versions = list(dict.fromkeys(request.positionals))
     if len(versions) < 2 or len(versions) < len(request.positionals) or request.algo or request.borrowed:
-        few = " ".join(request.algos[:3])
-        raise UserError(f"ladder takes two versions or more, each once, and nothing borrowed, such as ladder {few}.")
-    requests, tasks = setting.resolve_setting(request, versions)
-    rungs, silent = climb(requests, setting.make_setting(request, tasks), request.options["by"])
-    print("\n".join([*map(describe_variant, rungs), setting.describe_omitted(silent, tasks)]).rstrip())
+        example = " ".join(request.algos[:3])
+        raise UserError(f"ladder takes two or more different versions and no --features, such as ladder {example}.")
+    requests, tasks, setting = resolve_setting(request, versions)
+    rungs, silent = build_ladder(requests, setting, request.options["by"])
+    print(describe_variants([], rungs, silent, tasks))
     runs = {rung.name: rung.request for rung in rungs}
     run_experiment("ladder", runs, tasks, Path(request.options["logdir"] or f"logs/ladder/{'-'.join(versions)}"))

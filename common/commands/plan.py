@@ -1,126 +1,123 @@
-"""`plan`: how long a run of these flags takes here, what it needs, what dominates, and what would make it cheaper."""
+"""`plan`: forecast time, memory and disk of a run on this machine, and suggest flags that reduce its cost."""
 
 import json
-import multiprocessing
-import os
+import math
 import sys
-from pathlib import Path
 from typing import Any
 
-import torch
+from rich.console import RenderableType
+from rich.text import Text
 
-from common.commands.speed import build_run, measure_run, output_path
+from common.commands.speed import output_path, percent
 from common.config.request import Request
+from common.config.tables import listing, show, table
 from common.errors import UserError
 from common.files import write_text
-from common.nn import machine, rng
-from common.profiling import forecast, measure
-from common.profiling.cost_suggestions import CostSuggestions
-from common.profiling.forecast import RunCounts, UnitTimes
-from common.profiling.plan_table import render
-from common.replay.capacity import free_disk, free_memory
-from common.storage import video
-from common.storage.logdir import resolve_logdir
+from common.nn import rng
+from common.profiling.plan import forecast_run
+from common.profiling.speed import build_run
+from common.replay.capacity import GIB
 from common.training.factory import Factory
 
 OPTIONS: dict[str, Any] = {"updates": 20, "json": ""}
-PATIENCE = 60.0  # seconds after which no further update is timed
+MAX_REASONABLE_SECONDS = 30 * 86400
+SIZE_UNITS = (("GiB", GIB), ("MiB", 2**20), ("KiB", 2**10))
+TIME_UNITS = (("days", 86400), ("h", 3600), ("min", 60))
 
 
 def plan(request: Request, factory: Factory | None = None) -> dict:
-    """Measures, prints and returns the forecast; writes it where --json says. Times in seconds, sizes in bytes.
+    """Measure, print and return the forecast, and write it to --json. Times in seconds, sizes in bytes.
 
-    Raises UserError for words that mean nothing here, and where the run cannot start.
+    Raises UserError for wrong arguments, and if the run cannot start.
     """
-    own = request.options
+    options = request.options
     if request.positionals:
-        raise UserError(f"plan takes the flags of training, got {request.positionals[0]!r}.")
-    if own["updates"] < 1:
-        raise UserError(f"--updates must be at least 1, got {own['updates']}.")
-    path = output_path("json", own["json"]) if own["json"] else None
+        raise UserError(f"plan takes only the flags of train, got {request.positionals[0]!r}. Omit it.")
+    if options["updates"] < 1:
+        raise UserError(f"--updates must be at least 1, got {options['updates']}.")
+    path = output_path("json", options["json"]) if options["json"] else None
     request = request._replace(algo=request.single_algo())
     config = request.config(str(request.algo))
-    print(f"Timing {own['updates']} updates, or as many as fit in a minute ...", file=sys.stderr, flush=True)
+    print(f"Timing {options['updates']} updates, or as many as fit in a minute ...", file=sys.stderr, flush=True)
     rng.seed_all(config["seed"])
-    with build_run(config, factory or Factory()) as made:
-        found = forecast_run(request, config, made)
-    print(render(found), flush=True)
+    with build_run(config, factory or Factory()) as run:
+        found = forecast_run(request, config, run, options["updates"])
+    show(head(found), time_table(found), suggestions_table(found))
     if path:
         write_text(path, json.dumps(found, indent=2) + "\n")
         print(f"Written: {path}")
     return found
 
 
-def forecast_run(request: Request, config: dict, made: tuple) -> dict[str, Any]:
-    """Everything that is printed, as plain numbers and texts."""
-    envs, agent, replay, *_ = made
-    speed = measure_run(config, made, request.options["updates"], seconds=PATIENCE)
-    film = measure.time_model_videos(agent, replay, config["batch_size"], config["batch_length"])
-    picture = measure.time_episode_frame(envs.obs_space)
-    done = forecast.count_run(config, images=video.first_image_key(dict(envs.obs_space.items())) is not None)
-    pace = pace_of(speed, film[0], picture[0])
-    time, kept = forecast.forecast_seconds(done, pace), forecast.replay_bytes(done, replay)
-    found = {
-        **{key: speed[key] for key in ("algo", "task", "environments", "where", "precision", "compiled", "device")},
-        "updates_timed": len(speed["updates"]["seconds"]),
-        "frames": config["steps"],
-        "max_seconds": config["run"]["max_seconds"],
-        "evaluations": forecast.count_due(config, "eval"),
-        "counts": done._asdict(),
-        "pace": pace._asdict(),
-        "time": time,
-        "total": sum(time.values()),
-        "replay": {"records": min(done.records, replay.forecast().records), "limit": replay.forecast().limit}
-        | {"record_bytes": replay.forecast().record_bytes, "bytes": kept},
-        "memory": memory(config, speed, kept),
-        "disk": disk(config, agent, replay, kept) | written(done, speed["line"]["bytes"], film[1], picture[1]),
-        "disk_free": free_disk(resolve_logdir(config)),
-    }
-    return found | {
-        "cheaper": [saving._asdict() for saving in CostSuggestions(request, config, made, speed, found).suggestions()]
-    }
+def head(found: dict) -> RenderableType:
+    """Return the run, the measurement, and the totals of time, memory and disk."""
+    counts, replay, memory, disk = (found[key] for key in ("counts", "replay", "memory", "disk"))
+    parts = lambda sizes, *names: ", ".join(f"{name} {format_size(sizes[name])}" for name in names if sizes[name])
+    need = sum(memory.values()) - memory["free"] - memory["gpu"]
+    slowest = max(found["time"], key=lambda part: found["time"][part])
+    compiled = "compiled" if found["compiled"] else "not compiled"
+    rows = [
+        ("run", f"{found['algo']} on {found['task']}: {found['frames']:,} frames = {counts['steps']:,} agent steps, "
+                f"{counts['updates']:,} updates, {found['environments']} environment(s)"),
+        ("measured", f"{found['where']}, {found['precision']} on {found['device']}, {compiled}: "
+                     f"{found['pace']['update'] * 1e3:.4g} ms per update, median of {found['updates_timed']}"),
+        ("time", f"about {format_span(found['total'])}, mostly {slowest}{duration_warning(found)}"),
+        ("memory", f"{format_size(need)} of {format_size(memory['free'])}: "
+                   + parts(memory, "program", "workers", "replay")),
+        ("replay", f"{replay['records']:,} of {counts['records']:,} records, {replay['record_bytes']:,} bytes each"
+                   + (f" (limit: {replay['limit']})" if replay["records"] < counts["records"] else "")),
+        ("disk", f"{format_size(sum(disk.values()))} of {format_size(found['disk_free'])}: "
+                 + parts(disk, "replay", "checkpoints", "logs", "videos")),
+    ]  # fmt: skip
+    rows += [("gpu memory", format_size(memory["gpu"]))] * bool(memory["gpu"])
+    return listing(rows + notes(found))
 
 
-def pace_of(speed: dict, film: float, picture: float) -> UnitTimes:
-    """What `speed` measured, with the seconds of films and pictures, as the forecast wants it."""
-    step, drawn, line = speed["step"], speed["sampling"], speed["line"]
-    return UnitTimes(
-        update=speed["updates"]["median"],
-        draw=drawn["seconds"] + drawn["write_back"],
-        log=line["add"],
-        policy=step["policy"],
-        environment=step["env"],
-        store=step["replay"],
-        line=line["write"],
-        film=film,
-        picture=picture,
-    )
+def notes(found: dict) -> list[tuple[str, str]]:
+    """Return rows about evaluations that are not counted, and about a time limit."""
+    rows = []
+    if found["evaluations"] and not found["counts"]["evaluated"]:
+        text = f"{found['evaluations']} evaluations are not counted: without env.time_limit their length is unknown"
+        rows.append(("", text))
+    if 0 < found["max_seconds"] < found["total"]:
+        rows.append(("", f"run.max_seconds ends the run after {format_span(found['max_seconds'])}"))
+    return rows
 
 
-def memory(config: dict, speed: dict, kept: int) -> dict[str, int]:
-    """Bytes of memory: of the program, of workers with environments, of the replay at the end; on a GPU; and free."""
-    gpu = speed["peak_memory"] if speed["device"] != "cpu" else 0
-    peak = machine.peak_memory(torch.device("cpu")) if gpu else speed["peak_memory"]
-    program = max(0, peak - speed["replay_bytes"])
-    replay = 0 if config["replay"]["disk"] else kept
-    workers = sum(map(resident, multiprocessing.active_children()))
-    return {"program": program, "workers": workers, "replay": replay, "gpu": gpu, "free": free_memory() + peak}
+def duration_warning(found: dict) -> str:
+    """Return a warning if the run takes more than 30 days."""
+    if found["total"] < MAX_REASONABLE_SECONDS:
+        return ""
+    return ". This is too long" + (": use a GPU, or change the run" if found["device"] == "cpu" else "")
 
 
-def resident(process: Any) -> int:
-    """Bytes of memory that a process of ours has; 0 where the system does not tell."""
-    try:
-        return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+def time_table(found: dict) -> RenderableType:
+    """Return the time and share of each part of training."""
+    total = found["total"]
+    rows = [(part, format_span(spent), percent(spent, total)) for part, spent in found["time"].items()]
+    return table([("part", "time", "share"), *rows, ("all", format_span(total), percent(1, 1))])
 
 
-def disk(config: dict, agent: torch.nn.Module, replay: Any, kept: int) -> dict[str, int]:
-    """Bytes of the replay, at most, and of the checkpoints in the logdir when the run ends."""
-    records = forecast.replay_file_bytes(kept, replay, config["replay"]["disk"])
-    return {"replay": records, "checkpoints": forecast.checkpoint_bytes(agent)}
+def suggestions_table(found: dict) -> RenderableType:
+    """Return the suggestions that reduce the cost, the best first."""
+    if not found["cheaper"]:
+        return Text("Only fewer --steps would reduce the cost of this run much.")
+    rows = [
+        (one["flags"], "unchanged" if one["seconds"] is None else format_span(one["seconds"]), one["why"])
+        for one in found["cheaper"]
+    ]
+    return table([("to reduce the cost", "at best", "why"), *rows])
 
 
-def written(done: RunCounts, line: float, film: float, picture: float) -> dict[str, int]:
-    """Bytes of logs and, at most, of videos, which are in files of their own and in TensorBoard's."""
-    return {"logs": round(done.lines * line), "videos": round(2 * (done.films * film + done.pictures * picture))}
+def format_span(seconds: float) -> str:
+    """Return a time with about two digits: 45 s, 12 min, 3.4 h, 2.1 days."""
+    unit, scale = next((pair for pair in TIME_UNITS if seconds >= 1.5 * pair[1]), ("s", 1))
+    value = seconds / scale
+    return f"{value:,.0f} {unit}" if value >= 20 or math.isclose(value, round(value)) else f"{value:.1f} {unit}"
+
+
+def format_size(count: int) -> str:
+    """Return a number of bytes with about two digits: 45 MiB, 1.2 GiB."""
+    unit, scale = next((pair for pair in SIZE_UNITS if count >= pair[1]), SIZE_UNITS[-1])
+    value = count / scale
+    return f"{value:,.0f} {unit}" if value >= 20 else f"{value:.1f} {unit}"

@@ -1,1 +1,1 @@
-"""Checks of an installation and of the machine it is on, each one line that says what to type next."""
+"""Checks of the installation and of the machine. Each is one line, with the command that fixes a problem."""

@@ -1,4 +1,4 @@
-"""Python and packages: whether their versions are in the ranges of pyproject.toml."""
+"""Versions of Python and packages, compared with the ranges in pyproject.toml."""
 
 import importlib.metadata
 import platform
@@ -12,12 +12,12 @@ from packaging.specifiers import SpecifierSet
 from common.doctor.check import BROKEN, MISSING, OK, DoctorCheck
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
-OPTIONAL = ("ale-py", "matplotlib", "jinja2")  # for Atari, figures and reports: training on states does without
+OPTIONAL = ("ale-py", "matplotlib", "jinja2")  # for Atari, figures and reports: not needed to train on states
 
-#: Package -> what is known to go wrong outside its range, and how to get out of there where pip alone does not.
+#: Package -> known problem outside of its range, and the fix if a plain `pip install` does not work.
 KNOWN_PROBLEMS = {
-    "mujoco": "from 4.0 on, dm_control breaks with it",
-    "ale-py": "0.10.0 and 0.10.1 confuse actions",
+    "mujoco": "version 4.0 and later break dm_control",
+    "ale-py": "0.10.0 and 0.10.1 mix up actions",
 }
 INSTALL_COMMANDS = {
     "mujoco": "pip uninstall -y mujoco mujoco-core mujoco-studio && pip install --no-deps '{requirement}'"
@@ -25,27 +25,27 @@ INSTALL_COMMANDS = {
 
 
 def packages(project: Path = PROJECT) -> Iterator[DoctorCheck]:
-    """Python, one line for all packages that are as they should be, one for each that is not; then optional ones."""
+    """Check Python, all required packages (one line for those that fit), and the optional ones."""
     about = tomllib.loads(project.read_text())["project"]
-    yield python(about["requires-python"])
+    yield check_python(about["requires-python"])
     needs = [need for need in map(Requirement, about["dependencies"]) if need.marker is None or need.marker.evaluate()]
-    checks = [package(need, needed=need.name not in OPTIONAL) for need in needs]
+    checks = [check_package(need, needed=need.name not in OPTIONAL) for need in needs]
     good = [f"{check.name} {check.found}" for check in checks if check.status == OK]
     yield DoctorCheck("packages", OK, f"{len(good)} of {len(checks)} fit: {', '.join(good)}")
     yield from (check for check in checks if check.status != OK)
     for extra in about.get("optional-dependencies", {}).values():
-        yield from (package(need, needed=False) for need in map(Requirement, extra))
+        yield from (check_package(need, needed=False) for need in map(Requirement, extra))
 
 
-def python(versions: str) -> DoctorCheck:
-    """The interpreter."""
+def check_python(versions: str) -> DoctorCheck:
+    """Check the version of the interpreter."""
     here = platform.python_version()
     fits = SpecifierSet(versions).contains(here, prereleases=True)
     return DoctorCheck("python", OK if fits else BROKEN, here, f"install Python {versions}, then: make install")
 
 
-def package(need: Requirement, needed: bool) -> DoctorCheck:
-    """Whether a package is there, in a version that fits."""
+def check_package(need: Requirement, needed: bool) -> DoctorCheck:
+    """Check whether a package is installed in a version that fits."""
     name, line = need.name, f"{need.name}{need.specifier}"
     try:
         version = importlib.metadata.version(name)

@@ -1,4 +1,4 @@
-"""A little of each thing that a run does: steps of environments, files in the logdir, an update of each version."""
+"""Smoke tests: steps of environments, files in the run directory, an update of each version."""
 
 import tempfile
 import time
@@ -9,26 +9,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common.commands.speed import FixedBatchUpdate, build_run
 from common.config.request import Request
 from common.doctor.check import DoctorCheck, run_check
 from common.envs import make_env
 from common.errors import UserError
 from common.profiling import measure
+from common.profiling.speed import FixedBatchUpdate, build_run
 from common.replay.capacity import GIB, free_disk
 from common.storage.logdir import lock_logdir
 from common.training.factory import Factory
 
 STATES, GAME = "dmc_cartpole_balance", "atari_pong"
-UP, DOWN = 2, 3  # actions of the game that move opposite ways
+UP, DOWN = 2, 3  # actions of the game with opposite effects
 STEPS = 10
-MIN_FREE_GIB = 1.0  # GiB that should be free
-TEST_FILE_BYTES = 2**24  # bytes of the file that is written
+MIN_FREE_GIB = 1.0
+TEST_FILE_BYTES = 2**24
 REINSTALL = "make install, or: pip install -r requirements.txt in a fresh environment"
 
 
 def smoke_tests(request: Request, logdir: Path) -> Iterator[DoctorCheck]:
-    """One line for each trial."""
+    """Yield one check per test."""
     yield run_check("states", step_dmc, REINSTALL)
     yield run_check("atari", play_atari, "pip install 'ale-py>=0.11'", needed=False)
     yield run_check("logdir", partial(check_writable, logdir), "choose another folder with --logdir")
@@ -37,7 +37,7 @@ def smoke_tests(request: Request, logdir: Path) -> Iterator[DoctorCheck]:
 
 
 def step_dmc() -> str:
-    """Steps of dm_control, without a renderer."""
+    """Step dm_control without a renderer."""
     env = make_env(STATES)
     env.reset()
     begin = time.perf_counter()
@@ -47,39 +47,39 @@ def step_dmc() -> str:
 
 
 def play_atari() -> str:
-    """Plays a game twice from the same start, and sees that the actions are those that were meant."""
-    down, up, again = (_screen(action) for action in (DOWN, UP, DOWN))
+    """Play a game with repeated and with opposite actions, and check the effects."""
+    down, up, again = (_last_image(action) for action in (DOWN, UP, DOWN))
     if not np.array_equal(down, again):
-        raise UserError(f"{GAME} does not repeat itself with the same seed and actions.")
+        raise UserError(f"{GAME} is not reproducible with the same seed and actions.")
     if np.array_equal(down, up):
         raise UserError(f"actions have no effect in {GAME}.")
-    return f"{GAME}, actions do what they should"
+    return f"{GAME}, actions have the right effects"
 
 
-def _screen(action: int) -> np.ndarray:
-    """Last picture after the same action has been repeated."""
+def _last_image(action: int) -> np.ndarray:
+    """Return the image after STEPS repetitions of an action."""
     env = make_env(GAME, {"repeat": 4, "actions": "minimal"}, seed=0)
     env.reset()
-    pictures = [env.step(action)[0]["image"] for _ in range(STEPS)]
+    images = [env.step(action)[0]["image"] for _ in range(STEPS)]
     env.close()
-    return pictures[-1]
+    return images[-1]
 
 
 def check_writable(logdir: Path) -> str:
-    """Writes and locks a folder where `logdir` is or would be made; leaves nothing behind."""
-    place = next(folder for folder in (logdir.absolute(), *logdir.absolute().parents) if folder.exists())
-    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as folder, lock_logdir(Path(folder) / "run"):
+    """Write and lock a temporary folder in `logdir` or its closest existing parent."""
+    parent = next(folder for folder in (logdir.absolute(), *logdir.absolute().parents) if folder.exists())
+    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=parent) as folder, lock_logdir(Path(folder) / "run"):
         begin = time.perf_counter()
         (Path(folder) / "data").write_bytes(bytes(TEST_FILE_BYTES))
         rate = TEST_FILE_BYTES / (time.perf_counter() - begin)
-    free = free_disk(place) / GIB
+    free = free_disk(parent) / GIB
     if free < MIN_FREE_GIB:
         raise UserError(f"{logdir} has only {free:.2f} GiB free.")
     return f"{logdir} can be written and locked, {free:,.0f} GiB free, {rate / 2**20:,.0f} MiB/s"
 
 
 def run_update(request: Request, algo: str) -> str:
-    """One update of a tiny agent on random states; sees that its losses are numbers."""
+    """Update a tiny agent on random states, and check that all metrics are finite."""
     flags = {"task": "dummy_point", "run.compile": "off", "run.threads": str(torch.get_num_threads())}
     config = request.resolve(algo, ["debug"], flags | {"replay.capacity": "1000"})
     with build_run(config, Factory()) as (envs, agent, replay, *_):
@@ -89,4 +89,4 @@ def run_update(request: Request, algo: str) -> str:
         wrong = [name for name, value in one.metrics.items() if not torch.as_tensor(value).isfinite().all()]
     if wrong:
         raise UserError(f"not finite: {', '.join(wrong)}")
-    return f"on {agent.device}, the first took {seconds:.2f} s"
+    return f"on {agent.device}, first update in {seconds:.2f} s"

@@ -1,8 +1,8 @@
-"""Films of a grid: what the model of every variant predicts for the same recorded episodes.
+"""Films of a grid: open-loop predictions of all variants for the same recorded episodes.
 
-For each task one run of every variant plays one clip; then every model sees the first records of every clip and
-predicts the others from the actions alone. Clips stand side by side in a film, in the order of the variants. Where
-these differ in what they see or do, as the versions do on Atari, a model predicts the clips of its own kind only.
+For each task, one run of each variant plays one clip. Then each model observes the first records of all clips and
+predicts the rest from the actions alone. A film shows the clips next to each other, in the order of the variants. If
+variants differ in their spaces, as the versions do on Atari, a model predicts only clips with its own spaces.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from common.agent.agent import Agent
 from common.analysis.report.films import SHARED_FILMS_FOLDER
 from common.files import atomic_write, slug
 from common.nn import rng
@@ -25,50 +26,50 @@ from common.training.collector import require_finite, without_log
 from common.training.factory import Factory
 
 CLIP_STEPS = 45  # records of a clip
-FILM_SEED = 2_000_003  # of the environment that is filmed; training and evaluation use others
+FILM_SEED = 2_000_003  # of the filmed environment; training and evaluation use others
 
 
 class Player(NamedTuple):
-    """A variant's trained agent, the seed of its run, and the frames it was trained for."""
+    """The trained agent of a variant, with the config and seed of its run, and the frames it was trained for."""
 
     variant: str
-    agent: Any
+    agent: Agent
     config: dict
     seed: int
     frames: int
 
 
-def film(folder: Path) -> None:
-    """Writes `films/<task>/<variant>/<key>_<seed>_<frames>.gif` for a grid, where they are not there for its runs as
-    they stand.
+def write_films(folder: Path) -> None:
+    """Write the missing `films/<task>/<variant>/<key>_<seed>_<frames>.gif` of a grid.
 
-    A variant takes part in the films of a task with its first run that has a checkpoint.
+    For each task, the first run with a checkpoint represents its variant.
     """
     grid = read_grid(folder)
     assert grid is not None, folder
     for task in dict.fromkeys(job["task"] for job in grid["jobs"]):
-        place = folder / SHARED_FILMS_FOLDER / slug(task)
+        films = folder / SHARED_FILMS_FOLDER / slug(task)
         runs = finished_runs(folder, grid, task)
-        if not all(any((place / slug(name)).glob(f"*_{frames_trained(run)}.gif")) for name, run in runs.items()):
-            write_task_films(place, list(load_players(runs)))
+        if not all(any((films / slug(name)).glob(f"*_{frames_trained(run)}.gif")) for name, run in runs.items()):
+            write_task_films(films, list(load_players(runs)))
 
 
 def finished_runs(folder: Path, grid: dict, task: str) -> dict[str, Path]:
-    """Variant -> logdir of its first finished run on a task with a checkpoint, in the grid's order. Of many variants
-    only the first and the last."""
+    """Return variant -> logdir of its first finished run on a task with a checkpoint, in the grid's order.
+
+    If there are more variants than a film has room for, only the first and the last take part.
+    """
     found: dict[str, Path] = {}
     names = grid["variants"]
     for name in names if len(names) <= video.MAX_ROWS else [names[0], names[-1]]:
         jobs = [job for job in grid["jobs"] if (job["variant"], job["task"], job["status"]) == (name, task, "done")]
-        places = (folder / job["logdir"] for job in jobs)
-        logdir = next((place for place in places if any((place / "checkpoints").glob("checkpoint-*"))), None)
-        if logdir:
+        logdirs = (folder / job["logdir"] for job in jobs)
+        if logdir := next((path for path in logdirs if any((path / "checkpoints").glob("checkpoint-*"))), None):
             found[name] = logdir
     return found
 
 
 def load_players(runs: dict[str, Path]) -> Iterator[Player]:
-    """The agents of logdirs by variant."""
+    """Yield the agents of runs: variant -> logdir."""
     for name, logdir in runs.items():
         config, state = stored_config(logdir), load_saved_agent(logdir)
         with clip_env(config) as envs:
@@ -79,25 +80,25 @@ def load_players(runs: dict[str, Path]) -> Iterator[Player]:
 
 
 def clip_env(config: dict) -> Any:
-    """The environment that clips are recorded in."""
+    """Return the environment in which clips are recorded."""
     return Factory().envs(config | {"seed": FILM_SEED, "run": config["run"] | {"envs": 1, "parallel": "none"}})
 
 
-def write_task_films(place: Path, cast: list[Player]) -> None:
-    """Records a clip of every player and writes what each predicts for all that have the shapes of its own."""
+def write_task_films(films: Path, players: list[Player]) -> None:
+    """Record a clip of each player, and write each player's predictions for all clips with the same spaces."""
     groups: dict[str, list[tuple[Player, dict[str, np.ndarray]]]] = {}
-    for player in cast:
+    for player in players:
         clip = record_clip(player)
         groups.setdefault(repr({key: clip[key].shape for key in sorted(clip)}), []).append((player, clip))
     for group in groups.values():
         alike, clips = zip(*group, strict=True)
-        write_predictions(place, alike, {key: np.stack([clip[key] for clip in clips]) for key in clips[0]})
+        write_predictions(films, alike, {key: np.stack([clip[key] for clip in clips]) for key in clips[0]})
 
 
-def write_predictions(place: Path, cast: Sequence[Player], batch: dict[str, np.ndarray]) -> None:
-    """Writes what each player predicts for clips (B, T, ...)."""
-    for player in cast:
-        own = place / slug(player.variant)
+def write_predictions(films: Path, players: Sequence[Player], batch: dict[str, np.ndarray]) -> None:
+    """Write the predictions of each player for clips (B, T, ...); earlier films of the variant are removed."""
+    for player in players:
+        own = films / slug(player.variant)
         own.mkdir(parents=True, exist_ok=True)
         for old in own.glob("*.gif"):
             old.unlink()
@@ -109,8 +110,7 @@ def write_predictions(place: Path, cast: Sequence[Player], batch: dict[str, np.n
 
 
 def record_clip(player: Player) -> dict[str, np.ndarray]:
-    """The first LENGTH records of an evaluation episode, (T, ...), with `prev_action`; an episode that ends sooner is
-    followed by the next one."""
+    """Return the first CLIP_STEPS records of evaluation episodes, (T, ...), with `prev_action`."""
     rows: list[dict[str, np.ndarray]] = []
     with rng.isolated_rng(FILM_SEED, player.seed), clip_env(player.config) as envs:
         now, state = without_log(envs.reset()), player.agent.initial(1)

@@ -1,6 +1,5 @@
-"""How long a run takes, and how much memory and disk: counts of its config times what was measured here."""
+"""Time, memory and disk of a run: counts from its config times measured times."""
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +13,11 @@ from common.training.budget import count_updates
 
 
 class RunCounts(NamedTuple):
-    """What a run does: agent steps, updates, records stored; agent steps of evaluation and pictures of episodes, both
-    at most; times that films are made, and lines logged."""
+    """Counts of a run.
+
+    steps: agent steps. records: stored records. evaluated: agent steps of evaluation, at most. pictures: frames in
+    videos of episodes, at most. films: times that the model's videos are made. lines: logged lines of metrics.
+    """
 
     steps: int
     updates: int
@@ -27,8 +29,11 @@ class RunCounts(NamedTuple):
 
 
 class UnitTimes(NamedTuple):
-    """Seconds: of an update, of drawing its batch, of logging it; of an agent step in policy, environment and replay;
-    of a line of metrics; of the films of one time, and of a picture of an episode."""
+    """Seconds of one unit.
+
+    update, draw, log: one update, its batch, its metrics. policy, environment, store: one agent step. line: one line of
+    metrics. film: all videos of the model of one time. picture: one frame in the video of an episode.
+    """
 
     update: float
     draw: float
@@ -42,7 +47,7 @@ class UnitTimes(NamedTuple):
 
 
 def count_run(config: dict, images: bool) -> RunCounts:
-    """Counts of a run of `config['steps']` frames. images: whether there are any to be filmed."""
+    """Return the counts of a run of `config['steps']` frames. images: whether there are images for videos."""
     repeat, films = config["env"]["repeat"], count_due(config, "video")
     steps, limit = -(-config["steps"] // repeat), -(-config["env"]["time_limit"] // repeat)
     return RunCounts(
@@ -57,34 +62,34 @@ def count_run(config: dict, images: bool) -> RunCounts:
 
 
 def count_due(config: dict, what: str) -> int:
-    """How often `run.WHAT_every` is due in a run."""
+    """Return how often `run.WHAT_every` is due in a run."""
     every = config["run"][f"{what}_every"]
     return config["steps"] // every if every else 0
 
 
-def forecast_seconds(done: RunCounts, pace: UnitTimes) -> dict[str, float]:
-    """Part of training -> seconds, one thing done after the other."""
+def forecast_seconds(counts: RunCounts, pace: UnitTimes) -> dict[str, float]:
+    """Return part of training -> seconds, as if all parts ran one after the other."""
     return {
-        "updates": done.updates * pace.update,
-        "replay": done.updates * pace.draw + done.steps * pace.store,
-        "policy": done.steps * pace.policy,
-        "environment": done.steps * pace.environment,
-        "evaluation": done.evaluated * (pace.policy + pace.environment),
-        "logging": done.updates * pace.log + done.lines * pace.line,
-        "videos": done.films * pace.film + done.pictures * pace.picture,
+        "updates": counts.updates * pace.update,
+        "replay": counts.updates * pace.draw + counts.steps * pace.store,
+        "policy": counts.steps * pace.policy,
+        "environment": counts.steps * pace.environment,
+        "evaluation": counts.evaluated * (pace.policy + pace.environment),
+        "logging": counts.updates * pace.log + counts.lines * pace.line,
+        "videos": counts.films * pace.film + counts.pictures * pace.picture,
     }
 
 
-def replay_bytes(done: RunCounts, replay: Any) -> int:
-    """Bytes of the records in the replay when the run ends: all of them, or as many as it holds."""
+def replay_bytes(counts: RunCounts, replay: Any) -> int:
+    """Return the bytes of the records in the replay at the end of the run."""
     size = replay.forecast()
-    return min(done.records, size.records) * size.record_bytes
+    return min(counts.records, size.records) * size.record_bytes
 
 
 def replay_file_bytes(kept: int, replay: Any, on_disk: bool) -> int:
-    """Bytes, at most, of the files of a replay with `kept` bytes of records.
+    """Return the bytes, at most, of the files of a replay with `kept` bytes of records.
 
-    Where the records are in memory, the last chunk of them and all latents are on disk twice: for two checkpoints.
+    A replay in memory stores its last chunk and all latents twice, for two checkpoints.
     """
     if on_disk:
         return kept
@@ -94,26 +99,16 @@ def replay_file_bytes(kept: int, replay: Any, on_disk: bool) -> int:
 
 
 def checkpoint_bytes(agent: torch.nn.Module) -> int:
-    """Bytes of the checkpoints that are kept: the newest ones and the best agent."""
-    return (CHECKPOINTS_KEPT + 1) * sum(map(_bytes, agent.state_dict().values()))
+    """Return the bytes of the stored checkpoints: the newest ones and the best agent."""
+    return (CHECKPOINTS_KEPT + 1) * tensor_bytes(agent.state_dict())
 
 
-def _bytes(tree: Any) -> int:
-    """Bytes of all tensors in nested dicts and lists."""
+def tensor_bytes(tree: Any) -> int:
+    """Return the bytes of all tensors in nested dicts and lists."""
     if isinstance(tree, torch.Tensor):
         return tree.numel() * tree.element_size()
     if isinstance(tree, dict):
-        return sum(map(_bytes, tree.values()))
-    return sum(map(_bytes, tree)) if isinstance(tree, (list, tuple)) else 0
-
-
-def format_span(time: float) -> str:
-    """Seconds in words of three digits at most: 45 s, 12 min, 3.4 h, 2.1 days."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if time >= 1.5 * size:
-            return f"{_short(time / size)} {unit}"
-    return f"{_short(time)} s"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 20 or math.isclose(value, round(value)) else f"{value:.1f}"
+        tree = tree.values()
+    elif not isinstance(tree, list | tuple):
+        return 0
+    return sum(map(tensor_bytes, tree))

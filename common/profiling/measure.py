@@ -1,4 +1,4 @@
-"""Times the pieces of a run by themselves: updates, acting, collecting, sampling, logging. All times in seconds."""
+"""Time each part of a run separately: updates, acting, collecting, sampling, logging. All times in seconds."""
 
 import statistics
 import tempfile
@@ -19,12 +19,12 @@ from common.training.camera import predict_open_loop
 from common.training.collector import Collector
 
 EPISODE_RECORDS = 50  # records of the random episodes that fill the replay
-FILLED = 2**28, 10_000  # the replay is filled up to so many bytes or records, so that no cache holds it
+FILLED = 2**28, 10_000  # bytes or records that the replay is filled to, so that it exceeds all caches
 SPLIT_UPDATES = 3  # updates whose parts are timed on a GPU
 
 
 def time_calls(work: Callable[[], object], device: torch.device, calls: int, seconds: float = np.inf) -> list[float]:
-    """Seconds of each of `calls` calls of `work`, or of at least three within about `seconds`."""
+    """Return the seconds of `calls` calls of `work`; fewer, but at least three, if they exceed `seconds` in total."""
     times: list[float] = []
     while len(times) < calls and (len(times) < 3 or sum(times) < seconds):
         synchronize(device)
@@ -38,9 +38,9 @@ def time_calls(work: Callable[[], object], device: torch.device, calls: int, sec
 def time_updates(
     update: Callable[[], object], device: torch.device, calls: int, seconds: float = np.inf
 ) -> tuple[list[float], dict[str, float]]:
-    """Seconds of each of `calls` updates (or of those in `seconds`), and seconds of each section in a mean update.
+    """Return the seconds of updates, as `time_calls` does, and the mean seconds of each section in an update.
 
-    A GPU has to be waited for at every border of a section, so there the sections are timed in updates of their own.
+    Timing a section synchronizes the GPU, so there the sections are timed in separate updates.
     """
     times = time_calls(update, device, calls, seconds) if device.type == "cuda" else []
     with time_sections(device) as parts:
@@ -49,7 +49,7 @@ def time_updates(
 
 
 def random_record(obs_space: Any, n: int, time: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A record of `n` environments (n, ...) at step `time` of episodes of EPISODE records, random but for its flags."""
+    """Return a random record of `n` environments (n, ...) at step `time` of episodes of EPISODE_RECORDS records."""
     draw = lambda box: (
         rng.integers(0, 256, (n, *box.shape), np.uint8)
         if box.dtype == np.uint8
@@ -62,7 +62,7 @@ def random_record(obs_space: Any, n: int, time: int, rng: np.random.Generator) -
 
 
 def time_policy(agent: Any, obs_space: Any, n: int, seconds: float = 0.5) -> list[float]:
-    """Seconds of each of 10 to 200 calls of the policy on `n` environments, in about `seconds`."""
+    """Return the seconds of 10 to 200 calls of the policy on `n` environments, in about `seconds`."""
     record, state = random_record(obs_space, n, 1, np.random.default_rng(0)), agent.initial(n)
     act = lambda: agent.act(record, state, mode="train")
     warm = sum(time_calls(act, agent.device, 3)[1:]) / 2
@@ -70,9 +70,9 @@ def time_policy(agent: Any, obs_space: Any, n: int, seconds: float = 0.5) -> lis
 
 
 def time_collection(envs: Any, agent: Any, replay: Any, seconds: float = 0.5) -> dict[str, float]:
-    """Acts in the environments for about `seconds`: part -> seconds for each agent step (policy, replay, env).
+    """Act in the environments for about `seconds`. Return part -> seconds per agent step (policy, replay, env).
 
-    Raises Broken where a run would have stopped.
+    Raises Broken if a run would stop.
     """
     watch: Any = section
     collector = Collector(envs, agent, replay, watch)
@@ -85,9 +85,9 @@ def time_collection(envs: Any, agent: Any, replay: Any, seconds: float = 0.5) ->
 
 
 def fill_replay(replay: Any, agent: Any, obs_space: Any, batch: int, length: int) -> None:
-    """Adds random records until the replay can be sampled and is larger than a cache.
+    """Add random records until the replay can be sampled and exceeds all caches.
 
-    Raises UserError if it never gets ready, with its reason.
+    Raises UserError with the reason if it never becomes ready.
     """
     streams, rng = replay.streams, np.random.default_rng(0)
     records = [random_record(obs_space, streams, t, rng) | agent.random(streams)[1] for t in range(EPISODE_RECORDS)]
@@ -102,14 +102,14 @@ def fill_replay(replay: Any, agent: Any, obs_space: Any, batch: int, length: int
 
 
 def time_sampling(replay: Any, batch: int, length: int, seconds: float = 0.5) -> tuple[float, int]:
-    """Median seconds of drawing a batch, and its bytes."""
+    """Return the median seconds of sampling a batch, and its bytes."""
     draw = lambda: replay.sample(batch, length)
     times = time_calls(draw, torch.device("cpu"), 100, seconds)
     return statistics.median(times), sum(value.nbytes for value in draw().values())
 
 
 class LoggingCost(NamedTuple):
-    """Seconds of taking in the metrics of an update and of writing a line of them; bytes of a line in all files."""
+    """Seconds of adding the metrics of an update and of writing a line; bytes of a line in all files together."""
 
     add: float
     write: float
@@ -117,7 +117,7 @@ class LoggingCost(NamedTuple):
 
 
 def time_logging(metrics: dict[str, torch.Tensor | float], device: torch.device, lines: int = 10) -> LoggingCost:
-    """Median seconds, and mean bytes, of logging the metrics of updates."""
+    """Return the median seconds and mean bytes of logging the metrics of updates."""
     with tempfile.TemporaryDirectory() as folder:
         logger = Logger(Path(folder), task="", method="", seed=0)
         add = statistics.median(time_calls(lambda: logger.add(metrics), device, 50))
@@ -132,14 +132,14 @@ def time_logging(metrics: dict[str, torch.Tensor | float], device: torch.device,
 
 
 def time_model_videos(agent: Any, replay: Any, batch: int, length: int) -> tuple[float, int]:
-    """Seconds and bytes of the films of what the model predicts, all those of one time."""
+    """Return the seconds and bytes of all open-loop videos of one time."""
     begin = time.perf_counter()
     films = [video.encode_gif(found.pictures) for found in predict_open_loop(agent, replay, batch, length).values()]
     return time.perf_counter() - begin, sum(map(len, films))
 
 
 def time_episode_frame(obs_space: Any, pictures: int = 20) -> tuple[float, float]:
-    """Seconds and bytes of a picture in the film of an episode, random and so as large as can be; 0 without images."""
+    """Return the seconds and bytes of a frame in an episode video, at most (random pixels); 0 without images."""
     key = video.first_image_key(dict(obs_space.items()))
     if key is None:
         return 0.0, 0.0

@@ -1,4 +1,4 @@
-"""`compare` and `bench` from their command lines: what they plan, list, run and refuse. Training is faked."""
+"""Command lines of `compare` and `bench`: planned jobs, lists, runs and errors. Training is faked."""
 
 import json
 import shlex
@@ -8,8 +8,8 @@ import types
 import pytest
 
 import dreamer
-from common.commands import bench
 from common.errors import UserError
+from common.experiments import suites
 from common.experiments.grid import experiment
 from tests.helpers.grid_fakes import FAKE, rows, statuses
 
@@ -20,9 +20,9 @@ TINY = ["bench", "--suite", "tiny", "--algo", "v2"]
 
 @pytest.fixture(autouse=True)
 def reports(tmp_path, monkeypatch):
-    """Fakes of training, films and the report; the calls of the latter, with what grid.json said then."""
+    """Fake training, films and report; return the calls of the report, with the statuses in grid.json."""
     calls, films = [], types.ModuleType("common.experiments.film")
-    films.film = lambda folder: None
+    films.write_films = lambda folder: None
     monkeypatch.setitem(sys.modules, "common.experiments.film", films)
     module = types.ModuleType("common.analysis.report")
     module.write_report = lambda paths, out: calls.append((paths, out, statuses(out)))
@@ -37,19 +37,19 @@ def reports(tmp_path, monkeypatch):
 
 
 def listed(capsys, *words):
-    """Command lines that a dry run prints, as lists of words without `python dreamer.py train`."""
+    """Return the command lines that a dry run prints, as lists of arguments of `train`."""
     assert dreamer.main([*words, "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     return [shlex.split(line)[3:] for line in lines if line.startswith("python dreamer.py train ")]
 
 
 def config(words):
-    """What a command line of training means."""
+    """Return the config of a training command line."""
     _, _, algo, blocks, borrowed, flags = dreamer.parse(["train", *words])
     return dreamer.resolve(algo, blocks, flags, borrowed)
 
 
-def test_all_jobs_are_run_and_reported_on(tmp_path, reports, capsys):
+def test_all_jobs_run_and_the_report_is_written(tmp_path, reports, capsys):
     assert dreamer.main([*COMPARE, "--seeds", "2", "--logdir", "grid"]) == 0
     stored = json.loads((tmp_path / "grid/grid.json").read_text())
     assert (stored["kind"], stored["match"], stored["variants"], stored["baseline"]) == (
@@ -61,10 +61,10 @@ def test_all_jobs_are_run_and_reported_on(tmp_path, reports, capsys):
     (paths, out, found), *more = reports
     assert (list(map(str, paths)), str(out), more) == (["grid"], "grid", [])
     assert found == dict.fromkeys(names, "done")
-    assert "Ctrl-C stops; the same command goes on." in capsys.readouterr().out
+    assert "Ctrl-C stops; rerun the command to continue." in capsys.readouterr().out
 
 
-def test_the_words_of_a_job_mean_its_config(monkeypatch):
+def test_the_arguments_of_a_job_give_its_config(monkeypatch):
     seen = []
     monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
     monkeypatch.setattr(experiment, "write_results", lambda folder: None)
@@ -91,7 +91,7 @@ def test_a_dry_run_lists_commands_and_writes_nothing(tmp_path, capsys):
     assert capsys.readouterr().out.count("python dreamer.py train") == 2 * 12
 
 
-def test_a_dry_run_says_what_each_version_does_with_the_budget(capsys):
+def test_a_dry_run_shows_the_budget_of_each_version(capsys):
     assert dreamer.main([*COMPARE, "--match", "replayed", "--steps", "4000", "--seeds", "1", "--dry-run"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("#")]
     assert lines == [
@@ -108,11 +108,11 @@ def test_equal_time_is_a_limit_of_seconds(capsys):
 @pytest.mark.parametrize(
     ("words", "threads"), [([], 1), (["--jobs", "2"], 1), (["--jobs", "1"], 0), (["--threads", "3"], 3)]
 )
-def test_runs_get_one_thread_each_where_they_take_all_cores(capsys, words, threads):
+def test_runs_get_one_thread_each_if_they_use_all_cores(capsys, words, threads):
     assert {config(line)["run"]["threads"] for line in listed(capsys, *COMPARE, *words)} == {threads}
 
 
-def test_with_a_gpu_runs_come_one_by_one(monkeypatch, capsys):
+def test_on_a_gpu_runs_are_sequential(monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert dreamer.main([*COMPARE, "--dry-run"]) == 0
     assert "6 runs, 1 at a time" in capsys.readouterr().out
@@ -120,28 +120,28 @@ def test_with_a_gpu_runs_come_one_by_one(monkeypatch, capsys):
     assert "6 runs, 2 at a time" in capsys.readouterr().out
 
 
-def test_failed_runs_are_named_after_the_report_is_written(tmp_path, reports, capsys):
+def test_failed_runs_are_listed_after_the_report_is_written(tmp_path, reports, capsys):
     assert dreamer.main([*COMPARE, "--tasks", "broken_envs:Raises", "--seeds", "1", "--logdir", "grid"]) == 2
     error = capsys.readouterr().err
     assert "Error: 2 of 4 runs failed:\n  v1/broken_envs:Raises/0: the motor is on fire.\n  v3/broken_envs" in error
-    assert "grid/runs. The same command tries them again." in error
+    assert "grid/runs. Rerun the same command to retry them." in error
     assert [found["v1/dummy_point/0"] for _, _, found in reports] == ["done"]
 
 
-def test_a_report_needs_no_films(reports, monkeypatch, capsys):
-    def film(folder):
+def test_the_report_is_written_without_films(reports, monkeypatch, capsys):
+    def write_films(folder):
         raise RuntimeError("no display")
 
-    monkeypatch.setattr(sys.modules["common.experiments.film"], "film", film)
+    monkeypatch.setattr(sys.modules["common.experiments.film"], "write_films", write_films)
     assert dreamer.main([*COMPARE, "--seeds", "1", "--logdir", "grid"]) == 0
     assert len(reports) == 1
-    assert "There are no films: RuntimeError('no display')" in capsys.readouterr().out
+    assert "Films were not written: RuntimeError('no display')" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("tasks", "says"), [("dummy_point", "Error: no scores"), ("broken_envs:Raises", "Error: 2 of 4 runs failed")]
 )
-def test_a_report_that_cannot_be_written_hides_no_failure(monkeypatch, capsys, tasks, says):
+def test_an_error_in_the_report_does_not_hide_failed_runs(monkeypatch, capsys, tasks, says):
     def fails(paths, out):
         raise UserError("no scores")
 
@@ -163,27 +163,27 @@ def test_a_report_that_cannot_be_written_hides_no_failure(monkeypatch, capsys, t
         ([*COMPARE, "--steps", "-1"], "--steps must be at least 0, got -1"),
         ([*COMPARE, "--steps", "many"], "--steps expects int"),
         ([*COMPARE, "--seeds", "0"], "--seeds must be at least 1, got 0"),
-        ([*COMPARE, "--seed", "1"], "--seed is not for a grid of runs: use --seeds and --first-seed"),
+        ([*COMPARE, "--seed", "1"], "--seed does not apply to a grid of runs. Use --seeds and --first-seed"),
         ([*COMPARE, "--match", "steps"], "--match must be one of frames, updates, replayed, time"),
-        ([*COMPARE, "--match", "time", "--run.max_seconds", "9"], "use --match time and --steps"),
+        ([*COMPARE, "--match", "time", "--run.max_seconds", "9"], "Use --match time and --steps"),
         ([*COMPARE, "--dry-run", "yes"], "--dry-run expects true or false"),
         ([*COMPARE, "--configs", "cpuu"], "Unknown config block for v1 'cpuu'"),
         ([*COMPARE, "--batch_sise", "4"], "Did you mean batch_size"),
         ([*COMPARE, "--kl.free", "1", "--returns.start", "true"], "returns.start is an option of ArrivalReturns"),
         ([*COMPARE, "--tasks", "dummy_pint"], "Unknown task 'dummy_pint'. Nearest: dummy_point"),
         ([*COMPARE, "--tasks", "broken_envs:RaisesWhenMade"], "no licence"),
-        (["compare", "v1", *COMPARE[1:]], "compare takes flags only, got v1"),
+        (["compare", "v1", *COMPARE[1:]], "compare takes only flags, got v1"),
         (["bench"], "bench needs --suite, one of dmc20_vision, "),
         (["bench", "--suite", "tini"], "Unknown suite 'tini'. Did you mean tiny?"),
         (["bench", "--suite", "dmc5"], "Name versions with --algos"),
-        (["bench", "tiny"], "A suite takes flags, got tiny"),
+        (["bench", "tiny"], "Suites take only flags, got tiny"),
         ([*TINY, "--tasks", "dummy_bandits"], "Unknown task of this suite 'dummy_bandits'. Did you mean dummy_bandit"),
-        ([*TINY, "--task", "dummy_bandit"], "--tasks names some of them"),
+        ([*TINY, "--task", "dummy_bandit"], "Select some of them with --tasks"),
         (["train", "--dry-run"], "--dry-run takes one value, got none"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
-def test_mistakes_are_named_before_anything_is_written(tmp_path, capsys, words, says):
+def test_wrong_arguments_are_reported_before_anything_is_written(tmp_path, capsys, words, says):
     assert dreamer.main(words) == 2
     assert says in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -195,7 +195,7 @@ def test_suites_are_listed_with_their_budgets(capsys, words):
     printed = capsys.readouterr().out
     assert "dmc20_vision: 20 tasks, 1,000,000 frames each, --configs dmc_vision" in printed
     assert "atari26_100k: 26 tasks, 400,000 frames each" in printed
-    assert all(f"\n{name}: " in f"\n{printed}" for name in bench.read_suites())
+    assert all(f"\n{name}: " in f"\n{printed}" for name in suites.read_suites())
 
 
 @pytest.mark.parametrize(
@@ -207,14 +207,14 @@ def test_suites_are_listed_with_their_budgets(capsys, words):
         ("memorymaze", 4, "memorymaze"),
     ],
 )  # fmt: skip
-def test_published_suites_are_their_blocks_on_all_tasks(monkeypatch, suite, tasks, block):
+def test_published_suites_apply_their_block_to_all_tasks(monkeypatch, suite, tasks, block):
     seen = []
     monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
     monkeypatch.setattr(experiment, "check_tasks", lambda folder, jobs: None)
     monkeypatch.setattr(experiment, "write_results", lambda folder: None)
     assert dreamer.main(["bench", "--suite", suite, "--algo", "v3", "--seeds", "1", "--jobs", "1"]) == 0
     assert len({job.task for job in seen}) == len(seen) == tasks
-    steps = bench.read_suites()[suite].tasks
+    steps = suites.read_suites()[suite].tasks
     for job in seen[:2]:
         expected = dreamer.resolve("v3", [block], {"task": job.task, "steps": steps[job.task]})
         assert job.config == expected
@@ -222,9 +222,9 @@ def test_published_suites_are_their_blocks_on_all_tasks(monkeypatch, suite, task
 
 
 @pytest.mark.parametrize("suite", ["cpu", "tiny"])
-def test_suites_of_our_own_resolve_for_every_version_and_their_tasks_exist(capsys, suite):
+def test_the_projects_own_suites_work_for_all_versions_and_their_tasks_exist(capsys, suite):
     commands = listed(capsys, "bench", "--suite", suite, "--algos", ",".join(dreamer.ALGOS), "--seeds", "1")
-    tasks = bench.read_suites()[suite].tasks
+    tasks = suites.read_suites()[suite].tasks
     assert len(commands) == len(dreamer.ALGOS) * len(tasks)
     for words in commands:
         found = config(words)
@@ -233,7 +233,7 @@ def test_suites_of_our_own_resolve_for_every_version_and_their_tasks_exist(capsy
         experiment.make_env(task, found["env"]).close()
 
 
-def test_what_the_user_gives_wins_over_the_suite(tmp_path, capsys):
+def test_the_users_flags_override_the_suite(tmp_path, capsys):
     words = [*TINY, "--tasks", "dummy_bandit", "--steps", "77", "--discount", "0.5", "--configs", "size1m"]
     with pytest.raises(UserError, match="Unknown config block for v2 'size1m'"):
         dreamer.main([*words, "--dry-run", "--debug"])

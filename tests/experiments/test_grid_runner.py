@@ -1,4 +1,4 @@
-"""Jobs in processes of their own: side by side, failing, skipped, broken off, gone on with."""
+"""Jobs in separate processes: parallel, failing, skipped, stopped and continued."""
 
 import fcntl
 import json
@@ -26,12 +26,12 @@ def fake_training(monkeypatch):
 
 
 def times(folder):
-    """(begin, end) of all trainings."""
+    """Return (begin, end) of all training processes."""
     return [json.loads(line) for path in folder.rglob("times.jsonl") for line in path.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 3])
-def test_as_many_run_at_a_time_as_there_is_room_for(tmp_path, parallel):
+def test_no_more_than_parallel_jobs_run_at_a_time(tmp_path, parallel):
     run_grid(tmp_path / "grid", GRID, [job("good", seed) for seed in range(4)], parallel)
     spans = times(tmp_path / "grid")
     assert len(spans) == 4
@@ -39,7 +39,7 @@ def test_as_many_run_at_a_time_as_there_is_room_for(tmp_path, parallel):
     assert set(statuses(tmp_path / "grid").values()) == {"done"}
 
 
-def test_grid_json_says_what_ran_and_where(tmp_path):
+def test_grid_json_lists_runs_and_folders(tmp_path):
     run_grid(tmp_path / "grid", GRID, [job("good:Task", 3, variant="a b")], 1)
     stored = json.loads((tmp_path / "grid/grid.json").read_text())
     assert {key: stored[key] for key in GRID._fields} == GRID._asdict()
@@ -53,7 +53,7 @@ def test_grid_json_says_what_ran_and_where(tmp_path):
     assert (tmp_path / "grid/runs/a_b/good_Task/3/run.json").exists()
 
 
-def test_a_job_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_path, capsys):
+def test_a_failed_job_is_recorded_with_its_error_and_the_others_continue(tmp_path, capsys):
     run_grid(tmp_path / "grid", GRID, [job(task) for task in ("bad", "killed", "idle", "good")], 2)
     found = rows(tmp_path / "grid")
     assert {name: row["status"] for name, row in found.items()} == {
@@ -66,7 +66,7 @@ def test_a_job_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_path
     assert "in two lines" in (tmp_path / "grid/runs/a/bad/0.log").read_text()
 
 
-def test_what_is_done_is_skipped_and_what_failed_is_tried_again(tmp_path):
+def test_finished_jobs_are_skipped_and_failed_jobs_are_retried(tmp_path):
     jobs = [job("good"), job("bad")]
     run_grid(tmp_path / "grid", GRID, jobs, 2)
     before = (tmp_path / "grid/runs/a/good/0/run.json").stat().st_mtime_ns
@@ -76,7 +76,7 @@ def test_what_is_done_is_skipped_and_what_failed_is_tried_again(tmp_path):
     assert statuses(tmp_path / "grid") == {"a/good/0": "done", "a/bad/0": "failed", "a/good/1": "done"}
 
 
-def test_each_training_is_followed_by_an_evaluation_if_asked_for(tmp_path):
+def test_training_is_followed_by_an_evaluation_if_requested(tmp_path):
     run_grid(tmp_path / "grid", GRID, [job("good"), job("bad")], 1, episodes=7)
     evaluation = tmp_path / "grid/runs/a/good/0/eval.json"
     assert json.loads(evaluation.read_text()) == {"n": 7, "frames": 100}
@@ -88,20 +88,20 @@ def test_each_training_is_followed_by_an_evaluation_if_asked_for(tmp_path):
     assert json.loads(evaluation.read_text())["n"] == 8
 
 
-def test_runs_that_would_share_a_folder_are_refused(tmp_path):
+def test_runs_with_the_same_folder_are_refused(tmp_path):
     with pytest.raises(UserError, match="share the folder runs/a_b/good/0"):
         run_grid(tmp_path / "grid", GRID, [job("good", variant="a b"), job("good", variant="a/b")], 1)
     assert not (tmp_path / "grid").exists()
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path):
+def test_a_folder_with_unrelated_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("ten years of work")
     with pytest.raises(UserError, match=r"other things \(thesis.tex\)"):
         run_grid(tmp_path, GRID, [job("good")], 1)
     assert {path.name for path in tmp_path.iterdir()} <= {"thesis.tex", ".lock"}
 
 
-# Signals and deaths, met by a grid in a process of its own.
+# Signals and kills, with the grid in a separate process.
 
 
 def start(folder, *tasks, parallel=2):
@@ -136,21 +136,21 @@ def at_work(folder):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_is_passed_on_and_the_same_grid_goes_on(tmp_path, number, code):
+def test_a_signal_is_forwarded_and_the_grid_continues_later(tmp_path, number, code):
     process = start(tmp_path / "grid", "slow", "slow", "good")
     wait_for(lambda: at_work(tmp_path / "grid"))
     process.send_signal(number)
     printed, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (code, "")
-    assert "Stopping: 2 run(s) are being saved." in printed
-    assert "The same command goes on." in printed.splitlines()[-1]
+    assert "Stopping: saving 2 run(s)." in printed
+    assert "Rerun the same command to continue." in printed.splitlines()[-1]
     assert [frames(tmp_path / "grid", "slow", seed) for seed in (0, 1)] == [10, 10]
     assert set(statuses(tmp_path / "grid").values()) == {"waiting"}
     run_grid(tmp_path / "grid", GRID, [job("slow", 0), job("slow", 1), job("good", 2)], 2)
     assert set(statuses(tmp_path / "grid").values()) == {"done"}
 
 
-def test_a_grid_is_run_once_at_a_time_and_when_killed_its_runs_save_and_end(tmp_path):
+def test_a_grid_is_locked_and_its_runs_save_when_it_is_killed(tmp_path):
     process, jobs = start(tmp_path / "grid", "slow", "slow"), [job("slow", seed) for seed in (0, 1)]
     wait_for(lambda: at_work(tmp_path / "grid"))
     with pytest.raises(UserError, match=f"in use by process {process.pid}"):
@@ -164,8 +164,8 @@ def test_a_grid_is_run_once_at_a_time_and_when_killed_its_runs_save_and_end(tmp_
     assert set(statuses(tmp_path / "grid").values()) == {"done"}
 
 
-def test_a_folder_in_use_is_waited_for(tmp_path):
-    """As when an earlier grid was killed and one of its runs is still saving."""
+def test_a_run_directory_in_use_is_waited_for(tmp_path):
+    """An earlier grid was killed, and one of its runs is still saving."""
     logdir = tmp_path / "grid/runs/a/good/0"
     logdir.mkdir(parents=True)
     write_grid(tmp_path / "grid", GRID, [job("good", 0)], [JobState("running")])

@@ -1,4 +1,4 @@
-"""Grids whose jobs train nothing, see fake/dreamer.py.
+"""Grids with fake jobs, see fake_dreamer/dreamer.py.
 
 `python grid_fakes.py FOLDER PARALLEL TASK...` runs one, for tests that need a process of its own.
 """
@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from common.experiments.grid import process
-from common.experiments.grid.runner import Grid, Job, run_grid
+from common.experiments.grid.runner import run_grid
+from common.storage.grid_file import Grid, Job
 
 FAKE = Path(__file__).parent / "fake_dreamer"
 GRID = Grid("compare", "tasks of a test", "frames", ["a"])
@@ -20,7 +21,7 @@ def job(task, seed=0, steps=100, variant="a", **config):
 
 
 def rows(folder):
-    """Name -> entry of grid.json."""
+    """Return name -> entry of grid.json."""
     return {row["name"]: row for row in json.loads((Path(folder) / "grid.json").read_text())["jobs"]}
 
 

@@ -1,1 +1,1 @@
-"""Grids of runs: variants x tasks x seeds in one folder, each run in a process of its own."""
+"""Grids of runs: variants x tasks x seeds in one folder, each run in a separate process."""

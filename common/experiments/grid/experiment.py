@@ -1,4 +1,4 @@
-"""From requests to a grid: versions x tasks x seeds on equal budgets, listed or run, with a report in the end."""
+"""From requests to a grid with a report: versions x tasks x seeds on equal budgets, listed or run."""
 
 import os
 import shlex
@@ -16,65 +16,61 @@ from common.storage.grid_file import Grid, Job, read_grid
 from common.training.budget import MATCH, count_updates
 from common.training.threads import CGROUP_CPU_QUOTA
 
-#: Flags of every tool that runs a grid, with their defaults.
+#: Flags of each command that runs a grid, with their defaults.
 OPTIONS: dict[str, Any] = {
     "seeds": 3,
     "first-seed": 0,
-    "steps": 0,  # of each run, in what `match` names; 0: as the tool has it
+    "steps": 0,  # of each run, in the unit of `match`; 0: the command's default
     "match": "frames",
-    "jobs": 0,  # runs at a time; 0: as many as there are cores, or one where there is a GPU
-    "episodes": 0,  # of an evaluation after each training; 0: none
+    "jobs": 0,  # parallel runs; 0: one per core, or one in total on a GPU
+    "episodes": 0,  # of an evaluation after each training; 0: no evaluation
     "logdir": "",
     "dry-run": False,
 }
 MINIMA = {"seeds": 1, "first-seed": 0, "steps": 0, "jobs": 0, "episodes": 0}
+GRID_FLAGS = {"seed": "--seeds and --first-seed", "run.max_seconds": "--match time and --steps"}
 
 
-def run_experiment(kind: str, variants: dict[str, Request], tasks: dict[str, int], folder: Path, baseline=None) -> None:
-    """Runs every variant on every task with every seed and writes the report into `folder`, or lists what would run.
+def run_experiment(
+    kind: str, variants: dict[str, Request], tasks: dict[str, int], folder: Path, baseline: str | None = None
+) -> None:
+    """Run each variant on each task with each seed and write the report into `folder`, or list the runs.
 
-    variants: name -> request, with its version in `algo`; tasks: name -> steps of a run, in what --match names;
-    baseline: the variant that others are measured by. Raises UserError for whatever a user can mend: before anything
-    is started for wrong flags and tasks, after everything is done for runs that failed.
+    variants: name -> request, with its version in `algo`. tasks: name -> steps of a run, in the unit of --match.
+    baseline: the variant that the others are compared with. Raises UserError for wrong flags and tasks before any run
+    starts, and for failed runs after all have ended.
     """
-    own, parallel = check_options(variants)
-    variants = with_one_thread(variants) if parallel >= available_cores() else variants
-    jobs = make_jobs(variants, tasks, range(own["first-seed"], own["first-seed"] + own["seeds"]), own["match"])
-    if own["dry-run"]:
+    options, parallel = check_options(variants)
+    if parallel >= available_cores():  # the runs use all cores: one thread each, unless the user sets run.threads
+        variants = {name: r._replace(flags={"run.threads": 1} | r.flags) for name, r in variants.items()}
+    seeds = range(options["first-seed"], options["first-seed"] + options["seeds"])
+    jobs = make_jobs(variants, tasks, seeds, options["match"])
+    if options["dry-run"]:
         head = f"{len(jobs)} runs, {parallel} at a time, in {folder}"
         print(head, *(describe_job(folder, job) for job in jobs), sep="\n")
         return
     check_tasks(folder, jobs)
-    grid = Grid(kind, title(variants, tasks, own), own["match"], list(variants), baseline)
-    run_grid(folder, grid, jobs, parallel, own["episodes"])
+    grid = Grid(kind, grid_title(variants, tasks, options), options["match"], list(variants), baseline)
+    run_grid(folder, grid, jobs, parallel, options["episodes"])
     write_results(folder)
 
 
-def check_options(variants: dict[str, Request]) -> tuple[dict, int]:
-    """The tool's own flags, checked, and the number of runs at a time."""
-    own, flags = next((request.options, request.flags) for request in variants.values())
-    check_choice("--match", own["match"], MATCH)
+def check_options(variants: dict[str, Request]) -> tuple[dict[str, Any], int]:
+    """Return the command's own flags and the number of parallel runs. Raises UserError for wrong values."""
+    options, flags = next((request.options, request.flags) for request in variants.values())
+    check_choice("--match", options["match"], MATCH)
     for key, least in MINIMA.items():
-        if own[key] < least:
-            raise UserError(f"--{key} must be at least {least}, got {own[key]}.")
-    for key, instead in {"seed": "--seeds and --first-seed", "run.max_seconds": "--match time and --steps"}.items():
+        if options[key] < least:
+            raise UserError(f"--{key} must be at least {least}, got {options[key]}.")
+    for key, instead in GRID_FLAGS.items():
         if key in flags:
-            raise UserError(f"--{key} is not for a grid of runs: use {instead}.")
-    return own, own["jobs"] or (1 if uses_gpu(flags) else available_cores())
-
-
-def with_one_thread(variants: dict[str, Request]) -> dict[str, Request]:
-    """The variants with one thread each, unless the user has set `run.threads`: the runs take all cores as it is."""
-    return {name: r._replace(flags={"run.threads": 1} | r.flags) for name, r in variants.items()}
-
-
-def uses_gpu(flags: dict) -> bool:
-    """Whether runs with these flags take a GPU."""
-    return flags.get("run.device", "auto") != "cpu" and torch.cuda.is_available()
+            raise UserError(f"--{key} does not apply to a grid of runs. Use {instead}.")
+    on_gpu = flags.get("run.device", "auto") != "cpu" and torch.cuda.is_available()
+    return options, options["jobs"] or (1 if on_gpu else available_cores())
 
 
 def available_cores() -> int:
-    """Cores that this process may use, within the limit of a container."""
+    """Return the number of cores that this process may use, within the limit of a container."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if os.access(CGROUP_CPU_QUOTA, os.R_OK):
         limit, period = CGROUP_CPU_QUOTA.read_text().split()
@@ -83,8 +79,8 @@ def available_cores() -> int:
 
 
 def make_jobs(variants: dict[str, Request], tasks: dict[str, int], seeds: range, match: str) -> list[Job]:
-    """All jobs, seed by seed, so that the first ones done say something of every variant."""
-    settled = [
+    """Return all jobs, ordered by seed, so that the first results cover all variants."""
+    runs = [
         (name, task, *with_budget(request, task, amount, match))
         for task, amount in tasks.items()
         for name, request in variants.items()
@@ -92,30 +88,30 @@ def make_jobs(variants: dict[str, Request], tasks: dict[str, int], seeds: range,
     return [
         Job(name, task, seed, request.train_arguments(seed=seed), config | {"seed": seed})
         for seed in seeds
-        for name, task, request, config in settled
+        for name, task, request, config in runs
     ]
 
 
 def with_budget(request: Request, task: str, amount: int, match: str) -> tuple[Request, dict]:
-    """The request with task and budget among its flags, and its config."""
+    """Return the request with task and budget among its flags, and its config."""
     algo = str(request.algo)
     budget = MATCH[match][0](request.config(algo, task=task), amount)
     request = request._replace(flags={"task": task} | request.flags | budget)
     return request, request.config(algo)
 
 
-def title(variants: dict[str, Request], tasks: dict[str, int], own: dict) -> str:
-    """What is compared, in a line."""
+def grid_title(variants: dict[str, Request], tasks: dict[str, int], options: dict[str, Any]) -> str:
+    """Return the comparison in one line."""
     names = list(variants)
     who = ", ".join(names) if len(names) < 6 else f"{names[0]} and {len(names) - 1} others"
     where = ", ".join(tasks) if len(tasks) < 4 else f"{len(tasks)} tasks"
     amounts = " to ".join(f"{amount:,}" for amount in sorted({min(tasks.values()), max(tasks.values())}))
-    seeds = f"{own['seeds']} seed{'s' * (own['seeds'] > 1)}"
-    return f"{who} on {where}, {seeds}, {amounts} {MATCH[own['match']][1]} each"
+    seeds = f"{options['seeds']} seed{'s' * (options['seeds'] > 1)}"
+    return f"{who} on {where}, {seeds}, {amounts} {MATCH[options['match']][1]} each"
 
 
 def describe_job(folder: Path, job: Job) -> str:
-    """Name, budget and command line of a job."""
+    """Return name, budget and command line of a job."""
     run, batch = job.config["run"], job.config["batch_size"] * job.config["batch_length"]
     if run["max_seconds"]:
         budget = f"{run['max_seconds']:,} seconds"
@@ -126,34 +122,33 @@ def describe_job(folder: Path, job: Job) -> str:
 
 
 def check_tasks(folder: Path, jobs: list[Job]) -> None:
-    """Makes each environment once, so that a wrong task is told at once. Raises UserError for it."""
-    for task, config in {
-        job.task: job.config for job in jobs if not is_trained(folder / job.logdir, job.config)
-    }.items():
+    """Create the environment of each unfinished task once. Raises UserError for a wrong task, before any run."""
+    unfinished = {job.task: job.config for job in jobs if not is_trained(folder / job.logdir, job.config)}
+    for task, config in unfinished.items():
         make_env(task, config["env"]).close()
 
 
 def write_results(folder: Path) -> None:
-    """Writes films and report of a grid that has been run. Raises UserError if runs failed, naming them, after that."""
-    from common.analysis.report import write_report
-    from common.experiments.film import film
+    """Write films and report of a grid that has been run. Then raises UserError with the failed runs, if any."""
+    from common.analysis.report import write_report  # here: plotting libraries take long to import
+    from common.experiments.film import write_films
 
     found = read_grid(folder)
     assert found is not None, folder
     failed = [f"{job['name']}: {job['error']}" for job in found["jobs"] if job["status"] == "failed"]
     try:
-        film(folder)
-    except Exception as error:  # such as a renderer that gives up: the report does not need them
-        print(f"There are no films: {error if isinstance(error, UserError) else repr(error)}")
+        write_films(folder)
+    except Exception as error:  # for example a broken renderer: the report does not need films
+        print(f"Films were not written: {error if isinstance(error, UserError) else repr(error)}")
     try:
         write_report([folder], folder)
     except UserError as error:
         if not failed:
             raise
-        print(f"There is no report: {error}")
+        print(f"The report was not written: {error}")
     if failed:
         listed = "\n  ".join(failed)
         raise UserError(
             f"{len(failed)} of {len(found['jobs'])} runs failed:\n  {listed}\n"
-            f"Their logs lie beside their folders in {folder / 'runs'}. The same command tries them again."
+            f"Their logs are in {folder / 'runs'}. Rerun the same command to retry them."
         )

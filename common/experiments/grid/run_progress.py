@@ -1,18 +1,18 @@
-"""How far a run has come, from the files in its logdir."""
+"""Progress of a run, read from the files in its run directory."""
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from common.safe_io import is_finite_number, parse_json, read_json
 from common.storage.runinfo import frames_trained, is_finished, seconds_trained
 
-METRICS_TAIL_BYTES = 1 << 16  # bytes read from the end of a metrics file: some dozens of lines
+METRICS_TAIL_BYTES = 1 << 16  # read from the end of a metrics file: some dozens of lines
 SCORE_METRICS = ("episode/score", "eval/score")
 
 
 class RunProgress(NamedTuple):
-    """Frames, seconds of training, newest mean training score, frames per second; and the share of the budget."""
+    """Frames, seconds of training, latest mean training score, frames per second, and the share of the budget."""
 
     frames: int = 0
     wall: float = 0.0
@@ -22,12 +22,12 @@ class RunProgress(NamedTuple):
 
     @property
     def total(self) -> float | None:
-        """Seconds that the whole run will have taken, as far as one can tell."""
+        """Estimated seconds of the whole run; None if unknown."""
         return self.wall / self.share if self.share > 0 and self.wall > 0 else None
 
 
 def read_progress(logdir: Path, config: dict) -> RunProgress:
-    """Reads the end of `metrics.jsonl`, and `run.json`, which knows of the last save."""
+    """Read the end of `metrics.jsonl`, and `run.json` with the state of the last save."""
     last = latest_values(logdir / "metrics.jsonl")
     frames = max(int(last.get("frames", 0)), frames_trained(logdir))
     wall = max(last.get("wall", 0.0), seconds_trained(logdir))
@@ -38,7 +38,7 @@ def read_progress(logdir: Path, config: dict) -> RunProgress:
 
 
 def latest_values(path: Path) -> dict[str, float]:
-    """The last value of every name in the end of a file of JSON lines; empty without a file."""
+    """Return the last number of each name at the end of a JSON lines file; empty if the file does not exist."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - METRICS_TAIL_BYTES))
@@ -48,24 +48,21 @@ def latest_values(path: Path) -> dict[str, float]:
     values: dict[str, float] = {}
     for line in lines:
         try:
-            values |= finite_numbers(parse_json(line))
+            row = parse_json(line)
         except ValueError:  # the first line may be cut off, the last one half written
             continue
+        if isinstance(row, dict):
+            values |= {key: value for key, value in row.items() if is_finite_number(value)}
     return values
 
 
-def finite_numbers(row: Any) -> dict[str, float]:
-    """Those values of a line that are numbers."""
-    return {key: value for key, value in row.items() if is_finite_number(value)} if isinstance(row, dict) else {}
-
-
 def is_trained(logdir: Path, config: dict) -> bool:
-    """Whether the run is finished, as training itself would find."""
+    """Whether the run has used up its budget, by the rule of training itself."""
     return is_finished(config, frames_trained(logdir), seconds_trained(logdir))
 
 
 def is_evaluated(logdir: Path, episodes: int) -> bool:
-    """Whether the newest evaluation is of the run as it stands, over so many episodes."""
+    """Whether the latest evaluation has this number of episodes and is of the latest checkpoint."""
     try:
         found = read_json(logdir / "eval.json")
         return (found["frames"], found["n"]) == (frames_trained(logdir), episodes)

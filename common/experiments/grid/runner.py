@@ -1,4 +1,4 @@
-"""Runs the jobs of a grid, some at a time, so that it can be broken off and gone on with at any moment."""
+"""Run the jobs of a grid in parallel processes; they may be stopped and continued at any moment."""
 
 import dataclasses
 import signal
@@ -15,47 +15,44 @@ from common.storage.grid_file import GRID_FILE, Grid, Job, JobState, check_same_
 from common.storage.logdir import in_use, lock_logdir
 from common.training.stop import Stop
 
-__all__ = ["Grid", "Job", "run_grid"]
-
-POLL_SECONDS = 0.2  # seconds between two looks at the processes
+POLL_SECONDS = 0.2  # between two checks of the processes
 
 
 def run_grid(folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes: int = 0) -> None:
-    """Trains every job that is not finished, `parallel` at a time, each in a process of its own.
+    """Train each unfinished job, `parallel` at a time, each in a separate process.
 
-    episodes: of an evaluation after each training; 0 for none. A job that fails is noted in `grid.json`, and the others
-    go on. Raises UserError, with nothing started or changed, if `folder` is in use or holds another grid; SystemExit
-    after SIGINT or SIGTERM, when all runs have been saved.
+    episodes: of an evaluation after each training; 0 = no evaluation. A failed job is recorded in `grid.json`, and the
+    others continue. Raises UserError before any change if `folder` is in use or contains another grid, and SystemExit
+    after SIGINT or SIGTERM, when all runs are saved.
     """
-    alike = [name for name, count in Counter(job.logdir for job in jobs).items() if count > 1]
-    if alike:
-        raise UserError(f"Several runs would share the folder {alike[0]}. Name each version, task and seed once.")
+    shared = [name for name, count in Counter(job.logdir for job in jobs).items() if count > 1]
+    if shared:
+        raise UserError(f"Several runs would share the folder {shared[0]}. Name each version, task and seed once.")
     stop = Stop()
     with lock_logdir(folder, GRID_FILE), stop.listening():
         remove_temporary_files(folder)
         check_same_grid(folder, grid, jobs)
-        GridRunner(
-            folder, grid, [ScheduledJob(job, folder / job.logdir, episodes) for job in jobs], parallel, stop
-        ).run()
+        scheduled = [ScheduledJob(job, folder / job.logdir, episodes) for job in jobs]
+        GridRunner(folder, grid, scheduled, parallel, stop).run()
 
 
 @dataclasses.dataclass
 class ScheduledJob:
-    """A job, its state, and the process that works on it."""
+    """A job with its state and its process, if one is running."""
 
     job: Job
     logdir: Path
     episodes: int
     state: JobState = dataclasses.field(default_factory=JobState)
     process: Process | None = None
-    standing: RunProgress | None = None
+    progress: RunProgress | None = None
 
-    def rest(self) -> JobState:
-        """The state of a job that is not at work: done, or waiting for what comes next."""
-        return JobState("waiting" if self.todo() else "done")
+    def reset(self) -> None:
+        """Set the state of a job without a process: done, or waiting for its next command."""
+        self.process, self.state = None, JobState("waiting" if self.next_command() else "done")
 
-    def todo(self) -> list[str]:
-        """Words of the command that comes next; none if the job is done."""
+    def next_command(self) -> list[str]:
+        """Return the arguments of the next command; empty if the job is done."""
         logdir = ["--logdir", str(self.logdir.absolute())]
         if not is_trained(self.logdir, self.job.config):
             return ["train", *self.job.words, *logdir]
@@ -64,99 +61,92 @@ class ScheduledJob:
         return []
 
     def start(self) -> None:
-        """Begins what comes next."""
-        self.process = Process(self.todo(), self.logdir.with_name(f"{self.logdir.name}.log"))
+        """Start the next command. Its output is appended to a log next to the run directory."""
+        self.process = Process(self.next_command(), self.logdir.with_name(f"{self.logdir.name}.log"))
         self.state = JobState("running")
 
-    def look(self) -> bool:
-        """Takes note of a process that has ended; returns whether one has."""
+    def collect(self) -> bool:
+        """Record the result of a process that has ended. Return whether one has."""
         process = self.process
         if process is None or process.poll() is None:
             return False
-        self.process = None
+        self.reset()
         if process.poll() != 0:
             self.state = JobState("failed", process.error())
-        elif self.todo() == process.words:
+        elif self.next_command() == process.words:
             self.state = JobState("failed", "it ended without an error before it was finished")
-        else:
-            self.state = self.rest()
         return True
 
     def row(self) -> ProgressRow:
-        """What the table shows."""
-        if self.standing is None or self.process is not None or self.standing.share < 1:
-            self.standing = read_progress(self.logdir, self.job.config)
-        return ProgressRow(self.job.name, self.state.status, self.standing, self.state.error)
+        """Return the row of the progress table."""
+        if self.progress is None or self.process is not None or self.progress.share < 1:
+            self.progress = read_progress(self.logdir, self.job.config)
+        return ProgressRow(self.job.name, self.state.status, self.progress, self.state.error)
 
 
 class GridRunner:
-    """The jobs of one grid at work."""
+    """Starts and watches the processes of one grid."""
 
-    def __init__(self, folder: Path, grid: Grid, entries: list[ScheduledJob], parallel: int, stop: Stop):
-        self.folder, self.grid, self.entries, self.parallel, self.stop = folder, grid, entries, parallel, stop
-        self.table = ProgressTable(parallel)
+    def __init__(self, folder: Path, grid: Grid, jobs: list[ScheduledJob], parallel: int, stop: Stop):
+        self.folder, self.grid, self.jobs, self.parallel, self.stop = folder, grid, jobs, parallel, stop
 
     def run(self) -> None:
-        """Works until nothing is left to do or a signal comes. Leaves no process behind, whatever happens."""
-        for entry in self.entries:
-            entry.state = entry.rest()
+        """Work until nothing is left to do or a signal arrives. No process outlives this call."""
+        for job in self.jobs:
+            job.reset()
         self.save()
-        print(f"{self.grid.title}. Folder: {self.folder}. Ctrl-C stops; the same command goes on.", flush=True)
-        try:
-            while self.having("waiting", "running"):
-                self.stop_if_asked()
-                if any([entry.look() for entry in self.entries]) | self.fill():
-                    self.save()
-                self.table.show(self.rows)
-                time.sleep(POLL_SECONDS)
-        finally:
-            self.end(signal.SIGTERM)
-            self.save()
-        self.table.show(self.rows, final=True)
+        print(f"{self.grid.title}. Folder: {self.folder}. Ctrl-C stops; rerun the command to continue.", flush=True)
+        rows = lambda: [job.row() for job in self.jobs]
+        with ProgressTable(self.parallel) as table:
+            try:
+                while self.with_status("waiting", "running"):
+                    self.exit_on_signal()
+                    if any([job.collect() for job in self.jobs]) | self.start_jobs():
+                        self.save()
+                    table.show(rows)
+                    time.sleep(POLL_SECONDS)
+            finally:
+                self.stop_all(signal.SIGTERM)
+                self.save()
+            table.show(rows, final=True)
 
-    def rows(self) -> list[ProgressRow]:
-        """What the table shows."""
-        return [entry.row() for entry in self.entries]
+    def with_status(self, *statuses: str) -> list[ScheduledJob]:
+        """Return the jobs with one of these statuses."""
+        return [job for job in self.jobs if job.state.status in statuses]
 
-    def having(self, *statuses: str) -> list[ScheduledJob]:
-        """Entries with one of these statuses."""
-        return [entry for entry in self.entries if entry.state.status in statuses]
+    def start_jobs(self) -> bool:
+        """Start waiting jobs until `parallel` are running. Return whether any was started.
 
-    def fill(self) -> bool:
-        """Starts jobs as far as there is room; returns whether any was started.
-
-        A folder in use is left for later: a run of an earlier grid may still be saving there.
+        A job whose run directory is in use keeps waiting: a run of an earlier grid may still be saving there.
         """
-        room = self.parallel - len(self.having("running"))
-        ready = (entry for entry in self.having("waiting") if not in_use(entry.logdir))
-        started = [entry for _, entry in zip(range(room), ready, strict=False)]
-        for entry in started:
-            entry.start()
+        free = self.parallel - len(self.with_status("running"))
+        ready = (job for job in self.with_status("waiting") if not in_use(job.logdir))
+        started = [job for _, job in zip(range(free), ready, strict=False)]
+        for job in started:
+            job.start()
         return bool(started)
 
-    def stop_if_asked(self) -> None:
-        """Ends everything after a signal and leaves; a second Ctrl-C ends the runs without saving."""
+    def exit_on_signal(self) -> None:
+        """After a signal, save and stop all runs and exit. A second Ctrl-C stops them without saving."""
         if self.stop.signal is None:
             return
-        print(f"Stopping: {len(self.having('running'))} run(s) are being saved.", flush=True)
+        print(f"Stopping: saving {len(self.with_status('running'))} run(s).", flush=True)
         try:
-            self.end(self.stop.signal)
+            self.stop_all(self.stop.signal)
         except KeyboardInterrupt:
-            self.end(signal.SIGINT)
-        print("Stopped. The same command goes on.", flush=True)
+            self.stop_all(signal.SIGINT)
+        print("Stopped. Rerun the same command to continue.", flush=True)
         raise SystemExit(self.stop.exit_code)
 
-    def end(self, number: int) -> None:
-        """Sends a signal to all processes and waits for them; their jobs are to be gone on with."""
-        running = [(entry, entry.process) for entry in self.entries if entry.process is not None]
+    def stop_all(self, number: int) -> None:
+        """Send a signal to all processes and wait for them to end."""
+        running = [(job, job.process) for job in self.jobs if job.process is not None]
         for _, process in running:
             process.send(number)
-        for entry, process in running:
+        for job, process in running:
             process.wait()
-            entry.process, entry.state = None, entry.rest()
+            job.reset()
 
     def save(self) -> None:
-        """Writes `grid.json`."""
-        write_grid(
-            self.folder, self.grid, [entry.job for entry in self.entries], [entry.state for entry in self.entries]
-        )
+        """Write `grid.json`."""
+        write_grid(self.folder, self.grid, [job.job for job in self.jobs], [job.state for job in self.jobs])

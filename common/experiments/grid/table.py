@@ -1,102 +1,112 @@
-"""What a person sees while a grid runs: a table redrawn in place on a terminal, one line per news elsewhere."""
+"""Progress of a running grid: a live table on a terminal, one line per change elsewhere."""
 
-import shutil
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TextIO
 
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 from tqdm import tqdm
 
+from common.config.tables import make_console
 from common.experiments.grid.run_progress import RunProgress
 
 COLUMNS = ("run", "", "done", "frames", "score", "frames/s", "left")
-REFRESH_SECONDS = 2.0  # seconds between two drawings
-NEWS = 10  # lines per run elsewhere: one for each tenth of it
-DISPLAY_ORDER = ("failed", "running", "waiting", "done")  # what is shown first if not all fits
+REFRESH_SECONDS = 2.0
+LINES_PER_RUN = 10  # outside of a terminal: one for each tenth of the run
+STYLES = {"failed": "red", "running": "cyan", "waiting": "dim", "done": "green"}  # most urgent status first
+EXTRA_LINES = 4  # below a terminal's last row of runs: head, summary, prompt
 
 
 class ProgressRow(NamedTuple):
-    """A run: name, status, how far it has come, and why it failed."""
+    """Name, status, progress and error of a run."""
 
     name: str
     status: str
-    standing: RunProgress
+    progress: RunProgress
     error: str | None = None
 
     def cells(self) -> tuple[str, ...]:
-        """A text for each entry of HEAD."""
-        now = self.standing
+        """Return a text for each of COLUMNS."""
+        now, running = self.progress, self.status == "running"
         score = "" if now.score is None else f"{now.score:.1f}"
-        speed = f"{now.speed:.0f}" if now.speed and self.status == "running" else ""
-        left = format_duration(now.total * (1 - now.share)) if now.total and self.status == "running" else ""
+        speed = f"{now.speed:.0f}" if now.speed and running else ""
+        left = format_duration(now.total * (1 - now.share)) if now.total and running else ""
         return self.name, self.status, f"{now.share:.0%}", f"{now.frames:,}", score, speed, self.error or left
 
 
 class ProgressTable:
-    """Shows rows now and then; call `show` as often as you like."""
+    """Shows the rows of a grid every REFRESH_SECONDS. Use it as a context, and call `show` as often as you like."""
 
     def __init__(self, parallel: int, stream: TextIO | None = None):
-        self.parallel, self.stream = parallel, stream or sys.stdout
-        self.live = self.stream.isatty()
-        self.height, self.shown = 0, -REFRESH_SECONDS
-        self.told: dict[str, tuple] = {}
+        self.parallel, self.shown = parallel, -REFRESH_SECONDS
+        self.console = make_console(stream)
+        live = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop") if live else None
+        self.reported: dict[str, tuple[str, int]] = {}
+
+    def __enter__(self) -> "ProgressTable":
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
 
     def show(self, rows: Callable[[], list[ProgressRow]], final: bool = False) -> None:
-        """Asks for the rows and shows them, if the last time is long enough ago or this is the `final` one."""
-        if final or time.monotonic() - self.shown >= REFRESH_SECONDS:
-            (self.draw if self.live else self.tell)(rows())
-            self.shown = time.monotonic()
+        """Show the result of `rows` if the last time was long enough ago, or if this is the `final` call."""
+        if not final and time.monotonic() - self.shown < REFRESH_SECONDS:
+            return
+        if self.live:
+            self.live.update(self.render(rows()), refresh=True)
+        else:
+            self.report(rows())
+        self.shown = time.monotonic()
 
-    def draw(self, rows: list[ProgressRow]) -> None:
-        """Replaces what was drawn before."""
-        width, height = shutil.get_terminal_size()
-        kept = select_rows(rows, height - 4)
-        lines = [*table([COLUMNS, *(row.cells() for row in kept)]), summary(rows, self.parallel)]
-        up = f"\x1b[{self.height}F\x1b[J" if self.height else ""
-        self.stream.write(up + "".join(f"{line[: width - 1]}\n" for line in lines))
-        self.stream.flush()
-        self.height = len(lines)
+    def render(self, rows: list[ProgressRow]) -> Group:
+        """Return the most urgent rows that fit on the terminal, and the summary of all."""
+        made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for name in COLUMNS:
+            text = name in ("run", "", "left")
+            made.add_column(name, justify="left" if text else "right", no_wrap=name != "left")
+        for row in select_rows(rows, self.console.size.height - EXTRA_LINES):
+            made.add_row(
+                *(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row.cells()), style=STYLES[row.status]
+            )
+        return Group(made, Text(summarize(rows, self.parallel), no_wrap=True, overflow="ellipsis"))
 
-    def tell(self, rows: list[ProgressRow]) -> None:
-        """Prints runs that have changed their status or completed another tenth since they were told of."""
+    def report(self, rows: list[ProgressRow]) -> None:
+        """Print a line for each run with a new status, or with another tenth completed, since its last line."""
         for row in rows:
-            news = row.status, int(row.standing.share * NEWS)
-            if self.told.get(row.name, ("waiting", 0)) != news:
-                self.told[row.name] = news
+            state = row.status, int(row.progress.share * LINES_PER_RUN)
+            if self.reported.get(row.name, ("waiting", 0)) != state:
+                self.reported[row.name] = state
                 name, status, done, frames, score, speed, left = row.cells()
                 texts = [name, status, done, f"{frames} frames", score and f"score {score}"]
                 texts += [speed and f"{speed} frames/s", row.error or (left and f"{left} left")]
-                print("  ".join(filter(None, texts)), file=self.stream, flush=True)
+                print("  ".join(filter(None, texts)), file=self.console.file, flush=True)
 
 
-def select_rows(rows: list[ProgressRow], space: int) -> list[ProgressRow]:
-    """The most urgent rows that fit, in their order."""
-    ranks = sorted(range(len(rows)), key=lambda i: (DISPLAY_ORDER.index(rows[i].status), i))
-    return [rows[i] for i in sorted(ranks[: max(1, space)])]
+def select_rows(rows: list[ProgressRow], count: int) -> list[ProgressRow]:
+    """Return the `count` most urgent rows, in their original order."""
+    urgent = sorted(range(len(rows)), key=lambda i: (list(STYLES).index(rows[i].status), i))
+    return [rows[i] for i in sorted(urgent[: max(1, count)])]
 
 
-def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines with aligned columns: texts to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    sides = ("<", "<", ">", ">", ">", ">", "<")
-    line = lambda row: "  ".join(f"{text:{side}{width}}" for text, side, width in zip(row, sides, widths, strict=True))
-    return [line(row).rstrip() for row in rows]
-
-
-def summary(rows: list[ProgressRow], parallel: int) -> str:
-    """How many runs stand how, and about how long all of them will take."""
-    counts = {status: sum(row.status == status for row in rows) for status in DISPLAY_ORDER}
+def summarize(rows: list[ProgressRow], parallel: int) -> str:
+    """Return the number of runs by status, and the estimated time until all are done."""
+    counts = {status: sum(row.status == status for row in rows) for status in STYLES}
     text = f"{counts['done']} of {len(rows)} runs done" + "".join(
         f", {counts[status]} {status}" for status in ("running", "waiting", "failed") if counts[status]
     )
-    totals = [row.standing.total for row in rows if row.standing.total]
-    open_shares = [1 - row.standing.share for row in rows if row.status in ("running", "waiting")]
-    if not (totals and open_shares):
+    totals = [row.progress.total for row in rows if row.progress.total]
+    shares = [1 - row.progress.share for row in rows if row.status in ("running", "waiting")]
+    if not (totals and shares):
         return text
-    return f"{text}; about {format_duration(sum(open_shares) * sum(totals) / len(totals) / parallel)} left"
+    return f"{text}; about {format_duration(sum(shares) * sum(totals) / len(totals) / parallel)} left"
 
 
-def format_duration(number: float) -> str:
-    """As minutes and seconds, with hours where there are any."""
-    return tqdm.format_interval(number)
+format_duration = tqdm.format_interval  # seconds -> minutes:seconds, with hours if there are any

@@ -1,0 +1,161 @@
+"""Measure an agent on this machine: cost of an update by count, times of all parts of training, machine rates."""
+
+import contextlib
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from common.agent import cost
+from common.agent.agent import Agent
+from common.nn import machine
+from common.nn.compile import make_compiler
+from common.profiling import measure
+from common.replay.replay import Replay
+from common.storage.runinfo import session_facts
+from common.training.banner import expected_updates, updates_per_step
+from common.training.factory import Factory, record_spec
+from common.training.threads import ThreadChoice, choose_threads
+
+WARMUP_UPDATES = 2  # after the first one, which may compile
+POLICY_ENVS = 1, 16  # numbers of environments that the policy is timed with
+
+
+class BuiltRun(NamedTuple):
+    """Parts of a run that is measured."""
+
+    envs: Any
+    agent: Agent
+    replay: Replay
+    schedule: Any
+    threads: ThreadChoice
+
+
+@contextlib.contextmanager
+def build_run(config: dict, factory: Factory) -> Iterator[BuiltRun]:
+    """Build the parts of a run in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        envs = factory.envs(config)
+        stack.callback(envs.close)
+        schedule = factory.schedule(config)
+        updates = expected_updates(config, envs.repeat, schedule)
+        threads = choose_threads(config, None, factory, envs, updates)
+        torch.set_num_threads(threads.threads)
+        agent = factory.agent(envs.obs_space, envs.act_space, config)
+        replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, Path(folder))
+        agent.compiler = make_compiler(config["run"]["compile"], agent.device, updates)
+        yield BuiltRun(envs, agent, replay, schedule, threads)
+
+
+def measure_run(
+    config: dict, run: BuiltRun, updates: int, *, seconds: float = math.inf, profile: Path | None = None
+) -> dict[str, Any]:
+    """Return the content of `speed.json`: plain numbers and texts, times in seconds.
+
+    updates: number of timed updates; fewer, but at least three, if they take longer than `seconds`. profile: file for
+    the trace of one update.
+    """
+    envs, agent, replay, schedule, threads = run
+    batch, length = config["batch_size"], config["batch_length"]
+    device, dtype = agent.device, torch.bfloat16 if agent.half else torch.float32
+    counted = cost.update_cost(config, envs.obs_space, envs.act_space, agent.half)
+    step = measure.time_collection(envs, agent, replay)
+    measure.fill_replay(replay, agent, envs.obs_space, batch, length)
+    drawn, drawn_bytes = measure.time_sampling(replay, batch, length)
+    update = FixedBatchUpdate(agent, replay.sample(batch, length))
+    timed = time_training(update, device, updates, seconds)
+    lines = measure.time_logging(update.metrics, device)
+    back = statistics.median(measure.time_calls(lambda: replay.write_back(*update.latents), device, 10, 1.0))
+    rate = updates_per_step(schedule, repeat=envs.repeat, batch=batch * length)
+    steps, log_every = 1 / rate if rate else 0.0, config["run"]["log_every"]
+    lines_per_update = steps * envs.repeat / log_every if log_every else 0.0
+    split = timed.pop("split") | {
+        "replay": drawn + back + steps * step["replay"],
+        "policy": steps * step["policy"],
+        "environment": steps * step["env"],
+        "logging": lines.add + lines_per_update * lines.write,
+    }
+    if profile:
+        write_trace(update, device, profile)
+    acting = {str(n): latency(measure.time_policy(agent, envs.obs_space, n)) for n in POLICY_ENVS}
+    memory = machine.peak_memory(device)
+    return {
+        "algo": config["algo"],
+        "task": config["task"],
+        "observations": {key: [str(box.dtype), list(box.shape)] for key, box in envs.obs_space.items()},
+        "actions": str(envs.act_space),
+        "environments": envs.num,
+        "batch": [batch, length],
+        "horizon": config["imagination"]["horizon"],
+        "precision": str(dtype).removeprefix("torch."),
+        "compiled": agent.compiler is not None,
+        "device": str(device),
+        "threads": threads.threads,
+        "threads_chosen": threads.why,
+        "where": machine.describe_device(device),
+        "parameters": agent.parameter_table(),
+        "cost": {"flops": counted.flops, "bytes": counted.bytes, "passes": list(map(pass_row, counted.passes))},
+        "updates": timed | {"replayed_per_second": timed["per_second"] * batch * length},
+        "split": split,
+        "step": step,
+        "sampling": {"seconds": drawn, "bytes": drawn_bytes, "write_back": back},
+        "line": lines._asdict(),
+        "acting": acting,
+        "peak_memory": memory,
+        "replay_bytes": round(replay.gib * 2**30),
+        "machine": {
+            "matmul_flops_per_second": machine.matmul_rate(dtype, device),
+            "flops_per_second": counted.flops * timed["per_second"],
+            "copy_bytes_per_second": machine.copy_rate(device),
+            "bytes_per_second": counted.bytes * timed["per_second"],
+        },
+        "session": session_facts(),
+    }
+
+
+class FixedBatchUpdate:
+    """Updates of an agent on one fixed batch; keeps metrics and latents of the last one."""
+
+    def __init__(self, agent: Agent, batch: dict):
+        self.agent, self.batch, self.step = agent, batch, 0
+        self.metrics: dict = {}
+        self.latents: tuple = ()
+
+    def __call__(self) -> None:
+        self.metrics, latents = self.agent.update(self.batch, self.step)
+        self.latents, self.step = (self.batch["index"], latents), self.step + 1
+
+
+def time_training(update: Callable[[], None], device: torch.device, calls: int, seconds: float = math.inf) -> dict:
+    """Return seconds of the first and the following updates, their median and rate, and the mean of each section."""
+    first = measure.time_calls(update, device, 1)[0]
+    measure.time_calls(update, device, WARMUP_UPDATES)
+    times, parts = measure.time_updates(update, device, calls, seconds)
+    median = statistics.median(times)
+    split = parts | {"rest of the update": max(0.0, statistics.mean(times) - sum(parts.values()))}
+    return {"first": first, "seconds": times, "median": median, "per_second": 1 / median, "split": split}
+
+
+def latency(times: list[float]) -> dict[str, float]:
+    """Return median and 90th percentile."""
+    ordered = sorted(times)
+    return {"median": statistics.median(ordered), "p90": ordered[int(0.9 * (len(ordered) - 1) + 0.5)]}
+
+
+def pass_row(work: cost.ModulePass) -> dict:
+    """Return a pass of the update as plain values."""
+    names = ("part", "name", "positions", "forward", "weight_grads", "input_grads", "flops")
+    return {name: getattr(work, name) for name in names} | {"note": work.note()}
+
+
+def write_trace(update: Callable[[], None], device: torch.device, path: Path) -> None:
+    """Write a trace of one update for chrome://tracing or ui.perfetto.dev."""
+    kinds = torch.profiler.ProfilerActivity
+    with torch.profiler.profile(activities=[kinds.CPU] + [kinds.CUDA] * (device.type == "cuda")) as profiler:
+        update()
+        machine.synchronize(device)
+    profiler.export_chrome_trace(str(path))
