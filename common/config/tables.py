@@ -1,5 +1,6 @@
 """Tables that commands print: fitted to a terminal, plain lines of any length elsewhere."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -22,10 +23,10 @@ class StreamConsole(Console):
 def make_console(stream: TextIO | None = None) -> StreamConsole:
     """Return a console for `stream` (stdout by default) that sends escape codes to terminals only.
 
-    rich itself respects NO_COLOR and TERM=dumb. Text is printed as it is, without rich's markup.
+    A dumb terminal counts as no terminal. Under NO_COLOR, rich omits colors. Text has no markup.
     """
     stream = stream or sys.stdout
-    terminal = stream.isatty()
+    terminal = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     width = None if terminal else PLAIN_WIDTH
     return StreamConsole(file=stream, force_terminal=terminal, width=width, highlight=False, markup=False, emoji=False)
 

@@ -1,4 +1,4 @@
-"""`doctor`: a whole look in this process, then each check with what it is there to find."""
+"""`doctor`: all checks in this process, then each check with a problem that it must find."""
 
 import contextlib
 import importlib.metadata
@@ -20,7 +20,7 @@ from common.nn import machine
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Exit code and output of the command on this machine, and the folder it ran in."""
+    """Return exit code and output of the command on this machine, and its folder."""
     folder, printed = tmp_path_factory.mktemp("doctor"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.chdir(folder)
@@ -29,55 +29,48 @@ def whole(tmp_path_factory):
     return code, printed.getvalue().splitlines(), folder
 
 
-def test_it_looks_at_everything_and_training_on_states_works(whole):
+def test_all_checks_run_and_training_on_states_works(whole):
     code, lines, _ = whole
     assert code == 0, lines
-    looked = ["python", "packages", "device", "threads", "memory", "bfloat16", "egl", "osmesa", "glfw", "pixels"]
-    looked += ["states", "atari", "logdir", *(f"update {algo}" for algo in program.ALGOS)]
-    places = [next(i for i, line in enumerate(lines) if line.startswith(f"{name} ")) for name in looked]
+    names = ["python", "packages", "device", "threads", "memory", "bfloat16", "egl", "osmesa", "glfw", "pixels"]
+    names += ["states", "atari", "logdir", *(f"update {algo}" for algo in program.ALGOS)]
+    places = [next(i for i, line in enumerate(lines) if line.startswith(f"{name} ")) for name in names]
     assert places == sorted(places)
     assert lines[-1] == "Training on states works here."
 
 
-def test_it_leaves_nothing_behind(whole):
+def test_no_files_remain(whole):
     assert not list(whole[2].iterdir())
 
 
-def ends(monkeypatch, *checks):
+def exit_code(monkeypatch, *checks):
     monkeypatch.setattr(doctor, "checks", lambda request: iter(checks))
     return program.main(["doctor"])
 
 
-def test_only_what_states_need_makes_it_fail(monkeypatch, capsys):
+def test_only_checks_that_states_need_make_it_fail(monkeypatch, capsys):
     renderer = DoctorCheck("egl", MISSING, "libEGL is not installed", "apt-get install libegl1 libgl1", needed=False)
-    assert ends(monkeypatch, DoctorCheck("python", OK, "3.11"), renderer) == 0
+    assert exit_code(monkeypatch, DoctorCheck("python", OK, "3.11"), renderer) == 0
     assert "-> apt-get install libegl1 libgl1" in capsys.readouterr().out
-    assert (
-        ends(
-            monkeypatch, renderer, DoctorCheck("mujoco", BROKEN, "4.0.0", "pip install"), DoctorCheck("states", OK, "")
-        )
-        == 2
-    )
-    assert "would not work here: mujoco." in capsys.readouterr().err
+    broken = DoctorCheck("mujoco", BROKEN, "4.0.0", "pip install")
+    assert exit_code(monkeypatch, renderer, broken, DoctorCheck("states", OK, "")) == 2
+    assert "does not work here: mujoco." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--task", "dmc_walker_walk"], ["now"], ["--batch_size", "3"]])
-def test_flags_of_training_mean_nothing_here(words, capsys):
+def test_flags_of_training_are_refused(words, capsys):
     assert program.main(["doctor", *words]) == 2
-    assert f"nothing else, got {words[0]}" in capsys.readouterr().err
+    assert f"doctor takes only --logdir DIR, got {words[0]}" in capsys.readouterr().err
 
 
-def test_what_raises_is_broken():
-    assert run_check("x", lambda: 1 / 0, "mend it")[:4] == (
-        "x",
-        BROKEN,
-        "ZeroDivisionError: division by zero",
-        "mend it",
-    )
+def test_a_check_that_raises_is_broken():
+    assert run_check("x", lambda: 1 / 0, "fix it")[:4] == (
+        "x", BROKEN, "ZeroDivisionError: division by zero", "fix it",
+    )  # fmt: skip
 
 
 def project(folder, versions, monkeypatch, dependencies, extras=()):
-    """Checks of a project with these dependencies where these versions are installed."""
+    """Return the checks of a project with these dependencies, with these versions installed."""
 
     def version(name):
         if name not in versions:
@@ -91,7 +84,7 @@ def project(folder, versions, monkeypatch, dependencies, extras=()):
     return {check.name: check for check in packages.packages(file)}
 
 
-def test_versions_are_held_against_the_project(tmp_path, monkeypatch):
+def test_versions_are_compared_with_the_project(tmp_path, monkeypatch):
     installed = {"torch": "2.13.0+cpu", "mujoco": "4.0.0", "ale-py": "0.10.1"}
     needs = ["torch>=2.7", "mujoco>=3.17,<4", "ale-py>=0.11", "numpy>=2", "other>=1; python_version < '3'"]
     found = project(tmp_path, installed, monkeypatch, needs, ["crafter>=1.8"])
@@ -99,13 +92,13 @@ def test_versions_are_held_against_the_project(tmp_path, monkeypatch):
         "python": OK, "packages": OK, "mujoco": BROKEN, "ale-py": BROKEN, "numpy": MISSING, "crafter": MISSING,
     }  # fmt: skip
     assert found["packages"].found == "1 of 4 fit: torch 2.13.0+cpu"
-    assert "dm_control breaks" in found["mujoco"].found
+    assert "break dm_control" in found["mujoco"].found
     assert "pip install --no-deps 'mujoco<4,>=3.17'" in found["mujoco"].todo
-    assert "confuse actions" in found["ale-py"].found
+    assert "mix up actions" in found["ale-py"].found
     assert [name for name, check in found.items() if check.needed and check.status != OK] == ["mujoco", "numpy"]
 
 
-def test_renderers_say_what_they_lack(monkeypatch):
+def test_renderers_report_their_missing_requirements(monkeypatch):
     monkeypatch.setattr(dmc, "backend_error", lambda name: "" if name == "osmesa" else "a long story")
     monkeypatch.setattr(dmc, "working_backend", lambda: "osmesa")
     monkeypatch.setattr(hardware.ctypes.util, "find_library", lambda name: None)
@@ -121,7 +114,7 @@ def test_renderers_say_what_they_lack(monkeypatch):
 
 
 def game(answer):
-    """A make_env whose pictures are `answer(action)`."""
+    """Return a make_env whose images are `answer(action)`."""
     step = lambda action: ({"image": np.full((1, 1, 1), answer(action))}, 0, False, False, {})
     env = types.SimpleNamespace(reset=lambda: None, step=step, close=lambda: None, action_space=spaces.Discrete(6))
     return lambda *_, **__: env
@@ -129,9 +122,9 @@ def game(answer):
 
 @pytest.mark.parametrize(
     ("answer", "says"),
-    [(lambda action: 0, "actions have no effect"), (lambda action: next(CLOCK), "does not repeat itself")],
+    [(lambda action: 0, "actions have no effect"), (lambda action: next(CLOCK), "is not reproducible")],
 )
-def test_a_game_that_does_not_obey_is_noticed(answer, says, monkeypatch):
+def test_a_game_that_ignores_actions_or_seed_is_reported(answer, says, monkeypatch):
     monkeypatch.setattr(smoke_tests, "make_env", game(answer))
     with pytest.raises(UserError, match=says):
         smoke_tests.play_atari()
@@ -140,17 +133,17 @@ def test_a_game_that_does_not_obey_is_noticed(answer, says, monkeypatch):
 CLOCK = iter(range(1000))
 
 
-def test_a_logdir_that_cannot_be_written(tmp_path, monkeypatch):
+def test_a_logdir_that_cannot_be_written_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
-    for place in (tmp_path / "file" / "run", smoke_tests.Path("/proc/run")):
-        assert run_check("logdir", lambda place=place: smoke_tests.check_writable(place), "").status == BROKEN
-    monkeypatch.setattr(smoke_tests, "free_disk", lambda place: 2**20)
+    for path in (tmp_path / "file" / "run", smoke_tests.Path("/proc/run")):
+        assert run_check("logdir", lambda path=path: smoke_tests.check_writable(path), "").status == BROKEN
+    monkeypatch.setattr(smoke_tests, "free_disk", lambda path: 2**20)
     with pytest.raises(UserError, match="GiB free"):
         smoke_tests.check_writable(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_losses_that_are_no_numbers_are_noticed(monkeypatch):
+def test_losses_that_are_not_finite_are_reported(monkeypatch):
     class Diverging(smoke_tests.FixedBatchUpdate):
         def __call__(self):
             self.metrics = {"loss/kl": float("nan")}

@@ -1,4 +1,4 @@
-"""`compare` with real training: it runs, is broken off, goes on, grows, and tells what failed."""
+"""`compare` with real training: it runs, is stopped, continues, grows, and reports failures."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from PIL import Image, ImageSequence
 
 from tests.helpers.command_line import ROOT
 
-pytestmark = pytest.mark.xdist_group("cli_grid")  # what they share is made once
+pytestmark = pytest.mark.xdist_group("cli_grid")  # they share a slow fixture
 
 HERE = ROOT / "tests" / "helpers"
 COMPARE = ["compare", "--algos", "v1,v3", "--configs", "debug", "--seeds", "1", "--logdir", "grid"]
@@ -28,7 +28,7 @@ def start(folder, *words):
 
 
 def finish(process):
-    """Exit code and what was printed."""
+    """Return exit code and output."""
     printed, errors = process.communicate(timeout=120)
     assert "Traceback" not in printed + errors, printed + errors
     return process.returncode, printed, errors
@@ -44,7 +44,7 @@ def statuses(folder):
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory):
-    """A grid that was stopped while it trained, then finished: folder, and what was printed each time."""
+    """Stop a grid while it trains, then finish it. Return the folder, and the output of both commands."""
     folder = tmp_path_factory.mktemp("grid")
     words = ["--tasks", "dummy_mixed_10", "--match", "updates", "--steps", "10"]
     process = start(folder, *COMPARE, *words)
@@ -56,10 +56,10 @@ def grid(tmp_path_factory):
     return folder, (stopped, before), finish(start(folder, *COMPARE, *words))
 
 
-def test_a_grid_that_was_stopped_goes_on(grid):
+def test_a_stopped_grid_continues(grid):
     folder, ((code, printed, errors), before), (again, _, _) = grid
     assert (code, errors) == (130, "")
-    assert "The same command goes on." in printed.splitlines()[-1]
+    assert "Rerun the same command to continue." in printed.splitlines()[-1]
     assert before == {"v1/dummy_mixed_10/0": "waiting", "v3/dummy_mixed_10/0": "waiting"}
     assert again == 0
     assert statuses(folder) == {"v1/dummy_mixed_10/0": "done", "v3/dummy_mixed_10/0": "done"}
@@ -73,13 +73,13 @@ def test_the_report_has_films_of_all_versions_on_the_same_clips(grid):
     page = (folder / "report.html").read_text()
     assert "from left to right in this order: v1, v3." in page
     assert page.count("data:image/gif;base64,") == 4  # two versions, an image and a vector
-    truths = [frames(folder, algo, "image")[:, :64] for algo in ("v1", "v3")]  # the upper row of every picture
-    assert truths[0].shape == (45, 64, 128, 3)  # two clips side by side
+    truths = [frames(folder, algo, "image")[:, :64] for algo in ("v1", "v3")]  # the upper row of each frame
+    assert truths[0].shape == (45, 64, 128, 3)  # two clips next to each other
     assert np.abs(truths[0] - truths[1]).mean() < 4 < np.abs(truths[0][1:] - truths[0][:-1]).max()
 
 
 def frames(folder, algo, key):
-    """Pictures (T, H, W, 3) of a shared film. A GIF shows repeated ones once, for a longer time."""
+    """Return the frames (T, H, W, 3) of a shared film. A GIF stores repeated frames once, with a longer duration."""
     path = next((folder / f"films/dummy_mixed_10/{algo}").glob(f"{key}_0_*.gif"))
     with Image.open(path) as film:
         shown = [
@@ -101,11 +101,11 @@ def test_the_demo_is_a_comparison_with_a_table(tmp_path):
     assert "mean ± std of 2 episodes" in printed
 
 
-def test_all_versions_made_the_updates_asked_for(grid):
+def test_all_versions_made_the_requested_updates(grid):
     assert [info(grid[0], f"{algo}/dummy_mixed_10/0")["updates"] for algo in ("v1", "v3")] == [10, 10]
 
 
-def test_a_grid_may_grow_and_failures_are_told(grid):
+def test_a_grid_may_grow_and_failures_are_reported(grid):
     folder = grid[0]
     finished = (folder / "grid/runs/v1/dummy_mixed_10/0/run.json").read_bytes()
     words = ["--tasks", "dummy_mixed_10", "broken_envs:Raises", "--match", "updates", "--steps", "10"]

@@ -1,22 +1,24 @@
-"""`python dreamer.py speed` in processes of its own: what it prints and writes, and what it refuses."""
+"""`python dreamer.py speed`: output, files and errors."""
 
 import json
+import re
 
 import pytest
 
 import dreamer as program
+from common.commands.speed import si_number
+from common.config import tables
 from common.nn import machine
-from common.profiling import speed_table
 from tests.helpers.command_line import SHORT, dreamer
 
-pytestmark = pytest.mark.xdist_group("cli_speed")  # what they share is made once
+pytestmark = pytest.mark.xdist_group("cli_speed")  # they share a slow fixture
 
 DEBUG = ["speed", "--algo", "v3", "--configs", "debug", "--updates", "3"]
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """Folder in which the command has run, and what it printed."""
+    """Return the folder in which the command ran, and its output."""
     folder = tmp_path_factory.mktemp("speed")
     words = [*DEBUG, "--task", "dummy_point", "--logdir", "run", "--profile", "traces/update.json"]
     done = dreamer(*words, cwd=folder)
@@ -35,7 +37,7 @@ def test_it_prints_tables(measured):
     assert all(f"Written: {file}" in measured[1] for file in ("run/speed.json", "traces/update.json"))
 
 
-def test_figures_fit_together(found):
+def test_figures_are_consistent(found):
     timed, cost, here = found["updates"], found["cost"], found["machine"]
     assert len(timed["seconds"]) == 3
     assert timed["per_second"] == pytest.approx(1 / timed["median"])
@@ -48,24 +50,24 @@ def test_figures_fit_together(found):
     assert min(found["peak_memory"], found["replay_bytes"], here["matmul_flops_per_second"], found["threads"]) > 0
 
 
-def test_the_split_names_every_part(found):
+def test_the_split_has_all_parts(found):
     inside = {"world model", "imagination", "actor-critic", "backward", "optimiser", "rest of the update"}
     assert found["split"].keys() == inside | {"replay", "policy", "environment", "logging"}
     assert all(seconds >= 0 for seconds in found["split"].values())
 
 
-def test_the_trace_is_one_update(measured):
+def test_the_trace_has_one_update(measured):
     events = json.loads((measured[0] / "traces" / "update.json").read_text())["traceEvents"]
     assert {"aten::mm", "imagination"} <= {event.get("name") for event in events}
 
 
-def test_a_run_may_begin_where_the_speed_was_measured(measured):
+def test_a_run_may_start_in_the_logdir_of_speed(measured):
     words = ["--algo", "v3", "--configs", "debug", "--task", "dummy_point", "--logdir", "run", *SHORT]
     done = dreamer(*words, cwd=measured[0])
     assert done.returncode == 0, done.stderr
 
 
-def test_only_what_is_asked_for_is_written(tmp_path, monkeypatch):
+def test_only_the_requested_file_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(machine, "MATMUL_SIDES", {"cpu": (64,)})
     monkeypatch.setattr(machine, "COPY_BYTES", {"cpu": 2**20})
@@ -83,24 +85,45 @@ def test_only_what_is_asked_for_is_written(tmp_path, monkeypatch):
         ([*DEBUG, "--json", "."], "Choose another file with --json"),
         ([*DEBUG, "--profile", "/proc/trace.json"], "Choose another file with --profile"),
         ([*DEBUG, "--json", "a", "--profile", "a"], "name the same file"),
-        ([*DEBUG, "--run.offline", "a"], "leave --run.offline away"),
+        ([*DEBUG, "--run.offline", "a"], "Omit --run.offline"),
         ([*DEBUG, "--logdir", "/proc/run"], "Choose another"),
         ([*DEBUG, "--task", "dummy_pint"], "Nearest: dummy_point"),
         (["train", "--algo", "v3", "--updates", "3"], "Unknown key 'updates'"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
-def test_mistakes_are_named(words, says, tmp_path, capsys, monkeypatch):
+def test_wrong_arguments_are_reported(words, says, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert program.main(words) == 2
     assert says in capsys.readouterr().err
 
 
-def test_a_table_lines_up():
-    rows = [("name", "count", "note"), ("a", "1", ""), ("longer", "1,000", "forward only")]
-    assert speed_table.table(rows) == "name    count  note\na           1\nlonger  1,000  forward only"
+ROWS = [("name", "count", "note"), ("a", "1", ""), ("longer", "1,000", f"[b]forward[/b] :star: {'x' * 200}")]
+PLAIN = f"name    count  note\na           1\nlonger  1,000  {ROWS[-1][-1]}"
+
+
+def test_tables_are_plain_lines_outside_of_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    tables.show(tables.table(ROWS), tables.listing([("a", "b"), ("", "c " * 99 + "d")]))
+    assert capsys.readouterr().out == f"{PLAIN}\n\na  b\n   {'c ' * 99}d\n"
+
+
+@pytest.mark.parametrize(("name", "value"), [("TERM", "dumb"), ("NO_COLOR", "1"), ("TERM", "xterm")])
+def test_tables_fit_into_a_terminal(name, value, capsys, monkeypatch):
+    for key, text in {"TERM": "xterm-256color", "COLUMNS": "40", name: value}.items():
+        monkeypatch.setenv(key, text)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    tables.show(tables.table(ROWS))
+    printed = capsys.readouterr().out
+    if value == "dumb":
+        assert printed == f"{PLAIN}\n"
+        return
+    plain = re.sub(r"\x1b\[\dm", "", printed)
+    assert max(map(len, plain.splitlines())) <= 40
+    assert plain.count("x") == 200
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0 "), (12, "12 "), (30_453_000_000, "30.45 G"), (2e13, "20 T")])
 def test_prefixes(value, text):
-    assert speed_table.si(value) == text
+    assert si_number(value) == text

@@ -1,4 +1,4 @@
-"""Ablations change what they say, and nothing where there is nothing to drop."""
+"""Ablations change the keys that they define, and are refused if there is nothing to drop."""
 
 import re
 
@@ -8,28 +8,28 @@ import dreamer
 from common.config import features
 from common.errors import UserError
 from common.experiments.ablation import ablation_suites, ablations, make_variants, resolve_addition, resolve_keys
-from tests.helpers.variants import MIXED, PICTURES, VECTORS, check_words, losses, request, setting
+from tests.helpers.variants import MIXED, PICTURES, VECTORS, check_command_lines, losses, request, setting
 
 NAMES = [name for name, one in ablations().items() if name not in one.also]
-ASKED = (
+REQUESTED = (
     "symlog twohot kl_balance free_bits free_nats retnorm unimix slow_critic critic_ema block_gru blockgru norm silu"
 )
-ASKED += " replay_value repval laprop agc"
+REQUESTED += " replay_value repval laprop agc"
 
 
 def one(algo, wanted, task=MIXED, **options):
-    """The only variant, with its config."""
+    """Return the only variant, with its config."""
     made, _ = make_variants(request(algo, **options), {"it": wanted}, setting(task))
     return made[0], setting(task).configs(made[0].request)[task]
 
 
-@pytest.mark.parametrize("name", ASKED.split())
-def test_what_people_ask_for_can_be_dropped_from_v3(name):
+@pytest.mark.parametrize("name", REQUESTED.split())
+def test_popular_ablations_apply_to_v3(name):
     assert one("v3", name)[0].changes
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_ablation_is_of_some_version_and_learns(name):
+def test_each_ablation_applies_to_a_version_and_learns(name):
     task = PICTURES if name == "policy_reinforce" else MIXED
     made = [config for config in (attempt(algo, name, task) for algo in dreamer.ALGOS) if config]
     for config in made:
@@ -38,8 +38,8 @@ def test_every_ablation_is_of_some_version_and_learns(name):
 
 
 def attempt(algo, name, task):
-    """Config of the variant, None where a version has nothing to drop and says so."""
-    refusal = rf"{algo} has no {name} to drop: |it would change nothing: {algo} is like that already"
+    """Return the config of the variant; None if the version has nothing to drop."""
+    refusal = rf"{algo} has no {name} to drop: |it would change nothing in {algo}"
     try:
         return one(algo, name, task)[1]
     except UserError as error:
@@ -48,7 +48,7 @@ def attempt(algo, name, task):
         return None
 
 
-def test_every_ablation_belongs_to_a_feature_that_there_is():
+def test_each_ablation_belongs_to_an_existing_feature():
     assert all(found.feature in features.FEATURES for found in ablations().values() if found.feature)
     assert all(name in features.FEATURES for found in ablations().values() for name in found.like)
     assert all(found.keys or found.like for found in ablations().values())
@@ -97,28 +97,28 @@ def test_v2_without_balance_has_the_plain_kl_with_the_same_scale():
     }
 
 
-def test_references_name_keys_that_are_there():
+def test_references_name_existing_keys():
     assert resolve_keys({"kl.scale": "=kl.dyn+kl.rep"}, {"kl": {"dyn": 2.0, "rep": 1.0}}) == {"kl.scale": 3.0}
-    with pytest.raises(UserError, match=r"There is no kl\.wet and no kl\.dry here"):
+    with pytest.raises(UserError, match=r"This config has no kl\.wet and no kl\.dry"):
         resolve_keys({"kl.scale": "=kl.wet+kl.dry"}, {"kl": {"dyn": 2.0}})
 
 
-def test_dropping_wins_over_the_users_flags():
+def test_ablations_override_the_users_flags():
     assert one("v3", "free_bits", flags={"kl.free": 2.0})[0].changes == {"kl.free": (2.0, 0.0)}
 
 
 @pytest.mark.parametrize("name", ablation_suites())
-def test_suites_are_the_papers_variants(name):
+def test_suites_give_the_papers_variants(name):
     suite = ablation_suites()[name]
     made, silent = make_variants(request(suite.version), suite.drop, setting(MIXED, PICTURES))
     assert not silent
     assert [found.name for found in made] == list(suite.drop)
-    check_words({found.name: found.request for found in made}, PICTURES)
+    check_command_lines({found.name: found.request for found in made}, PICTURES)
 
 
-def test_what_has_no_effect_is_left_out():
-    place = setting(VECTORS)
-    made, silent = make_variants(request("v3"), {"a": "sigmoid", "b": "symlog"}, place)
+def test_variants_without_effect_are_omitted():
+    vectors = setting(VECTORS)
+    made, silent = make_variants(request("v3"), {"a": "sigmoid", "b": "symlog"}, vectors)
     assert ([found.name for found in made], silent) == (["b"], ["a"])
 
 
@@ -126,16 +126,16 @@ def test_what_has_no_effect_is_left_out():
     ("algo", "wanted", "message"),
     [
         ("v1", "symlog", "v1 has no symlog to drop: encoder.symlog is False"),
-        ("v1", "slow_critic", "it would change nothing: v1 is like that already"),
+        ("v1", "slow_critic", "it would change nothing in v1"),
         ("v3", "simlog", r"Unknown ablation 'simlog'\. Did you mean symlog"),
-        ("v3", "horizon", r"Give a version to change this feature: horizon=VERSION"),
+        ("v3", "horizon", r"To change this feature, give a version: horizon=VERSION"),
         ("v3", "horizzon=v1", "Unknown feature 'horizzon'. Did you mean horizon"),
         ("v3", "retnorm=v9", "Unknown version 'v9'"),
-        ("v3", "order=v2", "it cannot be: replay_value.grad true"),
+        ("v3", "order=v2", "it does not work: replay_value.grad true"),
         ("v3", "start=v1", "v3 cannot be changed to it: returns.start is an option of ArrivalReturns"),
     ],
 )
-def test_what_cannot_be_is_refused_in_words(algo, wanted, message):
+def test_impossible_variants_are_refused_with_the_reason(algo, wanted, message):
     with pytest.raises(UserError, match=message):
         make_variants(request(algo), {"it": wanted}, setting(VECTORS))
 
@@ -145,7 +145,7 @@ def test_tasks_that_need_different_values_are_refused():
         make_variants(request("v2", []), {"it": "kl_balance"}, setting("atari_pong", PICTURES))
 
 
-def test_features_are_added_from_the_next_version_that_has_them():
+def test_features_are_added_from_the_next_version_that_differs():
     add = lambda word, algo="v1": resolve_addition(word, request(algo), setting(VECTORS))
     assert add("kl") == add("kl_balance") == "kl=v2"
     assert add("symlog") == "symlog=v3"
@@ -157,8 +157,8 @@ def test_features_are_added_from_the_next_version_that_has_them():
         add("simlog")
 
 
-def test_flags_of_the_version_alone_do_not_hinder_the_search_for_the_next_one():
-    """A suite's settings bring such flags."""
+def test_flags_of_one_version_do_not_disturb_the_search_for_the_next():
+    """The settings of a suite contain such flags."""
     bursts = request("v1", flags={"schedule.every": "100", "schedule.updates": "12"})
     assert resolve_addition("kl", bursts, setting(VECTORS)) == "kl=v2"
     assert make_variants(bursts, {"kl=v2": "kl=v2"}, setting(VECTORS))[0][0].changes["kl.use"] == (
@@ -175,4 +175,4 @@ def test_added_features_make_an_agent_that_learns():
         "BalancedKL",
     )
     losses(config, setting(MIXED).facts(config))
-    check_words({"it": variant.request}, MIXED)
+    check_command_lines({"it": variant.request}, MIXED)

@@ -1,6 +1,6 @@
-"""Ladders end at the other version, by steps that are all possible.
+"""Ladders end at the other version, and each rung is an agent that learns.
 
-Where the steps themselves are not in question, they are taken without building agents, to be quick.
+To save time, most tests do not build agents to check whether a step is possible.
 """
 
 import itertools
@@ -14,39 +14,39 @@ from common.errors import UserError
 from common.experiments.ladder import Climb, LadderStep, build_ladder, concept_of, ladder_steps
 from common.experiments.variant import Setting
 from common.storage.logdir import MAY_CHANGE
-from tests.helpers.variants import MIXED, PICTURES, VECTORS, check_words, losses, request, setting
+from tests.helpers.variants import MIXED, PICTURES, VECTORS, check_command_lines, losses, request, setting
 
-pytestmark = pytest.mark.xdist_group("ladder")  # what they share is made once
+pytestmark = pytest.mark.xdist_group("ladder")  # they share a slow fixture
 
 PAIRS = list(itertools.permutations(dreamer.ALGOS, 2))
-PLACES = [(*pair, MIXED) for pair in PAIRS] + [("v1", "v2", "atari_pong"), ("v3", "v2", "dmc_walker_walk")]
+CLIMBS = [(*pair, MIXED) for pair in PAIRS] + [("v1", "v2", "atari_pong"), ("v3", "v2", "dmc_walker_walk")]
 
 
-class Trusting(Setting):
-    """Takes every step as possible."""
+class PermissiveSetting(Setting):
+    """Treats each step as possible."""
 
     def problem(self, configs):
         return ""
 
 
-def climb(*algos, task=MIXED, by="feature", place=Trusting):
-    return build_ladder({algo: request(algo) for algo in algos}, place({task: 1000}), by)
+def climb(*algos, task=MIXED, by="feature", kind=PermissiveSetting):
+    return build_ladder({algo: request(algo) for algo in algos}, kind({task: 1000}), by)
 
 
 @pytest.fixture(scope="module")
 def rungs():
-    """The ladder through the three versions, with the configs of its rungs."""
-    found = climb("v1", "v2", "v3", place=Setting).rungs
+    """Return the ladder through three versions, with the configs of its rungs."""
+    found = climb("v1", "v2", "v3", kind=Setting).rungs
     return [(rung, setting(MIXED).configs(rung.request)[MIXED]) for rung in found]
 
 
-@pytest.mark.parametrize(("low", "high", "task"), PLACES)
+@pytest.mark.parametrize(("low", "high", "task"), CLIMBS)
 def test_the_features_lead_to_the_other_version(low, high, task):
-    """All features one after the other make its config, but for the name and what may change within a run."""
+    """All features in order give its config, except the name and the keys that may change within a run."""
     blocks = ("debug",) if task == MIXED else ()
-    way = Climb(request(low, blocks), request(high, blocks), Trusting({task: 0}))
-    found = way.rungs(ladder_steps("feature"))
-    reached = way.request().config(low, task=task)
+    steps = Climb(request(low, blocks), request(high, blocks), PermissiveSetting({task: 0}))
+    found = steps.rungs(ladder_steps("feature"))
+    reached = steps.request().config(low, task=task)
     goal = request(high, blocks).config(high, task=task)
     assert set(configs.differences(reached, goal)) <= MAY_CHANGE | {"algo"}
     assert found[-1].request.config(high, task=task) == goal
@@ -54,15 +54,15 @@ def test_the_features_lead_to_the_other_version(low, high, task):
 
 @pytest.mark.parametrize(("low", "high"), [("v1", "v2"), ("v2", "v3")])
 def test_the_features_lead_to_bit_equal_losses(low, high):
-    way = Climb(request(low), request(high), Trusting({MIXED: 1000}))
-    way.rungs(ladder_steps("concept"))
-    reached, goal = way.request().config(low, task=MIXED), request(high).config(high, task=MIXED)
+    steps = Climb(request(low), request(high), PermissiveSetting({MIXED: 1000}))
+    steps.rungs(ladder_steps("concept"))
+    reached, goal = steps.request().config(low, task=MIXED), request(high).config(high, task=MIXED)
     facts = setting(MIXED).facts(goal)
     assert losses(reached, facts, 2) == losses(goal, facts, 2)
 
 
 def test_every_rung_is_an_agent_that_learns(rungs):
-    """Images and vectors at once: the losses of an update are finite."""
+    """With images and vectors together, the losses of an update are finite."""
     for _, config in rungs:
         losses(config, setting(MIXED).facts(config))
     assert len(rungs) > 50
@@ -70,7 +70,7 @@ def test_every_rung_is_an_agent_that_learns(rungs):
 
 @pytest.mark.parametrize("algos", [("v3", "v2", "v1"), ("v1", "v3-2023", "v3")])
 def test_other_ladders_learn_too(algos):
-    rungs = climb(*algos, task=PICTURES, by="concept", place=Setting).rungs
+    rungs = climb(*algos, task=PICTURES, by="concept", kind=Setting).rungs
     assert len(rungs) > 10
     for rung in rungs[1::3]:
         config = setting(PICTURES).configs(rung.request)[PICTURES]
@@ -83,8 +83,8 @@ def test_names_are_unique_and_versions_are_rungs(rungs):
     assert [name.split(" ")[0] for name in names if "=" not in name] == ["v1", "v2", "v3"]
 
 
-def test_each_rung_changes_its_own_feature_only(rungs):
-    """The keys between two rungs are those of the features named, or without any effect."""
+def test_each_rung_changes_only_its_own_feature(rungs):
+    """The keys that differ between two rungs belong to the named features, or have no effect."""
     for (_, before), (rung, after) in itertools.pairwise(rungs):
         assert set(setting(MIXED).effects({MIXED: before}, {MIXED: after})) == set(rung.changes)
         named = rung.name.partition("=")[0] if "=" in rung.name else rung.name.split("(")[1][:-1]
@@ -92,8 +92,8 @@ def test_each_rung_changes_its_own_feature_only(rungs):
         assert set(rung.changes) <= keys
 
 
-def test_the_command_lines_have_the_configs_of_the_rungs(rungs):
-    check_words({rung.name: rung.request for rung, _ in rungs[::5]}, MIXED)
+def test_the_command_lines_give_the_configs_of_the_rungs(rungs):
+    check_command_lines({rung.name: rung.request for rung, _ in rungs[::5]}, MIXED)
 
 
 def test_features_without_effect_have_no_run():
@@ -106,46 +106,49 @@ def test_features_without_effect_have_no_run():
 
 
 def test_steps_wait_until_they_are_possible():
-    """Replayed values with a gradient need all losses at once; so one waits for the other, up and down."""
+    """Replayed values with a gradient need all losses at once, so one step waits for the other in both directions."""
     names = ("critic", "optimiser")
-    seen = lambda *algos: [name for rung in climb(*algos, by="concept", place=Setting).rungs for name in names
+    seen = lambda *algos: [name for rung in climb(*algos, by="concept", kind=Setting).rungs for name in names
                            if name in rung.name]  # fmt: skip
     assert seen("v2", "v3") == ["optimiser", "critic"]
     assert seen("v3", "v2") == ["critic", "optimiser"]
 
 
-def test_steps_that_fit_only_together_are_one_rung():
+def test_steps_that_only_work_together_are_one_rung():
     class Picky(Setting):
         def problem(self, found):
             return "x" * any((one["net"]["act"] == "silu") != (one["net"]["norm"] == "rms") for one in found.values())
 
-    assert climb("v2", "v3", place=Picky).rungs[-1].name == "v3 (act+norm)"  # tried once no single step is left
+    assert climb("v2", "v3", kind=Picky).rungs[-1].name == "v3 (act+norm)"  # tried when no single step is possible
 
 
-def test_no_way_is_an_error_that_names_what_is_left():
+def test_an_impossible_ladder_names_the_remaining_steps():
     class Steep(Setting):
         def problem(self, found):
             return "it is too steep"
 
-    with pytest.raises(UserError, match=r"No way from v3 to v3-2023 is left with actor, optimiser: it is too steep"):
+    with pytest.raises(
+        UserError,
+        match=r"The ladder from v3 to v3-2023 cannot be completed. Remaining: actor, optimiser. it is too steep",
+    ):
         Climb(request("v3"), request("v3-2023"), Steep({MIXED: 0})).rungs(ladder_steps("concept")[-2:])
 
 
-def test_a_key_that_no_feature_has_is_an_error(monkeypatch):
+def test_a_key_without_a_feature_is_an_error(monkeypatch):
     left = {name: found for name, found in features.FEATURES.items() if name != "discount"}
     monkeypatch.setattr(features, "FEATURES", left)
-    with pytest.raises(UserError, match=r"No feature of common/config/features\.py has discount"):
+    with pytest.raises(UserError, match=r"No feature covers discount"):
         climb("v2", "v3", by="concept")
 
 
-def test_concepts_are_fewer_steps_to_the_same_end(rungs):
+def test_concepts_give_fewer_steps_to_the_same_goal(rungs):
     found = climb("v1", "v2", "v3", by="concept").rungs
     assert len(found) < len(rungs) / 2
     assert found[-1].request == rungs[-1][0].request
     assert "kl loss=v3" in [rung.name for rung in found]
 
 
-def test_concepts_hold_all_features_but_those_that_others_make_up():
+def test_concepts_contain_all_features_except_combined_ones():
     held = [name for step in ladder_steps("concept") for name in step.features]
     assert sorted(held) == sorted(set(features.FEATURES) - {"twohot"})
     assert [step for step in ladder_steps("feature") if step.name == "unimix"] == [LadderStep("unimix", ["unimix"])]
@@ -153,7 +156,7 @@ def test_concepts_hold_all_features_but_those_that_others_make_up():
     assert concept_of("twohot") == "Predictions"
 
 
-def test_all_rungs_are_logged_and_evaluated_alike(rungs):
+def test_all_rungs_log_and_evaluate_equally_often(rungs):
     keys = [
         key for key in configs.flatten(dreamer.resolve("v3")) if key.startswith("run.eval") or key.endswith("_every")
     ]
@@ -161,14 +164,14 @@ def test_all_rungs_are_logged_and_evaluated_alike(rungs):
     assert all(values == found[-1] for values in found)
 
 
-def test_settings_of_single_versions_hold_on_the_way():
-    """Flags that only one version has end where the ladder leaves what they belong to."""
+def test_flags_of_single_versions_apply_until_the_ladder_replaces_their_part():
+    """Flags that only one version has end at the rung that replaces their part."""
     low = request("v2", flags={"schedule.steps": 7, "discount": 0.5})
     high = request("v3", flags={"schedule.ratio": 8, "discount": 0.5})
-    found = build_ladder({"v2": low, "v3": high}, Trusting({VECTORS: 1000})).rungs
+    found = build_ladder({"v2": low, "v3": high}, PermissiveSetting({VECTORS: 1000})).rungs
     made = [setting(VECTORS).configs(rung.request)[VECTORS] for rung in found]
     at = [rung.name for rung in found].index("schedule=v3")
     assert all(config["schedule"] == {"use": "Every", "steps": 7, "updates": 1} for config in made[:at])
     assert all(config["schedule"] == {"use": "Ratio", "ratio": 8.0} for config in made[at:])
     assert all(config["discount"] == 0.5 for config in made)
-    check_words({rung.name: rung.request for rung in found[at - 1 : at + 1]}, VECTORS)
+    check_command_lines({rung.name: rung.request for rung in found[at - 1 : at + 1]}, VECTORS)

@@ -1,4 +1,4 @@
-"""`explain`, `ablate` and `ladder` as typed."""
+"""Command lines of `explain`, `ablate` and `ladder`."""
 
 import re
 
@@ -14,7 +14,7 @@ SHORT = ["--configs", "debug", "--tasks", VECTORS, "--steps", "500", "--seeds", 
 
 @pytest.fixture
 def tool(capsys):
-    """Runs a command that must succeed; returns what it printed."""
+    """Return a function that runs a command, which must succeed, and returns its output."""
 
     def run(*words):
         assert dreamer.main(list(words)) == 0, capsys.readouterr().err
@@ -25,7 +25,7 @@ def tool(capsys):
 
 @pytest.fixture
 def refused(capsys):
-    """Runs a command that must fail; returns its only message."""
+    """Return a function that runs a command, which must fail, and returns its message."""
 
     def run(*words):
         assert dreamer.main(list(words)) == 2
@@ -35,8 +35,8 @@ def refused(capsys):
 
 
 @pytest.fixture
-def carried_out(monkeypatch):
-    """What the tools hand over to the grid, instead of running it."""
+def experiments(monkeypatch):
+    """Collect the arguments of `run_experiment` instead of running it."""
     calls = []
     for module in (ablate, ladder):
         monkeypatch.setattr(module, "run_experiment", lambda *args: calls.append(args))
@@ -95,18 +95,18 @@ def test_the_table_has_one_source(tool):
         (["ablate"], "ablate takes one version"),
         (["ablate", "v3", "v2", *SHORT], "ablate takes one version"),
         (["ablate", "v3", *SHORT], "ablate needs --drop, --add or --suite"),
-        (["ablate", "v3", "--drop", "symlog"], "Give --tasks and --steps"),
+        (["ablate", "v3", "--drop", "symlog"], "Tasks or steps are missing. Give --tasks"),
         (["ablate", "v3", "--suite", "v9_paper"], "Unknown suite of ablations 'v9_paper'. Did you mean v2_paper"),
         (["ablate", "v3", "--setting", "cpuu", "--drop", "symlog"], "Unknown suite 'cpuu'. Did you mean cpu"),
         (["ablate", "v3", *SHORT, "--drop", "sigmoid"], "There is nothing to compare"),
-        (["ladder", "v1", *SHORT], "ladder takes two versions or more"),
-        (["ladder", "v1", "v1", *SHORT], "ladder takes two versions or more"),
+        (["ladder", "v1", *SHORT], "ladder takes two or more different versions"),
+        (["ladder", "v1", "v1", *SHORT], "ladder takes two or more different versions"),
         (["ladder", "v1", "v2", *SHORT, "--by", "line"], "--by must be one of feature, concept"),
-        (["ladder", "v1", "v2", *SHORT, "--features", "kl=v2"], "nothing borrowed"),
+        (["ladder", "v1", "v2", *SHORT, "--features", "kl=v2"], "no --features"),
         (["ladder", "v1", "v7", *SHORT], "Unknown version 'v7'"),
     ],
 )
-def test_mistakes_are_one_message(words, message, refused):
+def test_wrong_arguments_give_one_message(words, message, refused):
     text = refused(*words)
     assert text.count("Error: ") == 1
     assert message in text
@@ -117,45 +117,45 @@ def test_a_run_takes_no_flags(refused, tmp_path):
     assert "cannot be changed here" in refused("explain", str(tmp_path), "--discount", "0.9")
 
 
-def test_ablate_hands_over_baseline_and_variants(tool, carried_out):
+def test_ablate_runs_baseline_and_variants(tool, experiments):
     text = tool("ablate", "v3", *SHORT, "--drop", "symlog,retnorm=v2", "sigmoid", "--add", "order+replay_value=v2")
-    ((kind, runs, tasks, folder, baseline),) = carried_out
+    ((kind, runs, tasks, folder, baseline),) = experiments
     assert (kind, list(runs), tasks, baseline) == (
         "ablate", ["v3", "no_symlog", "retnorm=v2", "order=v3-2023+replay_value=v2"], {VECTORS: 500}, "v3"
     )  # fmt: skip
     assert str(folder) == "logs/ablate/v3"
     assert "  encoder.symlog    on -> off" in text
-    assert f"Left out, without any effect on {VECTORS}: no_sigmoid." in text
+    assert f"Omitted, without effect on {VECTORS}: no_sigmoid." in text
 
 
-def test_ablate_takes_the_version_of_a_suite(tool, carried_out):
+def test_ablate_takes_the_version_of_a_suite(tool, experiments):
     tool("ablate", "--suite", "v3_paper_signals", *SHORT)
-    assert list(carried_out[0][1]) == ["v3", "no_reward_value_gradients", "no_reconstruction_gradients"]
+    assert list(experiments[0][1]) == ["v3", "no_reward_value_gradients", "no_reconstruction_gradients"]
 
 
-def test_ablate_lists_what_there_is(tool):
+def test_ablate_lists_ablations_and_suites(tool):
     text = tool("ablate", "--list")
     assert "  free_bits, free_nats: the KL is never clamped" in text
     assert "v2_paper (v2)" in text
 
 
-def test_ladder_hands_over_its_rungs(tool, carried_out):
+def test_ladder_runs_its_rungs(tool, experiments):
     text = tool("ladder", "v3", "v3-2023", *SHORT, "--by", "concept", "--logdir", "here")
-    ((kind, runs, _, folder),) = carried_out
+    ((kind, runs, _, folder),) = experiments
     assert (kind, next(iter(runs)), str(folder)) == ("ladder", "v3", "here")
     assert list(runs)[-1].startswith("v3-2023 (")
-    assert "Left out, without any effect" in text
+    assert "Omitted, without effect" in text
 
 
-def test_a_setting_brings_tasks_steps_and_the_versions_own_flags(tool, carried_out):
+def test_a_setting_has_tasks_steps_and_flags_of_versions(tool, experiments):
     tool("ladder", "v2", "v3", "--setting", "cpu", "--tasks", VECTORS, "--by", "concept")
-    (_, runs, tasks, _) = carried_out[0]
+    (_, runs, tasks, _) = experiments[0]
     assert tasks == {VECTORS: 10_000}
     ends = [list(runs.values())[i].config(algo, task=VECTORS)["schedule"] for i, algo in ((0, "v2"), (-1, "v3"))]
     assert ends == [{"use": "Every", "steps": 8, "updates": 1}, {"use": "Ratio", "ratio": 32.0}]
 
 
-def test_a_dry_run_prints_keys_and_commands_and_runs_nothing(tool, tmp_path, monkeypatch):
+def test_a_dry_run_prints_keys_and_commands_without_running(tool, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = tool("ablate", "v3", *SHORT, "--drop", "free_bits", "--dry-run")
     assert "no_free_bits: the KL is never clamped\n  kl.free  1 -> 0\n" in text

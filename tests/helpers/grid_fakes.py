@@ -1,6 +1,6 @@
 """Grids with fake jobs, see fake_dreamer/dreamer.py.
 
-`python grid_fakes.py FOLDER PARALLEL TASK...` runs one, for tests that need a process of its own.
+`python grid_fakes.py FOLDER PARALLEL TASK...` runs one, for tests that need a separate process.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Requests as the command line makes them, and what tools print."""
+"""Requests, settings and losses for the tests of ablations and ladders."""
 
 import torch
 
@@ -24,20 +24,20 @@ def setting(*tasks, frames=1000):
 
 
 def config_of(words):
-    """The config that `python dreamer.py train WORDS` has."""
+    """Return the config of `python dreamer.py train WORDS`."""
     command, *said = dreamer.parse(["train", *words])
     return dreamer.command_input(command, *said)
 
 
-def check_words(requests, task):
-    """The command line of each job has its config."""
+def check_command_lines(requests, task):
+    """Check that the command line of each job gives its config."""
     for job in make_jobs(requests, {task: 500}, range(3, 4), "frames"):
         assert config_of(job.words) == job.config, job.name
         assert (job.config["task"], job.config["seed"], job.config["steps"]) == (task, 3, 500)
 
 
 def losses(config, facts, updates=1):
-    """Losses of the first updates of an agent, all of them finite."""
+    """Return the losses of the first updates of an agent, and check that they are finite."""
     torch.manual_seed(0)
     agent = Agent(facts.obs, facts.act, config)
     runs = [agent.update(random_batch(agent, seed=seed), step=seed)[0] for seed in range(updates)]

@@ -43,8 +43,8 @@ class ProgressTable:
     def __init__(self, parallel: int, stream: TextIO | None = None):
         self.parallel, self.shown = parallel, -REFRESH_SECONDS
         self.console = make_console(stream)
-        live = self.console.is_terminal and not self.console.is_dumb_terminal
-        self.live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop") if live else None
+        live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop")
+        self.live = live if self.console.is_terminal else None
         self.reported: dict[str, tuple[str, int]] = {}
 
     def __enter__(self) -> "ProgressTable":

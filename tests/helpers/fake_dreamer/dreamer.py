@@ -1,7 +1,7 @@
-"""Stands in for dreamer.py in the tests of grids: trains nothing, but leaves the files of a run. The task says how.
+"""Fake dreamer.py for the tests of grids: writes the files of a run without training. The task selects the behavior.
 
-good: done at once.  slow: until a signal comes, then saved and ended as training does; done when started again.
-bad: fails with an error.  killed: dies of SIGKILL.  idle: ends well without being finished.
+good: done at once.  slow: waits for a signal, then saves and ends as training does; done on the second start.
+bad: fails with an error.  killed: dies by SIGKILL.  idle: ends without an error before it is finished.
 """
 
 import json
@@ -18,7 +18,7 @@ begin = time.monotonic()
 
 
 def write(name, text):
-    """Whole or not at all: a test may be reading."""
+    """Write atomically: a test may be reading."""
     path = logdir / f"{name}.new"
     path.write_text(text)
     path.replace(logdir / name)

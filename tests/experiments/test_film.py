@@ -1,4 +1,4 @@
-"""Films of a grid: who predicts whose clips."""
+"""Films of a grid: which models predict which clips."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from common.experiments import film
 
 
 class Agent:
-    """Predicts what it is shown, and notes the first number of every clip."""
+    """Predicts its input, and keeps the first value of each clip."""
 
     def report(self, batch, context):
         self.saw = batch["image"][:, 0, 0, 0, 0].tolist()
@@ -14,7 +14,7 @@ class Agent:
 
 
 def cast(*clips):
-    """Players by variant, each with the clip (T, H, W, C) that it plays, and how many actions it has."""
+    """Return players, each with the clip (T, H, W, C) that it plays and a number of actions."""
     return [
         film.Player(f"v{place}", Agent(), {"image": clip, "action": np.zeros((film.CLIP_STEPS, actions))}, 0, 100)
         for place, (clip, actions) in enumerate(clips, 1)
@@ -26,7 +26,7 @@ def clip(mark, size=8, colors=3):
 
 
 def filmed(folder, monkeypatch, *clips):
-    """Marks of the clips that each player predicts, when `folder` is filmed."""
+    """Write films, and return the marks of the clips that each player predicts."""
     monkeypatch.setattr(film, "record_clip", lambda player: player.config)
     players = cast(*clips)
     film.write_task_films(folder, players)
@@ -34,12 +34,12 @@ def filmed(folder, monkeypatch, *clips):
     return [player.agent.saw for player in players]
 
 
-def test_variants_that_see_and_do_the_same_predict_all_clips(tmp_path, monkeypatch):
+def test_variants_with_the_same_spaces_predict_all_clips(tmp_path, monkeypatch):
     assert filmed(tmp_path, monkeypatch, (clip(0.1), 6), (clip(0.2), 6)) == [[0.1, 0.2], [0.1, 0.2]]
 
 
-def test_variants_with_other_images_or_actions_predict_clips_of_their_own_kind(tmp_path, monkeypatch):
-    """As on Atari: V1 sees colours and has fewer actions, V3 sees larger images than V2."""
+def test_variants_with_different_spaces_predict_only_their_own_kind_of_clips(tmp_path, monkeypatch):
+    """As on Atari: V1 has color images and fewer actions, V3 larger images than V2."""
     clips = (clip(0.1), 6), (clip(0.2, colors=1), 18), (clip(0.3, size=12, colors=1), 18), (clip(0.4, colors=1), 18)
     assert filmed(tmp_path, monkeypatch, *clips) == [[0.1], [0.2, 0.4], [0.3], [0.2, 0.4]]
     assert filmed(tmp_path, monkeypatch, (clip(0.1), 6), (clip(0.2), 18)) == [[0.1], [0.2]]
