@@ -1,5 +1,6 @@
 """Tables that commands print: fitted to a terminal, plain lines of any length elsewhere."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -64,7 +65,7 @@ def show(*blocks: RenderableType) -> None:
 
 def to_text(block: RenderableType) -> str:
     """Return a block as plain text."""
-    console = Console(width=PLAIN_WIDTH, color_system=None, highlight=False, markup=False, emoji=False)
+    console = make_console(io.StringIO())
     with console.capture() as captured:
         console.print(block)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
