@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dreamer
 from benchmarks.figures import positive, script
-from benchmarks.peers.ours import flags, random_spaces
+from benchmarks.peers.ours import flags, make_spaces
 from benchmarks.workloads import WORKLOADS
 from common.agent.agent import Agent
 from common.commands.speed import latency
@@ -50,7 +50,7 @@ def arguments(argv=None):
 def build(algo, work, options):
     """Agent of a version at the sizes of a workload, and its observation space."""
     keys = flags(work, algo) | {"run.precision": options.precision}
-    obs_space, act_space = random_spaces(work)
+    obs_space, act_space = make_spaces(work)
     return Agent(obs_space, act_space, dreamer.resolve(algo, [], keys), options.device), obs_space
 
 

@@ -1,19 +1,17 @@
 """adityabingi/Dreamer, DreamerV1 for continuous control from images.
 
 Calls `Dreamer.train_one_batch` of the checkout with its default arguments (`--algo Dreamerv1`) and the sizes of the
-workload. That update leaves out the first observation of every sequence, so the sequences here are one step longer than
-the workload says: it trains, and imagines from, as many steps as the others.
+workload. That update omits the first observation of each sequence. Sequences here are therefore one step longer than in
+the workload, so that it trains on as many steps as the others.
 
-Replaced: the replay buffer, by a fixed batch. Stubbed, since the update has no part in them: its environments
-(`env_wrapper`, which needs old gym) and moviepy, matplotlib, and tensorboardX, which its logger imports. Needs torch
-and numpy.
+Replaced: the replay buffer, by a fixed batch. Stubbed, because the update does not use them: its environments
+(`env_wrapper`, which needs old gym) and moviepy, matplotlib and tensorboardX, which its logger imports. Needs torch and
+numpy.
 """
 
 import argparse
 import importlib
-import statistics
 import sys
-import time
 from itertools import chain
 from pathlib import Path
 from unittest import mock
@@ -21,15 +19,17 @@ from unittest import mock
 import numpy as np
 import torch
 
+from benchmarks.peers.shared import policy_ms, random_actions, refuse, refuse_options
+
 STUBS = ("env_wrapper", "moviepy", "moviepy.editor", "matplotlib", "matplotlib.pyplot", "tensorboardX")
 
 
 class FixedBatch:
-    """Stands where the replay buffer does: the same steps every time, time first; nothing ends."""
+    """Replaces the replay buffer: always the same steps, time first, without episode ends."""
 
     def __init__(self, work, rng):
         lead = (work["length"] + 1, work["batch"])
-        action = rng.uniform(-1, 1, (*lead, work["actions"])).astype(np.float32)
+        action = random_actions(work, lead, rng)
         reward, terminal = rng.standard_normal(lead, np.float32), np.zeros(lead, np.float32)
         self.data = rng.integers(0, 256, (*lead, work["channels"], 64, 64), np.uint8), action, reward, terminal
 
@@ -37,26 +37,8 @@ class FixedBatch:
         return self.data
 
 
-def refuse(work, options):
-    """Ends the run with what the peer or this adapter cannot do."""
-    sizes = work["sizes"]
-    checks = {
-        "only algo v1": options.algo != "v1" or "classes" in sizes,
-        "fp32 only": options.precision != "fp32",
-        "eager only": options.compile == "on",
-        "runs on the CPU": options.device != "cpu",
-        "image workloads only": not work["channels"] or work["vector"],
-        "continuous actions only": work["discrete"],
-        "hidden is deter": sizes["hidden"] != sizes["deter"],
-        "its convolutions have depth 32": sizes["depth"] != 32,
-    }
-    wrong = [message for message, holds in checks.items() if holds]
-    if wrong:
-        raise SystemExit(f"adityabingi: {'; '.join(wrong)}")
-
-
 def default_arguments(peer):
-    """The defaults of its command line: its main() runs up to the parsing, and no further."""
+    """Return the defaults of its command line: run its main() until it parses the arguments."""
     parse, found = argparse.ArgumentParser.parse_args, []
 
     def stop(parser):
@@ -71,7 +53,7 @@ def default_arguments(peer):
 
 
 def make_agent(peer, work):
-    """Its agent with the sizes of the workload, on a fixed batch."""
+    """Return its agent with the sizes of the workload, on a fixed batch."""
     args, sizes = default_arguments(peer), work["sizes"]
     args.deter_size, args.stoch_size, args.num_units = sizes["deter"], sizes["stoch"], sizes["units"]
     args.batch_size, args.train_seq_len = work["batch"], work["length"] + 1
@@ -81,20 +63,29 @@ def make_agent(peer, work):
     return agent
 
 
-@torch.no_grad()
-def policy_ms(agent, calls=50):
-    """Median milliseconds of one policy call with batch 1, from a uint8 image."""
-    obs, seconds = {"image": agent.data_buffer.data[0][0, 0]}, []
+def make_policy(agent):
+    """Return a policy call with batch 1, from a uint8 image."""
+    obs = {"image": agent.data_buffer.data[0][0, 0]}
     state, action = agent.rssm.init_state(1, agent.device), torch.zeros(1, agent.action_size)
-    for _ in range(calls):
-        start = time.perf_counter()
+
+    @torch.no_grad()
+    def act():
+        nonlocal state, action
         state, action = agent.act_with_world_model(obs, state, action, explore=True)
-        seconds.append(time.perf_counter() - start)
-    return {"1": 1e3 * statistics.median(seconds)}
+
+    return act
 
 
 def build(work, options):
-    refuse(work, options)
+    sizes = work["sizes"]
+    refuse_options(options)
+    refuse(options.who, {
+        "needs --algo v1": options.algo != "v1" or "classes" in sizes,
+        "needs an image workload": not work["channels"] or work["vector"],
+        "needs continuous actions": work["discrete"],
+        "needs hidden equal to deter": sizes["hidden"] != sizes["deter"],
+        "needs convolutions of depth 32": sizes["depth"] != 32,
+    })  # fmt: skip
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     sys.path.insert(0, str(Path(options.checkout).resolve()))
@@ -102,5 +93,4 @@ def build(work, options):
     agent = make_agent(importlib.import_module("dreamer"), work)
     parts = chain(agent.world_model_params, agent.actor.parameters(), agent.value_model.parameters())
     info = {"parameters": sum(value.numel() for value in parts)}
-    info |= {"torch": torch.__version__}
-    return agent.train_one_batch, info | {"policy_ms": policy_ms(agent)}
+    return agent.train_one_batch, info | {"torch": torch.__version__, "policy_ms": policy_ms(make_policy(agent))}

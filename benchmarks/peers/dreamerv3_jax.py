@@ -1,28 +1,28 @@
 """danijar/dreamerv3, the official 2024 agent in JAX, jitted on the CPU.
 
-Calls `train` of the agent that the checkout builds, with the carry it gave and a fixed batch that lies on the device,
-and waits until the new parameters are there. The configuration is the checkout's defaults with the sizes of the
-workload; its batch has one step of replay context more than the length, whose stored latents are zeros.
+Calls `train` of the agent that the checkout builds, with its last carry and a fixed batch on the device, and waits for
+the new parameters. The configuration is the checkout's defaults with the sizes of the workload; its batch has one more
+step than the length, the replay context, with zero latents.
 
-Left out: the compilation of its report, which an update does not call, and its profiler. Replaced: `jax.jit` takes its
-options by position, which newer JAX forbids. Nothing is stubbed. JAX always jits, so `--compile` has no effect;
-`--threads` becomes the number of cores that the process may run on, from which XLA takes its threads. Needs what the
-checkout's requirements name, without the environments.
+Omitted: the compilation of its report, which an update does not call, and its profiler. Replaced: `jax.jit`, so that it
+takes options by position, which newer JAX forbids. Nothing is stubbed. JAX always compiles, so `--compile` has no
+effect. `--threads` limits the cores of the process, from which XLA takes its threads. Needs the checkout's
+requirements, except the environments.
 """
 
 import os
-import statistics
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.peers.shared import policy_ms, refuse
 
 TRAINED = ("enc/", "dyn/", "dec/", "rew/", "con/", "pol/", "val/")
 
 
 def load_config(work, options, folder):
-    """The checkout's defaults with the sizes of the workload, as its own main program hands them to the agent."""
+    """Return the checkout's defaults with the sizes of the workload, as its main program passes them to the agent."""
     import elements
     import ruamel.yaml
 
@@ -45,7 +45,7 @@ def load_config(work, options, folder):
 
 
 def make_spaces(work):
-    """Observation and action spaces of a workload, with the flags that its environments always have."""
+    """Return observation and action spaces of a workload, with the flags that its environments always have."""
     import elements
 
     scalar = {"reward": np.float32, "is_first": bool, "is_last": bool, "is_terminal": bool}
@@ -60,7 +60,7 @@ def make_spaces(work):
 
 
 def random_data(spaces, extras, lead, first):
-    """Random steps with leading shape `lead`: zeros for `extras` and the flags, an episode starting at step `first`."""
+    """Return random steps with leading shape `lead`, with zeros for `extras`. An episode starts at step `first`."""
     rng = np.random.default_rng(0)
     data = {}
     for key, space in spaces.items():
@@ -77,19 +77,21 @@ def random_data(spaces, extras, lead, first):
     return data
 
 
-def policy_ms(agent, data, calls=50):
-    """Median milliseconds of one policy call with batch 1, after the one that compiles."""
+def make_policy(agent, data):
+    """Return a policy call with batch 1, which is compiled."""
     obs = {key: data[key][:1, -1] for key in agent.obs_space}
-    carry, seconds = agent.init_policy(1), []
-    for _ in range(calls + 1):
-        start = time.perf_counter()
+    carry = agent.init_policy(1)
+
+    def act():
+        nonlocal carry
         carry, _, _ = agent.policy(carry, obs)
-        seconds.append(time.perf_counter() - start)
-    return {"1": 1e3 * statistics.median(seconds[1:])}
+
+    act()  # compiles
+    return act
 
 
 def accept_positions():
-    """Let `jax.jit` take its options by position, as the JAX that the checkout was written for did."""
+    """Let `jax.jit` take its options by position, as the JAX version of the checkout does."""
     import jax
 
     jit, names = jax.jit, ("in_shardings", "out_shardings", "static_argnums", "static_argnames", "donate_argnums")
@@ -97,7 +99,7 @@ def accept_positions():
 
 
 def make_agent(work, options, folder):
-    """The agent with its training step compiled."""
+    """Return the agent with its training step compiled."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     sys.path.insert(0, str(folder))
     accept_positions()
@@ -109,8 +111,7 @@ def make_agent(work, options, folder):
 
 
 def build(work, options):
-    if options.device != "cpu":
-        sys.exit(f"{options.who} is timed on the CPU only; it cannot take --device {options.device}")
+    refuse(options.who, {"needs --device cpu": options.device != "cpu"})
     folder = Path(options.checkout).resolve()
     agent = make_agent(work, options, folder)
     import jax
@@ -128,5 +129,4 @@ def build(work, options):
         return metrics
 
     info = {"parameters": sum(value.size for key, value in agent.params.items() if key.startswith(TRAINED))}
-    info |= {"jax": jax.__version__}
-    return update, info | {"policy_ms": policy_ms(agent, data)}
+    return update, info | {"jax": jax.__version__, "policy_ms": policy_ms(make_policy(agent, data))}

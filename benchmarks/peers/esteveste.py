@@ -1,20 +1,19 @@
 """esteveste/dreamerV2-pytorch, DreamerV2 for discrete actions from images.
 
 Calls `Agent.train` of the checkout, after the cast of the batch to float32 that its training loop does, with the
-`defaults` and `atari` blocks of its configs.yaml and the sizes of the workload. That update imagines from every step of
-a sequence but the last, and takes no gradient through the imagined steps, since it learns by REINFORCE alone; the
-metrics that it computes on the way belong to it. It has no is_first in training. Continuous actions do not train: the
-actor's loss reads the logits of a one-hot distribution.
+`defaults` and `atari` blocks of its configs.yaml and the sizes of the workload. That update imagines from all steps of
+a sequence except the last. It takes no gradient through the imagined steps, because it learns only by REINFORCE; its
+metrics are part of the measured time. It has no is_first in training. Continuous actions do not train: the actor's loss
+reads the logits of a one-hot distribution.
 
-Stubbed, since the update has no part in them: old gym, and `elements`, whose newer versions lack the schedule that ends
-exploration (zero steps long here). Its configuration, elsewhere read by `elements`, is merged here. Its switch for
-float16 stays off, as it is until its training script turns it on. Needs torch, numpy, and ruamel.yaml.
+Stubbed, because the update does not use them: old gym, and `elements`, whose newer versions lack the schedule that ends
+exploration (zero steps here). This module merges its configuration, which its own program reads with `elements`. Its
+switch for float16 stays off, which is the state before its training script turns it on. Needs torch, numpy, and
+ruamel.yaml.
 """
 
 import importlib
-import statistics
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -23,11 +22,13 @@ import numpy as np
 import torch
 from ruamel.yaml import YAML
 
+from benchmarks.peers.shared import policy_ms, random_actions, refuse, refuse_options
+
 STUBS = ("gym", "elements", "elements.logger")
 
 
 class Config(dict):
-    """A dictionary whose keys are attributes too; blocks merge into it, with dots for nested keys."""
+    """A dictionary whose keys are also attributes. Blocks merge into it, with dots for nested keys."""
 
     __getattr__ = dict.__getitem__
 
@@ -39,23 +40,8 @@ class Config(dict):
         return self
 
 
-def refuse(work, options):
-    """Ends the run with what the peer or this adapter cannot do."""
-    checks = {
-        "only algo v2": options.algo != "v2" or "classes" not in work["sizes"],
-        "fp32 only": options.precision != "fp32",
-        "eager only": options.compile == "on",
-        "runs on the CPU": options.device != "cpu",
-        "image workloads only": work["channels"] not in (1, 3) or work["vector"],
-        "discrete actions only": not work["discrete"],
-    }
-    wrong = [message for message, holds in checks.items() if holds]
-    if wrong:
-        raise SystemExit(f"esteveste: {'; '.join(wrong)}")
-
-
 def load_config(work, options):
-    """The checkout's Atari configuration with the sizes of the workload."""
+    """Return the checkout's Atari configuration with the sizes of the workload."""
     sizes = work["sizes"]
     blocks = YAML(typ="safe").load((Path(options.checkout) / "dreamerv2" / "configs.yaml").read_text())
     keys = {f"rssm.{key}": sizes[key] for key in ("deter", "hidden", "stoch")}
@@ -66,17 +52,16 @@ def load_config(work, options):
 
 
 def random_batch(work, rng):
-    """A batch as its replay gives it; nothing ends."""
+    """Return a batch as its replay gives it, without episode ends."""
     lead = (work["batch"], work["length"])
-    action = np.eye(work["actions"], dtype=np.float32)[rng.integers(0, work["actions"], lead)]
     image = rng.integers(0, 256, (*lead, work["channels"], 64, 64), np.uint8)
-    batch = {"image": image, "action": action, "reward": rng.standard_normal(lead, np.float32)}
+    batch = {"image": image, "action": random_actions(work, lead, rng), "reward": rng.standard_normal(lead, np.float32)}
     batch |= {"discount": np.ones(lead, np.float32), "done": np.zeros(lead, np.float32)}
     return {key: torch.from_numpy(value) for key, value in batch.items()}
 
 
 def make_agent(work, options):
-    """Its agent, ready to train."""
+    """Return its agent, ready to train."""
     sys.path.insert(0, str(Path(options.checkout).resolve()))
     sys.modules.update({name: mock.MagicMock() for name in STUBS})
     sys.modules["elements"].Until = lambda until: lambda step: step < until
@@ -86,19 +71,25 @@ def make_agent(work, options):
     return agent
 
 
-def policy_ms(agent, batch, calls=50):
-    """Median milliseconds of one policy call with batch 1, from a uint8 image."""
-    image, state, seconds = batch["image"][:1, 0], None, []
-    for _ in range(calls):
-        start = time.perf_counter()
+def make_policy(agent, batch):
+    """Return a policy call with batch 1, from a uint8 image."""
+    image, state = batch["image"][:1, 0], None
+
+    def act():
+        nonlocal state
         obs = {"image": image.float(), "reward": torch.zeros(1), "reset": torch.zeros(1)}
         _, state = agent.policy(obs, state)
-        seconds.append(time.perf_counter() - start)
-    return {"1": 1e3 * statistics.median(seconds)}
+
+    return act
 
 
 def build(work, options):
-    refuse(work, options)
+    refuse_options(options)
+    refuse(options.who, {
+        "needs --algo v2": options.algo != "v2" or "classes" not in work["sizes"],
+        "needs an image workload": work["channels"] not in (1, 3) or work["vector"],
+        "needs discrete actions": not work["discrete"],
+    })  # fmt: skip
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     agent = make_agent(work, options)
@@ -107,5 +98,4 @@ def build(work, options):
     optims = (agent.wm.model_opt, agent._task_behavior.actor_opt, agent._task_behavior.critic_opt)
     trained = [value for optim in optims for group in optim._opt.param_groups for value in group["params"]]
     info = {"parameters": sum(value.numel() for value in trained)}
-    info |= {"torch": torch.__version__}
-    return update, info | {"policy_ms": policy_ms(agent, batch)}
+    return update, info | {"torch": torch.__version__, "policy_ms": policy_ms(make_policy(agent, batch))}

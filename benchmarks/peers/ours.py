@@ -1,4 +1,4 @@
-"""This project's agents."""
+"""The agents of this project."""
 
 import math
 
@@ -7,6 +7,7 @@ import torch
 from gymnasium import spaces
 
 import dreamer
+from benchmarks.peers.shared import observation_space, random_actions, random_observations
 from common.agent.agent import Agent
 from common.agent.cost import update_cost
 from common.nn.allocator import keep_freed_memory
@@ -16,7 +17,7 @@ from common.replay import pinned
 
 
 def flags(work, algo):
-    """Config keys that give the nominal sizes of a workload."""
+    """Return the config keys for the nominal sizes of a workload."""
     sizes = work["sizes"]
     keys = {
         "batch_size": work["batch"],
@@ -28,34 +29,22 @@ def flags(work, algo):
         "conv.depth": sizes["depth"],
         "mlp.*.units": sizes["units"],
     }
-    if algo == "v3-2023":  # the head sizes that the peers have
+    if algo == "v3-2023":  # the head sizes of the peers
         keys |= {f"mlp.{head}.layers": 2 for head in ("reward", "con", "actor", "critic")}
     return keys | ({"latent.classes": sizes["classes"]} if algo != "v1" else {})
 
 
-def random_spaces(work):
-    """Observation and action space of a workload."""
-    obs = {}
-    if work["vector"]:
-        obs["vector"] = spaces.Box(-np.inf, np.inf, (work["vector"],), np.float32)
-    if work["channels"]:
-        obs["image"] = spaces.Box(0, 255, (64, 64, work["channels"]), np.uint8)
+def make_spaces(work):
+    """Return observation and action space of a workload."""
     act = spaces.Discrete(work["actions"]) if work["discrete"] else spaces.Box(-1, 1, (work["actions"],), np.float32)
-    return spaces.Dict(obs), act
+    return observation_space(work), act
 
 
 def random_batch(agent, obs_space, batch, length, rng):
-    """A batch as the replay gives it: episodes begin at the first step of each sequence, nothing ends."""
+    """Return a batch as the replay gives it. Episodes start at the first step of each sequence."""
     lead = (batch, length)
-    out = {
-        key: rng.integers(0, 256, (*lead, *space.shape), np.uint8)
-        if space.dtype == np.uint8
-        else rng.standard_normal((*lead, *space.shape), np.float32)
-        for key, space in obs_space.items()
-    }
-    action = rng.uniform(-1, 1, (*lead, agent.actions)).astype(np.float32)
-    if agent.classes:
-        action = np.eye(agent.actions, dtype=np.float32)[rng.integers(0, agent.actions, lead)]
+    out = random_observations(obs_space, lead, rng)
+    action = random_actions({"actions": agent.actions, "discrete": bool(agent.classes)}, lead, rng)
     flag = np.zeros(lead, bool)
     first = flag.copy()
     first[:, 0] = True
@@ -67,7 +56,7 @@ def random_batch(agent, obs_space, batch, length, rng):
 
 
 def page_locked(array):
-    """A copy in memory that a GPU copies from at full speed."""
+    """Return a copy in page-locked memory, which a GPU reads at full speed."""
     copy = pinned(array.shape, array.dtype)
     copy[...] = array
     return copy
@@ -79,17 +68,17 @@ def build(work, options):
     torch.manual_seed(0)
     keys = flags(work, options.algo) | {"run.precision": options.precision}
     config = dreamer.resolve(options.algo, [], keys)
-    obs_space, act_space = random_spaces(work)
+    obs_space, act_space = make_spaces(work)
     agent = Agent(obs_space, act_space, config, options.device)
     agent.compiler = make_compiler(options.compile, agent.device, math.inf)
     batch = random_batch(agent, obs_space, work["batch"], work["length"], np.random.default_rng(0))
-    if agent.device.type == "cuda":  # where training has its batches
+    if agent.device.type == "cuda":  # as in training
         batch = {key: page_locked(array) for key, array in batch.items()}
     step = iter(range(2000, 10**9))
 
     def update():
         agent.update(batch, next(step))
-        synchronize(agent.device)  # its last steps may be under way on a GPU
+        synchronize(agent.device)  # a GPU may still be working
 
     info = {"parameters": sum(agent.parameter_table().values()), "torch": torch.__version__}
     info |= {"flops": update_cost(config, obs_space, act_space, agent.half).flops}
