@@ -1,13 +1,12 @@
-"""Times one call of the policy at the sizes of the workloads, for 1 and 16 environments, and prints JSON.
+"""Time one policy call at the sizes of the workloads, for 1 and 16 environments, and print JSON.
 
     python benchmarks/acting.py --threads 2 > acting.json
     python benchmarks/acting.py --algo v3 --batches 1
 
-Each row: version, workload whose sizes the agent has, what it observes, precision, environments, and the median and
-90th percentile of the milliseconds of `agent.act`, from the record to the actions for the environments.
+Each row has the version, the workload with its sizes, the observations, the precision, the number of environments, and
+the median and 90th percentile of the milliseconds of `agent.act`, from the record to the actions.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -18,15 +17,15 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dreamer
-from benchmarks.figures import positive, script
+from benchmarks.figures import make_parser, positive_int, run_script
 from benchmarks.peers.ours import flags, make_spaces
 from benchmarks.workloads import WORKLOADS
 from common.agent.agent import Agent
-from common.commands.speed import latency
 from common.nn import machine
 from common.profiling import measure
+from common.profiling.speed import latency
 
-#: Version -> name of a workload -> how it differs; vectors and images at each size.
+#: Version -> name of a workload -> changed values; images and vectors at each size.
 STATES = {"vector": 24, "channels": 0}
 CASES = {
     "v1": {"V1": {}, "V1 vector": STATES},
@@ -37,25 +36,25 @@ CASES = {
 
 
 def arguments(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, json=False)
     parser.add_argument("--algo", nargs="*", default=list(CASES), choices=CASES)
-    parser.add_argument("--batches", nargs="*", type=positive, default=[1, 16], help="numbers of environments")
+    parser.add_argument("--batches", nargs="*", type=positive_int, default=[1, 16], help="numbers of environments")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0, help="0: as torch has it")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each row")
+    parser.add_argument("--threads", type=int, default=0, help="0: the default of torch")
+    parser.add_argument("--seconds", type=float, default=2.0, help="per row")
     return parser.parse_args(argv)
 
 
 def build(algo, work, options):
-    """Agent of a version at the sizes of a workload, and its observation space."""
+    """Return the agent of a version at the sizes of a workload, and its observation space."""
     keys = flags(work, algo) | {"run.precision": options.precision}
     obs_space, act_space = make_spaces(work)
     return Agent(obs_space, act_space, dreamer.resolve(algo, [], keys), options.device), obs_space
 
 
 def rows(options):
-    """One dict for each version, workload and number of environments."""
+    """Yield one dict for each version, workload and number of environments."""
     for algo in options.algo:
         for name, change in CASES[algo].items():
             work = WORKLOADS[name.split()[0]] | change
@@ -82,4 +81,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    script(main)
+    run_script(main)

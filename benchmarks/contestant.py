@@ -1,12 +1,12 @@
-"""Times the training updates of one agent in a process of its own, and prints one JSON object.
+"""Time the training updates of one agent in a separate process, and print one JSON object.
 
     python benchmarks/contestant.py --who ours --algo v3 --workload P --precision bf16
     python benchmarks/contestant.py --who r2dreamer --checkout PATH --workload P
 
-Run it with the Python that has what the contestant needs. Each contestant is a module of `benchmarks/peers` with
-`build(work, options) -> (update, info)`: update() does one complete training step and returns when it is done; info is
-a dict, at least {"parameters": trained parameters}. `benchmarks/updates.py` runs several in turns. Peak memory is that
-of the process, on a GPU that of torch's tensors there.
+Run it with a Python that has the contestant's packages. Each contestant is a module of `benchmarks/peers` with
+`build(work, options) -> (update, info)`. update() does one complete training step and returns when it is done. info is
+a dict with at least {"parameters": trained parameters}. `benchmarks/updates.py` alternates between several contestants.
+Peak memory is that of the process, or of torch's tensors on a GPU.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--who", required=True, help="module in benchmarks/peers")
     parser.add_argument("--workload", required=True, choices=WORKLOADS)
-    parser.add_argument("--algo", default="v3", help="which agent, where the contestant has several")
+    parser.add_argument("--algo", default="v3", help="the agent, if the contestant has several")
     parser.add_argument("--checkout", default="", help="folder of the contestant's source")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"))
     parser.add_argument("--compile", default="off", choices=("auto", "on", "off"))
@@ -42,8 +42,8 @@ def arguments(argv=None):
     return parser.parse_args(argv)
 
 
-def timed(update, updates, patience):
-    """Seconds of each update, at least three."""
+def time_updates(update, updates, patience):
+    """Return the seconds of each update, at least three."""
     seconds = []
     while len(seconds) < updates and (len(seconds) < 3 or sum(seconds) < patience):
         start = time.perf_counter()
@@ -53,7 +53,7 @@ def timed(update, updates, patience):
 
 
 def revision(folder):
-    """What git says of a checkout, else its file REVISION, else nothing."""
+    """Return the git revision of a checkout, else the content of its file REVISION, else an empty text."""
     if not (folder / ".git").exists():
         return (folder / "REVISION").read_text().strip() if (folder / "REVISION").exists() else ""
     git = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
@@ -61,9 +61,9 @@ def revision(folder):
 
 
 def peak_gib(device):
-    """GiB of memory at most in use so far."""
+    """Return the peak memory so far in GiB."""
     if device.startswith("cuda"):
-        import torch  # contestants without a GPU may lack it
+        import torch  # here: contestants on the CPU may lack it
 
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -79,7 +79,7 @@ def main(argv=None):
         for _ in range(options.warmup):
             update()
         warmup = time.perf_counter() - start
-        seconds = timed(update, options.updates, options.patience)
+        seconds = time_updates(update, options.updates, options.patience)
     figures = {"seconds": seconds, "warmup_seconds": warmup, "peak_gib": peak_gib(options.device)}
     figures |= {"python": platform.python_version()}
     figures |= {"revision": revision(Path(options.checkout or Path(__file__).resolve().parents[1]))}

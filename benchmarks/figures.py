@@ -1,4 +1,4 @@
-"""What the scripts share: counts on the command line, mistakes in one line, and the file of what was measured."""
+"""Shared by the scripts: arguments, one message per error, Markdown tables, and the file of results."""
 
 import argparse
 import json
@@ -13,15 +13,23 @@ from common.errors import UserError
 from common.nn.machine import describe_device
 
 
-def positive(text: str) -> int:
-    """A number on the command line, at least 1."""
+def make_parser(doc: str, json: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with the first line of a docstring as its description, and with --json."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    if json:
+        parser.add_argument("--json", default="", help="file to write")
+    return parser
+
+
+def positive_int(text: str) -> int:
+    """Return a number of the command line that is at least 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text} is not an integer of at least 1")
     return int(text)
 
 
-def script(main: Callable[[], None]) -> None:
-    """Runs a script; what its user can mend is one message, and exit code 2."""
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script. A UserError becomes one message and exit code 2."""
     try:
         main()
     except UserError as error:
@@ -29,12 +37,23 @@ def script(main: Callable[[], None]) -> None:
         sys.exit(2)
 
 
-def write(options, results):
-    """The JSON file `options.json`, where one is asked for."""
+def print_row(cells) -> None:
+    """Print a row of a Markdown table."""
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def print_head(names) -> None:
+    """Print the head of a Markdown table."""
+    print_row(names)
+    print("| --- " * len(names) + "|")
+
+
+def write_results(options: argparse.Namespace, results) -> None:
+    """Write the JSON file `options.json`, if there is one, with options, results, machine and date."""
     if not options.json:
         return
-    asked = {key: value for key, value in vars(options).items() if key not in ("json", "folder")}
-    if "disk" in asked:
-        asked["disk"] = bool(asked["disk"])  # a folder of this machine
+    given = {key: value for key, value in vars(options).items() if key not in ("json", "folder")}
+    if "disk" in given:
+        given["disk"] = bool(given["disk"])  # a folder of this machine
     about = {"machine": describe_device(torch.device("cpu")), "date": time.strftime("%Y-%m-%d")}
-    Path(options.json).write_text(json.dumps(about | asked | {"results": results}, indent=2) + "\n")
+    Path(options.json).write_text(json.dumps(about | given | {"results": results}, indent=2) + "\n")

@@ -1,14 +1,13 @@
-"""Times how fast images of DeepMind Control are drawn, prints a table, and draws the same states side by side.
+"""Measure the speed of the renderers of DeepMind Control, and draw the same states with each of them.
 
     python benchmarks/rendering.py
     python benchmarks/rendering.py --tasks walker_walk --renders ray --seconds 1
     python benchmarks/rendering.py --seconds 0 --picture docs/rendering.png
 
-Columns: images of 64x64 a second on the clock, and a second of processor time over all cores, which other work on the
-machine disturbs less; both from the best of five rounds, after a first image that is not counted.
+Columns: images of 64x64 per second of wall time, and per second of processor time over all cores, which depends less on
+the other load of the machine. Both are the best of five rounds, after a first image that is not counted.
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -18,26 +17,26 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.figures import script
+from benchmarks.figures import make_parser, print_head, print_row, run_script
 from common.envs import CHOICES, make_env
 
 TASKS = ["walker_walk", "cheetah_run", "cartpole_swingup", "reacher_easy", "quadruped_walk", "humanoid_walk"]
 SHOWN = TASKS[:4]
-ROUNDS, STEPS = 5, 12  # rounds of timing; steps before a state is shown
-SIDE, MARGIN = 192, 44  # pixels of a panel, and beside it
+ROUNDS, STEPS = 5, 12  # timing rounds; steps before a state is drawn
+SIDE, MARGIN = 192, 44  # pixels of an image, and of the labels
 
 
 def arguments(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, json=False)
     parser.add_argument("--tasks", nargs="*", default=TASKS)
     parser.add_argument("--renders", nargs="*", default=CHOICES["render"], choices=CHOICES["render"])
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each row; 0 for no table")
-    parser.add_argument("--picture", help="a PNG with some tasks, each drawn in every way")
+    parser.add_argument("--seconds", type=float, default=5.0, help="per row; 0: no table")
+    parser.add_argument("--picture", help="PNG file with some tasks, drawn by each renderer")
     return parser.parse_args(argv)
 
 
 def build(task, render):
-    """A task's environment, some steps after its first reset."""
+    """Return the environment of a task some steps after its reset, and its last image."""
     env = make_env(f"dmc_{task}", {"obs": "image", "render": render, "repeat": 2})
     env.reset()
     env.action_space.seed(0)
@@ -47,7 +46,7 @@ def build(task, render):
 
 
 def rates(draw, seconds):
-    """Images a second, on the clock and of processor time."""
+    """Return images per second of wall time, and per second of processor time."""
     draw()
     best = np.full(2, np.inf)
     for _ in range(ROUNDS):
@@ -60,19 +59,18 @@ def rates(draw, seconds):
     return 1 / best
 
 
-def table(options):
-    """Prints a row for each task and way to draw."""
-    print("| task | `env.render` | images/s | of processor time |\n|---|---|---:|---:|")
+def print_table(options):
+    print_head(["task", "`env.render`", "images/s", "of processor time"])
     for task in options.tasks:
         for render in options.renders:
             env, _ = build(task, render)
             clock, processor = rates(env.env.draw, options.seconds)
-            print(f"| {task} | {render} | {clock:,.0f} | {processor:,.0f} |", flush=True)
+            print_row([task, render, f"{clock:,.0f}", f"{processor:,.0f}"])
             env.close()
 
 
-def picture(path):
-    """Writes the states of some tasks, a column each, drawn in every way."""
+def draw_picture(path):
+    """Write an image with one state of each task, a column per task and a row per renderer."""
     renders = CHOICES["render"]
     sheet = Image.new("RGB", (MARGIN + SIDE * len(SHOWN), MARGIN // 2 + SIDE * len(renders)), "white")
     text = ImageDraw.Draw(sheet)
@@ -88,10 +86,10 @@ def picture(path):
 def main(argv=None):
     options = arguments(argv)
     if options.seconds:
-        table(options)
+        print_table(options)
     if options.picture:
-        picture(options.picture)
+        draw_picture(options.picture)
 
 
 if __name__ == "__main__":
-    script(main)
+    run_script(main)

@@ -1,13 +1,12 @@
-"""Whether the number of threads that a run chooses is the fastest one: the short measurement beside whole updates.
+"""Check that a run chooses the fastest number of threads: its short measurement, compared with whole updates.
 
     python benchmarks/threads.py
     python benchmarks/threads.py --only v1-vision --precision fp32 --compile on
 
-The choice is made without compiling, on sequences that are the longer the longer the run; the whole updates have the
-batch that training has. Prints a table, and JSON with --json.
+The choice is made without compilation, on short sequences, longer for a longer run. Whole updates have the batch size
+of training. Prints a table, and writes JSON with --json.
 """
 
-import argparse
 import math
 import statistics
 import sys
@@ -22,7 +21,7 @@ import torch
 from gymnasium import spaces
 
 import dreamer
-from benchmarks.figures import positive, script, write
+from benchmarks.figures import make_parser, positive_int, print_head, print_row, run_script, write_results
 from common.nn.compile import make_compiler
 from common.training.factory import Factory, record_spec
 from common.training.threads import available_threads, choose_threads, random_batch, thread_counts
@@ -43,18 +42,17 @@ PRESETS = {
 
 
 def arguments(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--only", nargs="+", default=list(PRESETS), choices=PRESETS, help="presets to run")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--compile", default="off", choices=("on", "off"), help="for the whole updates")
-    parser.add_argument("--updates", type=positive, default=3, help="whole updates for each number of threads")
-    parser.add_argument("--run", type=positive, default=100_000, help="updates of the run that the choice is for")
-    parser.add_argument("--json", default="", help="file to write")
+    parser.add_argument("--updates", type=positive_int, default=3, help="whole updates per number of threads")
+    parser.add_argument("--run", type=positive_int, default=100_000, help="updates of the run that the choice is for")
     return parser.parse_args(argv)
 
 
-def whole(config, envs, most, options):
-    """Median seconds of a whole update with 1, 2, 4, ... threads, each with an agent of its own."""
+def time_whole_updates(config, envs, most, options):
+    """Return 1, 2, 4, ... threads -> median seconds of a whole update, with a new agent for each."""
     seconds = {}
     for count in (1, *thread_counts(most)):
         torch.set_num_threads(count)
@@ -79,28 +77,27 @@ def compare(name, most, options):
     begin = time.perf_counter()
     choice = choose_threads(config, None, Factory(), envs, options.run)
     spent = time.perf_counter() - begin
-    seconds = whole(config, envs, most, options)
+    seconds = time_whole_updates(config, envs, most, options)
     return {"threads": choice.threads, "why": choice.why, "seconds_to_choose": spent, "whole": seconds}
 
 
-def row(name, found):
-    """A line of the table: the choice, and by how much the best number of threads would be faster."""
+def table_cells(name, found):
+    """Return the cells of a row: the choice, and how much faster the best number of threads is."""
     times = found["whole"]
     figures = ", ".join(f"{count}: {1000 * spent:.0f} ms" for count, spent in times.items())
     regret = times[found["threads"]] / min(times.values()) - 1
-    cells = [name, str(found["threads"]), found["why"], f"{found['seconds_to_choose']:.1f}", figures, f"{regret:.0%}"]
-    return f"| {' | '.join(cells)} |"
+    return [name, found["threads"], found["why"], f"{found['seconds_to_choose']:.1f}", figures, f"{regret:.0%}"]
 
 
 def main(argv=None):
     options, most = arguments(argv), available_threads()
     results = {}
-    print("| preset | choice | why | seconds to choose | whole updates | best is faster by |\n" + "| --- " * 6 + "|")
+    print_head(["preset", "choice", "why", "seconds to choose", "whole updates", "best is faster by"])
     for name in options.only:
         results[name] = compare(name, most, options)
-        print(row(name, results[name]), flush=True)
-    write(options, results)
+        print_row(table_cells(name, results[name]))
+    write_results(options, results)
 
 
 if __name__ == "__main__":
-    script(main)
+    run_script(main)

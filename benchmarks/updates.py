@@ -1,16 +1,15 @@
-"""Times training updates of this project and of peers in turns, and writes one table and one JSON file.
+"""Time training updates of this project and of peers, alternating; write a table and a JSON file.
 
     python benchmarks/updates.py --rows P V1 --out figures.json \
         --peer r2dreamer=CHECKOUT,PYTHON --peer adityabingi=CHECKOUT,PYTHON
 
     python benchmarks/updates.py --device cuda --updates 50 --peer r2dreamer=CHECKOUT,PYTHON --out gpu.json
 
-A peer is named with the folder of its source and the Python that has what it needs; without `--peer` only this
-project's agents are timed. Every contestant runs in its own process, one after the other, on an otherwise idle machine.
-On a processor peers run uncompiled in float32, on a GPU compiled; in half precision, too, those that have it there.
+Give each peer the folder of its source and a Python with its packages. Without `--peer`, only the agents of this
+project are timed. Contestants run one after the other in separate processes, on an otherwise idle machine. Peers run
+uncompiled in float32 on a CPU, and compiled on a GPU; also in half precision, if they support it there.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -23,13 +22,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.figures import positive
+from benchmarks.figures import make_parser, positive_int
 from common.nn.compile import has_fast_bfloat16
 from common.nn.machine import describe_device
 
 CONTESTANT = Path(__file__).with_name("contestant.py")
 
-#: Row -> workload, our agent, peers that do the same work.
+#: Row -> workload, our agent, peers with the same work.
 ROWS = {
     "P": ("P", "v3", ("r2dreamer", "dreamerv3_jax")),
     "R": ("R", "v3", ("r2dreamer", "dreamerv3_jax")),
@@ -50,24 +49,26 @@ HALF = ("r2dreamer", "dreamerv3_jax")  # the peers that have a half precision
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all that are for the device")
+    parser = make_parser(__doc__, json=False)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all rows for the device")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=CHECKOUT,PYTHON")
-    parser.add_argument("--updates", type=positive, default=10)
-    parser.add_argument("--rounds", type=positive, default=1, help="turns of each contestant in a row")
+    parser.add_argument("--updates", type=positive_int, default=10)
+    parser.add_argument("--rounds", type=positive_int, default=1, help="repetitions of each contestant in a row")
     parser.add_argument("--patience", type=float, default=50.0, help="seconds: ten updates of up to 5")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="ours; default: those the hardware has")
+    parser.add_argument(
+        "--precisions", nargs="+", choices=PRECISIONS, help="of our agents; default: those of the hardware"
+    )
     parser.add_argument("--out", default="updates.json")
     options = parser.parse_args()
-    peers = dict(named(parser, word) for word in options.peer)
+    peers = dict(parse_peer(parser, word) for word in options.peer)
     if not Path(options.out).absolute().parent.is_dir():
-        parser.error(f"--out {options.out}: there is no such folder.")
+        parser.error(f"--out {options.out}: the folder does not exist. Create it, or choose another file.")
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error(f"--device {device}: torch sees no such GPU.")
-    torch.set_num_threads(options.threads)  # for what is said of the machine
+    torch.set_num_threads(options.threads)  # for the description of the machine
     options.precisions = options.precisions or PRECISIONS[not has_fast_bfloat16(device) :]
     options.rows = options.rows or [row for row in ROWS if (row in GPU) == (device.type == "cuda")]
     about = {"where": describe_device(device), "date": time.strftime("%Y-%m-%d")}
@@ -78,7 +79,7 @@ def main():
     print(f"\n{about['where']}, {about['date']}\n\n{table(figures)}")
 
 
-def named(parser, word):
+def parse_peer(parser, word):
     """NAME=CHECKOUT,PYTHON -> name, (checkout, Python)."""
     name, _, rest = word.partition("=")
     known = sorted({peer for _, _, peers in ROWS.values() for peer in peers})
@@ -88,14 +89,14 @@ def named(parser, word):
 
 
 def measure(row, peers, options):
-    """All contestants of a row, in turns -> their figures."""
+    """Return the figures of all contestants of a row, which alternate."""
     turns = list(contestants(row, peers, options))
     rounds = [[run(row, *turn) for turn in turns] for _ in range(options.rounds)]
-    return [joined(figures) for figures in zip(*rounds, strict=True)]
+    return [join_rounds(figures) for figures in zip(*rounds, strict=True)]
 
 
 def contestants(row, peers, options):
-    """Arguments of `run` for each contestant of a row."""
+    """Yield the arguments of `run` for each contestant of a row."""
     workload, algo, names = ROWS[row]
     for precision in options.precisions:
         yield [sys.executable], "ours", workload, algo, options, precision, "auto"
@@ -108,8 +109,8 @@ def contestants(row, peers, options):
                 yield [python], name, workload, algo, options, precision, compiled, checkout
 
 
-def joined(figures):
-    """Figures of one contestant in several rounds -> one, with all seconds and the best rate of matrix products."""
+def join_rounds(figures):
+    """Join the figures of one contestant in several rounds: all seconds, and the best rate of matrix products."""
     if any(figure.get("failed") for figure in figures):
         return next(figure for figure in figures if figure.get("failed"))
     best = {key: max(f[key] for f in figures) for key in ("matmul_flops_per_second", "peak_gib") if key in figures[0]}
@@ -117,7 +118,7 @@ def joined(figures):
 
 
 def run(row, python, who, workload, algo, options, precision, compile_, checkout=""):
-    """One contestant in a process of its own -> what it printed, with the row's name."""
+    """Run one contestant in a separate process. Return its figures, with the name of the row."""
     words = {"who": who, "workload": workload, "algo": algo, "precision": precision, "compile": compile_}
     words |= {name: getattr(options, name) for name in ("threads", "updates", "patience", "device")}
     words |= {"checkout": checkout} if checkout else {}
@@ -133,7 +134,7 @@ def run(row, python, who, workload, algo, options, precision, compile_, checkout
 
 
 def table(figures):
-    """Figures -> a Markdown table: median seconds of an update, how many of ours fit in, and what bounds ours."""
+    """Return a Markdown table: median time of an update, our speedup, and the reached matrix product rate."""
     heads = ["row", "contestant", "precision", "ms / update", "ours bf16 is faster", "ours fp32", "of the matmul rate"]
     lines = [heads, ["---"] * len(heads)]
     ours = {(f["row"], f["precision"]): seconds(f) for f in figures if f["who"] == "ours" and "seconds" in f}
@@ -149,17 +150,17 @@ def table(figures):
 
 
 def seconds(figure):
-    """Median seconds of an update."""
+    """Return the median seconds of an update."""
     return statistics.median(figure["seconds"])
 
 
 def ratio(figure, ours):
-    """How many of our updates fit into one of a peer's, as text."""
+    """Return how many of our updates fit into one update of a peer, as text."""
     return f"{seconds(figure) / ours:.2f}x" if ours else ""
 
 
 def reached(figure):
-    """Counted FLOP/s of our update over the machine's own rate of matrix products, as text."""
+    """Return the FLOP/s of our update as a share of the machine's matrix product rate, as text."""
     if "flops" not in figure:
         return ""
     return f"{figure['flops'] / seconds(figure) / figure['matmul_flops_per_second']:.0%}"

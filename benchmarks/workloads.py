@@ -1,8 +1,8 @@
-"""The training workloads that figures are quoted for: what is observed, what is done, the batch and the nominal sizes.
+"""Training workloads of the benchmarks: observations, actions, batch and nominal sizes.
 
-Plain data without imports, so that a contestant in another environment can read it. An update of a workload is one
-complete training step on a fixed random batch: world model, imagination over `horizon` steps, actor, critic, optimiser
-steps and target network. Replay, environment and logging are outside.
+Plain data without imports, so that contestants with other packages can read it. An update of a workload is one complete
+training step on a fixed random batch: world model, imagination over `horizon` steps, actor, critic, optimizer steps and
+target network. It does not include replay, environment and logging.
 """
 
 V3_1M = {"deter": 512, "hidden": 64, "stoch": 32, "classes": 4, "units": 64, "depth": 4}
@@ -13,7 +13,7 @@ V2 = {"deter": 600, "hidden": 600, "stoch": 32, "classes": 32, "units": 400, "de
 
 
 def workload(batch, length, sizes, *, vector=0, channels=0, actions=6, discrete=False):
-    """One workload. vector: width of the vector observation, channels: of the 64x64 image; 0 where there is none."""
+    """Return one workload. vector: width of the vector observation. channels: of the 64x64 image. 0: none."""
     return {
         "batch": batch,
         "length": length,

@@ -1,4 +1,4 @@
-"""The benchmark scripts: they run, and add up what they read."""
+"""The benchmark scripts run, and compute the right figures."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from benchmarks import acting, atari, figures, loop, memory, rendering, replay, updates
 
 
-def test_replay_script_draws_from_replays_of_all_samplers(tmp_path, monkeypatch, capsys):
+def test_replay_script_samples_with_all_samplers(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(replay, "copy_rate", lambda: 1e10)
     monkeypatch.setattr(replay, "EPISODE", 70)
     path = tmp_path / "x.json"
@@ -20,18 +20,19 @@ def test_replay_script_draws_from_replays_of_all_samplers(tmp_path, monkeypatch,
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_shares_of_time_are_weighted_by_how_long_a_line_took():
+def test_shares_of_time_are_weighted_by_the_duration_of_a_line(capsys):
     line = lambda wall, updates, train, env: {
         "wall": wall, "updates": updates, "frames": 10 * updates, "time/train": train, "time/env": env,
     }  # fmt: skip
-    found = loop.summary([line(5.0, 1, 0.1, 0.9), line(6.0, 2, 0.8, 0.1), line(9.0, 5, 0.4, 0.5)])
+    found = loop.summarize([line(5.0, 1, 0.1, 0.9), line(6.0, 2, 0.8, 0.1), line(9.0, 5, 0.4, 0.5)])
     assert found["seconds"] == 4
     assert (found["updates"], found["updates_per_second"], found["frames"]) == (4, 1, 40)
     assert found["shares"]["train"] == pytest.approx(0.5)
     assert found["outside"] == pytest.approx(0.5)
     assert found["shares"]["env"] == pytest.approx(0.4)
     assert found["other"] == pytest.approx(0.1)
-    assert "| 50.0% |" in loop.table({"preset": found})
+    loop.print_table({"preset": found})
+    assert "| 50.0% |" in capsys.readouterr().out
 
 
 def test_loop_script_trains_and_stops(monkeypatch, capsys):
@@ -41,7 +42,7 @@ def test_loop_script_trains_and_stops(monkeypatch, capsys):
     assert "| tiny |" in capsys.readouterr().out
 
 
-def test_growth_is_that_after_the_first_fifth():
+def test_growth_ignores_the_first_fifth():
     points = [(updates, 100 + (updates > 400) * 6) for updates in range(0, 1001, 50)]
     found = memory.growth(points)
     assert found["updates"] == 1000
@@ -59,7 +60,7 @@ OURS = [("ours", "bf16", "auto"), ("ours", "fp32", "auto")]
         ("cuda:0", [("r2dreamer", "fp16", "on"), ("r2dreamer", "fp32", "on")]),
     ],
 )
-def test_peers_run_as_is_best_for_them_on_a_device(device, peers, monkeypatch, tmp_path):
+def test_peers_run_in_their_best_mode_for_the_device(device, peers, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(updates, "has_fast_bfloat16", lambda device: True)
     monkeypatch.setattr(updates, "describe_device", lambda device: "a machine")
@@ -86,11 +87,11 @@ def test_peers_run_as_is_best_for_them_on_a_device(device, peers, monkeypatch, t
         ("--peer r2dremer=/x,/y", "NAME=CHECKOUT,PYTHON with one of"),
         ("--peer r2dreamer", "NAME=CHECKOUT,PYTHON"),
         ("--peer r2dreamer=/x", "NAME=CHECKOUT,PYTHON"),
-        ("--out /nowhere/x.json", "no such folder"),
+        ("--out /nowhere/x.json", "the folder does not exist"),
         ("--device cuda", "torch sees no such GPU"),
     ],
 )
-def test_updates_script_names_mistakes_before_it_measures(words, says, monkeypatch, capsys):
+def test_updates_script_reports_wrong_arguments_before_it_measures(words, says, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["x", *words.split()])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit):
@@ -106,19 +107,19 @@ def test_updates_script_names_mistakes_before_it_measures(words, says, monkeypat
         (rendering.main, ["--tasks", "nope", "--renders", "ray", "--seconds", "0.1"], 2),
     ],
 )
-def test_scripts_end_in_one_message(main, words, code, capsys):
+def test_errors_of_scripts_are_one_message(main, words, code, capsys):
     with pytest.raises(SystemExit) as ended:
-        figures.script(lambda: main(words))
+        figures.run_script(lambda: main(words))
     assert ended.value.code == code
     assert "rror: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def figure(row, who, workload, algo, options, precision, *rest):
-    """What a contestant would print."""
+    """Return the output of a contestant."""
     return {"row": row, "who": who, "algo": algo, "precision": precision, "seconds": [0.1]}
 
 
-def test_times_are_told_in_milliseconds_and_as_ratios():
+def test_the_table_has_milliseconds_and_ratios():
     rows = [figure("P", who, "P", "v3", None, precision) for who, precision in [("ours", "bf16"), ("peer", "fp32")]]
     rows[0] |= {"flops": 1e9, "matmul_flops_per_second": 1e11}
     rows[1]["seconds"] = [0.2, 0.25, 0.9]
@@ -127,7 +128,7 @@ def test_times_are_told_in_milliseconds_and_as_ratios():
     assert peer == "| P | peer (v3) | fp32 | 250.0 | 2.50x |  |  |"
 
 
-def test_atari_script_plays_all_kinds_in_turns(monkeypatch, tmp_path, capsys):
+def test_atari_script_alternates_between_all_kinds(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(atari, "KINDS", {"native": "native", "none": "this process"})
     path = tmp_path / "atari.json"
     atari.main(f"--algos v2 --games 2 --seconds 0.02 --rounds 2 --json {path}".split())
