@@ -59,7 +59,7 @@ def measure_run(
     updates: number of timed updates; fewer, but at least three, if they take longer than `seconds`. profile: file for
     the trace of one update.
     """
-    envs, agent, replay, schedule, threads = run
+    envs, agent, replay, schedule, _ = run
     batch, length = config["batch_size"], config["batch_length"]
     device, dtype = agent.device, torch.bfloat16 if agent.half else torch.float32
     counted = cost.update_cost(config, envs.obs_space, envs.act_space, agent.half)
@@ -84,19 +84,7 @@ def measure_run(
     acting = {str(n): latency(measure.time_policy(agent, envs.obs_space, n)) for n in POLICY_ENVS}
     memory = machine.peak_memory(device)
     return {
-        "algo": config["algo"],
-        "task": config["task"],
-        "observations": {key: [str(box.dtype), list(box.shape)] for key, box in envs.obs_space.items()},
-        "actions": str(envs.act_space),
-        "environments": envs.num,
-        "batch": [batch, length],
-        "horizon": config["imagination"]["horizon"],
-        "precision": str(dtype).removeprefix("torch."),
-        "compiled": agent.compiler is not None,
-        "device": str(device),
-        "threads": threads.threads,
-        "threads_chosen": threads.why,
-        "where": machine.describe_device(device),
+        **describe_run(config, run, dtype),
         "parameters": agent.parameter_table(),
         "cost": {"flops": counted.flops, "bytes": counted.bytes, "passes": list(map(pass_row, counted.passes))},
         "updates": timed | {"replayed_per_second": timed["per_second"] * batch * length},
@@ -114,6 +102,25 @@ def measure_run(
             "bytes_per_second": counted.bytes * timed["per_second"],
         },
         "session": session_facts(),
+    }
+
+
+def describe_run(config: dict, run: BuiltRun, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the facts about what is measured, and where."""
+    return {
+        "algo": config["algo"],
+        "task": config["task"],
+        "observations": {key: [str(box.dtype), list(box.shape)] for key, box in run.envs.obs_space.items()},
+        "actions": str(run.envs.act_space),
+        "environments": run.envs.num,
+        "batch": [config["batch_size"], config["batch_length"]],
+        "horizon": config["imagination"]["horizon"],
+        "precision": str(dtype).removeprefix("torch."),
+        "compiled": run.agent.compiler is not None,
+        "device": str(run.agent.device),
+        "threads": run.threads.threads,
+        "threads_chosen": run.threads.why,
+        "where": machine.describe_device(run.agent.device),
     }
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import dreamer
 from common.agent.behavior import Behavior
-from common.commands.demo import random_scores
 from common.commands.eval import evaluate
+from common.experiments.random_policy import random_scores
 from common.replay import Replay
 from common.training.train import train
 
