@@ -17,9 +17,7 @@ OPTIONS: dict[str, Any] = {"suite": "", "algos": [], "tasks": [], "list": False,
 def bench(request: Request) -> None:
     """Train each version on each task of a suite with each seed, and report on them; or list the suites.
 
-    Own flags: suite, algos (also --algo), tasks (some of the suite's), list, and those of each grid, see
-    common/experiments/grid/experiment.py. Others override the settings of the suite. Raises UserError as `compare`
-    does.
+    Other flags override the settings of the suite. Raises UserError as `compare` does.
     """
     options = request.options
     if options["list"] or request.positionals == ["list"]:

@@ -15,9 +15,7 @@ OPTIONS: dict[str, Any] = {"algos": [], "tasks": [], **GRID}
 def compare(request: Request) -> None:
     """Train each version on each task with each seed, and report on them.
 
-    Own flags: algos, tasks (also --algo and --task), and those of each grid, see common/experiments/grid/experiment.py.
-    All others apply to every run. Raises UserError for wrong flags before any run starts, and for failed runs at the
-    end.
+    Raises UserError for wrong flags before any run starts, and for failed runs at the end.
     """
     if request.positionals:
         raise UserError(f"compare takes only flags, got {' '.join(request.positionals)}. Name versions with --algos.")
