@@ -71,7 +71,7 @@ def test_the_report_has_films_of_all_versions_on_the_same_clips(grid):
     report = json.loads((folder / "report.json").read_text())
     assert [(run["variant"], run["updates"]) for run in report["runs"]] == [("v1", 10), ("v3", 10)]
     page = (folder / "report.html").read_text()
-    assert "from left to right in this order: v1, v3." in page
+    assert "From left to right, the clips were played by: v1, v3." in page
     assert page.count("data:image/gif;base64,") == 4  # two versions, an image and a vector
     truths = [frames(folder, algo, "image")[:, :64] for algo in ("v1", "v3")]  # the upper row of each frame
     assert truths[0].shape == (45, 64, 128, 3)  # two clips next to each other
