@@ -96,7 +96,7 @@ def test_runs_with_the_same_folder_are_refused(tmp_path):
 
 def test_a_folder_with_unrelated_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("ten years of work")
-    with pytest.raises(UserError, match=r"other things \(thesis.tex\)"):
+    with pytest.raises(UserError, match=r"unrelated files \(thesis.tex\)"):
         run_grid(tmp_path, GRID, [job("good")], 1)
     assert {path.name for path in tmp_path.iterdir()} <= {"thesis.tex", ".lock"}
 
