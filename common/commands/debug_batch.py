@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import RenderableType
 
 from common.agent.agent import Agent
 from common.config.request import Request
-from common.config.tables import listing, table, to_text
+from common.config.tables import listing, show, table
 from common.errors import UserError
 from common.nn import rng
 from common.profiling.nonfinite_probe import NonFiniteProbe
@@ -31,16 +32,16 @@ def debug(request: Request) -> None:
     path = expand_path(request.positionals[0])
     state = nonfinite_dump.load(path)
     try:
-        text = "\n\n".join(map(to_text, filter(None, sections(state))))
+        blocks = [block for block in sections(state) if block is not None]
     except (UserError, *MALFORMED_ERRORS) as error:
         raise UserError(
             f"{path} was not written by a run of this version ({type(error).__name__}: {str(error)[:500]}). Try the "
             "other file in that folder."
         ) from error
-    print(text)
+    show(*blocks)
 
 
-def sections(state: dict) -> Iterator[str]:
+def sections(state: dict) -> Iterator[RenderableType | None]:
     """Yield the sections of the page: summary, inputs, losses, gradients."""
     probe, where = NonFiniteProbe(build_agent(state)), state["config"]["run"]["device"]
     acted, mode = "record" in state, state.get("mode", "train")
@@ -80,7 +81,7 @@ def first_module(probe: NonFiniteProbe) -> str:
     return f"{probe.first.name}, whose inputs were {'finite' if probe.first.finite_inputs else 'not finite either'}"
 
 
-def inputs_table(arrays: dict) -> str:
+def inputs_table(arrays: dict) -> RenderableType:
     """Return a table of the range of every input."""
     rows = [("input", "shape", "least", "greatest", "not finite")]
     for key, x in sorted((key, np.asarray(x)) for key, x in arrays.items()):
@@ -90,23 +91,23 @@ def inputs_table(arrays: dict) -> str:
     return table(rows)
 
 
-def losses_table(probe: NonFiniteProbe) -> str:
+def losses_table(probe: NonFiniteProbe) -> RenderableType | None:
     """Return a table of the losses, with the first row and step of the batch that is not finite."""
     rows = [("loss", "mean", "scale", "not finite", "first at")]
     for term in probe.losses:
         scale = f"{probe.agent.scales[term.name]:g}"
         place = str(term.place) if term.place else ""
         rows.append((term.name, f"{term.mean:.4g}", scale, ratio_text(term.bad, term.size), place))
-    return table(rows) if probe.losses else ""
+    return table(rows) if probe.losses else None
 
 
-def gradients_table(probe: NonFiniteProbe) -> str:
+def gradients_table(probe: NonFiniteProbe) -> RenderableType | None:
     """Return a table of the gradients of each loss in each group, with their non-finite parameters."""
     rows = [("gradient of", "in group", "norm", "parameters where it is not finite")]
     for slope in probe.gradients:
         more = f" and {len(slope.bad) - MAX_PARAMETERS_SHOWN} more" if len(slope.bad) > MAX_PARAMETERS_SHOWN else ""
         rows.append((slope.loss, slope.group, f"{slope.norm:.4g}", ", ".join(slope.bad[:MAX_PARAMETERS_SHOWN]) + more))
-    return table(rows) if probe.gradients else ""
+    return table(rows) if probe.gradients else None
 
 
 def ratio_text(bad: int, size: int) -> str:
