@@ -48,9 +48,7 @@ EXTRA = {
 
 #: Faster ways to compute an update than eagerly in float32.
 FAST_PATHS = {"bf16": {"run.precision": "bf16"}, "compiled": {"run.compile": "on"}}
-FAST_PATHS["both"] = (
-    FAST_PATHS["bf16"] | FAST_PATHS["compiled"]
-)  # `auto` in long runs, if supported
+FAST_PATHS["both"] = FAST_PATHS["bf16"] | FAST_PATHS["compiled"]  # `auto` in long runs, if supported
 #: Shares of the steps after which the agent is evaluated; training ends once the task is solved.
 EVALUATE_AT = (0.4, 0.5, 0.6, 0.8, 1)
 
