@@ -143,7 +143,7 @@ def parse(argv):
     command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
     if command not in COMMANDS | TOOLS:
         raise UserError(configs.unknown_name("command", command, COMMANDS | TOOLS))
-    return command, *arguments.parse(argv, command_options(command), SHORT_FLAGS, words=command in TOOLS)
+    return command, *arguments.parse(argv, command_options(command), SHORT_FLAGS, positionals=command in TOOLS)
 
 
 def command_input(command, words, algo, blocks, borrowed, flags):
@@ -160,7 +160,7 @@ def command_input(command, words, algo, blocks, borrowed, flags):
 
 def command_options(command) -> dict:
     """Flags that only this command takes, with their defaults: the OPTIONS of its module, if it has any."""
-    return command_function(command).__globals__.get("OPTIONS", {})
+    return arguments.default_values(command_function(command).__globals__.get("OPTIONS", {}))
 
 
 def command_function(command):

@@ -14,7 +14,7 @@ from common.analysis.explain.entries import every_key
 from common.analysis.explain.rows import differing, rows
 from common.analysis.explain.text import markdown, terminal
 from common.config import config as configs
-from common.config import features
+from common.config import features, parts
 from common.config.request import Request
 from common.errors import UserError, check_choice
 from common.safe_io import expand_path
@@ -69,7 +69,7 @@ def read_config(name: str, algos: Iterable[str]) -> dict:
     config = configs.read(path)
     if not isinstance(config, dict) or "algo" not in config:
         raise UserError(f"{path} is not a config. `python dreamer.py config` prints one; a run stores {CONFIG_FILE}.")
-    return config
+    return parts.with_current_names(config)
 
 
 def keys_to_explain(options: dict, found: list[dict]) -> list[str]:

@@ -1,67 +1,116 @@
-"""The words of a command line, before anything is known of versions and configs."""
+"""Command lines: the flags that a command declares, and the values that a user typed.
 
-from collections.abc import Mapping
+A flag is one of `--algo`, `--configs` and `--features`, a flag of the command (`Option`), or a config key.
+"""
+
+import argparse
+import dataclasses
+import fnmatch
+import functools
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from common.config import config as configs
+from common.config import parts
 from common.errors import UserError
 
 LIST_FLAGS = ("configs", "features")  # flags of every command that take several values
 
 
-class ParsedArguments(NamedTuple):
-    """What stands behind a command.
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """A flag of one command.
 
-    words: what comes before the first flag. algo: the version, or None. blocks: --configs. borrowed: --features, as
+    The default decides the type: a bool flag may be typed alone, a list flag takes several values. In the help,
+    `metavar` is the name of the value and `group` the heading.
+    """
+
+    default: Any
+    help: str
+    metavar: str = ""
+    group: str = ""
+
+
+class ParsedArguments(NamedTuple):
+    """The words after a command.
+
+    words: those before the first flag. algo: the version, or None. blocks: --configs. borrowed: --features, as
     feature -> version. flags: all others, as typed.
     """
 
     words: list[str]
-    algo: Any
+    algo: str | None
     blocks: list[str]
     borrowed: dict[str, str]
     flags: dict[str, Any]
 
 
-def parse(argv: list[str], own: Mapping[str, Any], aliases: Mapping[str, str], *, words: bool) -> ParsedArguments:
-    """Sorts what stands behind a command: `--key VALUE`, `--key=VALUE`; of flags with one value the last one counts.
+def default_values(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the default of each option; an option may also be given as its default alone."""
+    return {name: option.default if isinstance(option, Option) else option for name, option in options.items()}
 
-    own: flags that only this command takes, with their defaults; a flag alone is true where that is a bool, and takes
-    several values where it is a list. aliases: short flag -> config key. words: whether words may come first.
+
+def with_defaults(options: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of another command with some defaults changed."""
+    replaced = {name: options[name] for name in options if name in changed}
+    return {**options} | {
+        name: dataclasses.replace(old, default=changed[name]) if isinstance(old, Option) else changed[name]
+        for name, old in replaced.items()
+    }
+
+
+def parse(
+    argv: list[str], own: Mapping[str, Any], short_flags: Mapping[str, str], *, positionals: bool
+) -> ParsedArguments:
+    """Sort the words after a command: `--key VALUE` or `--key=VALUE`. The last one of a flag with one value counts.
+
+    own: defaults of the flags that only this command takes. A flag without a value is true where the default is a bool.
+    short_flags: short flag -> config key. positionals: whether words may come before the first flag.
 
     Raises:
         UserError: a word in the wrong place, or too few or too many values.
     """
-    first = next((place for place, word in enumerate(argv) if word.startswith("--")), len(argv)) if words else 0
-    several = {*LIST_FLAGS, *_list_flags(own)}
-    groups = _values_by_flag(argv[first:], several, lambda name: name if name in own else aliases.get(name, name))
+    flag_places = (place for place, word in enumerate(argv) if word.startswith("--"))
+    first = next(flag_places, len(argv)) if positionals else 0
+    several = {*LIST_FLAGS, *(name for name, default in own.items() if isinstance(default, list))}
+    groups = _values_by_flag(argv[first:], several, lambda name: name if name in own else short_flags.get(name, name))
     blocks, borrowed = _pop_list(groups, "configs"), dict(map(_parse_feature, _pop_list(groups, "features")))
     given = {key: values or ["true"] * isinstance(own.get(key), bool) for key, values in groups.items()}
     flags = {key: values if key in several else _single_value(key, values) for key, values in given.items()}
-    return ParsedArguments(argv[:first], flags.pop("algo", None), blocks, borrowed, flags)
+    return ParsedArguments(argv[:first], flags.pop("algo", None), blocks, borrowed, _with_current_parts(flags))
 
 
-def split_own_flags(flags: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict, dict]:
-    """The command's own flags, typed by their defaults, and the others. Several values may have commas between them.
+def split_own_flags(flags: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the command's own flags, typed by their defaults, and all others. Lists may also have commas.
 
     Raises:
-        UserError: a value of another type, or none at all.
+        UserError: a value of another type, or a list without values.
     """
-    given = {key: [v for word in flags[key] for v in word.split(",") if v] for key in _list_flags(own) if key in flags}
-    if empty := [key for key, values in given.items() if not values]:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for name, default in own.items():
+        if isinstance(default, list):
+            parser.add_argument(f"--{name}", dest=name, action="extend", type=_split_at_commas)
+        else:
+            parser.add_argument(f"--{name}", dest=name, type=functools.partial(configs.cast, f"--{name}", default))
+    values = {name: flags[name] if isinstance(flags[name], list) else [flags[name]] for name in own if name in flags}
+    typed = vars(parser.parse_args([f"--{name}={value}" for name, given in values.items() for value in given]))
+    if empty := [name for name in values if isinstance(own[name], list) and not typed.get(name)]:
         raise UserError(f"--{empty[0]} needs at least one value.")
-    cast = lambda key, old: configs.cast(f"--{key}", old, given.get(key, flags.get(key, old)))
-    typed = {key: cast(key, old) for key, old in own.items()}
-    return typed, {key: value for key, value in flags.items() if key not in own}
+    return {**own, **typed}, {key: value for key, value in flags.items() if key not in own}
 
 
-def _values_by_flag(argv, several, meaning):
-    """Flag -> the words behind it; `meaning` turns what was typed into the name of a flag."""
+def _split_at_commas(text: str) -> list[str]:
+    return [value for value in text.split(",") if value]
+
+
+def _values_by_flag(argv: list[str], several: set[str], full_name: Callable[[str], str]) -> dict[str, list[str]]:
+    """Return the words after each flag, under the flag's full name, in the order of the last use."""
     groups: dict[str, list[str]] = {}
     for word in argv:
         if word.startswith("--") and len(word) > 2:
             name, _, value = word[2:].partition("=")
-            key = meaning(name)
+            key = full_name(name)
             before = groups.pop(key, [])
             kept = before if key in several else []
             groups[key] = [*kept, value] if value else kept
@@ -72,26 +121,34 @@ def _values_by_flag(argv, several, meaning):
     return groups
 
 
-def _list_flags(own):
-    return [key for key, old in own.items() if isinstance(old, list)]
-
-
-def _single_value(key, values):
+def _single_value(key: str, values: list[str]) -> str:
     if len(values) != 1:
         raise UserError(f"--{key} takes one value, got {' '.join(values) or 'none'}.")
     return values[0]
 
 
-def _pop_list(groups, key):
-    """Takes the values of a flag that may have several out of `groups`."""
+def _pop_list(groups: dict[str, list[str]], key: str) -> list[str]:
+    """Remove a flag that takes several values from `groups` and return its values."""
     if groups.get(key) == []:
-        raise UserError(f"--{key} needs at least one value. `python dreamer.py --help` lists them.")
+        raise UserError(f"--{key} needs at least one value. `python dreamer.py train --help` lists them.")
     return groups.pop(key, [])
 
 
-def _parse_feature(text):
+def _parse_feature(text: str) -> tuple[str, str]:
     """'retnorm=v2' -> ('retnorm', 'v2')."""
     feature, _, algo = text.partition("=")
     if not feature or not algo:
         raise UserError(f"--features takes NAME=VERSION, such as retnorm=v2, got {text!r}.")
     return feature, algo
+
+
+def _with_current_parts(flags: dict[str, Any]) -> dict[str, Any]:
+    """Replace former names of parts, with a notice on stderr for each."""
+    for key in [key for key in flags if key.endswith(".use")]:
+        seams = [seam for seam in parts.FORMER_NAMES if fnmatch.fnmatchcase(f"{seam}.use", key)]
+        old = flags[key]
+        new = next((name for seam in seams if (name := parts.current_name(seam, old)) != old), old)
+        if new != old:
+            print(f"{key} {old} is now {new}.", file=sys.stderr)
+            flags[key] = new
+    return flags

@@ -162,6 +162,7 @@ def assign(config, key, value):
     """Sets one existing key; `SEAM.use` swaps the part and its options."""
     *path, last = key.split(".")
     if last == "use" and path[0] in parts.PARTS:
+        value = parts.current_name(path[0], value)
         if value != config[path[0]]["use"]:
             config[path[0]] = part_defaults(parts.find(path[0], value))
         return

@@ -87,12 +87,43 @@ PARTS = {
     "sampler": ["dreamer_v1.sampler:Episodes", "dreamer_v3.sampler:Windows"],
 }
 
+#: Seam -> former name of a part -> its current name. Commands and stored configs may have the former one.
+FORMER_NAMES = {
+    "kl": {"SplitKL": "BalancedKL"},
+    "slow": {"HardCopy": "TargetCritic"},
+    "advantage": {"Percentile": "PercentileReturnNorm"},
+    "grad_cont": {"Dynamics": "DynamicsGradient"},
+    "grad_disc": {"Dynamics": "DynamicsGradient"},
+}
+
 Recipe = dataclasses.make_dataclass("Recipe", [(seam, type) for seam in PARTS], frozen=True)
 Recipe.__doc__ = "One class for each seam. Leaving one out, or naming another, is a TypeError at import."
 
 
+def current_name(seam: str, name: str) -> str:
+    """Return the name of a part today; any other text is returned as it is."""
+    return FORMER_NAMES.get(seam, {}).get(name, name)
+
+
+def with_current_names(config: dict) -> dict:
+    """Return a config whose parts have their current names. The config given is not changed."""
+    return _renamed(config, FORMER_NAMES)
+
+
+def with_former_names(config: dict) -> dict:
+    """Return a config whose parts have their former names, as runs stored them that are older than the new ones."""
+    return _renamed(config, {seam: {new: old for old, new in names.items()} for seam, names in FORMER_NAMES.items()})
+
+
+def _renamed(config: dict, names: dict[str, dict[str, str]]) -> dict:
+    found = {seam: config[seam] for seam in names if isinstance(config.get(seam), dict)}
+    uses = {seam: block["use"] for seam, block in found.items() if isinstance(block.get("use"), str)}
+    return config | {seam: found[seam] | {"use": names[seam].get(use, use)} for seam, use in uses.items()}
+
+
 def find(seam: str, name: str) -> type:
-    """Returns the class called `name` at `seam`. Raises UserError with the valid names."""
+    """Return the class called `name` at `seam`. Raises UserError with the valid names."""
+    name = current_name(seam, name)
     known = {path.split(":")[1]: path for path in PARTS[seam]}
     if name not in known:
         raise UserError(f"{seam}.use must be one of {', '.join(known)}, got {name!r}.")

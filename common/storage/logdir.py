@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout, lock_descriptor
 
 from common.config import config as configs
+from common.config import parts
 from common.errors import UserError
 from common.files import slug, write_text
 from common.safe_io import expand_path
@@ -55,7 +56,7 @@ def resolve_logdir(config: dict) -> Path:
 def config_digest(config: dict) -> str:
     """Return a fingerprint of the keys that must not change within a run."""
     is_default = lambda key, value: value == DEFAULTS_OF_LATER_KEYS.get(key, ABSENT_VALUE)
-    flat = configs.flatten(config).items()
+    flat = configs.flatten(parts.with_former_names(config)).items()  # keeps the digests of older checkpoints valid
     fixed = {key: value for key, value in flat if key not in MAY_CHANGE and not is_default(key, value)}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
@@ -75,7 +76,7 @@ def stored_config(logdir: Path) -> dict:
         raise UserError(f"{error}\nRestore that file, or start a new run in another --logdir.") from error
     if missing := [key for key in REQUIRED_KEYS if not isinstance(config, dict) or key not in config]:
         raise UserError(f"{path} lacks {', '.join(missing)}. Restore it, or start a new run in another --logdir.")
-    return _with_later_keys(config)
+    return _with_later_keys(parts.with_current_names(config))
 
 
 def _with_later_keys(config: dict) -> dict:
@@ -90,7 +91,7 @@ def config_changes(stored: dict, config: dict) -> dict[str, str]:
     """Return {key: 'stored -> new'} for every key whose values differ."""
     plain = _with_later_keys(json.loads(json.dumps(config)))  # as read from a file: lists in place of tuples
     text = lambda value: ABSENT_VALUE if value is None else value
-    pairs = configs.differences(stored, plain).items()
+    pairs = configs.differences(parts.with_current_names(stored), plain).items()
     return {key: f"{text(old)} -> {text(new)}" for key, (old, new) in sorted(pairs)}
 
 
