@@ -10,7 +10,7 @@ import dreamer
 from common.config import config as configs
 from common.config import features, parts
 from common.errors import UserError
-from common.storage.logdir import MAY_CHANGE
+from common.storage.logdir import MAY_CHANGE, config_changes, config_digest
 
 
 @functools.cache
@@ -237,3 +237,43 @@ def test_common_never_asks_for_a_version():
         if "dreamer_v" in line or '"v1"' in line or '"v2"' in line or '"v3' in line
     ]
     assert not offenders
+
+
+FORMER = [(seam, old, new) for seam, names in parts.FORMER_NAMES.items() for old, new in names.items()]
+
+
+@pytest.mark.parametrize(("seam", "old", "new"), FORMER)
+def test_a_former_name_of_a_part_means_the_same_part(seam, old, new, capsys):
+    arguments = dreamer.parse(["train", "--algo", "v3", f"--{seam}.use", old])
+    assert capsys.readouterr().err == f"{seam}.use {old} is now {new}.\n"
+    assert arguments[-1] == {f"{seam}.use": new}
+    assert dreamer.resolve("v3", [], {f"{seam}.use": old}) == dreamer.resolve("v3", [], {f"{seam}.use": new})
+    assert parts.find(seam, old) is parts.find(seam, new)
+
+
+def test_a_current_name_of_a_part_prints_no_notice(capsys):
+    dreamer.parse(["train", "--algo", "v3", "--kl.use", "BalancedKL", "--grad_*.use", "Reinforce"])
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("config", [{"kl": 3}, {"kl": {"use": ["SplitKL"]}}, {"kl": {}}, {"slow": {"use": None}}])
+def test_names_of_parts_in_a_malformed_config_stay(config):
+    assert parts.with_current_names(config) == config
+    assert parts.with_former_names(config) == config
+
+
+#: Digests of the configs of `--configs debug` that are in the checkpoints of runs from before parts were renamed.
+DIGESTS = {
+    "v1": "736b0e79d76797cf126ce5ed91ca17d844637c1290482f2b96bff8527f4bc8c3",
+    "v2": "3156811b69abf652ec9cc93029c174ed6cc63ec84e72a4fca13cf82bad39c223",
+    "v3": "951a0a252806fb38dfbeb0d55d4abb9e7d2fc080096fce9ca086e479fdb64315",
+    "v3-2023": "6e4000161c071b1aae7f9bb9a975024f6288c749ab0c6742e5096bfc9decbc88",
+}
+
+
+@pytest.mark.parametrize("algo", DIGESTS)
+def test_digests_of_older_runs_stay_valid(algo):
+    config = dreamer.resolve(algo, ["debug"])
+    older = parts.with_former_names(config)
+    assert config_digest(config) == config_digest(older) == DIGESTS[algo]
+    assert not config_changes(older, config)
