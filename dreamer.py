@@ -1,27 +1,30 @@
 """Train, evaluate and compare DreamerV1, V2 and V3.
 
-python dreamer.py [COMMAND] [--algo v1|v2|v3|v3-2023] [--configs BLOCK ...] [--task SUITE_NAME] [--logdir DIR]
-                  [--features NAME=ALGO ...] [--any.key VALUE ...] [--debug]
+`python dreamer.py --help` lists the commands; `python dreamer.py COMMAND --help` shows one of them.
 """
 
 import functools
 import importlib
-import pathlib
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 INSTALL_HINT = """Type `make install` (without make: `python3 -m venv .venv` and
 `.venv/bin/python -m pip install -r requirements.txt`), then `.venv/bin/python dreamer.py ...`."""
 
-MEMORY_HINT = """Lower --batch_size, --batch_length or the size of the networks, or free what other programs hold:
-`python dreamer.py plan` with the flags of a run says what it needs. A run goes on from its last checkpoint."""
+MEMORY_HINT = """Lower --batch_size, --batch_length or the size of the networks, or stop other programs that hold
+memory. `python dreamer.py plan` with the flags of a run shows what it needs. A run resumes from its last checkpoint."""
 
-if sys.version_info < (3, 11):  # noqa: UP036 (whoever has an older one is to read this, not a traceback)
+if sys.version_info < (3, 11):  # noqa: UP036 (an older Python prints this instead of a traceback)
     print(f"Error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
     sys.exit(2)
 try:
-    from common.commands import legacy_cli, stdio
+    from common.commands import COMMANDS, command_function, legacy_cli, command_options, stdio
+    from common.commands.help import RunHelp, command_help, program_help
     from common.config import arguments, features
     from common.config import config as configs
+    from common.config.arguments import Option
     from common.config.request import Request, algo_or_default
     from common.deploy.policy import load
     from common.errors import UserError
@@ -36,7 +39,8 @@ except ModuleNotFoundError as missing:
 
 __all__ = ["load", "main", "resolve"]
 
-CONFIG_FOLDER = pathlib.Path(__file__).parent / "configs"
+PROGRAM = "python dreamer.py"
+CONFIG_FOLDER = Path(__file__).parent / "configs"
 
 #: Version -> module of its recipe, file of its numbers.
 ALGOS = {
@@ -47,32 +51,17 @@ ALGOS = {
 }
 DEFAULT_ALGO = "v3"
 
-#: Command -> function that takes the resolved config.
-COMMANDS = {
-    "train": "common.training.train:train",
-    "eval": "common.commands.eval:evaluate",
-    "config": "common.commands.config:show",
-    "speed": "common.commands.speed:speed",
+#: Flags of commands about runs, besides config keys.
+RUN_FLAGS = {
+    "algo": Option(DEFAULT_ALGO, f"version: {', '.join(ALGOS)}", "VERSION"),
+    "task": Option("dummy", "SUITE_NAME such as dmc_walker_walk, or module:Class of your own", "TASK"),
+    "configs": Option([], "config blocks, see below; later ones win", "BLOCK ..."),
+    "features": Option([], "features to take from other versions, such as retnorm=v2", "NAME=VERSION ..."),
+    "steps": Option("", "environment frames (default: those of the task's config block)", "N"),
+    "seed": Option(0, "seed of networks, replay and environments", "N"),
+    "logdir": Option("", "run directory (default: logs/TASK/VERSION/SEED)", "DIR"),
 }
 
-#: Command -> function that takes the `Request`: it is about several runs, or about none.
-TOOLS = {
-    "demo": "common.commands.demo:demo",
-    "compare": "common.commands.compare:compare",
-    "bench": "common.commands.bench:bench",
-    "reference": "common.commands.reference:reference",
-    "ablate": "common.commands.ablate:ablate",
-    "ladder": "common.commands.ladder:ladder",
-    "explain": "common.commands.explain:explain",
-    "table": "common.commands.table:show",
-    "report": "common.commands.report:report",
-    "plot": "common.commands.plot:plot",
-    "export": "common.commands.export:export",
-    "doctor": "common.commands.doctor:doctor",
-    "plan": "common.commands.plan:plan",
-    "check-env": "common.commands.check_env:check_env",
-    "debug-batch": "common.commands.debug_batch:debug",
-}
 
 #: Short flag -> config key.
 SHORT_FLAGS = {
@@ -94,152 +83,163 @@ ENVIRONMENT_BLOCKS = {
     **{"gym": "gym", "dmc": "dmc_proprio", "dummy": "gym"},
 }
 
+CLOSING_LINES = [
+    f"Flags and examples of a command:  {PROGRAM} COMMAND --help",
+    f"Without a command it trains:      {PROGRAM} --algo v3 --task gym_CartPole-v1 --logdir logs/pole",
+    "Any config key is a flag, such as --batch_size 8. The documentation is README.md and docs/.",
+]
 
-def recipe(algo: str):
-    """The parts of a version. Raises UserError for an unknown one."""
+
+def recipe(algo: str) -> Any:
+    """Return the parts of a version. Raises UserError for an unknown one."""
     if algo not in ALGOS:
         raise UserError(configs.unknown_name("version", algo, ALGOS))
     return importlib.import_module(ALGOS[algo][0]).recipe
 
 
-read_config = functools.cache(configs.read)  # grids resolve hundreds of configs; nothing changes what is read
+read_config = functools.cache(configs.read)  # grids resolve hundreds of configs; no caller changes what is returned
 
 
-def resolve(algo: str, blocks=(), flags=None, borrowed=None) -> dict:
-    """Resolved config of a version with config blocks and flags (dotted keys) on top.
+def resolve(
+    algo: str, blocks: Sequence[str] = (), flags: Mapping[str, Any] | None = None, borrowed: dict | None = None
+) -> dict:
+    """Return the config of a version, with config blocks and flags (dotted keys) applied.
 
-    borrowed: feature -> version whose value it takes. Raises UserError for anything unknown.
+    borrowed: feature -> the version whose value it takes. Raises UserError for anything unknown.
     """
     parts, flags = recipe(algo), flags or {}
-    own, shared = read_config(CONFIG_FOLDER / ALGOS[algo][1]), read_config(CONFIG_FOLDER / "environments.yaml")
+    own, shared = version_blocks(algo), environment_blocks()
     blocks = [block for block in blocks if block != "defaults"]
     for block in blocks:
         if block not in own and block not in shared:
             raise UserError(configs.unknown_name(f"config block for {algo}", block, {**own, **shared}))
-    names = with_environment_block(str(flags.get("task", "")), blocks, shared)
+    names = with_environment_block(str(flags.get("task", "")), blocks)
     layers = [layer[name] for name in names for layer in (shared, own) if name in layer]
-    lend = lambda source: lender_config(source, tuple(blocks), flags.get("task"))
-    layers += [features.values(feature, lend(source)) for feature, source in (borrowed or {}).items()]
+    for feature, source in (borrowed or {}).items():
+        layers.append(features.values(feature, lender_config(source, tuple(blocks), flags.get("task"))))
     return configs.resolve(parts, own["defaults"], [*layers, flags])
 
 
+def version_blocks(algo: str) -> dict:
+    """Return the config blocks of a version, its `defaults` included. The result is shared: do not change it."""
+    return read_config(CONFIG_FOLDER / ALGOS[algo][1])
+
+
+def environment_blocks() -> dict:
+    """Return the config blocks that all versions share. The result is shared: do not change it."""
+    return read_config(CONFIG_FOLDER / "environments.yaml")
+
+
 @functools.cache
-def lender_config(source, blocks, task):
-    """Config of a version that lends features: with the task, and the blocks that it has. Not to be changed."""
-    own = read_config(CONFIG_FOLDER / ALGOS[source][1]) if source in ALGOS else {}
-    known = {**own, **read_config(CONFIG_FOLDER / "environments.yaml")}
+def lender_config(source: str, blocks: tuple[str, ...], task: str | None) -> dict:
+    """Return the config of a version that lends features, for the same task and those blocks that the version has.
+
+    The result is shared: do not change it.
+    """
+    known = {**(version_blocks(source) if source in ALGOS else {}), **environment_blocks()}
     return resolve(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
 
 
-def with_environment_block(task, blocks, shared):
-    """Blocks with the environment's in front, if the task tells it and no block does."""
-    guess = "gym" if ":" in task else ENVIRONMENT_BLOCKS.get(task.split("_")[0])
-    named = any(block in shared for block in blocks)
-    return [guess, *blocks] if guess and not named else blocks
+def with_environment_block(task: str, blocks: list[str]) -> list[str]:
+    """Return `blocks`, behind the block of the task's environment unless one of them is for an environment."""
+    block = "gym" if ":" in task else ENVIRONMENT_BLOCKS.get(task.split("_")[0])
+    return [block, *blocks] if block and not set(blocks) & set(environment_blocks()) else blocks
 
 
-def parse(argv):
-    """Arguments -> command, and what `arguments.Said` has of the rest."""
+def parse(argv: list[str]) -> tuple:
+    """Split a command line into the command and the fields of `arguments.ParsedArguments`."""
     command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
-    if command not in COMMANDS | TOOLS:
-        raise UserError(configs.unknown_name("command", command, COMMANDS | TOOLS))
-    return command, *arguments.parse(argv, command_options(command), SHORT_FLAGS, positionals=command in TOOLS)
+    if command not in COMMANDS:
+        raise UserError(configs.unknown_name("command", command, COMMANDS))
+    positionals = not COMMANDS[command].takes_config
+    return command, *arguments.parse(argv, command_options(command), SHORT_FLAGS, positionals=positionals)
 
 
-def command_input(command, words, algo, blocks, borrowed, flags):
-    """What a command runs with: the request itself for a tool, a config from the logdir for `eval`, else one."""
+def command_input(
+    command: str, words: list[str], algo: str | None, blocks: list[str], borrowed: dict[str, str], flags: dict[str, Any]
+) -> Request | dict:
+    """Return what the function of a command takes: a request, or a config, which for `eval` is that of the run."""
     own, flags = arguments.split_own_flags(flags, command_options(command))
-    if command in TOOLS:
+    if not COMMANDS[command].takes_config:
         return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS), DEFAULT_ALGO)
     if command == "eval":
-        return config_of_run(algo, blocks, borrowed, flags) | {command: own}
-    return resolve(algo_or_default(algo, tuple(ALGOS), DEFAULT_ALGO), blocks, flags, borrowed) | (
-        {command: own} if own else {}
-    )
+        config = config_of_run(algo, blocks, borrowed, flags)
+    else:
+        config = resolve(algo_or_default(algo, tuple(ALGOS), DEFAULT_ALGO), blocks, flags, borrowed)
+    return config | ({command: own} if own else {})
 
 
-def command_options(command) -> dict:
-    """Flags that only this command takes, with their defaults: the OPTIONS of its module, if it has any."""
-    return arguments.default_values(command_function(command).__globals__.get("OPTIONS", {}))
-
-
-def command_function(command):
-    """What carries out a command."""
-    module, name = (COMMANDS | TOOLS)[command].split(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def config_of_run(algo, blocks, borrowed, flags):
+def config_of_run(algo: str | None, blocks: list[str], borrowed: dict[str, str], flags: dict[str, Any]) -> dict:
+    """Return the config of the run in --logdir with flags applied. Raises UserError if there is no such run."""
     if "logdir" not in flags:
-        raise UserError("eval needs --logdir DIR, the folder of a training run.")
+        raise UserError("eval needs --logdir DIR, the directory of a training run.")
     if algo or blocks or borrowed:
-        raise UserError("eval takes version and config from the run: leave --algo, --configs and --features away.")
+        raise UserError("eval takes version and config from the run: omit --algo, --configs and --features.")
     folder = expand_path(flags["logdir"])
     stored = stored_config(folder)
     if str(stored.get("algo")) not in ALGOS or set(resolve(stored["algo"])) - set(stored):
-        raise UserError(f"{folder / CONFIG_FILE} is not complete. Restore it, or train afresh in another --logdir.")
+        raise UserError(f"{folder / CONFIG_FILE} is not complete. Restore it, or train again in another --logdir.")
     return resolve(stored["algo"], flags=configs.flatten(stored) | flags)
 
 
-def usage() -> str:
-    lines = [__doc__.strip(), "", f"Commands: {', '.join(COMMANDS | TOOLS)} (without one: train)", "Config blocks:"]
-    shared = read_config(CONFIG_FOLDER / "environments.yaml")
-    lines.append(f"  environments: {', '.join(shared)}")
-    for algo, (_, file) in ALGOS.items():
-        lines.append(
-            f"  {algo}: {', '.join(block for block in read_config(CONFIG_FOLDER / file) if block not in shared)}"
-        )
-    short = ", ".join(f"--{alias} (--{key})" for alias, key in SHORT_FLAGS.items())
-    lines += [f"Features: {', '.join(features.FEATURES)}", f"Short flags: {short}"]
-    own = {name: command_options(name) for name in COMMANDS | TOOLS}
-    lines += [f"Flags of {name}: {', '.join(f'--{key}' for key in keys)}" for name, keys in own.items() if keys]
-    lines += ["Keys: `python dreamer.py config` prints every one with its value."]
-    return "\n".join(lines)
+def help_text(command: str) -> str:
+    """Return the help screen of a command, or of the program if there is no command."""
+    if not command:
+        return program_help(PROGRAM, "Train, evaluate and compare DreamerV1, V2 and V3.", CLOSING_LINES)
+    if command not in COMMANDS:
+        raise UserError(configs.unknown_name("command", command, COMMANDS))
+    defaults, shared = configs.flatten(resolve(DEFAULT_ALGO)), environment_blocks()
+    blocks = {f"blocks of {algo}": [name for name in version_blocks(algo) if name not in shared] for algo in ALGOS}
+    names = {"environment blocks": list(shared)} | blocks | {"features": list(features.FEATURES)}
+    short_flags = {short: (key, defaults[key]) for short, key in SHORT_FLAGS.items()}
+    return command_help(PROGRAM, command, RunHelp(RUN_FLAGS, short_flags, names))
 
 
 def error_text(error: UserError | OSError) -> str:
-    """What a person should know of an error."""
+    """Return the message of an error for users."""
     if isinstance(error, UserError):
         return str(error)
-    place = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror or error}{place}. Check the path, permissions and free space."
+    path = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{path}. Check the path, permissions and free space."
 
 
-def main(argv=None) -> int:
-    """Runs a command line. Returns the exit code: 0, or 2 after an error that the user can mend."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line. Returns the exit code: 0, or 2 after an error that the user can fix."""
+    words = list(sys.argv[1:] if argv is None else argv)
     stdio.prepare_streams()
-    return stdio.run_until_pipe_closes(lambda: execute(argv))
+    return stdio.run_until_pipe_closes(lambda: execute(words))
 
 
-def execute(argv) -> int:
-    """Carries out a command line, and prints what went wrong. Returns the exit code."""
+def execute(argv: list[str]) -> int:
+    """Run a command line and print its error, if any. Returns the exit code."""
     keep_freed_memory()
     try:
         if {"-h", "--help"} & set(argv):
-            print(usage(), flush=True)
+            print(help_text("" if argv[0].startswith("-") else argv[0]), flush=True)
             return 0
-        given = [word for word in argv if word != "--debug"]
-        command, *said = parse(legacy_cli.translate(given, DEFAULT_ALGO))
-        command_function(command)(command_input(command, *said))
-    except (UserError, OSError) as error:
-        if "--debug" in argv or stdio.is_closed_pipe(error):
-            raise
-        stdio.print_error(f"Error: {error_text(error)}")
-        return 2
+        command, *parsed = parse(legacy_cli.translate([word for word in argv if word != "--debug"], DEFAULT_ALGO))
+        command_function(command)(command_input(command, *parsed))
     except KeyboardInterrupt:
         stdio.print_error("Interrupted.")
         return 130
     except Exception as error:
         if "--debug" in argv or stdio.is_closed_pipe(error):
             raise
-        if is_out_of_memory(error):
-            stdio.print_error(f"Error: Not enough memory. {MEMORY_HINT}")
-            return 2
-        what = f"{type(error).__name__}: {error}"
-        stdio.print_error(f"Error: {what}. A setting that cannot work, or a bug: --debug shows where.")
-        return 1
+        return report_error(error)
     return 0
+
+
+def report_error(error: Exception) -> int:
+    """Print what went wrong and return the exit code: 2 if the user can fix it, else 1."""
+    if isinstance(error, UserError | OSError):
+        stdio.print_error(f"Error: {error_text(error)}")
+        return 2
+    if is_out_of_memory(error):
+        stdio.print_error(f"Error: Not enough memory. {MEMORY_HINT}")
+        return 2
+    name = type(error).__name__
+    stdio.print_error(f"Error: {name}: {error}. A setting does not work, or this is a bug: --debug shows where.")
+    return 1
 
 
 if __name__ == "__main__":

@@ -1,1 +1,77 @@
-"""One file per command of the dispatcher, and what they share."""
+"""The commands: one module each, with its own flags (OPTIONS) and EXAMPLES, and what they share."""
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+RUN = ("algo", "task", "configs", "features", "steps", "seed", "logdir")
+GRID = ("configs", "features")
+
+
+class Command(NamedTuple):
+    """A command and what its help shows.
+
+    function: its name in the command's module. It takes a resolved config if `takes_config`, else the `Request`. words:
+    the positional arguments. run_flags: the flags for runs that it takes; with any of them, it also takes config keys.
+    """
+
+    function: str
+    summary: str
+    words: str = ""
+    run_flags: tuple[str, ...] = ()
+    takes_config: bool = False
+
+
+#: Heading in the help -> commands.
+GROUPS = {
+    "Start": {
+        "demo": Command("demo", "Train V1, V2 and V3 on a small task and compare them, in minutes", "", GRID),
+        "doctor": Command("doctor", "Check packages, hardware, renderers, and an update of each version"),
+    },
+    "Train and use an agent": {
+        "train": Command("train", "Train an agent, or resume the run in --logdir", "", RUN, takes_config=True),
+        "eval": Command("evaluate", "Play episodes with the agent of a run", "", ("logdir",), takes_config=True),
+        "export": Command("export", "Write the policy of a run as a torch or ONNX file"),
+    },
+    "Compare": {
+        "compare": Command("compare", "Train versions on the same tasks and seeds, then write a report", "", GRID),
+        "bench": Command("bench", "Compare versions on a suite of tasks, with its settings", "", GRID),
+        "ablate": Command("ablate", "Compare a version with variants of it, feature by feature", "[VERSION]", GRID),
+        "ladder": Command(
+            "ladder", "Turn one version into another, feature by feature", "VERSION VERSION ...", ("configs",)
+        ),
+        "reference": Command("reference", "Show published scores, and compare your runs with them"),
+    },
+    "Read results and configs": {
+        "report": Command("report", "Write a page about runs: HTML, Markdown and JSON", "[DIR ...]"),
+        "plot": Command("plot", "Draw one quantity of runs as a figure", "[DIR ...]"),
+        "explain": Command(
+            "explain", "Explain versions, runs or configs, and how they differ", "[VERSION|DIR|FILE ...]", GRID
+        ),
+        "table": Command("show", "Print the table of features, a column per version", "[VERSION ...]", GRID),
+        "config": Command("show", "Print every config key with its value for a training", "", RUN, takes_config=True),
+    },
+    "Check before training": {
+        "plan": Command("plan", "Forecast time, memory and disk space of a run", "", RUN),
+        "speed": Command("speed", "Measure updates, acting, replay and environments", "", RUN, takes_config=True),
+        "check-env": Command("check_env", "Check an environment with random actions", "TASK", ("algo", "configs")),
+        "debug-batch": Command("debug", "Find where the numbers of a skipped update become NaN or infinite", "FILE"),
+    },
+}
+COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
+
+
+def command_module(name: str) -> ModuleType:
+    """Import the module of a command."""
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def command_function(name: str) -> Callable[[Any], Any]:
+    """Return the function that carries out a command."""
+    return getattr(command_module(name), COMMANDS[name].function)
+
+
+def command_options(name: str) -> dict[str, Any]:
+    """Return the flags that only this command takes."""
+    return getattr(command_module(name), "OPTIONS", {})

@@ -46,12 +46,15 @@ class ParsedArguments(NamedTuple):
     flags: dict[str, Any]
 
 
-def default_values(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the default of each option; an option may also be given as its default alone."""
+Options = Mapping[str, Any]  # name -> Option, or a default alone
+
+
+def default_values(options: Options) -> dict[str, Any]:
+    """Return the default of each option."""
     return {name: option.default if isinstance(option, Option) else option for name, option in options.items()}
 
 
-def with_defaults(options: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(options: Options, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of another command with some defaults changed."""
     replaced = {name: options[name] for name in options if name in changed}
     return {**options} | {
@@ -60,44 +63,65 @@ def with_defaults(options: Mapping[str, Any], changed: Mapping[str, Any]) -> dic
     }
 
 
-def parse(
-    argv: list[str], own: Mapping[str, Any], short_flags: Mapping[str, str], *, positionals: bool
-) -> ParsedArguments:
+def parse(argv: list[str], own: Options, short_flags: Mapping[str, str], *, positionals: bool) -> ParsedArguments:
     """Sort the words after a command: `--key VALUE` or `--key=VALUE`. The last one of a flag with one value counts.
 
-    own: defaults of the flags that only this command takes. A flag without a value is true where the default is a bool.
+    own: the flags that only this command takes. A flag without a value is true where the default is a bool.
     short_flags: short flag -> config key. positionals: whether words may come before the first flag.
 
     Raises:
         UserError: a word in the wrong place, or too few or too many values.
     """
+    defaults = default_values(own)
     flag_places = (place for place, word in enumerate(argv) if word.startswith("--"))
     first = next(flag_places, len(argv)) if positionals else 0
-    several = {*LIST_FLAGS, *(name for name, default in own.items() if isinstance(default, list))}
+    several = {*LIST_FLAGS, *(name for name, default in defaults.items() if isinstance(default, list))}
     groups = _values_by_flag(argv[first:], several, lambda name: name if name in own else short_flags.get(name, name))
     blocks, borrowed = _pop_list(groups, "configs"), dict(map(_parse_feature, _pop_list(groups, "features")))
-    given = {key: values or ["true"] * isinstance(own.get(key), bool) for key, values in groups.items()}
+    given = {key: values or ["true"] * isinstance(defaults.get(key), bool) for key, values in groups.items()}
     flags = {key: values if key in several else _single_value(key, values) for key, values in given.items()}
     return ParsedArguments(argv[:first], flags.pop("algo", None), blocks, borrowed, _with_current_parts(flags))
 
 
-def split_own_flags(flags: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_own_flags(flags: Mapping[str, Any], own: Options) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the command's own flags, typed by their defaults, and all others. Lists may also have commas.
 
     Raises:
         UserError: a value of another type, or a list without values.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    for name, default in own.items():
-        if isinstance(default, list):
-            parser.add_argument(f"--{name}", dest=name, action="extend", type=_split_at_commas)
-        else:
-            parser.add_argument(f"--{name}", dest=name, type=functools.partial(configs.cast, f"--{name}", default))
+    add_options(parser, own)
     values = {name: flags[name] if isinstance(flags[name], list) else [flags[name]] for name in own if name in flags}
     typed = vars(parser.parse_args([f"--{name}={value}" for name, given in values.items() for value in given]))
-    if empty := [name for name in values if isinstance(own[name], list) and not typed.get(name)]:
+    defaults = default_values(own)
+    if empty := [name for name in values if isinstance(defaults[name], list) and not typed.get(name)]:
         raise UserError(f"--{empty[0]} needs at least one value.")
-    return {**own, **typed}, {key: value for key, value in flags.items() if key not in own}
+    return defaults | typed, {key: value for key, value in flags.items() if key not in own}
+
+
+def add_options(parser: argparse.ArgumentParser, options: Options, heading: str = "flags") -> None:
+    """Declare options to argparse, under their headings. `heading` is that of the options without one."""
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name, option in options.items():
+        option = option if isinstance(option, Option) else Option(option, "")
+        title = option.group or heading
+        groups[title] = groups.get(title) or parser.add_argument_group(title)
+        default = option.default
+        shown = "" if default is False or default in ("", []) else f" (default: {default})"
+        kind = "N" if isinstance(default, int) else "TEXT ..." if isinstance(default, list) else "TEXT"
+        metavar = option.metavar or ("" if isinstance(default, bool) else kind)
+        convert = (
+            _split_at_commas if isinstance(default, list) else functools.partial(configs.cast, f"--{name}", default)
+        )
+        action: Any = "extend" if isinstance(default, list) else "store"
+        groups[title].add_argument(
+            f"--{name}",
+            dest=name,
+            action=action,
+            type=convert,
+            metavar=metavar,
+            help=(option.help + shown).replace("%", "%%"),
+        )
 
 
 def _split_at_commas(text: str) -> list[str]:

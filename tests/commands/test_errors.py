@@ -55,7 +55,7 @@ TINY = ["--configs", "debug", *SHORT]
         (["--algo", "v3", "--configs", "debug", "--task", "broken_envs:OddObservations"], "Text space"),
         (["eval"], "eval needs --logdir"),
         (["eval", "--logdir", "nowhere"], "is not a run directory"),
-        (["eval", "--algo", "v3", "--logdir", "nowhere"], "leave --algo"),
+        (["eval", "--algo", "v3", "--logdir", "nowhere"], "omit --algo"),
     ],
     ids=lambda value: " ".join(value[:6]) if isinstance(value, list) else "",
 )

@@ -1,0 +1,69 @@
+"""Help screens of the program and of each command, laid out by argparse."""
+
+import argparse
+import functools
+import textwrap
+from typing import Any, NamedTuple
+
+from common.commands import COMMANDS, GROUPS, command_module, command_options
+from common.config.arguments import Option, add_options
+
+WIDTH = 100  # columns
+
+
+class RunHelp(NamedTuple):
+    """What the help of every command about runs has in common.
+
+    flags: the flags for runs. short_flags: short flag -> its config key and default. names: title -> known names.
+    """
+
+    flags: dict[str, Option]
+    short_flags: dict[str, tuple[str, Any]]
+    names: dict[str, list[str]]
+
+
+def program_help(program: str, description: str, closing: list[str]) -> str:
+    """Return the screen of the program: its commands by group, a line for each."""
+    parser = _parser(f"{program} [COMMAND] [--FLAG VALUE ...]", description)
+    for group, commands in GROUPS.items():
+        actions = parser.add_argument_group(group)
+        for name, command in commands.items():
+            actions.add_argument(name, help=command.summary, nargs="?")
+    parser.epilog = "\n".join(closing)
+    return _text(parser).replace("\n\n  ", "\n  ")
+
+
+def command_help(program: str, name: str, runs: RunHelp) -> str:
+    """Return the screen of a command: what it does, its flags with their defaults, examples."""
+    command, options = COMMANDS[name], command_options(name)
+    words = [program, name, command.words, "[--FLAG VALUE ...]" if options or command.run_flags else ""]
+    parser = _parser(" ".join(filter(None, words)), f"{command.summary}.")
+    add_options(parser, options, f"flags of {name}")
+    if command.run_flags:
+        flags = {key: runs.flags[key] for key in command.run_flags if key not in options}
+        add_options(parser, flags, "flags of the run" if command.takes_config else "flags of every run")
+        keys = parser.add_argument_group(f"config keys (defaults of {runs.flags['algo'].default})")
+        for short, (key, default) in runs.short_flags.items():
+            if short not in options:
+                keys.add_argument(f"--{short}", metavar="VALUE", help=f"{key} (default: {default})".replace("%", "%%"))
+        keys.add_argument("--KEY", metavar="VALUE", help=f"any other key; `{program} config` prints all of them")
+    other = parser.add_argument_group("other flags")
+    other.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    other.add_argument("-h", "--help", action="store_true", help="show this screen")
+    if "configs" in command.run_flags:
+        fill = functools.partial(textwrap.fill, width=WIDTH - 2, subsequent_indent="  ")
+        parser.add_argument_group(
+            "names", "\n".join(fill(f"{key}: {', '.join(all)}") for key, all in runs.names.items())
+        )
+    examples = [f"  {program} {example}" for example in getattr(command_module(name), "EXAMPLES", ())]
+    parser.epilog = "\n".join(["examples:", *examples])
+    return _text(parser)
+
+
+def _parser(usage: str, description: str) -> argparse.ArgumentParser:
+    layout = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=WIDTH)
+    return argparse.ArgumentParser(usage=usage, description=description, formatter_class=layout, add_help=False)
+
+
+def _text(parser: argparse.ArgumentParser) -> str:
+    return "\n".join(line.rstrip() for line in parser.format_help().splitlines())
