@@ -33,7 +33,8 @@ def packages(project: Path = PROJECT) -> Iterator[DoctorCheck]:
     good = [f"{check.name} {check.found}" for check in checks if check.status == OK]
     yield DoctorCheck("packages", OK, f"{len(good)} of {len(checks)} fit: {', '.join(good)}")
     yield from (check for check in checks if check.status != OK)
-    for extra in about.get("optional-dependencies", {}).values():
+    extras = {name: needs for name, needs in about.get("optional-dependencies", {}).items() if name != "dev"}
+    for extra in extras.values():
         yield from (check_package(need, needed=False) for need in map(Requirement, extra))
 
 

@@ -13,6 +13,12 @@ PR_SET_PDEATHSIG = 1  # prctl's number for "send me a signal when my parent dies
 LOG_TAIL_BYTES = 1 << 16  # end of a log that is searched for the last error
 
 
+def program() -> list[str]:
+    """Return the words that start dreamer.py in a checkout, or the installed package."""
+    script = ROOT / "dreamer.py"
+    return [sys.executable, str(script)] if script.is_file() else [sys.executable, "-P", "-m", "dreamer"]
+
+
 class Process:
     """`python dreamer.py WORDS` with its output appended to `log`.
 
@@ -26,7 +32,7 @@ class Process:
         with log.open("ab") as output:
             self.log_start = output.tell()
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "dreamer.py"), *words], stdin=subprocess.DEVNULL, stdout=output,
+                [*program(), *words], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=output, start_new_session=True, preexec_fn=lambda: end_with_parent(parent),
             )  # fmt: skip
         self.poll, self.wait, self.send = self.process.poll, self.process.wait, self.process.send_signal
