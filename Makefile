@@ -4,7 +4,7 @@
 # make soak      installs, then kills runs and tries bad input for some minutes; more: make soak ARGS="--kills 500"
 # make extras    tests what needs the optional packages, in an environment of their own; a test that is skipped fails
 # make newest    runs the tests with the newest versions of all packages, in an environment of their own
-# make lint      installs, then style and types
+# make lint      installs, then checks style, types and the order of imports between rooms
 # make demo      installs, then trains three versions side by side for a few minutes
 
 PYTHON ?= python3
@@ -45,7 +45,7 @@ soak: install
 
 extras:
 	$(PYTHON) -m venv --clear .venv-extras
-	.venv-extras/bin/python -m pip install --quiet -r requirements.txt '.[bsuite,crafter,export,memory-maze,minigrid,video]'
+	.venv-extras/bin/python -m pip install --quiet -r requirements.txt '.[bsuite,crafter,memory-maze,minigrid,mp4,onnx]'
 	OMP_NUM_THREADS=1 .venv-extras/bin/python -m pytest -n $(JOBS) --no-skips -m "long or not long" -k "not metaworld" \
 	  tests/envs/test_suites.py tests/envs/test_contract.py tests/deploy tests/training/test_eval.py tests/training/test_offline.py tests/training/test_initial_weights.py $(ARGS)
 
@@ -59,6 +59,7 @@ lint: install
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
 
 demo: install
 	$(BIN)/python dreamer.py demo
