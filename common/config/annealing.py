@@ -1,4 +1,4 @@
-"""Numbers that change over training, written as strings.
+"""Numbers that change during training, written as strings.
 
 linear(start, end, steps), warmup(steps, value), exp(start, end, halflife), horizon(start, end, steps).
 Source: official V2 `common/tools.py` `schedule`.
@@ -13,8 +13,8 @@ SCHEDULE_PATTERN = re.compile(rf"(linear|warmup|exp|horizon)\(({NUMBER}(?:,\s*{N
 ARITY = {"linear": 3, "warmup": 2, "exp": 3, "horizon": 3}
 
 
-def parse_schedule(text: str):
-    """'linear(1, 0, 1e6)' -> ('linear', [1.0, 0.0, 1e6]). Raises UserError for anything else."""
+def parse_schedule(text: str) -> tuple[str, list[float]]:
+    """'linear(1, 0, 1e6)' -> ('linear', [1.0, 0.0, 1e6]). Raises UserError for any other text."""
     match = SCHEDULE_PATTERN.fullmatch(text.strip())
     args = [float(x) for x in match[2].split(",")] if match else []
     if not match or len(args) != ARITY[match[1]]:
@@ -23,12 +23,12 @@ def parse_schedule(text: str):
     return match[1], args
 
 
-def schedule(value, step: float) -> float:
-    """Value of a number or schedule string at `step`."""
+def schedule(value: float | str, step: float) -> float:
+    """Return the value of a number or schedule at `step`."""
     try:
         return float(value)
     except ValueError:
-        kind, args = parse_schedule(value)
+        kind, args = parse_schedule(str(value))
     if kind == "warmup":
         return min(step / args[0], 1.0) * args[1]
     start, end, steps = args

@@ -1,16 +1,17 @@
-"""Named features: which config keys make up each idea that differs between the versions.
+"""Named features: the config keys of each idea that differs between the versions.
 
-A feature is switched by giving its keys another version's values: `--features retnorm=v2` in V3 turns return
-normalisation off, `--features retnorm=v3` in V1 turns it on. Setting the keys themselves does the same.
+`--features retnorm=v2` gives the keys of a feature the values of another version: in V3 it turns return normalisation
+off, `--features retnorm=v3` in V1 turns it on. Setting the keys one by one does the same.
 """
 
 import fnmatch
+from typing import Any
 
 from common.config.config import flatten, unknown_name
 from common.errors import UserError
 
-#: Feature -> (what it is, config keys; globs allowed).
-FEATURES = {
+#: Feature -> (description, config keys; globs allowed).
+FEATURES: dict[str, tuple[str, list[str]]] = {
     "latent": ("Stochastic state", ["latent.*"]),
     "std": ("Standard deviation of Gaussian states", ["latent.std", "latent.min_std"]),
     "unimix": ("Uniform mix in latents and discrete actions", ["latent.unimix", "policy_disc.unimix"]),
@@ -75,12 +76,12 @@ FEATURES = {
 
 
 def covers_whole_group(feature: str) -> bool:
-    """Whether a feature has whole parts or groups. It comes before features with some of its keys."""
+    """Return whether a feature has all keys of some part or group. Such features are applied first."""
     return any(glob.endswith(".*") for glob in FEATURES.get(feature.partition("=")[0], ("", []))[1])
 
 
 def keys(feature: str, config: dict) -> list[str]:
-    """Config keys of a feature in a config. Raises UserError for an unknown feature."""
+    """Return the config keys of a feature in a config. Raises UserError for an unknown feature."""
     if feature not in FEATURES:
         raise UserError(unknown_name("feature", feature, FEATURES))
     names = list(flatten(config))
@@ -88,9 +89,10 @@ def keys(feature: str, config: dict) -> list[str]:
     return [name for name in names if name in found]
 
 
-def values(feature: str, config: dict) -> dict:
-    """Flat config layer that gives a feature the value it has in `config`. Raises UserError if it has none there."""
+def values(feature: str, config: dict) -> dict[str, Any]:
+    """Return the flat config layer with a feature's values in `config`. Raises UserError if it has none of its keys."""
     flat, names = flatten(config), keys(feature, config)
     if not names:
-        raise UserError(f"{config['algo']} has no {feature}: none of its parts has {', '.join(FEATURES[feature][1])}.")
+        globs = ", ".join(FEATURES[feature][1])
+        raise UserError(f"{config['algo']} does not have the feature {feature}: none of its parts has {globs}.")
     return {key: flat[key] for key in names}

@@ -1,10 +1,10 @@
-"""Values of a config in few characters, for people."""
+"""Short texts for config values."""
 
 from typing import Any
 
 
 def format_value(value: Any) -> str:
-    """A config value in few characters; the numbers of several groups are joined with slashes."""
+    """Return a config value in few characters. The values of a group are joined with slashes, unless all are equal."""
     if isinstance(value, dict):
         texts = list(map(format_value, value.values()))
         return texts[0] if len(set(texts)) == 1 else "/".join(texts)
@@ -16,7 +16,7 @@ def format_value(value: Any) -> str:
 
 
 def format_number(value: float) -> str:
-    """4 digits at most: 0.997, 5, 6e-4."""
+    """Return a number with at most 4 digits: 0.997, 5, 6e-4."""
     if not 0 < abs(value) < 1e-3:
         return f"{value:.4g}"
     digits, power = f"{value:.3e}".split("e")

@@ -7,6 +7,7 @@ keyword-only arguments of its class.
 import dataclasses
 import importlib
 import inspect
+from typing import Any
 
 from common.errors import UserError
 
@@ -97,7 +98,7 @@ FORMER_NAMES = {
 }
 
 Recipe = dataclasses.make_dataclass("Recipe", [(seam, type) for seam in PARTS], frozen=True)
-Recipe.__doc__ = "One class for each seam. Leaving one out, or naming another, is a TypeError at import."
+Recipe.__doc__ = "One class for each seam. A missing or unknown seam raises TypeError at import."
 
 
 def current_name(seam: str, name: str) -> str:
@@ -131,12 +132,12 @@ def find(seam: str, name: str) -> type:
     return getattr(importlib.import_module(module), attribute)
 
 
-def options(cls: type) -> dict:
-    """Keyword-only options of a part with their defaults."""
+def options(cls: type) -> dict[str, Any]:
+    """Return the keyword-only options of a part with their defaults."""
     params = inspect.signature(cls).parameters.values()
     return {p.name: p.default for p in params if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
 
 
-def build(seam: str, block: dict, *args, **extra):
-    """Makes the part that the config block `{"use": NAME, **options}` describes."""
-    return find(seam, block["use"])(*args, **extra, **{k: v for k, v in block.items() if k != "use"})
+def build(seam: str, block: dict, *args: Any, **extra: Any) -> Any:
+    """Build the part that the config block `{"use": NAME, **options}` describes."""
+    return find(seam, block["use"])(*args, **extra, **{key: value for key, value in block.items() if key != "use"})

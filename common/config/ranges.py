@@ -1,14 +1,15 @@
-"""Ranges of config values, so that a number that cannot work is refused by name before anything is built."""
+"""Ranges of config values, checked by name before anything is built."""
 
 import fnmatch
 import math
+from typing import Any
 
 from common.errors import UserError, check_choice
 from common.safe_io import expand_path, is_finite_number
 
-#: Ends of ranges that no real run comes near; beyond them, memory or the numbers of the system end.
-MAX_COUNT = 10**12  # of frames, steps, updates, episodes or seconds
-MAX_WIDTH = 2**17  # of layers, and rows or steps of a batch
+# No real run comes near these; larger values exhaust memory or overflow numbers of the system.
+MAX_COUNT = 10**12  # frames, steps, updates, episodes or seconds
+MAX_WIDTH = 2**17  # units of a layer; rows or steps of a batch
 MAX_DEPTH = 1000  # layers, blocks or models
 
 #: Glob of config keys -> smallest and largest value.
@@ -84,26 +85,24 @@ CHOICES = {
 PATH_KEYS = ("logdir", "run.init", "run.offline")
 
 
-def check_values(flat: dict) -> None:
-    """Raises UserError for the first value of a flat config that is out of its range, or no finite number."""
+def check_values(flat: dict[str, Any]) -> None:
+    """Raise UserError for the first value of a flat config that is out of its range or not finite."""
     for key, value in flat.items():
         if key in CHOICES:
             check_choice(key, value, CHOICES[key])
         if key in PATH_KEYS:
-            check_path(key, value)
-        if isinstance(value, (bool, str)):
+            _check_path(key, value)
+        if isinstance(value, bool | str):
             continue
         if not is_finite_number(value):
             raise UserError(f"{key} must be a finite number, got {value}.")
         for glob, (low, high) in RANGES.items():
             if not low <= value <= high and fnmatch.fnmatchcase(key, glob):
-                raise UserError(
-                    f"{key} must be {f'at least {low}' if value < low else f'at most {high:,}'}, got {value}."
-                )
+                limit = f"at least {low}" if value < low else f"at most {high:,}"
+                raise UserError(f"{key} must be {limit}, got {value}.")
 
 
-def check_path(key: str, value: str) -> None:
-    """Raises UserError, with the key, for a path that cannot be."""
+def _check_path(key: str, value: str) -> None:
     try:
         expand_path(value)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""What a command line asks of a tool: a command about several runs, or about none."""
+"""A parsed command line, for commands about several runs or about no run."""
 
 import sys
 from collections.abc import Callable
@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 class Request(NamedTuple):
     """A parsed command line.
 
-    words: what stands between the command and the first flag. algo: the version named by --algo, or None. blocks,
-    borrowed, flags: --configs, --features (feature -> version) and config keys (as typed) that hold for every run.
-    own: the tool's own flags, typed by their defaults. resolve(algo, blocks, flags, borrowed) makes a complete config
-    and raises UserError for anything unknown; algos are the versions it knows, default the one that
-    --algo need not name.
+    positionals: the words between the command and the first flag. algo: the version from --algo, or None. blocks,
+    borrowed, flags: --configs, --features (feature -> version) and config keys (as typed), for every run. options: the
+    command's own flags, typed by their defaults. resolve(algo, blocks, flags, borrowed) returns a complete config and
+    raises UserError for anything unknown. algos: the versions. default_algo: the version without --algo.
     """
 
     positionals: list[str]
@@ -26,21 +25,21 @@ class Request(NamedTuple):
     default_algo: str = ""
 
     def single_algo(self) -> str:
-        """The one version that a command is about."""
+        """Return the version, for a command about one."""
         return algo_or_default(self.algo, self.algos, self.default_algo)
 
     def given_flags(self) -> list[str]:
-        """Flags that were given, but for the tool's own."""
-        asked = {"algo": self.algo, "configs": self.blocks, "features": self.borrowed}
-        return [f"--{key}" for key in (*(key for key, value in asked.items() if value), *self.flags)]
+        """Return the flags that were typed, except the command's own."""
+        given = {"algo": self.algo, "configs": self.blocks, "features": self.borrowed}
+        return [f"--{key}" for key in (*(key for key, value in given.items() if value), *self.flags)]
 
     def config(self, algo: str, **flags: Any) -> dict:
-        """Resolved config of a version as this request has it, with further flags (dots as `__`) on top."""
+        """Return the config of a version for this request, with further flags (dots as `__`) applied."""
         extra = {key.replace("__", "."): value for key, value in flags.items()}
         return self.resolve(algo, self.blocks, self.flags | extra, self.borrowed)
 
     def train_arguments(self, **flags: Any) -> list[str]:
-        """Words after `dreamer.py train` that mean `config(self.algo, **flags)`."""
+        """Return the words after `dreamer.py train` that give `config(self.algo, **flags)`."""
         given = self.flags | {key.replace("__", "."): value for key, value in flags.items()}
         words = ["--algo", str(self.algo)]
         words += ["--configs", *self.blocks] if self.blocks else []
@@ -49,7 +48,7 @@ class Request(NamedTuple):
 
 
 def algo_or_default(algo: str | None, algos: tuple[str, ...], default: str) -> str:
-    """A version, or the default one where none is named, which is said aloud."""
+    """Return the version, or the default with a notice on stderr if it is None."""
     if algo is None:
         others = ", ".join(name for name in algos if name != default)
         print(f"No --algo given: this is {default}. Others: {others}.", file=sys.stderr)
