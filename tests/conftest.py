@@ -1,4 +1,4 @@
-"""One thread for torch, and float32 where the precision is left open: tests run side by side on different machines.
+"""One thread for torch, and float32 unless a test asks for bfloat16: tests run in parallel, on different machines.
 
 Option --golden: golden numbers for test_parity. Option --no-skips: a test that is skipped fails.
 """

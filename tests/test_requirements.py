@@ -1,4 +1,4 @@
-"""The files that `make install` reads: one set of versions, and a checksum for every file."""
+"""The files that `make install` reads have one set of versions, and a checksum for every file."""
 
 import re
 import subprocess
@@ -12,12 +12,12 @@ HASHES = {name: ROOT / f"requirements-{name}.txt" for name in ("hashes", "cpu", 
 
 
 def pins(path: Path) -> dict[str, str]:
-    """Version of each package of a file; names as package indexes spell them."""
+    """Version of each package in a file, under its normalized name."""
     found = re.findall(r"^([\w.-]+)==([^\s;\\]+)", path.read_text(), re.MULTILINE)
     return {re.sub(r"[-_.]+", "-", name).lower(): pin for name, pin in found}
 
 
-def test_files_with_hashes_hold_the_tested_set():
+def test_files_with_hashes_have_the_tested_versions():
     tested = pins(ROOT / "requirements.txt")
     assert pins(HASHES["hashes"]) | {"torch": tested["torch"]} == tested
     assert pins(HASHES["cpu"]) == {"torch": tested["torch"] + "+cpu"}

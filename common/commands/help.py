@@ -12,7 +12,7 @@ WIDTH = 100  # columns
 
 
 class RunHelp(NamedTuple):
-    """What the help of every command about runs has in common.
+    """Contents of the help of every command about runs.
 
     flags: the flags for runs. short_flags: short flag -> its config key and default. names: title -> known names.
     """

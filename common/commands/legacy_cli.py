@@ -1,10 +1,10 @@
-"""Command lines that are well known from another Dreamer repository, in the words of this one.
+"""Command lines in the style of another Dreamer repository, translated into those of this one.
 
     python dreamer.py --env 'walker-walk' --algo 'Dreamer...' --exp 'default_hp' --train
     python dreamer.py --env 'walker-walk' --algo 'Dreamer...' --exp 'eval' --evaluate --restore --checkpoint_path PATH
 
-There, --env is DOMAIN-TASK of DeepMind Control seen as pixels, and --exp is a name for the run. This holds where no
-command is given; `--algo Dreamer...` is understood by every command.
+There, --env is DOMAIN-TASK of DeepMind Control from pixels, and --exp is a name for the run. These flags are understood
+only without a command; `--algo Dreamer...` is understood by every command.
 """
 
 import re
@@ -27,9 +27,9 @@ Flags = dict[str, list[str]]
 
 
 def translate(argv: list[str], default: str) -> list[str]:
-    """`argv` in today's words; a line that had to be changed is printed on stderr.
+    """Return `argv` in the words of this program. A line in the old style is printed on stderr in the new one.
 
-    default: the version without --algo. Raises UserError where the flags do not fit together, or name no run.
+    default: the version without --algo. Raises UserError if the flags do not fit together, or if there is no such run.
     """
     argv = normalize_algo(argv)
     old, others = split_legacy_flags(argv) if argv and argv[0].startswith("-") else ({}, argv)
@@ -37,24 +37,24 @@ def translate(argv: list[str], default: str) -> list[str]:
         return argv
     check_legacy_flags(old)
     algo, task = single_value(old, "algo") if "algo" in old else default, dmc_task_name(old)
-    words = eval_command(old, algo, task, others) if "evaluate" in old else train_command(old, algo, task, others)
-    said = algo if "algo" in old else f"no --algo, so {algo}"
-    print(f"A familiar command line: {said}, {task}. Today's spelling:", file=sys.stderr)
+    command = eval_command if "evaluate" in old else train_command
+    words = command(old, algo, task, others)
+    version = algo if "algo" in old else f"no --algo, which means {algo}"
+    print(f"These are the flags of another Dreamer repository: {version}, {task}. In this one:", file=sys.stderr)
     print(f"  python dreamer.py {shlex.join(words)}", file=sys.stderr)
     return words
 
 
 def normalize_algo(argv: list[str]) -> list[str]:
-    """`argv` with the version after --algo as it is called here, however it is spelled."""
+    """Return `argv` with the version after --algo spelled as here: Dreamerv2 -> v2."""
     words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--algo=") else [word])]
     version = lambda word: match[1].lower() if (match := ALGO_PATTERN.fullmatch(word)) else word
-    return [
-        version(word) if before == "--algo" else word for before, word in zip(["", *words[:-1]], words, strict=True)
-    ]
+    previous = ["", *words[:-1]]
+    return [version(word) if before == "--algo" else word for before, word in zip(previous, words, strict=True)]
 
 
 def split_legacy_flags(argv: list[str]) -> tuple[Flags, list[str]]:
-    """The flags that are understood here, --algo among them, with their values; and all other words."""
+    """Return the values of the old flags and of --algo, and all other words."""
     old: Flags = {}
     others: list[str] = []
     values = others
@@ -70,22 +70,22 @@ def split_legacy_flags(argv: list[str]) -> tuple[Flags, list[str]]:
 
 
 def check_legacy_flags(old: Flags) -> None:
-    """Raises UserError for switches with a value, and for flags that say nothing without another."""
+    """Raise UserError for a switch with a value, and for flags that need or exclude each other."""
     for name in SWITCHES:
         if old.get(name):
             raise UserError(f"--{name} takes no value, got {' '.join(old[name])}.")
     if {"train", "evaluate"} <= old.keys():
-        raise UserError("--train and --evaluate exclude each other: give one of them.")
+        raise UserError("--train and --evaluate exclude each other. Use one of them.")
     if "env" not in old:
         first = next(name for name in old if name in FLAGS)
         raise UserError(
-            f"--{first} is only understood together with --env, such as --env walker-walk. "
-            "In the words of this program: python dreamer.py train --task dmc_walker_walk --logdir DIR."
+            f"--{first} needs --env, such as --env walker-walk. "
+            "In this program: python dreamer.py train --task dmc_walker_walk --logdir DIR."
         )
 
 
 def single_value(old: Flags, name: str) -> str:
-    """The only value of a flag."""
+    """Return the only value of a flag. Raises UserError if it has none or several."""
     if len(old[name]) != 1:
         raise UserError(f"--{name} takes one value, got {' '.join(old[name]) or 'none'}.")
     return old[name][0]
@@ -97,13 +97,13 @@ def dmc_task_name(old: Flags) -> str:
     if not re.fullmatch(r"[a-z_]+-[a-z0-9_]+", name):
         raise UserError(
             f"--env takes DOMAIN-TASK of DeepMind Control, such as walker-walk, got {name!r}. "
-            "Any other task: --task NAME, see python dreamer.py --help."
+            "For any other task use --task NAME, see python dreamer.py train --help."
         )
     return f"dmc_{name.replace('-', '_')}"
 
 
 def train_command(old: Flags, algo: str, task: str, others: list[str]) -> list[str]:
-    """Words that train from pixels, in a folder named by --exp or that of the run which --checkpoint_path names."""
+    """Return a command that trains from pixels, in the run of --checkpoint_path or in a logdir named by --exp."""
     words = ["train", "--algo", algo, "--configs", CONFIG_BLOCK, "--task", task]
     if "checkpoint_path" in old:
         words += ["--logdir", str(find_run(old, algo, task))]
@@ -113,28 +113,28 @@ def train_command(old: Flags, algo: str, task: str, others: list[str]) -> list[s
 
 
 def eval_command(old: Flags, algo: str, task: str, others: list[str]) -> list[str]:
-    """Words that evaluate the run which --checkpoint_path names."""
+    """Return a command that evaluates the run of --checkpoint_path."""
     if "checkpoint_path" not in old:
         raise UserError("--evaluate needs --checkpoint_path PATH, the logdir of a run or a checkpoint in it.")
     return ["eval", "--logdir", str(find_run(old, algo, task)), *others]
 
 
 def find_run(old: Flags, algo: str, task: str) -> Path:
-    """Logdir of the run that --checkpoint_path names.
+    """Return the logdir of the run of --checkpoint_path.
 
-    Raises UserError where there is none, it is another one than the rest of the line says, or the checkpoint is not the
-    one that would be taken.
+    Raises UserError if there is no such run, if its task or version differs from the command line, or if the checkpoint
+    is not the newest one, which is the one that would be loaded.
     """
     path = expand_path(single_value(old, "checkpoint_path"))
-    folder = next((place for place in (path, *path.parents[:2]) if (place / CONFIG_FILE).is_file()), None)
+    folder = next((parent for parent in (path, *path.parents[:2]) if (parent / CONFIG_FILE).is_file()), None)
     if folder is None or not path.exists():
         raise UserError(f"{path} is neither the logdir of a run nor a checkpoint in one. Check --checkpoint_path.")
     stored = stored_config(folder)
     asked = {"task": task} | ({"algo": algo} if "algo" in old else {})
     for name, value in asked.items():
         if stored.get(name) != value:
-            raise UserError(f"The run in {folder} has {name} {stored.get(name)}, the command line says {value}.")
+            raise UserError(f"The run in {folder} has {name} {stored.get(name)}, the command line has {value}.")
     newest = next(iter(Checkpoints(folder / "checkpoints").paths()), path)
     if path.suffix == newest.suffix and path.name != newest.name:
-        raise UserError(f"{path} is not the newest checkpoint: only {newest} can be used. Or name the folder {folder}.")
+        raise UserError(f"{path} is not the newest checkpoint. Use {newest}, or the folder {folder}.")
     return folder

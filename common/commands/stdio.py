@@ -1,6 +1,6 @@
-"""What a command prints where nobody reads it any more, where it was closed, or where it does not fit.
+"""Standard streams that are closed, full, or no longer read.
 
-`python dreamer.py ... | head` ends quietly, with the exit code of a shell.
+`python dreamer.py ... | head` ends without a message, with the exit code that a shell gives such a program.
 """
 
 import io
@@ -10,24 +10,24 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-EXIT_CLOSED_PIPE = 141  # what a shell says of a program that was ended by a closed pipe
+EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE
 
 
 def prepare_streams() -> None:
-    """Replaces the standard streams that are closed, as a service may have them, and lets the others take any text."""
+    """Replace standard streams that are closed, as in some services, and let the others print any text."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass  # the lowest number that is free: else the next file would be taken for stdout
+        pass  # takes the lowest free number, which the next file would otherwise have: it would be taken for stdout
     os.close(number)
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 (for as long as the process lives)
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 (stays open as long as the process)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def print_error(text: str) -> None:
-    """Prints to stderr, if there is space for it."""
+    """Print to stderr, unless its disk is full. Raises BrokenPipeError if nothing reads stderr."""
     try:
         print(text, file=sys.stderr, flush=True)
     except BrokenPipeError:
@@ -37,7 +37,7 @@ def print_error(text: str) -> None:
 
 
 def run_until_pipe_closes(work: Callable[[], int]) -> int:
-    """Exit code that `work` returns, or `UNREAD` where it broke off because nobody reads what it prints."""
+    """Return the exit code of `work`, or `EXIT_CLOSED_PIPE` if it stopped because nothing reads its output."""
     try:
         return max(work(), _flush_stdout())
     except BrokenPipeError as error:
@@ -49,28 +49,28 @@ def run_until_pipe_closes(work: Callable[[], int]) -> int:
 
 
 def is_closed_pipe(error: Exception) -> bool:
-    """Whether `error` says that nobody reads stdout or stderr any more, rather than that another pipe broke."""
+    """Return whether `error` means that nothing reads stdout or stderr, rather than that another pipe broke."""
     return isinstance(error, BrokenPipeError) and any(map(_has_no_reader, (sys.stdout, sys.stderr)))
 
 
 def _flush_stdout() -> int:
-    """Exit code after what is left of stdout is written: 2 where that cannot be."""
+    """Write the rest of stdout and return the exit code: 2 if that fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        print_error(f"Error: The output cannot be written: {error.strerror}. Free the disk that it goes to.")
+        print_error(f"Error: The output cannot be written: {error.strerror}. Free space on the disk it goes to.")
         _redirect_to_devnull(sys.stdout)
         return 2
     return 0
 
 
 def _has_no_reader(stream: TextIO) -> bool:
-    """Whether `stream` is a pipe without a reader."""
+    """Return whether `stream` is a pipe without a reader."""
     try:
         number = stream.fileno()
-    except (OSError, ValueError):  # not a file, or closed here
+    except (OSError, ValueError):  # not a file, or closed
         return False
     poll = select.poll()
     poll.register(number, 0)
@@ -78,7 +78,7 @@ def _has_no_reader(stream: TextIO) -> bool:
 
 
 def _redirect_to_devnull(stream: TextIO) -> None:
-    """Leads `stream` nowhere, so that the interpreter can flush what is left in it when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    """Send `stream` to /dev/null, so that the interpreter can flush the rest of it at exit."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)

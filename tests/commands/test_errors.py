@@ -1,4 +1,4 @@
-"""Every mistake that a user can mend: exit code 2, one message that says what to do next, nothing overwritten."""
+"""Every mistake that a user can fix: exit code 2, one message with what to type next, nothing overwritten."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 import dreamer as program
 from tests.helpers.command_line import ROOT, SHORT, dreamer, refused, snapshot
 
-pytestmark = pytest.mark.xdist_group("cli_errors")  # what they share is made once
+pytestmark = pytest.mark.xdist_group("cli_errors")  # they share a trained run
 
 HERE = ROOT / "tests" / "helpers"
 TINY = ["--configs", "debug", *SHORT]
@@ -49,17 +49,17 @@ TINY = ["--configs", "debug", *SHORT]
         (["--algo", "v3", "--configs", "debug", "--task", "brokn:Fine"], "could not be imported from"),
         (["--algo", "v3", "--configs", "debug", "--task", "broken_envs:RaisesWhenMade"], "no licence"),
         (
-            ["--algo", "v3", "--configs", "debug", "--task", "broken_envs:OddActions"],
+            ["--algo", "v3", "--configs", "debug", "--task", "broken_envs:TextActions"],
             "action space Text is not supported",
         ),
-        (["--algo", "v3", "--configs", "debug", "--task", "broken_envs:OddObservations"], "Text space"),
+        (["--algo", "v3", "--configs", "debug", "--task", "broken_envs:TextObservations"], "Text space"),
         (["eval"], "eval needs --logdir"),
         (["eval", "--logdir", "nowhere"], "is not a run directory"),
         (["eval", "--algo", "v3", "--logdir", "nowhere"], "omit --algo"),
     ],
     ids=lambda value: " ".join(value[:6]) if isinstance(value, list) else "",
 )
-def test_wrong_words_are_named_with_the_right_ones(words, says, tmp_path):
+def test_a_wrong_word_is_reported_with_the_right_one(words, says, tmp_path):
     logdir = [] if "eval" in words or "--logdir" in words else ["--logdir", tmp_path / "run"]
     refused(*words, *logdir, cwd=HERE, says=says)
     assert not (tmp_path / "run" / "checkpoints").exists()
@@ -75,7 +75,7 @@ def test_wrong_words_are_named_with_the_right_ones(words, says, tmp_path):
         ("WrongShape", ["has shape (4,), its space says (3,)"]),
     ],
 )
-def test_a_broken_environment_ends_the_run_with_its_reason(name, says, tmp_path):
+def test_a_broken_environment_ends_the_run_with_the_reason(name, says, tmp_path):
     words = [
         "--algo",
         "v1",
@@ -127,7 +127,7 @@ def test_a_logdir_without_permission(tmp_path):
     refused("--algo", "v1", *TINY, "--logdir", tmp_path / "run", cwd=HERE, says="Permission denied")
 
 
-def test_a_diverging_run_says_which_numbers_and_what_to_try(tmp_path):
+def test_a_diverging_run_reports_the_numbers_and_what_to_try(tmp_path):
     words = ["--algo", "v1", *TINY, "--task", "dummy_point", "--optim.lr.model", "1e30", "--logdir", tmp_path / "run"]
     refused(
         *words, "--run.log_every", 20, cwd=tmp_path, says=["Training diverged", "not finite", "lower learning rate"]
@@ -136,7 +136,7 @@ def test_a_diverging_run_says_which_numbers_and_what_to_try(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A finished run, not to be changed."""
+    """A finished run that no test changes."""
     logdir = tmp_path_factory.mktemp("trained") / "run"
     done = dreamer("--algo", "v1", *TINY, "--task", "dummy_bandit", "--logdir", logdir, cwd=logdir.parent)
     assert done.returncode == 0, done.stderr
@@ -146,7 +146,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def run(trained, tmp_path):
-    """A copy of it."""
+    """A copy of the finished run."""
     shutil.copytree(trained, tmp_path / "run")
     return tmp_path / "run"
 
@@ -164,7 +164,7 @@ def same(logdir):
         (["--task", "dummy_cliff"], "task: dummy_bandit -> dummy_cliff"),
     ],
 )
-def test_the_logdir_of_another_run_is_left_alone(trained, change, says):
+def test_the_logdir_of_another_run_stays_unchanged(trained, change, says):
     before = snapshot(trained)
     refused(
         *same(trained), *change, cwd=trained, says=["belongs to a run with another config", says, "another --logdir"]
@@ -172,7 +172,7 @@ def test_the_logdir_of_another_run_is_left_alone(trained, change, says):
     assert snapshot(trained) == before
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path):
+def test_a_folder_with_unrelated_files_stays_unchanged(tmp_path):
     (tmp_path / "thesis.tex").write_text("ten years of work")
     refused(
         "--algo",
@@ -186,8 +186,8 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.tex"]
 
 
-def but_config(files):
-    """A new budget is stored at once."""
+def without_config(files):
+    """The files except the config, which stores a new budget at once."""
     return {name: content for name, content in files.items() if not name.endswith("config.yaml")}
 
 
@@ -207,10 +207,10 @@ def empty(path):
 
 @pytest.mark.parametrize("damage", [corrupt, truncate, empty])
 @pytest.mark.parametrize("command", ["train", "eval"])
-def test_damaged_checkpoints_are_named_and_kept(run, damage, command):
+def test_damaged_checkpoints_are_reported_and_kept(run, damage, command):
     for path in (run / "checkpoints").iterdir():
         damage(path)
-    before = but_config(snapshot(run))
+    before = without_config(snapshot(run))
     words = ["eval", "--logdir", run] if command == "eval" else [*same(run), "--steps", "200"]
     refused(*words, cwd=run, says=["can be read", "checkpoint-00000002.pt", "another --logdir"])
     after = snapshot(run)
@@ -219,7 +219,7 @@ def test_damaged_checkpoints_are_named_and_kept(run, damage, command):
     }
 
 
-def test_one_damaged_checkpoint_costs_only_the_steps_since_the_one_before(run):
+def test_one_damaged_checkpoint_loses_only_the_steps_since_the_one_before(run):
     truncate(run / "checkpoints" / "checkpoint-00000002.pt")
     done = dreamer(*same(run), "--steps", 200, cwd=run)
     assert done.returncode == 0, done.stderr
@@ -229,14 +229,14 @@ def test_one_damaged_checkpoint_costs_only_the_steps_since_the_one_before(run):
 
 @pytest.mark.parametrize("text", ["", "algo: v1\n", "just words", "a: [1, 2\nb: }", "algo: v7\nrun: {}\n"])
 @pytest.mark.parametrize("command", ["train", "eval"])
-def test_a_damaged_config_is_named(run, text, command):
+def test_a_damaged_config_is_reported(run, text, command):
     (run / "config.yaml").write_text(text)
     refused(*(["eval", "--logdir", run] if command == "eval" else same(run)), cwd=run, says=["another --logdir"])
     assert (run / "config.yaml").read_text() == text
 
 
 @pytest.mark.parametrize(("key", "value"), [("discont", "1"), ("run.eval_episodes", "few"), ("episodes", "0")])
-def test_wrong_flags_of_eval_are_named(trained, key, value):
+def test_wrong_flags_of_eval_are_reported(trained, key, value):
     refused("eval", "--logdir", trained, f"--{key}", value, cwd=trained, says=["eval_episodes" if "ep" in key else key])
 
 
@@ -245,13 +245,13 @@ def test_a_run_that_has_no_checkpoint_yet(run):
     refused("eval", "--logdir", run, cwd=run, says="Train first")
 
 
-def test_every_short_flag_names_a_key_and_hides_none():
+def test_every_short_flag_means_a_key_and_is_not_a_key():
     flat = program.configs.flatten(program.resolve("v3"))
     assert set(program.SHORT_FLAGS.values()) <= set(flat)
     assert not set(program.SHORT_FLAGS) & set(flat)
 
 
-def test_a_python_without_the_packages_says_how_to_install_them(tmp_path):
+def test_a_python_without_the_packages_prints_how_to_install_them(tmp_path):
     command = [sys.executable, "-E", "-S", str(ROOT / "dreamer.py"), "doctor"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""The first commands on a machine with nothing but Python: no renderer, no network, no right to write where one is."""
+"""The first commands on a machine without renderer and network, in a folder that is read-only."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.command_line import ROOT
 
-#: Hides the libraries that draw, and makes the folder that follows read-only, for what comes after them.
+#: Hides the rendering libraries, makes the folder $0 read-only, and runs the command that follows in it.
 BARE = """
 for lib in $(ldconfig -p | grep -oE '/[^ ]*/lib(EGL|OSMesa|GL)[.]so[^ ]*'); do mount --bind /dev/null "$lib"; done
 mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"
@@ -18,7 +18,7 @@ mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"
 
 
 def bare(folder: Path, *words) -> subprocess.CompletedProcess:
-    """`python dreamer.py WORDS` on such a machine, in `folder`."""
+    """Runs `python dreamer.py WORDS` on such a machine, in `folder`."""
     command = ["unshare", "--mount", "--net", "sh", "-c", BARE, folder, sys.executable, ROOT / "dreamer.py", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"} | {"HOME": str(folder)}
     environment.pop("MUJOCO_GL", None)
@@ -27,13 +27,13 @@ def bare(folder: Path, *words) -> subprocess.CompletedProcess:
     )
 
 
-def possible() -> bool:
-    """Whether this process may make such a machine of this one."""
+def can_unshare() -> bool:
+    """Whether this process may create namespaces."""
     tried = shutil.which("unshare") and subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True)
     return bool(tried) and tried.returncode == 0
 
 
-@pytest.mark.skipif(not possible(), reason="needs namespaces of Linux, and the right to make them")
+@pytest.mark.skipif(not can_unshare(), reason="needs Linux namespaces and the permission to create them")
 def test_the_first_ten_minutes_on_a_bare_machine(tmp_path):
     here, logs = tmp_path / "here", tmp_path / "logs"
     here.mkdir()

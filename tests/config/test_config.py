@@ -20,7 +20,7 @@ def explicit(algo):
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_version_files_are_complete(algo):
-    """Every key but the parts' names, which the recipe gives, stands in the version's own file."""
+    """Every key except the names of parts, which are in the recipe, is in the file of the version."""
     resolved = configs.flatten(dreamer.resolve(algo))
     missing = [key for key in resolved if not key.endswith(".use") and key not in explicit(algo)]
     assert not missing
@@ -42,13 +42,13 @@ def test_every_block_resolves(algo):
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_every_key_can_be_set_from_the_command_line(algo):
-    """The task is left out: naming one also picks its environment block."""
+    """The task is not set: it would also choose its environment block."""
     flat = {k: v for k, v in configs.flatten(dreamer.resolve(algo)).items() if not k.endswith(".use") and k != "task"}
     text = {key: str(value) for key, value in flat.items()}
     assert configs.flatten(dreamer.resolve(algo, [], text)) == configs.flatten(dreamer.resolve(algo))
 
 
-def test_every_part_is_built_by_name_and_in_some_recipe_or_documented_option():
+def test_every_part_is_found_by_its_name():
     for seam, paths in parts.PARTS.items():
         for path in paths:
             name = path.split(":")[1]
@@ -85,7 +85,7 @@ def test_every_part_is_built_by_name_and_in_some_recipe_or_documented_option():
         ({"nothing.*": "8"}, "Unknown key"),
     ],
 )
-def test_wrong_flags_say_what_is_right(flags, message):
+def test_a_wrong_flag_is_reported_with_the_right_one(flags, message):
     with pytest.raises(UserError, match=message):
         dreamer.resolve("v3", [], flags)
 
@@ -111,6 +111,12 @@ def test_values_keep_the_type_of_their_default():
     assert config["actor"]["entropy"] == "linear(1e-3, 0, 1e5)"
 
 
+@pytest.mark.parametrize(("text", "value"), [("0.2", 0.2), ("1e-3", 1e-3), ("linear(0, 1, 9)", "linear(0, 1, 9)")])
+def test_a_schedule_may_be_replaced_by_a_number(text, value):
+    assert dreamer.resolve("v1", ["atari"])["explore"]["amount"].startswith("linear")
+    assert dreamer.resolve("v1", ["atari"], {"explore.amount": text})["explore"]["amount"] == value
+
+
 def test_later_blocks_win_and_flags_win_over_all():
     load = lambda *blocks, **flags: dreamer.resolve("v3", blocks, flags)
     assert load("crafter", "size50m")["rssm"]["deter"] == 4096
@@ -119,7 +125,7 @@ def test_later_blocks_win_and_flags_win_over_all():
     assert load("defaults", "atari")["env"]["size"] == 96
 
 
-def test_the_task_picks_its_environment_block_unless_one_is_named():
+def test_the_task_chooses_its_environment_block_unless_configs_does():
     assert dreamer.resolve("v3", [], {"task": "dmc_walker_walk"})["env"]["obs"] == "vector"
     assert dreamer.resolve("v3", ["dmc_vision"], {"task": "dmc_walker_walk"})["env"]["obs"] == "image"
     assert dreamer.resolve("v2", [], {"task": "atari_pong"})["discount"] == 0.999
@@ -151,7 +157,7 @@ def test_unknown_feature():
     "block", ["", "atari", "atari100k", "crafter", "dmc_vision", "dmc_proprio", "gym", "cpu", "debug"]
 )
 def test_features_cover_every_difference_between_the_versions(block):
-    """But for the name, and what may change within a run."""
+    """Except the name of the version, and keys that may change within a run."""
     loaded = [dreamer.resolve(algo, [block] * bool(block)) for algo in dreamer.ALGOS]
     named = {key for config in loaded for feature in features.FEATURES for key in features.keys(feature, config)}
     differing = {key for one in loaded for two in loaded for key in configs.differences(one, two)}
@@ -172,7 +178,7 @@ def test_written_configs_read_back_equal(tmp_path):
         assert configs.read(tmp_path / "config.yaml") == config
 
 
-def test_broken_yaml_is_named(tmp_path):
+def test_broken_yaml_is_reported_with_its_path(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [1, 2\nb: }")
     with pytest.raises(UserError, match=r"bad\.yaml is not valid YAML"):
         configs.read(tmp_path / "bad.yaml")
@@ -182,7 +188,7 @@ def test_broken_yaml_is_named(tmp_path):
 @given(st.sampled_from(sorted(explicit("v3"))), st.text(max_size=12))
 @example("run.offline", "\0")
 @example("logdir", "~nobody-here")
-def test_any_text_for_any_key_is_taken_or_refused_with_its_name(key, value):
+def test_any_text_for_any_key_is_accepted_or_refused_with_the_key(key, value):
     message = ""
     try:
         config = dreamer.resolve("v3", [], {key: value})
@@ -227,8 +233,8 @@ def test_v3_has_one_set_of_hyperparameters():
         assert not [key for key in differing if not key.startswith(allowed)]
 
 
-def test_common_never_asks_for_a_version():
-    """common/ knows no version but through the table of parts."""
+def test_common_never_tests_for_a_version():
+    """common/ knows the versions only through the table of parts."""
     offenders = [
         f"{path.name}: {line.strip()}"
         for path in (dreamer.CONFIG_FOLDER.parent / "common").rglob("*.py")

@@ -1,4 +1,4 @@
-"""Environments that no agent can be trained on."""
+"""Environments with one fault each; `Fine` has none."""
 
 import gymnasium
 import numpy as np
@@ -47,9 +47,9 @@ class WrongShape(Fine):
         return np.zeros(4, np.float32), 1.0, False, False, {}
 
 
-class OddActions(Fine):
+class TextActions(Fine):
     action_space = spaces.Text(5)
 
 
-class OddObservations(Fine):
+class TextObservations(Fine):
     observation_space = spaces.Text(5)

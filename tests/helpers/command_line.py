@@ -1,4 +1,4 @@
-"""Runs real command lines, in processes of their own, in forked ones or in this one."""
+"""Runs of real command lines: in a new process, in a forked process or in this one."""
 
 import contextlib
 import functools
@@ -27,12 +27,12 @@ forks = functools.cache(Forks)
 
 
 def forked(*words, cwd) -> subprocess.CompletedProcess:
-    """The same in a process that need not import anything, which saves seconds."""
+    """The same in a forked process that has imported everything, which saves seconds."""
     return forks().run([str(word) for word in words], cwd)
 
 
 def here(*words, cwd) -> subprocess.CompletedProcess:
-    """The same in this process, for commands that soon come to an end."""
+    """The same in this process, for short commands."""
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         code = program.main([str(word) for word in words])
@@ -40,7 +40,7 @@ def here(*words, cwd) -> subprocess.CompletedProcess:
 
 
 def refused(*words, cwd, says=()) -> str:
-    """The only error message of a command that must fail without a traceback."""
+    """Runs a command that must fail without a traceback; returns its only error message."""
     done = here(*words, cwd=cwd)
     assert done.returncode == 2, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     everything = done.stdout + done.stderr
@@ -53,6 +53,6 @@ def refused(*words, cwd, says=()) -> str:
 
 
 def snapshot(folder) -> dict:
-    """Content of every file below `folder`, but for the lock."""
+    """Content of every file below `folder` except the lock."""
     files = (path for path in pathlib.Path(folder).rglob("*") if path.is_file() and path.name != ".lock")
     return {str(path): path.read_bytes() for path in files}

@@ -1,5 +1,6 @@
-"""Runs command lines in forked children of one process that has imported everything: importing takes most of the time
-of a short run. `python forking.py` reads JSON, one command a line, and answers each with JSON.
+"""Runs of command lines in forks of one process that has imported everything, which is most of the time of a short run.
+
+This file as a program reads commands as JSON, one a line, and answers each with a line of JSON.
 """
 
 import json
@@ -13,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Forks:
-    """That process, for others to ask."""
+    """The process that forks."""
 
     def __init__(self):
         command, env = [sys.executable, __file__], {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -21,24 +22,24 @@ class Forks:
         self.process = subprocess.Popen(command, **pipes, text=True, env=env)
 
     def run(self, words: list[str], folder: Path) -> subprocess.CompletedProcess:
-        """`python dreamer.py WORDS` in `folder`, with the environment variables of now and one thread."""
-        asked = {"words": words, "folder": str(folder), "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
-        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        """Runs `python dreamer.py WORDS` in `folder`, with the current environment variables and one thread."""
+        request = {"words": words, "folder": str(folder), "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
         return subprocess.CompletedProcess(words, **json.loads(self.process.stdout.readline()))
 
 
-def child(asked: dict, files: list) -> None:
-    """Becomes what was asked for, and ends."""
-    os.chdir(asked["folder"])
+def child(request: dict, files: list) -> None:
+    """Runs the command in this process, and exits."""
+    os.chdir(request["folder"])
     os.environ.clear()
-    os.environ.update(asked["env"])
-    sys.argv = ["dreamer.py", *asked["words"]]
+    os.environ.update(request["env"])
+    sys.argv = ["dreamer.py", *request["words"]]
     for number, file in zip((1, 2), files, strict=True):
         os.dup2(file.fileno(), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     code = 70
     try:
-        code = dreamer.main(asked["words"])
+        code = dreamer.main(request["words"])
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -46,12 +47,12 @@ def child(asked: dict, files: list) -> None:
 
 
 def serve() -> None:
-    """Answers until nobody asks any more."""
+    """Answers commands until stdin is closed."""
     for line in sys.stdin:
-        asked = json.loads(line)
+        request = json.loads(line)
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
             if (pid := os.fork()) == 0:
-                child(asked, [out, errors])
+                child(request, [out, errors])
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             out.seek(0), errors.seek(0)
             answer = {"returncode": code, "stdout": out.read(), "stderr": errors.read()}
