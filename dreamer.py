@@ -117,7 +117,7 @@ def resolve(
     layers = [layer[name] for name in names for layer in (shared, own) if name in layer]
     for feature, source in (borrowed or {}).items():
         layers.append(features.values(feature, lender_config(source, tuple(blocks), flags.get("task"))))
-    return configs.resolve(parts, own["defaults"], [*layers, flags])
+    return configs.resolve(parts, own["defaults"], [*layers, dict(flags)])
 
 
 def version_blocks(algo: str) -> dict:

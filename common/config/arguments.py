@@ -79,7 +79,9 @@ def parse(argv: list[str], own: Options, short_flags: Mapping[str, str], *, posi
     groups = _values_by_flag(argv[first:], several, lambda name: name if name in own else short_flags.get(name, name))
     blocks, borrowed = _pop_list(groups, "configs"), dict(map(_parse_feature, _pop_list(groups, "features")))
     given = {key: values or ["true"] * isinstance(defaults.get(key), bool) for key, values in groups.items()}
-    flags = {key: values if key in several else _single_value(key, values) for key, values in given.items()}
+    flags: dict[str, Any] = {
+        key: values if key in several else _single_value(key, values) for key, values in given.items()
+    }
     return ParsedArguments(argv[:first], flags.pop("algo", None), blocks, borrowed, _with_current_parts(flags))
 
 
