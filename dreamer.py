@@ -54,10 +54,10 @@ DEFAULT_ALGO = "v3"
 #: Flags of commands about runs, besides config keys.
 RUN_FLAGS = {
     "algo": Option(DEFAULT_ALGO, f"version: {', '.join(ALGOS)}", "VERSION"),
-    "task": Option("dummy", "SUITE_NAME such as dmc_walker_walk, or module:Class of your own", "TASK"),
+    "task": Option("dummy", "such as dmc_walker_walk, or module:Class for your own", "TASK"),
     "configs": Option([], "config blocks, see below; later ones win", "BLOCK ..."),
     "features": Option([], "features to take from other versions, such as retnorm=v2", "NAME=VERSION ..."),
-    "steps": Option("", "environment frames (default: those of the task's config block)", "N"),
+    "steps": Option("", "environment frames (default: from the config block of the task)", "N"),
     "seed": Option(0, "seed of networks, replay and environments", "N"),
     "logdir": Option("", "run directory (default: logs/TASK/VERSION/SEED)", "DIR"),
 }
@@ -85,8 +85,8 @@ ENVIRONMENT_BLOCKS = {
 
 CLOSING_LINES = [
     f"Flags and examples of a command:  {PROGRAM} COMMAND --help",
-    f"Without a command it trains:      {PROGRAM} --algo v3 --task gym_CartPole-v1 --logdir logs/pole",
-    "Any config key is a flag, such as --batch_size 8. The documentation is README.md and docs/.",
+    f"Without a command it trains:      {PROGRAM} --algo v3 --task gym_CartPole-v1",
+    "Any config key is a flag, such as --batch_size 8. The documentation is in README.md and docs/.",
 ]
 
 

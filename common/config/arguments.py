@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import fnmatch
 import functools
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -56,11 +57,15 @@ def default_values(options: Options) -> dict[str, Any]:
 
 def with_defaults(options: Options, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of another command with some defaults changed."""
-    replaced = {name: options[name] for name in options if name in changed}
-    return {**options} | {
-        name: dataclasses.replace(old, default=changed[name]) if isinstance(old, Option) else changed[name]
-        for name, old in replaced.items()
-    }
+    options = dict(options)
+    for name, default in changed.items():
+        option = options[name]
+        if isinstance(option, Option):
+            help_text = re.sub(r" \(default: .*?\)", "", option.help)
+            options[name] = dataclasses.replace(option, default=default, help=help_text)
+        else:
+            options[name] = default
+    return options
 
 
 def parse(argv: list[str], own: Options, short_flags: Mapping[str, str], *, positionals: bool) -> ParsedArguments:
@@ -109,7 +114,8 @@ def add_options(parser: argparse.ArgumentParser, options: Options, heading: str 
         title = option.group or heading
         groups[title] = groups.get(title) or parser.add_argument_group(title)
         default = option.default
-        shown = "" if default is False or default in ("", []) else f" (default: {default})"
+        evident = default is False or default in ("", []) or f"{default}:" in option.help
+        shown = "" if evident else f" (default: {default})"
         kind = "N" if isinstance(default, int) else "TEXT ..." if isinstance(default, list) else "TEXT"
         metavar = option.metavar or ("" if isinstance(default, bool) else kind)
         convert = (

@@ -35,13 +35,12 @@ def test_every_command_shows_its_flags_and_three_examples(name, tmp_path):
     for flag, option in command_options(name).items():
         assert isinstance(option, Option), flag
         assert option.help, flag
-        assert re.search(rf"^  --{re.escape(flag)}\b", text, re.M), flag
-        assert re.sub(r"\s+", " ", option.help) in re.sub(r"\s+", " ", text), flag
+        assert re.search(rf"^  --{re.escape(flag)}\b.* {re.escape(option.help)}", text, re.M), flag
     examples = command_module(name).EXAMPLES
     assert len(examples) == 3
     for example in examples:
         assert f"  {program.PROGRAM} {example}\n" in f"{text}\n"
-        command, *parsed = program.parse(shlex.split(example))
+        command, *parsed = program.parse([word for word in shlex.split(example) if word != "--debug"])
         assert command == name
         if name != "eval":  # needs a run
             program.command_input(command, *parsed)
