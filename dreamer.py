@@ -20,7 +20,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 (an older Python prints this inste
     print(f"Error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
     sys.exit(2)
 try:
-    from common.commands import COMMANDS, command_function, legacy_cli, command_options, stdio
+    from common.commands import COMMANDS, command_function, command_options, legacy_cli, stdio
     from common.commands.help import RunHelp, command_help, program_help
     from common.config import arguments, features
     from common.config import config as configs
