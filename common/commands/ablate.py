@@ -6,9 +6,9 @@ NAME is an ablation of configs/ablations.yaml, or FEATURE=VERSION. --suite appli
 """
 
 from pathlib import Path
-from typing import Any
 
 from common.config import config as configs
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.ablation import AblationSuite, ablation_suites, ablations, make_variants, resolve_addition
@@ -17,7 +17,18 @@ from common.experiments.suites import OPTIONS as COMPARISON
 from common.experiments.suites import resolve_setting
 from common.experiments.variant import Setting, describe_variants
 
-OPTIONS: dict[str, Any] = {"drop": [], "add": [], "suite": "", "list": False, **COMPARISON}
+OPTIONS: Options = {
+    "drop": Option([], "ablations, see --list; A+B makes one variant of two", "NAME ..."),
+    "add": Option([], "features to take from other versions", "FEATURE[=VERSION] ..."),
+    "suite": Option("", "the ablations that a paper published, see --list", "NAME"),
+    "list": Option(False, "list the ablations and the suites of them"),
+    **COMPARISON,
+}
+EXAMPLES = (
+    "ablate --list",
+    "ablate v3 --drop symlog,unimix --tasks gym_Pendulum-v1 --steps 20000",
+    "ablate v3 --add kl=v2 --setting cpu --dry-run",
+)
 
 
 def ablate(request: Request) -> None:

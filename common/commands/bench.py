@@ -2,16 +2,27 @@
 
 import textwrap
 from pathlib import Path
-from typing import Any
 
 from common.commands.compare import requested_versions
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
 from common.experiments.grid.experiment import run_experiment
 from common.experiments.suites import BenchmarkSuite, apply_suite, find_suite, read_suites, select_tasks
 
-OPTIONS: dict[str, Any] = {"suite": "", "algos": [], "tasks": [], "list": False, **GRID}
+OPTIONS: Options = {
+    "suite": Option("", "suite of tasks, see --list", "NAME"),
+    "algos": Option([], "versions (default: those of the suite)", "VERSION ..."),
+    "tasks": Option([], "some tasks of the suite (default: all)", "TASK ..."),
+    "list": Option(False, "list the suites and their tasks"),
+    **GRID,
+}
+EXAMPLES = (
+    "bench --list",
+    "bench --suite cpu --algos v1,v2,v3 --logdir logs/cpu",
+    "bench --suite dmc5 --algos v3 --tasks dmc_walker_walk --seeds 1",
+)
 
 
 def bench(request: Request) -> None:

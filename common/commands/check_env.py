@@ -13,6 +13,7 @@ import torch
 from gymnasium import spaces
 
 from common.agent.agent import Agent
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.envs import make_env, space_notes
 from common.envs.check import env_checks
@@ -23,7 +24,15 @@ from common.nn.encoder import split_keys
 from common.replay.capacity import GIB, free_memory, record_bytes
 from common.training.factory import record_fields
 
-OPTIONS: dict[str, Any] = {"episodes": 3, "limit": 1000}
+OPTIONS: Options = {
+    "episodes": Option(3, "episodes with random actions", "N"),
+    "limit": Option(1000, "steps per episode at most", "N"),
+}
+EXAMPLES = (
+    "check-env my_env:MyEnv",
+    "check-env dmc_walker_walk --algo v3 --configs dmc_vision",
+    "check-env ./my_env.py:MyEnv --episodes 10 --limit 200",
+)
 
 TextRow = tuple[str, str]  # name and text
 

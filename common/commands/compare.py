@@ -1,15 +1,24 @@
 """`compare`: train versions on tasks with several seeds and equal budgets, then write one report."""
 
 from pathlib import Path
-from typing import Any
 
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
 from common.experiments.grid.experiment import run_experiment
 from common.experiments.suites import requested_tasks
 
-OPTIONS: dict[str, Any] = {"algos": [], "tasks": [], **GRID}
+OPTIONS: Options = {
+    "algos": Option([], "versions to compare", "VERSION ..."),
+    "tasks": Option([], "tasks to train on", "TASK ..."),
+    **GRID,
+}
+EXAMPLES = (
+    "compare --algos v1,v2,v3 --tasks gym_CartPole-v1 --steps 1e5",
+    "compare --algos v2,v3 --tasks dmc_cup_catch,dmc_hopper_hop --steps 5e5 --dry-run",
+    "compare --algos v1,v3 --tasks dummy_point --steps 3600 --match time --jobs 2",
+)
 
 
 def compare(request: Request) -> None:

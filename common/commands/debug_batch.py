@@ -11,6 +11,7 @@ import torch
 from rich.console import RenderableType
 
 from common.agent.agent import Agent
+from common.config.arguments import Options
 from common.config.request import Request
 from common.config.tables import listing, show, table
 from common.errors import UserError
@@ -21,7 +22,12 @@ from common.storage import nonfinite_dump
 from common.storage.saved_agent import MALFORMED_ERRORS, load_weights
 from common.storage.spaces import decode_space
 
-OPTIONS: dict = {}
+OPTIONS: Options = {}
+EXAMPLES = (
+    "debug-batch logs/walker/nonfinite/first.pt",
+    "debug-batch logs/walker/nonfinite/last.pt",
+    "debug-batch first.pt --debug",
+)
 MAX_PARAMETERS_SHOWN = 3  # parameters named for each gradient
 
 

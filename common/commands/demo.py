@@ -5,11 +5,11 @@ import os
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from common.commands import bench
+from common.config.arguments import Options, with_defaults
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import run_experiment
@@ -17,7 +17,12 @@ from common.experiments.random_policy import random_scores
 from common.files import write_text
 
 EPISODES = 10  # of the final evaluation and of the random policy
-OPTIONS: dict[str, Any] = bench.OPTIONS | {"suite": "demo", "seeds": 1, "episodes": EPISODES, "logdir": "demo"}
+OPTIONS: Options = with_defaults(bench.OPTIONS, {"suite": "demo", "seeds": 1, "episodes": EPISODES, "logdir": "demo"})
+EXAMPLES = (
+    "demo",
+    "demo --algos v1,v3 --logdir demo13",
+    "demo --dry-run",
+)
 
 
 def demo(request: Request) -> None:

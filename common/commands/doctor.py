@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import chain
 
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.config.tables import make_console
 from common.doctor.check import OK, DoctorCheck
@@ -12,7 +13,14 @@ from common.doctor.smoke_tests import smoke_tests
 from common.errors import UserError
 from common.safe_io import expand_path
 
-OPTIONS: dict = {"logdir": "logs"}
+OPTIONS: Options = {
+    "logdir": Option("logs", "folder for runs, to check that it can be written", "DIR"),
+}
+EXAMPLES = (
+    "doctor",
+    "doctor --logdir /scratch/logs",
+    "doctor --debug",
+)
 
 
 def doctor(request: Request) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from common.analysis import stats
+from common.config.arguments import Option, Options, default_values
 from common.config.render_mode import nonstandard_render_mode, render_mode_warning
 from common.errors import UserError
 from common.files import make_output_folder, write_bytes, write_text
@@ -29,7 +30,16 @@ from common.training.evaluator import EvalResult, Evaluator
 from common.training.factory import Factory
 from common.training.threads import kept_threads
 
-OPTIONS: dict = {"video": 0, "best": False, "out": ""}
+OPTIONS: Options = {
+    "video": Option(0, "film this many episodes, as GIF and mp4", "N"),
+    "best": Option(False, "use the checkpoint with the best score instead of the newest"),
+    "out": Option("", "directory for the results (default: that of the run)", "DIR"),
+}
+EXAMPLES = (
+    "eval --logdir logs/pole --episodes 10",
+    "eval --logdir logs/pole --mode sample --video 2",
+    "eval --logdir logs/pole --best --out results",
+)
 VIDEO_FPS = 30
 NO_IMAGES_MESSAGE = (
     "No video: this task has no images, and its environment cannot draw any. It may lack a render method or a package "
@@ -50,7 +60,7 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     logdir, run = expand_path(config["logdir"]).absolute(), config["run"]  # environments may change the working folder
     config = {**config, "logdir": str(logdir)}
     trained_on = stored_config(logdir)
-    own = OPTIONS | config.get("eval", {})
+    own = default_values(OPTIONS) | config.get("eval", {})
     state = load_saved_agent(logdir, best=own["best"])
     films, out = own["video"], _target(logdir, own["out"])
     if kept := kept_threads(run["threads"], state.get("threads")):

@@ -15,12 +15,23 @@ from common.analysis.explain.rows import differing, rows
 from common.analysis.explain.text import markdown, terminal
 from common.config import config as configs
 from common.config import features, parts
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError, check_choice
 from common.safe_io import expand_path
 from common.storage.logdir import CONFIG_FILE, stored_config
 
-OPTIONS: dict = {"key": [], "feature": [], "format": "text", "table": False}
+OPTIONS: Options = {
+    "key": Option([], "config keys or globs to explain", "KEY ..."),
+    "feature": Option([], "features to explain", "NAME ..."),
+    "format": Option("text", "text or md", "FORMAT"),
+    "table": Option(False, "print the table of features instead"),
+}
+EXAMPLES = (
+    "explain v2 v3 --configs atari",
+    "explain --key latent.unimix 'kl.*' --format md",
+    "explain logs/walker v3",
+)
 
 
 def explain(request: Request) -> None:

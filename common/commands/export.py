@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.deploy.export import PolicyStep, RandomInputs, check_exported, description, export_program, to_torch
 from common.deploy.onnx import require_packages, to_onnx
@@ -19,7 +20,17 @@ from common.nn import rng
 from common.safe_io import expand_path
 
 FORMATS = {"torch": (to_torch, ".pt2"), "onnx": (to_onnx, ".onnx")}
-OPTIONS: dict = {"logdir": "", "out": "", "format": "torch", "mode": ""}
+OPTIONS: Options = {
+    "logdir": Option("", "run directory", "DIR"),
+    "out": Option("", "file to write, ending in .pt2 or .onnx", "FILE"),
+    "format": Option("torch", "torch or onnx", "FORMAT"),
+    "mode": Option("", "mode or sample (default: as in evaluations of the run)", "MODE"),
+}
+EXAMPLES = (
+    "export --logdir logs/pole --out policy.pt2",
+    "export --logdir logs/pole --out policy.onnx --format onnx",
+    "export --logdir logs/pole --out policy.pt2 --mode sample",
+)
 
 
 def export(request: Request) -> None:

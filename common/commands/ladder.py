@@ -6,8 +6,8 @@ Features without effect on the tasks also change, but have no run of their own.
 """
 
 from pathlib import Path
-from typing import Any
 
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError, check_choice
 from common.experiments.grid.experiment import run_experiment
@@ -16,7 +16,15 @@ from common.experiments.suites import OPTIONS as COMPARISON
 from common.experiments.suites import resolve_setting
 from common.experiments.variant import describe_variants
 
-OPTIONS: dict[str, Any] = {"by": "feature", **COMPARISON}
+OPTIONS: Options = {
+    "by": Option("feature", "one run per feature or per concept", "feature|concept"),
+    **COMPARISON,
+}
+EXAMPLES = (
+    "ladder v1 v2 v3 --setting cpu --dry-run",
+    "ladder v2 v3 --by concept --tasks gym_Pendulum-v1 --steps 20000",
+    "ladder v3 v3-2023 --setting cpu --tasks gym_CartPole-v1 --seeds 1",
+)
 
 
 def ladder(request: Request) -> None:

@@ -3,12 +3,12 @@
 import json
 import math
 import sys
-from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from common.commands.speed import output_path, percent
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.config.tables import listing, show, table
 from common.errors import UserError
@@ -19,7 +19,15 @@ from common.profiling.speed import build_run
 from common.replay.capacity import GIB
 from common.training.factory import Factory
 
-OPTIONS: dict[str, Any] = {"updates": 20, "json": ""}
+OPTIONS: Options = {
+    "updates": Option(20, "updates to time, for a minute at most", "N"),
+    "json": Option("", "also write the forecast to this file", "FILE"),
+}
+EXAMPLES = (
+    "plan --algo v3 --configs cpu --task dmc_walker_walk",
+    "plan --algo v2 --configs atari100k --task atari100k_pong --json plan.json",
+    "plan --algo v3 --configs size12m --task dummy_point --updates 5",
+)
 MAX_REASONABLE_SECONDS = 30 * 86400
 SIZE_UNITS = (("GiB", GIB), ("MiB", 2**20), ("KiB", 2**10))
 TIME_UNITS = (("days", 86400), ("h", 3600), ("min", 60))

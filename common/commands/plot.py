@@ -7,11 +7,23 @@ from common.analysis.report.formatting import plural
 from common.analysis.report.quantity_plot import draw, runs_with_quantity
 from common.analysis.report.run_collection import load_runs
 from common.commands.report import logdirs, print_left_out
+from common.config.arguments import Option, Options
 from common.config.config import unknown_name
 from common.config.request import Request
 from common.errors import UserError
 
-OPTIONS: dict = {"logdirs": [], "y": "score", "x": "frames", "out": "plot.png", "unfinished": False}
+OPTIONS: Options = {
+    "logdirs": Option([], "run directories, grids, or folders of them", "DIR ..."),
+    "y": Option("score", "score, eval, or the name of a metric", "NAME"),
+    "x": Option("frames", "frames, updates, replayed or wall", "NAME"),
+    "out": Option("plot.png", "figure to write: .png, .svg or .pdf", "FILE"),
+    "unfinished": Option(False, "include runs that are not finished"),
+}
+EXAMPLES = (
+    "plot logs/compare",
+    "plot --logdirs runs --y loss/dyn --x updates --out dyn.svg",
+    "plot runs --y eval --out eval.pdf",
+)
 
 
 def plot(request: Request) -> None:

@@ -6,20 +6,26 @@ from common.analysis.figure_files import figure_path
 from common.analysis.reference import band_check, data, figure, own_runs, score_files, task_names, text_tables
 from common.analysis.reference.own_runs import RunSet
 from common.analysis.reference.published import PublishedCurve, curves, finals
+from common.config.arguments import Option, Options
 from common.config.config import unknown_name
 from common.config.request import Request
 from common.errors import UserError
 from common.safe_io import expand_path
 
-OPTIONS: dict = {
-    "task": "",  # in any spelling
-    "benchmark": "",  # one of several that have the task; alone: its table
-    "overlay": [],  # logdirs to draw on top of the published curves
-    "check": [],  # logdirs to compare with the published band
-    "file": "",  # a score file whose curves precede the published ones
-    "frames": 0,  # end of the axes of a figure
-    "out": "",  # the figure
+OPTIONS: Options = {
+    "task": Option("", "task, in any common spelling", "TASK"),
+    "benchmark": Option("", "benchmark of the task; without --task: print its table", "NAME"),
+    "overlay": Option([], "run directories to draw over the published curves", "DIR ..."),
+    "check": Option([], "run directories to compare with the published band", "DIR ..."),
+    "file": Option("", "score file whose curves come before the published ones", "FILE"),
+    "frames": Option(0, "end of the x axis in frames; 0: automatic", "N"),
+    "out": Option("", "figure to write", "FILE"),
 }
+EXAMPLES = (
+    "reference --task dmc_walker_walk",
+    "reference --benchmark atari100k",
+    "reference --overlay logs/walker --out walker.png",
+)
 Panels = dict[str, tuple[list[PublishedCurve], list[RunSet]]]
 
 

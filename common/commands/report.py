@@ -5,11 +5,22 @@ import sys
 from common.analysis.report import write_report
 from common.analysis.report.formatting import plural
 from common.analysis.report.run_collection import Runs
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError
 from common.safe_io import expand_path
 
-OPTIONS: dict = {"logdirs": [], "out": "", "reach": [], "unfinished": False}
+OPTIONS: Options = {
+    "logdirs": Option([], "run directories, grids, or folders of them", "DIR ..."),
+    "out": Option("", "folder for the report (default: the only --logdirs)", "DIR"),
+    "reach": Option([], "scores: report the frames until each is reached", "SCORE ..."),
+    "unfinished": Option(False, "include runs that are not finished"),
+}
+EXAMPLES = (
+    "report logs/compare",
+    "report --logdirs logs/one logs/two --out report",
+    "report runs --reach 200,400 --unfinished",
+)
 
 
 def report(request: Request) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
+from common.config.arguments import Option, Options
 from common.config.tables import listing, show, table
 from common.errors import UserError
 from common.files import write_text
@@ -16,7 +17,16 @@ from common.profiling.speed import build_run, measure_run
 from common.safe_io import expand_path
 from common.training.factory import Factory
 
-OPTIONS: dict = {"updates": 10, "json": "", "profile": ""}
+OPTIONS: Options = {
+    "updates": Option(10, "updates to time", "N"),
+    "json": Option("", "write the measurements to this file (default: LOGDIR/speed.json)", "FILE"),
+    "profile": Option("", "write a trace of an update for a trace viewer", "FILE"),
+}
+EXAMPLES = (
+    "speed --algo v3 --task dmc_walker_walk",
+    "speed --algo v3 --configs cpu --json speed.json --profile trace.json",
+    "speed --algo v2 --configs atari --task atari_pong --compile off",
+)
 PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 
 

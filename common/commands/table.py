@@ -4,9 +4,15 @@ The same as `explain --table true`. docs/features.md holds this table.
 """
 
 from common.analysis.explain.feature_table import render
+from common.config.arguments import Options
 from common.config.request import Request
 
-OPTIONS: dict = {}
+OPTIONS: Options = {}
+EXAMPLES = (
+    "table",
+    "table v2 v3",
+    "table --configs atari",
+)
 
 
 def show(request: Request) -> None:

@@ -6,8 +6,8 @@ from common.training.train import train
 OPTIONS: dict[str, Option] = {}
 EXAMPLES = (
     "train --algo v3 --task dmc_walker_walk --logdir logs/walker",
-    "train --algo v2 --configs atari --task atari_pong --seed 1 --envs 4 --logdir logs/pong",
-    "train --algo v1 --features latent=v2 kl=v2 --optim.lr.model 3e-4 --task gym_Pendulum-v1",
+    "train --algo v2 --configs atari --task atari_pong --seed 1 --logdir logs/pong",
+    "train --algo v1 --features latent=v2 kl=v2 --optim.lr.model 3e-4",
 )
 
 __all__ = ["EXAMPLES", "OPTIONS", "train"]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.config import config as configs
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
@@ -12,7 +13,11 @@ from common.experiments.variant import Setting
 SUITES_FILE = Path(__file__).parents[2] / "configs" / "suites.yaml"
 
 #: Flags of each command that compares variants.
-OPTIONS: dict[str, Any] = {"setting": "", "tasks": [], **GRID}
+OPTIONS: Options = {
+    "setting": Option("", "suite of bench whose tasks, budget and settings to use", "NAME"),
+    "tasks": Option([], "tasks to train on", "TASK ..."),
+    **GRID,
+}
 
 
 class BenchmarkSuite(NamedTuple):

@@ -14,7 +14,7 @@ from tests.helpers.command_line import here
 def screen(*words, cwd):
     done = here(*words, cwd=cwd)
     assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 110  # examples may be a little wider than 100
+    assert max(map(len, done.stdout.splitlines())) <= 100
     return done.stdout
 
 

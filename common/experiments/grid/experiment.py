@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.envs import make_env
 from common.errors import UserError, check_choice
@@ -17,15 +18,16 @@ from common.training.budget import MATCH, count_updates
 from common.training.threads import CGROUP_CPU_QUOTA
 
 #: Flags of each command that runs a grid, with their defaults.
-OPTIONS: dict[str, Any] = {
-    "seeds": 3,
-    "first-seed": 0,
-    "steps": 0,  # of each run, in the unit of `match`; 0: the command's default
-    "match": "frames",
-    "jobs": 0,  # parallel runs; 0: one per core, or one in total on a GPU
-    "episodes": 0,  # of an evaluation after each training; 0: no evaluation
-    "logdir": "",
-    "dry-run": False,
+HELP_GROUP = "grid of runs"
+OPTIONS: Options = {
+    "seeds": Option(3, "seeds per variant and task", "N", group=HELP_GROUP),
+    "first-seed": Option(0, "first seed", "N", group=HELP_GROUP),
+    "steps": Option(0, "budget of a run, in --match units; 0: that of the suite", "N", group=HELP_GROUP),
+    "match": Option("frames", "unit of budgets: frames, updates, replayed or time", "UNIT", group=HELP_GROUP),
+    "jobs": Option(0, "runs at a time; 0: one per core, or one on a GPU", "N", group=HELP_GROUP),
+    "episodes": Option(0, "episodes to evaluate after each training; 0: none", "N", group=HELP_GROUP),
+    "logdir": Option("", "folder for the runs and the report (default: below logs/)", "DIR", group=HELP_GROUP),
+    "dry-run": Option(False, "print the runs and their commands only", group=HELP_GROUP),
 }
 MINIMA = {"seeds": 1, "first-seed": 0, "steps": 0, "jobs": 0, "episodes": 0}
 GRID_FLAGS = {"seed": "--seeds and --first-seed", "run.max_seconds": "--match time and --steps"}
