@@ -1,11 +1,11 @@
 # make install   environment in .venv with the exact tested versions (Python 3.11 or newer: make PYTHON=python3.12 install)
 #                with the SHA-256 of every file checked: make HASHES=cpu install, or HASHES=cuda
-# make test      installs, then runs the tests; one file: make test ARGS=tests/config/test_config.py; long ones: ARGS="-m long"
-# make soak      installs, then kills runs and tries bad input for some minutes; more: make soak ARGS="--kills 500"
-# make extras    tests what needs the optional packages, in an environment of their own; a test that is skipped fails
-# make newest    runs the tests with the newest versions of all packages, in an environment of their own
+# make test      installs, then runs the tests; one file: make test ARGS=tests/config/test_config.py; long tests: ARGS="-m long"
+# make soak      installs, then kills runs and tries malformed input for some minutes; more: make soak ARGS="--kills 500"
+# make extras    runs the tests of optional packages in their own environment; a skipped test fails
+# make newest    runs the tests with the newest versions of all packages, in their own environment
 # make lint      installs, then checks style, types and the order of imports between rooms
-# make demo      installs, then trains three versions side by side for a few minutes
+# make demo      installs, then trains three versions next to each other for a few minutes
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -29,7 +29,7 @@ $(STAMP): $(wildcard requirements*.txt)
 	$(PYTHON) -m venv --clear .venv
 ifeq ($(HASHES),)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
-	@# Above 3.12 dm_control is installed alone: it asks for labmaze, which has no build there and is not used here.
+	@# From Python 3.13 on, dm_control is installed without labmaze, which has no build there and is not used here.
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
 	  $(BIN)/python -m pip install --quiet --no-deps dm_control==1.0.50
 else
