@@ -1,1 +1,1 @@
-"""What runs reached and how they differ: statistics, reports, published scores, explanations."""
+"""Results of runs and differences between them: statistics, reports, published scores, explanations."""

@@ -39,7 +39,7 @@ def test_variants_with_the_same_spaces_predict_all_clips(tmp_path, monkeypatch):
 
 
 def test_variants_with_different_spaces_predict_only_their_own_kind_of_clips(tmp_path, monkeypatch):
-    """As on Atari: V1 has color images and fewer actions, V3 larger images than V2."""
+    """Atari is such a case: V1 has color images and fewer actions, V3 larger images than V2."""
     clips = (clip(0.1), 6), (clip(0.2, colors=1), 18), (clip(0.3, size=12, colors=1), 18), (clip(0.4, colors=1), 18)
     assert filmed(tmp_path, monkeypatch, *clips) == [[0.1], [0.2, 0.4], [0.3], [0.2, 0.4]]
     assert filmed(tmp_path, monkeypatch, (clip(0.1), 6), (clip(0.2), 18)) == [[0.1], [0.2]]

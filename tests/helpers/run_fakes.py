@@ -45,7 +45,7 @@ def config(logdir, **changes):
 
 
 def put(tree, path, value):
-    """Sets what lies at the end of a path of keys in nested dicts."""
+    """Set the value at a path of keys in nested dicts."""
     *branches, last = path
     for name in branches:
         tree = tree[name]
@@ -70,7 +70,7 @@ def newest(logdir):
 
 
 def interrupted(logdir, monkeypatch, method, count, factory=None, **changes):
-    """Trains until the `count`-th call of Loop's or the agent's `method`, where a signal comes; then goes on."""
+    """Trains until the `count`-th call of Loop's or the agent's `method`, which raises a signal; then resumes."""
     owner = Loop if hasattr(Loop, method) else FakeAgent
     original, calls = getattr(owner, method), []
 
@@ -174,7 +174,7 @@ class SlowAgent(FakeAgent):
 
 
 class Slow(gymnasium.Env):
-    """Does nothing, and that for ever when it is closed."""
+    """Do nothing, and block indefinitely in `close`."""
 
     observation_space, action_space = spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(2)
 
