@@ -16,15 +16,16 @@ OPTIONS: Options = {
     "task": Option("", "task, in any common spelling", "TASK"),
     "benchmark": Option("", "benchmark of the task; without --task: print its table", "NAME"),
     "overlay": Option([], "run directories to draw over the published curves", "DIR ..."),
-    "check": Option([], "run directories to compare with the published band", "DIR ..."),
+    "check": Option([], "run directories to compare with the published band of their own agent", "DIR ..."),
+    "against": Option("", "with --check: version or method whose band to take instead", "NAME"),
     "file": Option("", "score file whose curves come before the published ones", "FILE"),
     "frames": Option(0, "end of the x axis in frames; 0: automatic", "N"),
     "out": Option("", "figure to write", "FILE"),
 }
 EXAMPLES = (
     "reference --task dmc_walker_walk",
-    "reference --benchmark atari100k",
     "reference --overlay logs/walker --out walker.png",
+    "reference --check logs/walker --against v3-2023",
 )
 Panels = dict[str, tuple[list[PublishedCurve], list[RunSet]]]
 
@@ -45,7 +46,7 @@ def reference(request: Request) -> None:
     elif options["task"]:
         print_task(options, extra)
     elif options["benchmark"] and not extra:
-        print(text_tables.benchmark_table(options["benchmark"]))
+        print_benchmark(options)
     else:
         print(text_tables.catalogue(extra))
 
@@ -61,10 +62,21 @@ def check_flags(request: Request) -> None:
         raise UserError("--overlay draws a figure: name it with --out FILE.png.")
     if options["out"] and not (options["task"] or options["overlay"]):
         raise UserError("--out draws curves: choose them with --task TASK or --overlay LOGDIR.")
+    if options["against"] and not options["check"]:
+        raise UserError("--against chooses the band for --check: name runs with --check LOGDIR.")
     if options["frames"] < 0:
         raise UserError(f"--frames must not be negative, got {options['frames']}.")
     if options["out"]:
         figure_path(options["out"])
+
+
+def print_benchmark(options: dict) -> None:
+    """Print the table of a benchmark; the tables of its task if it has only one."""
+    first, *others = task_names.tasks(options["benchmark"])
+    if others:
+        print(text_tables.benchmark_table(options["benchmark"]))
+    else:
+        print_task({**options, "task": first}, [])
 
 
 def print_task(options: dict, extra: list[PublishedCurve]) -> None:
@@ -91,7 +103,8 @@ def overlay(options: dict, extra: list[PublishedCurve]) -> None:
     """Draw own runs on top of published curves, one panel for each task and benchmark."""
     panels: Panels = {}
     for runs in select_run_sets(options["overlay"], options):
-        published = collect_curves(runs.task, runs.benchmark, extra)
+        comparable = comparable_curves(runs, extra)
+        published = [curve for curve in comparable if curve.benchmark == comparable[0].benchmark]
         if reason := band_check.exclusion_reason(runs):
             print(reason, file=sys.stderr)
         elif published:
@@ -120,9 +133,11 @@ def print_verdicts(request: Request, extra: list[PublishedCurve]) -> None:
     texts, problems = [], []
     for runs in select_run_sets(request.options["check"], request.options):
         try:
-            curve = band_check.published_curve(runs, collect_curves(runs.task, runs.benchmark, extra))
+            published = comparable_curves(runs, extra)
+            curve = band_check.published_curve(runs, published, request.options["against"])
             differing = band_check.setting_differences(runs, curve, request.resolve)
-            texts.append(band_check.render(runs, curve, band_check.compare_with_band(runs, curve), differing))
+            verdict = band_check.compare_with_band(runs, curve)
+            texts.append(band_check.render(runs, curve, verdict, differing, published))
         except UserError as problem:
             problems.append(str(problem))
     problems = list(dict.fromkeys(problems))
@@ -133,11 +148,21 @@ def print_verdicts(request: Request, extra: list[PublishedCurve]) -> None:
 
 def select_run_sets(paths: list[str], options: dict) -> list[RunSet]:
     """Return the sets of runs in `paths`, restricted to --task and --benchmark. Raises UserError if none is left."""
-    sets = [runs for runs in own_runs.load_run_sets(paths) if options["benchmark"] in ("", runs.benchmark)]
+    sets, wanted = own_runs.load_run_sets(paths), options["benchmark"]
+    if wanted:
+        sets = [runs._replace(benchmark=wanted, benchmarks=(wanted,)) for runs in sets if wanted in runs.benchmarks]
     sets = [runs for runs in sets if not options["task"] or task_names.is_same_task(runs.task, options["task"])]
     if not sets:
         raise UserError(f"No run in {', '.join(paths)} has this --task and --benchmark. Omit them to take all runs.")
     return sets
+
+
+def comparable_curves(runs: RunSet, extra: list[PublishedCurve]) -> list[PublishedCurve]:
+    """Return the curves of the runs' task with their kind of scores, those of their first benchmark first."""
+    unknown = {curve.benchmark for curve in extra} - {*data.benchmarks()}
+    places = [*runs.benchmarks, *sorted(unknown)]
+    found = [curve for curve in collect_curves(runs.task, "", extra) if curve.benchmark in places]
+    return sorted(found, key=lambda curve: places.index(curve.benchmark))
 
 
 def collect_curves(task: str, benchmark: str, extra: list[PublishedCurve]) -> list[PublishedCurve]:

@@ -35,6 +35,7 @@ def test_all_formats_give_the_same_curve(tmp_path, name):
     ("scores.json", "atari_pong", ("atari", "atari_pong")),
     ("dmc-vision-x.json", "dmc_walker_walk", ("dmc_vision", "dmc_walker_walk")),
     ("scores.json", "crafter_reward", ("crafter", "crafter_reward")),
+    ("scores.json", "my_task", ("my", "my_task")),
 ])  # fmt: skip
 def test_the_file_name_or_the_task_selects_the_benchmark(tmp_path, name, task, place):
     (curve,) = score_files.curves(score_file(tmp_path / name, [(task, "m", 0, [1, 2], [1, 2])]))
@@ -43,7 +44,7 @@ def test_the_file_name_or_the_task_selects_the_benchmark(tmp_path, name, task, p
 
 def test_an_ambiguous_benchmark_needs_a_flag(tmp_path):
     path = score_file(tmp_path / "dreamer.json", [("dmc_walker_walk", "dreamer", "0", [5000, 105_000], [1, 2])])
-    with pytest.raises(UserError, match="--benchmark dmc_vision or dmc_proprio"):
+    with pytest.raises(UserError, match="--benchmark dmc_vision or dmc_proprio or dmc_states"):
         score_files.curves(path)
     (curve,) = score_files.curves(path, "dmc_vision")
     assert (curve.method, curve.algo, curve.episodes) == ("dreamerv1", "v1", "eval")
@@ -55,6 +56,16 @@ def test_score_files_of_runs_can_be_read(tmp_path):
     (tmp_path / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = score_files.curves(tmp_path / "scores.jsonl", "dmc_proprio")
     assert [(curve.episodes, curve.algo) for curve in found] == [("train", "v2"), ("eval", "v2")]
+
+
+@pytest.mark.parametrize(("name", "method", "algo"), [
+    ("dmc_proprio-dreamerv3.json.gz", "dreamerv3_2023", "v3-2023"),  # holds the runs of 2023
+    ("dmcproprio_dreamerv3.json.gz", "dreamerv3_2023", "v3-2023"),
+    ("dmc_proprio-mine.json", "dreamerv3", "v3"),
+])  # fmt: skip
+def test_official_files_of_2023_are_recognised_by_name(tmp_path, name, method, algo):
+    (curve,) = score_files.curves(score_file(tmp_path / name, TWO))
+    assert (curve.method, curve.algo, curve.benchmark, curve.blocks) == (method, algo, "dmc_proprio", ("dmc_proprio",))
 
 
 def test_methods_and_tasks_have_separate_curves(tmp_path):
@@ -128,3 +139,47 @@ def test_the_builder_reproduces_the_published_files(tmp_path):
     assert {task: row["mean"] for task, row in made.items()} == {t: r["mean"] for t, r in data.rows(entry).items()}
     stored = (data.FOLDER / "dmc_vision.json").read_text()
     assert build.dump(json.loads(stored)) == stored
+
+
+def test_copies_of_runs_are_counted_once():
+    """DMLab-30 lists most runs under several seeds; runs that always score 0 are equal without being copies."""
+    from common.analysis.reference import build
+
+    xs = np.arange(1.0, 13.0)
+    run = lambda seed, ys: score_files.RawScores("dmlab_a", "m", str(seed), "", xs, np.array(ys, float))
+    rising, zero = run(0, xs), run(1, 0 * xs)
+    runs = [rising, zero, rising._replace(seed="2"), zero._replace(seed="3"), run(4, xs + 1)]
+    assert [one.seed for one in build.distinct_runs(runs)] == ["0", "1", "3", "4"]
+
+
+def test_dmlab_counts_distinct_runs():
+    """21 of the 30 tasks with 5 seeds each have 3 different runs, 8 have 4, and 1 has 5."""
+    entry = next(entry for entry in data.entries("dmlab") if entry["algo"] == "v3")
+    counts = [row["seeds"] for row in data.rows(entry).values()]
+    assert [counts.count(number) for number in (3, 4, 5)] == [21, 8, 1]
+    assert all(np.max(row["n"]) <= row["seeds"] for row in data.rows(entry).values())
+
+
+def test_files_of_other_projects_are_read(tmp_path):
+    from common.analysis.reference import build
+    from common.analysis.reference.source_files import read_sources
+
+    entry = next(entry for entry in data.entries("metaworld") if entry["method"] == "sac")
+    folder = tmp_path / "tdmpc2-e9f5932/results/sac"
+    folder.mkdir(parents=True)
+    rows = [(0, 0.9, 1), (100_000, 0.5, 2), (100_000, 0.1, 1), (200_000, 0.3, 1), (300_000, 0.6, 2)]
+    text = "step,success,seed\n" + "".join(f"{x},{y},{seed}\n" for x, y, seed in rows)
+    for name in ("mw-pick-place", "walker-walk", "lift-cube"):
+        (folder / f"{name}.csv").write_text(text)
+    table = build.table(entry, tmp_path)
+    assert list(table) == ["metaworld_pick-place"]
+    row = table["metaworld_pick-place"]  # the score before training is left out, the gap repeats the score before it
+    assert (row["mean"], row["n"], row["seeds"]) == ([0.3, 0.4, 0.6], [2, 2, 1], 2)
+    states = next(entry for entry in data.entries("dmc_states") if entry["method"] == "sac")
+    assert {run.task for run in read_sources(states, tmp_path)} == {"dmc_walker_walk"}
+    harmony = next(entry for entry in data.entries("atari100k") if entry.get("format") == "harmony")
+    folder = tmp_path / "HarmonyDream-0a22e33/dreamerv3-jax/scores"
+    folder.mkdir(parents=True)
+    (folder / "dreamerv3.json").write_text('{"steps": [20000, 40000], "score": {"james_bond": [[1, 2], [3, 4]]}}')
+    row = build.table(harmony, tmp_path)["atari_jamesbond"]
+    assert (row["mean"], row["seeds"]) == ([2, 3], 2)

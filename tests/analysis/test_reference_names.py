@@ -16,6 +16,7 @@ ALL = [(benchmark, task) for benchmark in data.benchmarks() for task in task_nam
     ("atari100k_james_bond", "atari100k_JamesBond"),
     ("walker-walk", "Walker Walk"),
     ("dmc_finger_turn_hard", "DMC-finger-turn_hard"),
+    ("metaworld_pick-place", "metaworld_pick-place-v3"),
 ])  # fmt: skip
 def test_spellings_of_one_task(one, other):
     assert find(one) == find(other) != []
@@ -42,12 +43,12 @@ def test_the_prefix_selects_the_benchmark():
     assert find("atari_pong") == [("atari", "atari_pong")]
     assert find("atari100k_pong") == [("atari100k", "atari_pong")]
     assert [benchmark for benchmark, _ in find("pong")] == ["atari", "atari100k"]
-    assert [benchmark for benchmark, _ in find("dmc_walker_walk")] == ["dmc_vision", "dmc_proprio"]
+    assert [benchmark for benchmark, _ in find("dmc_walker_walk")] == ["dmc_vision", "dmc_proprio", "dmc_states"]
     assert find("dmc_quadruped_run", "dmc_proprio") == []
     assert find("atari_pong", "atari100k") == [("atari100k", "atari_pong")]
 
 
-@pytest.mark.parametrize("task", ["gym_CartPole-v1", "dummy", "my_env:Pong", "crafter_reward", "dmc_walker", "", "_"])
+@pytest.mark.parametrize("task", ["gym_CartPole-v1", "dummy", "my_env:Pong", "crafter_other", "dmc_walker", "", "_"])
 def test_tasks_without_published_scores(task):
     assert find(task) == curves(task) == []
     assert constants(task) == (None, None, None)

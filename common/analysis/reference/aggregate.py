@@ -35,12 +35,18 @@ def summarise(scores: dict[str, float]) -> AggregateScores | None:
 
 
 def scoreboard(benchmark: str, tasks: list[str]) -> dict[str, dict[str, float]]:
-    """Return method -> task -> score on a benchmark: the last 5 % of curves, and final scores with their frames."""
+    """Return method -> task -> score on a benchmark: the last 5 % of curves, and final scores with their frames.
+
+    Of several final scores of a method on a task, the one over the most runs is taken. Quantities other than the score
+    of the benchmark are left out.
+    """
     board: dict[str, dict[str, float]] = {}
     for task in tasks:
         for curve in curves(task, benchmark):
             board.setdefault(curve.method, {})[task] = curve.final[0]
-        for final in finals(task, benchmark):
-            budget = f" at {final.frames:.0e}".replace("e+0", "e") if final.frames else ""
+        for final in sorted(finals(task, benchmark), key=lambda final: final.seeds):
+            if final.metric:
+                continue
+            budget = f" at {final.frames:.2g}".replace("e+0", "e") if final.frames else ""
             board.setdefault(f"{final.method}{budget}", {})[task] = final.score
     return board

@@ -2,7 +2,8 @@
 
     python -m common.analysis.reference.build FOLDER
 
-FOLDER holds clones of the repositories in folders of their names: dreamer, dreamerv2, dreamerv3.
+FOLDER holds clones of the repositories in folders of their names, such as dreamerv2; those of a catalogue entry with a
+commit have it in their names, such as dreamerv3-423291a. Curves of the format "figure" were read from figures by hand.
 """
 
 import json
@@ -11,35 +12,53 @@ from pathlib import Path
 
 import numpy as np
 
-from common.analysis.reference import data, score_files
+from common.analysis.reference import data
 from common.analysis.reference.binning import average_of_ends, bin_means, pool_runs
+from common.analysis.reference.score_files import RawScores
+from common.analysis.reference.source_files import read_sources
 from common.analysis.reference.task_names import canonical
 
 
 def build(benchmark: str, folder: Path) -> dict:
-    """Return the content of a benchmark's curve file."""
-    curves = {entry["scores"]: table(entry, folder) for entry in data.entries(benchmark)}
-    return {"schema": 1, "benchmark": benchmark, "curves": curves}
+    """Return the content of a benchmark's curve file. Entries without a readable source keep their numbers."""
+    curves = {
+        entry["scores"]: data.rows(entry) if entry.get("format") == "figure" else table(entry, folder)
+        for entry in data.entries(benchmark)
+    }
+    kept = data.load(benchmark) if (data.FOLDER / f"{benchmark}.json").exists() else {}
+    return {"schema": 1, "benchmark": benchmark, **kept, "curves": curves}
 
 
 def table(entry: dict, folder: Path) -> dict[str, dict]:
     """Return task -> numbers of the curve of a catalogue entry."""
-    tasks: dict[str, list] = {}
-    for run in score_files.read_score_file(folder / entry["repository"].split("/")[1] / entry["scores"]):
+    tasks: dict[str, list[RawScores]] = {}
+    for run in read_sources(entry, folder):
         if (run.xs <= entry["budget"]).sum() > 1 and not run.task.startswith("stats_"):
             tasks.setdefault(canonical(run.task), []).append(run)
-    return {task: row(entry, tasks[task]) for task in sorted(tasks)}
+    return {task: row(entry, distinct_runs(tasks[task])) for task in sorted(tasks)}
 
 
-def row(entry: dict, runs: list[score_files.RawScores]) -> dict:
+def distinct_runs(runs: list[RawScores]) -> list[RawScores]:
+    """Return the runs without exact copies of earlier ones: some sources list one run under several seeds.
+
+    Runs that always have the same score, such as 0, can agree without being copies and are all kept.
+    """
+    found: dict[tuple, RawScores] = {}
+    for number, run in enumerate(runs):
+        constant = (run.ys == run.ys[0]).all()
+        found.setdefault((number,) if constant else (run.xs.tobytes(), run.ys.tobytes()), run)
+    return list(found.values())
+
+
+def row(entry: dict, runs: list[RawScores]) -> dict:
     """Return the numbers of one curve: means with 4 digits, deviations with 3; one count if all bins have the same."""
-    edges = np.arange(1, entry["bins"] + 1) * (entry["budget"] / entry["bins"])
-    mean, std, n = pool_runs(np.array([bin_means(run.xs, run.ys, edges) for run in runs]))
+    edges, budget = np.arange(1, entry["bins"] + 1) * (entry["budget"] / entry["bins"]), entry["budget"]
+    mean, std, n = pool_runs(np.array([bin_means(run.xs, run.ys, edges, run.xs[-1] > budget) for run in runs]))
     known = np.flatnonzero(n)
     counts = n[known].tolist()
-    ends = [(run.xs[run.xs <= entry["budget"]], run.ys[run.xs <= entry["budget"]]) for run in runs]
-    score, deviation, number = average_of_ends(ends, entry["budget"], entry["reach"])
-    partial = {} if len(known) == len(edges) else {"x_index": known.tolist()}
+    ends = [(run.xs[run.xs <= budget], run.ys[run.xs <= budget]) for run in runs]
+    score, deviation, number = average_of_ends(ends, budget, entry["reach"])
+    partial = {} if known[-1] == len(known) - 1 else {"x_index": known.tolist()}
     return partial | {
         "mean": [round_digits(value, 4) for value in mean[known]],
         "std": [round_digits(value, 3) for value in std[known]],
@@ -50,8 +69,9 @@ def row(entry: dict, runs: list[score_files.RawScores]) -> dict:
 
 
 def round_digits(value: float, digits: int) -> float:
-    """Round a value to significant digits."""
-    return float(f"{value:.{digits - 1}e}")
+    """Round a value to significant digits; whole numbers become integers, which are shorter in JSON."""
+    rounded = float(f"{value:.{digits - 1}e}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def dump(content: dict) -> str:

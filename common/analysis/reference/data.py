@@ -14,7 +14,11 @@ def load(name: str) -> dict:
 
 
 def benchmarks() -> dict[str, dict]:
-    """Return benchmark -> title, task prefixes, config keys that identify it, and largest score if fixed."""
+    """Return benchmark -> what the catalogue has on it.
+
+    title; prefixes and suffixes of task names; config: keys that identify it. Where they apply, metric: what the scores
+    are if not returns; scale: the score that counts as 1; range, limits: possible scores of all and of single tasks.
+    """
     return load("catalogue")["benchmarks"]
 
 
@@ -29,5 +33,10 @@ def rows(entry: dict) -> dict[str, dict]:
 
 
 def final_tables(benchmark: str) -> list[dict]:
-    """Return the tables of final scores of methods without curves on a benchmark."""
+    """Return the tables of final scores of runs without curves on a benchmark."""
     return [table for table in load("finals")["tables"] if table["benchmark"] == benchmark]
+
+
+def success_rates(benchmark: str) -> dict:
+    """Return "achievements": their names, and "percent": method -> rates, as Crafter has them; {} for the others."""
+    return load(benchmark).get("rates", {}) if entries(benchmark) else {}

@@ -30,7 +30,8 @@ class RunSet(NamedTuple):
     """Runs of one task that differ only in their seeds.
 
     name: the version; also the folder of the runs if several sets share a version. benchmark, task: the published
-    benchmark and its name for the task, or "" and the task's own name.
+    benchmark and its name for the task, or "" and the task's own name. benchmarks: all whose scores are comparable,
+    `benchmark` first.
     """
 
     name: str
@@ -39,6 +40,7 @@ class RunSet(NamedTuple):
     benchmark: str
     config: dict
     runs: list[ScoredRun]
+    benchmarks: tuple[str, ...] = ()
 
     def kind(self, wanted: str) -> str:
         """Return `wanted`, "train" or "eval", if the runs have scores of this kind; else the other kind."""
@@ -81,13 +83,20 @@ def _logdirs(path: Path) -> list[Path]:
 
 
 def _run_set(runs: list[ScoredRun]) -> RunSet:
-    """Make a set; the config keys in the catalogue decide between benchmarks that share the task."""
+    """Make a set; the config keys in the catalogue decide which benchmarks of the task are comparable.
+
+    Benchmarks whose scores are not returns are not.
+    """
     config = runs[0].config
-    flat, algo, task = flatten(config), config["algo"], str(config["task"])
-    for benchmark, name in find(task):
-        if all(flat.get(key) == value for key, value in data.benchmarks()[benchmark]["config"].items()):
-            return RunSet(algo, algo, name, benchmark, config, runs)
-    return RunSet(algo, algo, task, "", config, runs)
+    algo, task = config["algo"], str(config["task"])
+    found = {benchmark: name for benchmark, name in find(task) if _is_comparable(config, benchmark)}
+    first = next(iter(found), "")
+    return RunSet(algo, algo, found.get(first, task), first, config, runs, tuple(found))
+
+
+def _is_comparable(config: dict, benchmark: str) -> bool:
+    flat, about = flatten(config), data.benchmarks()[benchmark]
+    return "metric" not in about and all(flat.get(key) == value for key, value in about["config"].items())
 
 
 def _with_folder_names(sets: list[RunSet]) -> list[RunSet]:

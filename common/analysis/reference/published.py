@@ -1,5 +1,6 @@
 """Published scores of a task: curves, final scores, and constants for normalisation."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +17,10 @@ class PublishedCurve(NamedTuple):
     """Scores of a method on a task over environment frames.
 
     x, mean, std, n: (points,); a point covers the frames from the point before to x; mean and population standard
-    deviation are over the n runs that reached it. seeds: runs in the source. budget: planned frames. final: mean,
-    deviation and number of the runs' averages over their last 5 %. algo, blocks: the version here that is this method,
-    or "", and the config blocks of its published setting. episodes: "train", "eval", or "" if the source does not
-    state it. source, protocol: sentences.
+    deviation are over the n runs that reached it. seeds: different runs in the source. budget: planned frames. final:
+    mean, deviation and number of the runs' averages over their last 5 %. Numbers of runs are 0, and the deviation is
+    NaN, if the source does not state them. algo, blocks: the version here that is this method, or "", and the config
+    blocks of its published setting. episodes: "train", "eval", or "" if not stated. source, protocol: sentences.
     """
 
     method: str
@@ -40,7 +41,11 @@ class PublishedCurve(NamedTuple):
 
 
 class FinalScore(NamedTuple):
-    """One published score; frames and seeds are 0 if the source does not state them."""
+    """One published score.
+
+    frames and seeds are 0, and the deviation over runs is None, if the source does not state them. metric: the quantity
+    if it is not the return.
+    """
 
     method: str
     benchmark: str
@@ -51,6 +56,8 @@ class FinalScore(NamedTuple):
     protocol: str
     task: str
     algo: str = ""
+    std: float | None = None
+    metric: str = ""
 
 
 class Constants(NamedTuple):
@@ -76,13 +83,15 @@ def curves(task: str, benchmark: str = "") -> list[PublishedCurve]:
 
 
 def finals(task: str, benchmark: str = "") -> list[FinalScore]:
-    """Return the published final scores of methods without a curve, including random play and humans."""
+    """Return the published final scores of runs without a curve, including random play and humans."""
     found = []
     for place, name in find(task, benchmark):
         for table in data.final_tables(place):
             if name in table["tasks"]:
                 about = {key: value for key, value in table.items() if key != "tasks"}
-                found.append(FinalScore(**about, score=table["tasks"][name], task=name))
+                value = table["tasks"][name]
+                score, std = value if isinstance(value, list) else (value, None)
+                found.append(FinalScore(**about, score=score, std=std, task=name))
         if data.benchmarks()[place]["prefixes"][0].startswith("atari"):
             source, protocol = data.load("constants")["source"]
             known = {who: score for who, score in constants(name)._asdict().items() if score is not None}
@@ -100,10 +109,18 @@ def normalise(task: str, score: Any, to: str = "human") -> Any:
     """Return a score, or an array of scores, on a scale shared by tasks; None if the task has no scale.
 
     Atari: 0 is random play, 1 the human's score or the `record`. DeepMind Control: 1 is the largest return, 1000.
+    Meta-World: scores are success rates, which are returned as they are.
     """
     scale = next((data.benchmarks()[place].get("scale") for place, _ in find(task)), None)
     low, high = (0.0, scale) if scale else (constants(task).random, getattr(constants(task), to))
     return None if low is None or high is None else (score - low) / (high - low)
+
+
+def possible_scores(benchmark: str, task: str) -> tuple[float, float]:
+    """Return the lowest and the highest possible score of a task; infinite where no limit is known."""
+    about = data.benchmarks().get(benchmark, {})
+    low, high = about.get("limits", {}).get(task, about.get("range", (None, None)))
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def band(curve: PublishedCurve, frames: float) -> Band:
@@ -129,21 +146,24 @@ def describe_protocol(protocol: dict) -> str:
 
 def _curve(entry: dict, task: str) -> PublishedCurve:
     row = data.rows(entry)[task]
-    x = np.arange(1, entry["bins"] + 1) * (entry["budget"] / entry["bins"])
-    mean = np.array(row["mean"])
+    mean = np.array(row["mean"], float)
+    index = np.array(row.get("x_index", range(len(mean))))
+    seeds, commit = row["seeds"] or 0, f" {entry['commit']}" if "commit" in entry else ""
+    score, deviation, number = row["final"]
+    runs = f"{seeds} runs of" if seeds else "number of runs not stated,"
     return PublishedCurve(
         method=entry["method"],
         benchmark=entry["benchmark"],
-        x=x[row["x_index"]] if "x_index" in row else x,
+        x=(index + 1) * (entry["budget"] / entry["bins"]),
         mean=mean,
-        std=np.array(row["std"]),
-        n=np.broadcast_to(row["n"], mean.shape),
-        seeds=row["seeds"],
-        source=f"{entry['repository']}, {entry['scores']}; {entry['paper']}",
-        protocol=f"{describe_protocol(entry['protocol'])}; {row['seeds']} runs of up to {entry['budget']:,} frames",
+        std=np.array(row["std"], float),
+        n=np.broadcast_to(row["n"] or 0, mean.shape),
+        seeds=seeds,
+        source=f"{entry['repository']}{commit}, {entry['scores']}; {entry['paper']}",
+        protocol=f"{describe_protocol(entry['protocol'])}; {runs} up to {entry['budget']:,} frames",
         task=task,
         budget=entry["budget"],
-        final=tuple(row["final"]),
+        final=(score, math.nan if deviation is None else deviation, number or 0),
         algo=entry["algo"],
         blocks=tuple(entry["blocks"]),
         episodes=entry["protocol"]["episodes"],

@@ -55,7 +55,8 @@ def read_episode_scores(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def curves(path: Path, benchmark: str = "") -> list[PublishedCurve]:
     """Return the curves of a score file, one for each task, method and kind of episode.
 
-    benchmark: needed if the task names fit several. Raises UserError if the file is not a score file, or if the
+    benchmark: needed if the task names fit several. The official files of the V3 of 2023 are recognised by their names,
+    since their labels are those of the Nature paper. Raises UserError if the file is not a score file, or if the
     benchmark is ambiguous.
     """
     groups: dict[tuple[str, str, str], list[RawScores]] = {}
@@ -97,11 +98,15 @@ def _parse_run(row: Any) -> RawScores:
 
 
 def _curve(path: Path, runs: list[RawScores], edges: np.ndarray, benchmark: str) -> PublishedCurve:
-    method, kind = data.load("catalogue")["labels"].get(runs[0].method, runs[0].method), runs[0].kind
-    place, task = _benchmark_and_task(path, runs[0].task, benchmark)
+    catalogue, label, kind = data.load("catalogue"), runs[0].method, runs[0].kind
+    official = _official_entry(path) or {"method": catalogue["labels"].get(label, label), "benchmark": ""}
+    method = official["method"]
+    place, task = _benchmark_and_task(path, runs[0].task, benchmark or official["benchmark"])
     mean, std, n = pool_runs(np.array([bin_means(run.xs, run.ys, edges) for run in runs]))
     known = n > 0
     entry = next((entry for entry in data.entries(place) if entry["method"] == method), None)
+    algo = next((one["algo"] for one in catalogue["methods"] if one["method"] == method), method)
+    blocks = [one["blocks"] for one in (entry, *data.entries(place)) if algo and one and one["blocks"]]
     protocol = describe_protocol(entry["protocol"]) if entry and not kind else EPISODES.get(kind, EPISODES[""])
     return PublishedCurve(
         method=method,
@@ -116,10 +121,19 @@ def _curve(path: Path, runs: list[RawScores], edges: np.ndarray, benchmark: str)
         protocol=f"{protocol}; {len(runs)} runs",
         task=task,
         final=average_of_ends([(run.xs, run.ys) for run in runs], edges[-1]),
-        algo=entry["algo"] if entry else method,
-        blocks=tuple(entry["blocks"]) if entry else (),
+        algo=algo,
+        blocks=tuple(blocks[0]) if blocks else (),
         episodes=kind or (entry["protocol"]["episodes"] if entry else ""),
     )
+
+
+def _official_entry(path: Path) -> dict | None:
+    """Return the entry of a version of Dreamer whose score file has this name in a repository's earlier revision."""
+    for entry in data.load("catalogue")["methods"]:
+        names = [entry["scores"].rpartition("/")[2], *entry.get("aliases", ())]
+        if entry["algo"] and "commit" in entry and path.name in names:
+            return entry
+    return None
 
 
 def _benchmark_and_task(path: Path, task: str, benchmark: str) -> tuple[str, str]:

@@ -9,8 +9,9 @@ from common.analysis.reference import data
 def find(task: str, benchmark: str = "") -> list[tuple[str, str]]:
     """Return (benchmark, name in the tables) for each benchmark that has a task; [] if none has.
 
-    Ignores case, dashes and underscores. The prefix selects the benchmarks: dmc_ those from pixels and from vectors,
-    atari_ and atari100k_ one each, no prefix all of them. `benchmark` takes precedence over the prefix.
+    Ignores case, dashes and underscores, and the version of Meta-World's tasks. The prefix selects the benchmarks: dmc_
+    those from pixels and from vectors, atari_ and atari100k_ one each, no prefix all of them. `benchmark` takes
+    precedence over the prefix.
     """
     found = _spellings().get(_squash(task), [])
     if not benchmark:
@@ -46,7 +47,9 @@ def _spellings() -> dict[str, list[tuple[str, str]]]:
         for task in _table_names(benchmark):
             body = _without_prefix(task)
             bodies = [body, *(body.replace(short, long) for short, long in others if short in body)]
-            for name in {_squash(prefix + body) for body in bodies for prefix in ("", *about["prefixes"])}:
+            ends = ("", *about.get("suffixes", ()))
+            prefixes = ("", *about["prefixes"])
+            for name in {_squash(start + body + end) for body in bodies for start in prefixes for end in ends}:
                 table.setdefault(name, []).append((benchmark, task))
     return table
 

@@ -40,12 +40,18 @@ def task_tables(benchmark: str, curves: list[PublishedCurve], finals: list[Final
             at = [int(i) for i in np.searchsorted(curve.x, frames)]
             values = [f"{curve.mean[i]:.4g} ± {curve.std[i]:.3g}" if i < len(curve.x) else "–" for i in at]
             mean, std, n = curve.final
-            name = _with_algo(curve.method, curve.algo)
-            rows.append([name, *values, f"{mean:.4g} ± {std:.3g}", str(n), f"{curve.x[-1]:,.0f}"])
+            last = _spread(mean, None if np.isnan(std) else std)
+            rows.append([_with_algo(curve.method, curve.algo), *values, last, _count(n), f"{curve.x[-1]:,.0f}"])
         blocks += [_aligned(rows), "Mean ± standard deviation over runs, in the interval of frames that ends there."]
-    if finals:
-        rows = [[final.method, f"{final.score:g}", f"{final.frames:,}" if final.frames else "–"] for final in finals]
-        blocks.append(_aligned([["final scores", "score", "frames"], *rows]))
+    for metric in dict.fromkeys(final.metric for final in finals):
+        rows = [["final scores", metric or "score", "frames", "runs"]]
+        for final in (final for final in finals if final.metric == metric):
+            frames_text = f"{final.frames:,}" if final.frames else "–"
+            name = _with_algo(final.method, final.algo)
+            rows.append([name, _spread(final.score, final.std), frames_text, _count(final.seeds)])
+        blocks.append(_aligned(rows))
+    if rates := data.success_rates(benchmark) if benchmark in data.benchmarks() else {}:
+        blocks.append(rates_table(rates))
     groups: dict[tuple[str, str], dict[str, None]] = {}
     for item in items:
         groups.setdefault((item.source, item.protocol), {})[item.method] = None
@@ -53,20 +59,28 @@ def task_tables(benchmark: str, curves: list[PublishedCurve], finals: list[Final
     return "\n\n".join([*blocks, "\n".join(["Sources and protocols", *sources])])
 
 
+def rates_table(rates: dict) -> str:
+    """Return the success rates of achievements, one column per method."""
+    rows = zip(rates["achievements"], *rates["percent"].values(), strict=True)
+    shown = [[name, *(_number(value, 3) for value in values)] for name, *values in rows]
+    return _aligned([["% of episodes", *rates["percent"]], *shown])
+
+
 def benchmark_table(name: str) -> str:
     """Return the final scores of all tasks of a benchmark, and their mean and median over tasks.
 
-    Atari scores are aggregated relative to a human's.
+    Atari scores are aggregated relative to a human's. Methods with a single task are not aggregated.
     """
-    tasks = task_names.tasks(name)
+    tasks, about = task_names.tasks(name), data.benchmarks()[name]
+    scale, metric = about.get("scale", 1), about.get("metric", "score")
+    unit, digits = (metric, 4) if "scale" in about else ("relative to human", 3)
     board = scoreboard(name, tasks)
     rows = [[task, *(_number(scores.get(task)) for scores in board.values())] for task in tasks]
-    text = _aligned([["last 5 %, or final score", *board], *rows])
-    scale = data.benchmarks()[name].get("scale", 1)
-    unit, digits = ("relative to human", 3) if scale == 1 else ("score", 4)
+    text = _aligned([[f"{metric}, last 5 % or final", *board], *rows])
     rows = [["over its tasks", "tasks", f"mean {unit}", f"median {unit}", "mean relative to record", "clipped at 1"]]
     for method, scores in board.items():
-        if method not in Constants._fields and (found := summarise(scores)):
+        found = summarise(scores) if method not in Constants._fields else None
+        if found and found.tasks > 1:
             middle = [_number(value * scale, digits) for value in (found.mean, found.median)]
             rows.append([method, str(found.tasks), *middle, _number(found.record, 2), _number(found.clipped, 2)])
     return f"{text}\n\n{_aligned(rows)}" if rows[1:] else text
@@ -74,6 +88,16 @@ def benchmark_table(name: str) -> str:
 
 def _number(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:.{digits}g}" if abs(value) < 1e4 else f"{value:.0f}"
+
+
+def _spread(mean: float, std: float | None) -> str:
+    """Return mean ± deviation; only the mean if the deviation is not known."""
+    return f"{mean:.4g}" if std is None else f"{mean:.4g} ± {std:.3g}"
+
+
+def _count(runs: int) -> str:
+    """Return a number of runs; a dash for 0, which is unknown."""
+    return str(runs) if runs else "–"
 
 
 def _with_algo(method: str, algo: str) -> str:

@@ -17,17 +17,26 @@ def published_curves(runs: Runs) -> dict[str, list[dict]]:
     for task in runs.tasks:
         own = runs.on(task)
         longest = curves.cut_off(own, "frames").longest
-        found = [_until(curve, longest) for curve in reference.curves(task) if _is_comparable(curve, own)]
+        found = [
+            _until(curve, longest) for curve in _without_reruns(reference.curves(task)) if _is_comparable(curve, own)
+        ]
         if found := [curve for curve in found if curve["x"]]:
             result[task] = found
     return result
 
 
+def _without_reruns(found: list[PublishedCurve]) -> list[PublishedCurve]:
+    """Leave out runs of an agent by others where its authors published their own."""
+    methods = {curve.method for curve in found}
+    return [curve for curve in found if curve.method.removesuffix("_rerun") not in methods - {curve.method}]
+
+
 def _is_comparable(curve: PublishedCurve, runs: list[Run]) -> bool:
-    """Return whether a curve is of Dreamer, and all runs have the settings of its benchmark."""
-    wanted = benchmarks()[curve.benchmark]["config"].items()
+    """Return whether a curve is of Dreamer's returns, and all runs have the settings of its benchmark."""
+    about = benchmarks()[curve.benchmark]
+    wanted = about["config"].items()
     alike = all(flatten(run.config).get(key) == value for run in runs for key, value in wanted)
-    return curve.method.startswith("dreamer") and alike
+    return curve.method.startswith("dreamer") and "metric" not in about and alike
 
 
 def _until(curve: PublishedCurve, frames: float) -> dict:
