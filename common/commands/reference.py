@@ -113,19 +113,26 @@ def overlay(options: dict, extra: list[PublishedCurve]) -> None:
             print(f"Leaving out {runs.name}: no curve is published on {runs.task}.", file=sys.stderr)
     if not panels:
         raise UserError("No curve is published on the tasks of these runs. `python dreamer.py reference` lists tasks.")
-    reached = max(runs.reached() for _, sets in panels.values() for runs in sets)
-    if not reached:
+    if not any(runs.reached() for _, sets in panels.values() for runs in sets):
         raise UserError("These runs have no score yet. Train until an episode ends.")
-    draw(panels, options, 2 * reached)
+    draw(panels, options, figure.axis_end(panels))
 
 
 def draw(panels: Panels, options: dict, frames: float) -> None:
     """Write the figure. Its axes end at --frames, else at `frames`, or with the curves if that is 0."""
     if not panels:
         raise UserError(f"Only final scores are published on {options['task']}: there is no curve to draw.")
-    path = figure_path(options["out"])
-    figure.draw(panels, path, options["frames"] or frames)
+    path, end = figure_path(options["out"]), options["frames"] or frames
+    figure.draw(panels, path, end)
     print(f"Written: {path}")
+    for title, (published, _) in panels.items():
+        if absent := figure.curves_beyond(published, end):
+            names = ", ".join(f"{curve.method} ({curve.x[0]:,.0f})" for curve in absent)
+            print(
+                f"Not drawn on {title}, because they start beyond frame {end:,.0f}: {names}. "
+                f"Add --frames {max(2 * curve.x[0] for curve in absent):.0f} to draw all.",
+                file=sys.stderr,
+            )
 
 
 def print_verdicts(request: Request, extra: list[PublishedCurve]) -> None:
