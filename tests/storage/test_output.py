@@ -264,7 +264,7 @@ def test_images_of_another_renderer_are_labelled(tmp_path, capsys):
     env = {"repeat": 2, "obs": "image", "render": "ray", "size": 16}
     given = config(tmp_path, task="dmc_cartpole_swingup", env=env, steps=8, run__prefill=1, run__eval_episodes=1)
     train(given | {"run": given["run"] | {"eval_every": 0, "envs": 1}}, FakeFactory())
-    assert "beware  Images are drawn with env.render ray: not to be compared" in capsys.readouterr().out
+    assert "beware  Images are drawn with env.render ray: do not compare the scores" in capsys.readouterr().out
     assert json.loads((tmp_path / "run.json").read_text())["render"] == "ray"
     played = EvalResult([Episode(1.0, 2, {})], None)
     assert summarize(given, 8, played)["render"] == "ray"
