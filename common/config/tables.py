@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -10,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+NUMBER = re.compile(r"[-−+]?\d|–?$")  # the beginning of a number, or of a cell without one
 PLAIN_WIDTH = 100_000  # columns outside of a terminal: no line is wrapped or cut
 
 
@@ -36,7 +38,7 @@ def table(rows: Sequence[Sequence[str]]) -> Table:
     """Return rows of texts as a table. The first row is the head; columns of numbers are aligned to the right."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for head, *body in zip(*rows, strict=True):
-        numbers = all(text[:1].isdigit() for text in body)
+        numbers = all(NUMBER.match(text) for text in body)
         made.add_column(Text(head), justify="right" if numbers else "left", overflow="fold")
     for row in rows[1:]:
         made.add_row(*map(Text, row))

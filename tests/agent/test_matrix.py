@@ -18,7 +18,11 @@ from tests.helpers.fakes import action_space, obs_space, random_batch
 REFUSED = {
     **{("v1", "std", source): rf"{source} does not have the feature std" for source in ("v2", "v3", "v3-2023")},
     **{(base, "std", "v1"): r"latent.std is an option of Gaussian" for base in ("v2", "v3", "v3-2023")},
-    **{(base, "start", source): rf"{source} does not have the feature start" for base in ("v1", "v2") for source in ("v3", "v3-2023")},
+    **{
+        (base, "start", source): rf"{source} does not have the feature start"
+        for base in ("v1", "v2")
+        for source in ("v3", "v3-2023")
+    },
     **{(base, "start"): r"returns.start is an option of ArrivalReturns" for base in ("v3", "v3-2023")},
     ("v1", "unimix"): r"latent.unimix is an option of Categorical",
     ("v2", "replay_value", "v3"): r"replay_value.grad .* order.use ModelFirst",

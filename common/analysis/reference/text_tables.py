@@ -8,6 +8,7 @@ import numpy as np
 from common.analysis.reference import data, task_names
 from common.analysis.reference.aggregate import scoreboard, summarise
 from common.analysis.reference.published import Constants, FinalScore, PublishedCurve
+from common.config.tables import table, to_text
 
 FRACTIONS = (0.1, 0.25, 0.5, 1.0)  # of the smallest budget: the frames in the columns of a task's table
 
@@ -42,14 +43,14 @@ def task_tables(benchmark: str, curves: list[PublishedCurve], finals: list[Final
             mean, std, n = curve.final
             last = _spread(mean, None if np.isnan(std) else std)
             rows.append([_with_algo(curve.method, curve.algo), *values, last, _count(n), f"{curve.x[-1]:,.0f}"])
-        blocks += [_aligned(rows), "Mean ± standard deviation over runs, in the interval of frames that ends there."]
+        blocks += [_table(rows), "Mean ± standard deviation over runs, in the interval of frames that ends there."]
     for metric in dict.fromkeys(final.metric for final in finals):
         rows = [["final scores", metric or "score", "frames", "runs"]]
         for final in (final for final in finals if final.metric == metric):
             frames_text = f"{final.frames:,}" if final.frames else "–"
             name = _with_algo(final.method, final.algo)
             rows.append([name, _spread(final.score, final.std), frames_text, _count(final.seeds)])
-        blocks.append(_aligned(rows))
+        blocks.append(_table(rows))
     if rates := data.success_rates(benchmark) if benchmark in data.benchmarks() else {}:
         blocks.append(rates_table(rates))
     groups: dict[tuple[str, str], dict[str, None]] = {}
@@ -63,7 +64,7 @@ def rates_table(rates: dict) -> str:
     """Return the success rates of achievements, one column per method."""
     rows = zip(rates["achievements"], *rates["percent"].values(), strict=True)
     shown = [[name, *(_number(value, 3) for value in values)] for name, *values in rows]
-    return _aligned([["% of episodes", *rates["percent"]], *shown])
+    return _table([["% of episodes", *rates["percent"]], *shown])
 
 
 def benchmark_table(name: str) -> str:
@@ -76,14 +77,14 @@ def benchmark_table(name: str) -> str:
     unit, digits = (metric, 4) if "scale" in about else ("relative to human", 3)
     board = scoreboard(name, tasks)
     rows = [[task, *(_number(scores.get(task)) for scores in board.values())] for task in tasks]
-    text = _aligned([[f"{metric}, last 5 % or final", *board], *rows])
+    text = _table([[f"{metric}, last 5 % or final", *board], *rows])
     rows = [["over its tasks", "tasks", f"mean {unit}", f"median {unit}", "mean relative to record", "clipped at 1"]]
     for method, scores in board.items():
         found = summarise(scores) if method not in Constants._fields else None
         if found and found.tasks > 1:
             middle = [_number(value * scale, digits) for value in (found.mean, found.median)]
             rows.append([method, str(found.tasks), *middle, _number(found.record, 2), _number(found.clipped, 2)])
-    return f"{text}\n\n{_aligned(rows)}" if rows[1:] else text
+    return f"{text}\n\n{_table(rows)}" if rows[1:] else text
 
 
 def _number(value: float | None, digits: int = 4) -> str:
@@ -110,8 +111,6 @@ def _fill(title: str, words: Iterable[str], between: str = ", ") -> str:
     return textwrap.fill(between.join(words), 120, initial_indent=f"  {title}: ", subsequent_indent="    ")
 
 
-def _aligned(rows: list[list[str]]) -> str:
-    """Return rows in columns, all but the first right-aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+def _table(rows: list[list[str]]) -> str:
+    """Return rows as plain text in columns."""
+    return to_text(table(rows))
