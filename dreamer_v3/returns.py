@@ -24,7 +24,7 @@ class DepartureReturns:
         self.lam, self.first = lam, first
 
     def first_con(self, pred: Tensor, con: Continue, is_terminal: Tensor, discount: float) -> Tensor:
-        """Return the discount of the start states (N,), with the factor that `con.pred` contains."""
+        """Return the discount of the start states (N,), on the scale of `con.pred`."""
         if self.first == "pred":
             return pred
         alive = (~is_terminal).float() if self.first == "true" else torch.ones_like(pred)
@@ -34,7 +34,15 @@ class DepartureReturns:
         """Compute targets from predictions (N, H+1) at the imagined states, the start included."""
         ret = lambda_returns(reward[:, 1:], con[:, 1:], value[:, 1:], value[:, -1], self.lam)
         weight, states = (con.cumprod(1) / outer_discount).detach()[:, :-1], slice(0, ret.shape[1])
-        return Targets(ret, states, ret, weight, states, ret, weight)
+        return Targets(
+            ret=ret,
+            critic=states,
+            critic_ret=ret,
+            critic_weight=weight,
+            actor=states,
+            actor_ret=ret,
+            actor_weight=weight,
+        )
 
     def replay(self, reward: Tensor, is_last: Tensor, is_terminal: Tensor, boot: Tensor, discount: float) -> Tensor:
         """Return lambda-returns of replayed steps, bootstrapped from imagined returns `boot`: (B, T) -> (B, T-1)."""

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from common.agent.interfaces import Clip, Gradients, Groups, Losses, Metrics
 from common.agent.update_guard import make_restorer
-from common.errors import UserError
-from common.nn.nets import check_choice
+from common.errors import UserError, check_choice
 from common.nn.sections import section
 
 Slots = dict[str, Any]  # state of one group: number of steps `t`, moments `mu` and `nu`, a tensor for each parameter

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from common.agent.interfaces import Cell, Device, Latent
+from common.errors import check_choice
 from common.nn.compile import compilable
-from common.nn.nets import Style, check_choice, mlp_to
+from common.nn.nets import Style, mlp_to
 from common.nn.rssm_scan import scan
 
 

@@ -10,9 +10,10 @@ from common.agent.heads import Head
 from common.agent.interfaces import KL, Batch, Config, Continue, Conv, Latent, Losses, Metrics
 from common.agent.rssm import RSSM, LatentState
 from common.config import parts
+from common.errors import check_choice
 from common.nn.compile import compilable
 from common.nn.encoder import Decoder, Encoder
-from common.nn.nets import Style, check_choice
+from common.nn.nets import Style
 
 REWARD_TRANSFORMS = {"none": lambda r: r, "tanh": torch.tanh, "sign": torch.sign}
 DEAD_LATENT_NATS = 0.01  # a latent variable that carries less about the step of a batch counts as dead

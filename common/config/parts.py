@@ -1,7 +1,7 @@
 """The seams of the agent, and the parts to choose from at each.
 
-A part is in the folder of the version that introduced it. `--SEAM.use CLASS` chooses a part; its options are the
-keyword-only arguments of its class.
+A part is in the folder of the version that introduced it, or in common/ if it is the neutral choice.
+`--SEAM.use CLASS` chooses a part; its options are the keyword-only arguments of its class.
 """
 
 import dataclasses
@@ -112,7 +112,7 @@ def with_current_names(config: dict) -> dict:
 
 
 def with_former_names(config: dict) -> dict:
-    """Return a config whose parts have their former names, as runs stored them that are older than the new ones."""
+    """Return a config whose parts have their former names, as older runs stored them."""
     return _renamed(config, {seam: {new: old for old, new in names.items()} for seam, names in FORMER_NAMES.items()})
 
 

@@ -208,7 +208,7 @@ def conv(
 
 @contextlib.contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """End graphs before the parameters of a module: gradients pass through it without reaching them."""
+    """Treat the parameters of a module as constants; gradients still flow to its inputs."""
     params = [p for p in module.parameters() if p.requires_grad]
     for p in params:
         p.requires_grad_(False)

@@ -1,4 +1,7 @@
-"""Every feature of every version works in every other version, for every kind of action, or is refused by name."""
+"""Every feature of every version works in every other version, or is refused by name.
+
+Each pair runs with one kind of action; the kinds alternate over the pairs.
+"""
 
 import itertools
 
