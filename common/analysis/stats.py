@@ -2,7 +2,8 @@
 
 The scores of a variant are a list with one array (seeds,) per task; tasks may differ in their numbers of seeds.
 Statistics accept extra leading axes (..., seeds). Intervals are 95 % percentile bootstraps that resample the seeds of
-each task; they are nan if a task has one seed. Every random draw is seeded.
+each task. Every random draw is seeded. With fewer than MIN_SEEDS seeds on a task, intervals, p, chances to beat and
+verdicts do not exist (nan, None): the spread of one or two runs is not an estimate of the spread of all.
 
 Sources: Agarwal et al. 2021 for aggregates, stratified bootstrap, profiles and probability of improvement; Colas et al.
 2019 for adding Welch's test, because bootstrap intervals are too narrow with few seeds.
@@ -15,7 +16,7 @@ import numpy as np
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-MIN_SEEDS = 3  # seeds that each side of a comparison needs for a verdict
+MIN_SEEDS = 3  # runs of each variant on each task that intervals, tests and verdicts need
 
 Scores = Sequence[np.ndarray]
 
@@ -29,14 +30,17 @@ class Interval(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """A difference with its interval, Welch's p, the smaller number of seeds, and the verdict."""
+    """A difference with its interval, Welch's p, the smaller number of seeds, and the verdict.
+
+    verdict: better, worse, open (not significant), or None with fewer than MIN_SEEDS seeds.
+    """
 
     value: float
     low: float
     high: float
     p: float
     seeds: int
-    verdict: str  # better, worse, open (not significant), or few (fewer than MIN_SEEDS seeds)
+    verdict: str | None
 
 
 def mean(scores: Scores) -> np.ndarray:
@@ -76,10 +80,10 @@ def improvement(one: Scores, two: Scores) -> np.ndarray:
 
 
 def bootstrap(statistic: Callable[..., np.ndarray], *samples: Scores, seed: int = 0) -> Interval:
-    """Return a statistic of one or more lists of scores, with its interval."""
+    """Return a statistic of one or more lists of scores, with its interval; bounds are nan with too few seeds."""
     samples = tuple([np.asarray(task, float) for task in scores] for scores in samples)
     value = statistic(*samples)
-    if _fewest_seeds(*samples) < 2:
+    if _fewest_seeds(*samples) < MIN_SEEDS:
         return _without_bounds(value)
     rng = np.random.default_rng(seed)
     draws = [[task[rng.integers(len(task), size=(RESAMPLES, len(task)))] for task in scores] for scores in samples]
@@ -87,9 +91,12 @@ def bootstrap(statistic: Callable[..., np.ndarray], *samples: Scores, seed: int 
 
 
 def curve_band(curves: np.ndarray, seed: int = 0) -> Interval:
-    """Return the mean over seeds of curves (seeds, points), with an interval at each point."""
+    """Return the mean over seeds of curves (seeds, points), with an interval at each point.
+
+    The bounds are nan with too few seeds.
+    """
     value, seeds = curves.mean(0), len(curves)
-    if seeds < 2:
+    if seeds < MIN_SEEDS:
         return _without_bounds(value)
     rows = np.random.default_rng(seed).integers(seeds, size=(RESAMPLES, seeds))
     weights = np.stack([(rows == row).mean(1) for row in range(seeds)], 1)
@@ -100,7 +107,7 @@ def _fewest_seeds(*samples: Scores) -> int:
     return min(len(task) for scores in samples for task in scores)
 
 
-def _without_bounds(value: np.ndarray) -> Interval:
+def _without_bounds(value: np.ndarray | np.floating) -> Interval:
     return Interval(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
 
 
@@ -114,10 +121,18 @@ def difference(one: Scores, two: Scores, seed: int = 0) -> Effect:
     The verdicts "better" and "worse" need MIN_SEEDS seeds, an interval without 0, and p < 0.05.
     """
     value, low, high = (float(number) for number in bootstrap(mean_difference, one, two, seed=seed))
-    seeds, p = _fewest_seeds(one, two), welch(one, two)
+    if (seeds := _fewest_seeds(one, two)) < MIN_SEEDS:
+        return Effect(value, low, high, float("nan"), seeds, None)
+    p = welch(one, two)
     significant = (low > 0 or high < 0) and p < 1 - CONFIDENCE
-    verdict = "few" if seeds < MIN_SEEDS else "open" if not significant else "better" if value > 0 else "worse"
-    return Effect(value, low, high, p, seeds, verdict)
+    return Effect(value, low, high, p, seeds, "open" if not significant else "better" if value > 0 else "worse")
+
+
+def chance_to_beat(one: Scores, two: Scores, seed: int = 0) -> Interval:
+    """Return the probability of improvement with its interval; nan with fewer than MIN_SEEDS seeds."""
+    if _fewest_seeds(one, two) < MIN_SEEDS:
+        return _without_bounds(np.float64("nan"))
+    return bootstrap(improvement, one, two, seed=seed)
 
 
 def welch(one: Scores, two: Scores) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.analysis import stats
-from common.analysis.report import score_normalization, scores, summary
+from common.analysis.report import score_normalization, scores, summary, tables
 from common.analysis.report.analysis import analyse
 from common.analysis.report.run_collection import load_runs
 from tests.helpers.fake_runs import ablation, comparison, ladder, write_grid, write_run
@@ -37,11 +37,23 @@ def test_the_best_variant_is_significant_and_equal_variants_are_not(compared):
     assert overall[("v3", "v1")] == "better"
 
 
-def test_single_seeds_have_no_verdicts_and_no_intervals(tmp_path):
-    report = analyse(load_runs([comparison(tmp_path, seeds=1)]))
-    rows = [*report["comparisons"], *report["aggregates"]["comparisons"]]
-    assert {row["verdict"] for row in rows} == {"few"}
-    assert {row["low"] for row in report["scores"]} == {None}
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_have_no_statistics_anywhere(tmp_path, seeds):
+    report = analyse(load_runs([comparison(tmp_path, seeds=seeds)]))
+    part = report["aggregates"]
+    rows = [*report["comparisons"], *part["comparisons"]]
+    missing = [row[key] for row in rows for key in ("verdict", "p", "low", "high")]
+    missing += [value for row in rows for value in row["improvement"].values()]
+    missing += [row[key] for row in [*report["scores"], *part["values"]] for key in ("low", "high")]
+    missing += [value for line in part["profiles"].values() for value in line["low"]]
+    for tasks in report["curves"].values():
+        missing += [value for task in tasks.values() for line in task["curves"].values() for value in line["low"]]
+    assert set(missing) == {None}
+    assert all(row["value"] is not None for row in rows)
+    verdicts = [(row[-4], *row[-2:]) for row in tables.comparisons(rows).rows]
+    assert set(verdicts) == {("–", "–", "–")}
+    assert "fewer than 3 seeds" in tables.comparisons(rows).note
+    assert "[–] (" + str(seeds) in tables.scores(report).rows[0][-1]
 
 
 def test_compared_pairs():

@@ -12,7 +12,7 @@ from scipy import stats as scipy_stats
 from common.analysis import stats
 
 numbers = st.floats(-100, 100).map(lambda value: round(value, 3))
-task = st.integers(2, 6).flatmap(lambda seeds: arrays(float, seeds, elements=numbers))
+task = st.integers(3, 6).flatmap(lambda seeds: arrays(float, seeds, elements=numbers))
 scores = st.lists(task, min_size=1, max_size=4)
 pairs = st.integers(1, 3).flatmap(lambda n: st.tuples(*[st.lists(task, min_size=n, max_size=n)] * 2))
 STATISTICS = [stats.mean, stats.median, stats.iqm]
@@ -89,15 +89,17 @@ def test_fewer_than_three_seeds_have_no_verdict(seeds):
     many, few = [np.array([1.0, 1.1, 0.9, 1.0])], [np.full(seeds, 100.0) + np.arange(seeds)]
     for pair in ((many, few), (few, many)):
         effect = stats.difference(*pair)
-        assert (effect.verdict, effect.seeds) == ("few", seeds)
-        assert math.isnan(effect.p) == (seeds == 1)
+        assert (effect.verdict, effect.seeds) == (None, seeds)
+        assert np.isnan([effect.p, effect.low, effect.high, *stats.chance_to_beat(*pair)]).all()
 
 
-def test_one_seed_has_no_interval():
-    interval = stats.bootstrap(stats.mean, [np.array([1.0, 2.0]), np.array([3.0])])
-    assert interval.value == 2.25
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_have_no_interval(seeds):
+    interval = stats.bootstrap(stats.mean, [np.array([1.0, 2.0, 3.0]), np.full(seeds, 3.0)])
+    assert interval.value == 2.5
     assert np.isnan([interval.low, interval.high]).all()
-    assert np.isnan(stats.curve_band(np.ones((1, 4))).low).all()
+    assert np.isnan(stats.curve_band(np.ones((seeds, 4))).low).all()
+    assert np.isfinite(stats.curve_band(np.ones((3, 4))).low).all()
 
 
 def test_a_small_bootstrap_matches_all_its_draws():

@@ -21,9 +21,10 @@ def score(value: float | None, sign: bool = False) -> str:
 
 
 def interval(row: dict, sign: bool = False) -> str:
-    """Return '812 [790, 830]' for a row with value, low and high; no brackets if the bounds are missing."""
+    """Return '812 [790, 830]' for a row with value, low and high, or '812 [–]' if the bounds are missing."""
     text = score(row["value"], sign)
-    return text if is_missing(row["low"]) else f"{text} [{score(row['low'], sign)}, {score(row['high'], sign)}]"
+    bounds = DASH if is_missing(row["low"]) else f"{score(row['low'], sign)}, {score(row['high'], sign)}"
+    return f"{text} [{bounds}]"
 
 
 def count(value: float | None) -> str:
@@ -61,9 +62,9 @@ def percent(share: float | None) -> str:
 
 
 def probability(row: dict) -> str:
-    """Return '80 % [33, 100]' for a row with value, low and high between 0 and 1."""
+    """Return '80 % [33, 100]' for a row with value, low and high between 0 and 1; a dash if they are missing."""
     if is_missing(row["low"]):
-        return percent(row["value"])
+        return DASH
     return f"{percent(row['value'])} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 

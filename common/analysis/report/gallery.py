@@ -76,7 +76,11 @@ def aggregates(report: dict) -> list[Picture]:
         pictures.append(_picture(f"aggregate_{statistic}", f"{title} of normalised scores", figure))
     pictures.append(_picture("profile", "Performance profile", figures.profiles(part, styles)))
     pairs = part["comparisons"]
-    rows = [_effect_row(row | row["improvement"], styles, f"{row['one']} beats {row['two']}") for row in pairs]
+    rows = [
+        _effect_row(row | row["improvement"], styles, f"{row['one']} beats {row['two']}")
+        for row in pairs
+        if row["improvement"]["value"] is not None
+    ]
     if rows:
         figure = figures.intervals("Probability of improvement", rows, line=0.5, limits=(-0.03, 1.03))
         pictures.append(_picture("improvement", "Probability of improvement over all tasks", figure))

@@ -12,7 +12,8 @@ DEFINITIONS = {
     "Curve": "training episodes averaged in at most {bins} equal bins, drawn at their right edges, then averaged over "
     "seeds. An empty bin repeats the bin before; bins before the first episode are omitted.",
     "Interval, band": "95 % percentile bootstrap over seeds, with {resamples:,} resamples drawn within each task. With "
-    "three seeds it contains the true mean in only about 75 % of cases, with ten seeds in about 90 %.",
+    "three seeds it contains the true mean in only about 75 % of cases, with ten seeds in about 90 %. A dash stands for "
+    "an interval, p, chance or verdict with fewer than {enough} seeds.",
     "Significant": "at least {enough} seeds on both sides, an interval of the difference without 0, and p < 0.05 in "
     "Welch's t-test. Unlike the interval, the test keeps its error rate with three seeds. p is not corrected "
     "for the number of comparisons.",

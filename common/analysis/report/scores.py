@@ -83,7 +83,7 @@ def comparisons(scores: Finals, pairs: list[tuple[str, str]]) -> list[dict]:
 
 
 def _compare(one: stats.Scores, two: stats.Scores) -> dict:
-    improvement = interval_row(stats.bootstrap(stats.improvement, one, two))
+    improvement = interval_row(stats.chance_to_beat(one, two))
     return {**stats.difference(one, two)._asdict(), "improvement": improvement}
 
 

@@ -47,7 +47,7 @@ def warning(report: dict) -> str:
 def findings(report: dict) -> list[str]:
     """Return a sentence for each significant pair of variants, one for the others, and one on chance."""
     rows = [*report["comparisons"], *report["aggregates"].get("comparisons", [])]
-    judged = [row for row in rows if row["verdict"] != "few"]
+    judged = [row for row in rows if row["verdict"] is not None]
     if not judged:
         return []
     significant = [row for row in judged if row["verdict"] != "open"]

@@ -9,6 +9,11 @@ from common.analysis.report.formatting import DASH, count, duration, interval, m
 from common.analysis.stats import MIN_SEEDS
 
 MAX_VARIANT_COLUMNS = 6
+SCORE_NOTE = "Mean over seeds [95 % bootstrap interval] (number of seeds)."
+FEW_SEEDS = (
+    f"A dash in place of an interval, p, chance or verdict: fewer than {MIN_SEEDS} seeds. Their spread does not show "
+    "how much other seeds would differ."
+)
 AGGREGATE_TITLES = {"mean": "mean", "median": "median", "iqm": "interquartile mean"}
 
 
@@ -25,7 +30,7 @@ def scores(report: dict) -> ReportTable:
     """Return the final score of every variant on every task, with interval and number of seeds."""
     cells = {(row["task"], row["variant"]): f"{interval(row)} ({row['seeds']})" for row in report["scores"]}
     tasks, variants = report["tasks"], report["variants"]
-    note = "Mean over seeds [95 % bootstrap interval] (number of seeds)."
+    note = " ".join([SCORE_NOTE, few_seeds_note(report["scores"])]).strip()
     if len(variants) > MAX_VARIANT_COLUMNS:
         rows = [[variant, *(cells.get((task, variant), DASH) for task in tasks)] for variant in variants]
         return ReportTable(["variant", *tasks], rows, note=note)
@@ -42,14 +47,19 @@ def comparisons(rows: Sequence[dict]) -> ReportTable:
             "better": f"{one} scores higher than {two}",
             "worse": f"{one} scores lower than {two}",
             "open": "no significant difference",
-            "few": f"fewer than {MIN_SEEDS} seeds: too few to compare",
+            None: DASH,
         }[row["verdict"]]
         shown = DASH if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
         numbers = [interval(row, sign=True), shown, probability(row["improvement"])]
         table.append([*[row[key] for key in ("task",) if key in row], f"{one} − {two}", verdict, *numbers])
     task = ["task"] * any("task" in row for row in rows)
     head = [*task, "difference", "verdict", "value", "p", "probability of improvement"]
-    return ReportTable(head, table, labels=2 + len(task))
+    return ReportTable(head, table, labels=2 + len(task), note=few_seeds_note(rows))
+
+
+def few_seeds_note(rows: Sequence[dict]) -> str:
+    """Return why rows with `seeds` have dashes in place of statistics; "" if all have enough seeds."""
+    return FEW_SEEDS if any(row["seeds"] < MIN_SEEDS for row in rows) else ""
 
 
 def aggregates(part: dict, variants: Sequence[str]) -> ReportTable:
@@ -88,7 +98,7 @@ def crafter(report: dict) -> ReportTable:
         for name in next(row["rates"] for row in own if row):
             rates = [f"{score(row['rates'][name])} %" if row else DASH for row in own]
             table.append([task, name.replace("_", " "), *rates])
-    note = "Score: mean over seeds [95 % bootstrap interval] (number of seeds)."
+    note = " ".join([f"Score: {SCORE_NOTE}", few_seeds_note(report["crafter"])]).strip()
     return ReportTable(["task", "", *variants], table, labels=2, note=note)
 
 
