@@ -47,7 +47,7 @@ def test_report_and_plot_after_training(tmp_path, capsys):
     for algo in ("v1", "v2"):
         words = ["--algo", algo, "--configs", "debug", "--task", "dummy_point", *SHORT, "--logdir", f"logs/{algo}"]
         assert run("train", *words) == 0
-    assert run("report", "logs", "--reach", "-1e9") == 0
+    assert run("report", "logs", "--reach", "-1e9", "1e9") == 0
     assert capsys.readouterr().out.endswith("2 runs, 0 left out: logs/report.html\n")
     report = json.loads((tmp_path / "logs/report.json").read_text())
     assert report["variants"] == ["v1", "v2"]
@@ -56,7 +56,8 @@ def test_report_and_plot_after_training(tmp_path, capsys):
         assert min(entry["updates"], entry["parameters"], entry["peak_memory"], entry["wall"]) > 0
         assert entry["hardware"]["cores"] >= 1
     assert {row["verdict"] for row in report["comparisons"]} == {None}
-    assert {row["reached"] for row in report["reach"]} == {1}
+    assert {(row["level"], row["reached"]) for row in report["reach"]} == {(1e9, 0)}
+    assert "is not above" in report["reach_left_out"][0]["reason"]
     assert run("plot", "logs", "--y", "loss/reward", "--x", "updates") == 0
     assert png_size(tmp_path / "plot.png")[0] > 300
 

@@ -24,7 +24,11 @@ def write_report(
     runs = load_runs(paths, unfinished)
     report = analyse(runs, levels)
     pictures = gallery.draw_gallery(report)
-    shown = [*pictures.effects, *pictures.curves[report["axis"]], *pictures.aggregates]
+    shown = [
+        *pictures.effects,
+        *pictures.curves[report["axis"]],
+        *[picture for part in pictures.aggregates for picture in part],
+    ]
     files = {f"{FIGURES_FOLDER}/{picture.name}.svg": figure_style.standalone_svg(picture.svg) for picture in shown}
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES_FOLDER)

@@ -4,24 +4,29 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from common.analysis import stats
-from common.analysis.report import crafter, curves, scores
+from common.analysis.report import aggregates, crafter, curves, scores
 from common.analysis.report.config_differences import config_differences
 from common.analysis.report.formatting import plural
+from common.analysis.report.frames_to_score import frames_to_scores
 from common.analysis.report.published_curves import published_curves
 from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
+from common.analysis.report.score_levels import score_levels
 from common.config.render_mode import nonstandard_render_mode
 from common.training import health
 
 JSON_DIGITS = 6
+EVALUATION_KEYS = ("mean", "std", "min", "max", "n", "mode", "frames")
 TITLES = {"compare": "Comparison of", "ablate": "Ablation with", "ladder": "Ladder of", "bench": "Benchmark with"}
 
 
 def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
     """Return the numbers of all sections.
 
-    levels: scores for the frames to a score, instead of shares of the way to the best.
+    levels: scores for the frames to a score, instead of shares of the way from a random policy to the best.
     """
     kind = runs.grid.get("kind", "runs")
     axis = curves.AXIS_OF_BUDGET.get(runs.grid.get("match", "frames"), "frames")
@@ -30,9 +35,10 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         name: {task: curves.mean_curves(runs.on(task), "score", name) for task in runs.tasks} for name in curves.AXES
     }
     over_frames = {task: lines for task, (lines, _) in found["frames"].items()}
-    finals, starts = scores.final_scores(runs, axis), scores.starting_scores(over_frames)
-    pairs = scores.compared_pairs(kind, variants, baseline)
-    scales = scores.task_scales(finals, starts)
+    finals, known = scores.final_scores(runs, axis), {task: score_levels(runs, task) for task in runs.tasks}
+    pairs, scales = scores.compared_pairs(kind, variants, baseline), aggregates.task_scales(runs.tasks)
+    groups, alone = aggregates.grouped_tasks(finals, scales, variants)
+    reached = frames_to_scores(runs, over_frames, known, levels)
     lines = {name: {task: _curve_records(*part) for task, part in parts.items()} for name, parts in found.items()}
     ordered = sorted(runs.runs, key=lambda run: (runs.tasks.index(run.task), variants.index(run.variant), run.seed))
     ends = {task: line["cut"] for task, line in lines[axis].items()}
@@ -50,9 +56,12 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "cuts": ends,
         "scores": scores.score_rows(finals),
         "comparisons": scores.comparisons(finals, pairs),
+        "levels": {task: row._asdict() for task, row in known.items()},
         "scales": scales,
-        "aggregates": scores.aggregates(finals, scales, variants, pairs),
-        "reach": scores.frames_to_scores(over_frames, finals, starts, levels),
+        "aggregates": aggregates.aggregates(finals, over_frames, scales, groups, variants, pairs),
+        "not_aggregated": alone if len(runs.tasks) > 1 else [],
+        "reach": reached.rows,
+        "reach_left_out": reached.left_out,
         "curves": lines,
         "published": published_curves(runs),
         "drawn": sorted({nonstandard_render_mode(run.config) for run in runs.runs} - {""}),
@@ -100,7 +109,8 @@ def _run_record(run: Run, limit: float, axis: str) -> dict:
         "algo": run.config["algo"],
         "logdir": run.logdir.name,
         "score": scores.final_score(run, axis, limit),
-        "evaluation": result and {key: result.get(key) for key in ("mean", "std", "n", "mode", "frames")},
+        "episodes": _spread(scores.final_returns(run, axis, limit)),
+        "evaluation": result and {key: result.get(key) for key in EVALUATION_KEYS},
         "frames": round(frames),
         "updates": round(updates),
         "replayed_per_frame": replayed / frames if frames else math.nan,
@@ -108,6 +118,13 @@ def _run_record(run: Run, limit: float, axis: str) -> dict:
         **{key: run.info.get(key) for key in ("parameters", "peak_memory", "resumes")},
         **{key: session.get(key) for key in ("git", "python", "packages", "hardware", "threads", "command")},
     }
+
+
+def _spread(returns: np.ndarray) -> dict | None:
+    """Return number, deviation, smallest and largest of episode returns (n,); None without episodes."""
+    if not len(returns):
+        return None
+    return {"n": len(returns), "std": float(returns.std()), "min": float(returns.min()), "max": float(returns.max())}
 
 
 def to_strict_json(value: Any) -> Any:

@@ -136,6 +136,18 @@ def _finish_rows(axes, title: str, rows: int) -> None:
 
 
 @figure_settings()
+def aggregate_curves(title: str, lines: dict[str, dict], scale: str, styles: LineStyles) -> Figure:
+    """Draw a statistic over tasks of normalised scores against frames, with band."""
+    figure, axes = canvas(CURVE_INCHES)
+    for variant, line in lines.items():
+        draw_curve(axes, line, *styles[variant])
+    axes.set_title(title)
+    axes.set_ylabel(scale)
+    format_axes(axes, "frames")
+    return figure
+
+
+@figure_settings()
 def profiles(part: dict, styles: LineStyles) -> Figure:
     """Draw the share of runs above each normalised score."""
     figure, axes = canvas(CURVE_INCHES)

@@ -61,6 +61,15 @@ def percent(share: float | None) -> str:
     return DASH if share is None or is_missing(share) else f"{100 * share:.0f} %"
 
 
+def percent_interval(row: dict) -> str:
+    """Return '109.9 % [98.1, 121.0]' for a row with value, low and high as shares, or '109.9 % [–]'."""
+    shown = lambda value: f"{100 * value:,.1f}".replace("-", MINUS)
+    if is_missing(row["value"]):
+        return DASH
+    bounds = DASH if is_missing(row["low"]) else f"{shown(row['low'])}, {shown(row['high'])}"
+    return f"{shown(row['value'])} % [{bounds}]"
+
+
 def probability(row: dict) -> str:
     """Return '80 % [33, 100]' for a row with value, low and high between 0 and 1; a dash if they are missing."""
     if is_missing(row["low"]):

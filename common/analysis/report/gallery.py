@@ -22,16 +22,20 @@ class Picture(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """All figures of a report; curves for each axis."""
+    """All figures of a report: curves for each axis, a list of figures for each aggregate."""
 
     effects: list[Picture]
     curves: dict[str, list[Picture]]
-    aggregates: list[Picture]
+    aggregates: list[list[Picture]]
 
 
 def draw_gallery(report: dict) -> Gallery:
     """Draw all figures of a report."""
-    return Gallery(effects(report), {axis: curves(report, axis) for axis in AXES}, aggregates(report))
+    return Gallery(
+        effects(report),
+        {axis: curves(report, axis) for axis in AXES},
+        [aggregates(report, place) for place in range(len(report["aggregates"]))],
+    )
 
 
 def _picture(name: str, about: str, figure: Figure) -> Picture:
@@ -63,18 +67,20 @@ def curves(report: dict, axis: str) -> list[Picture]:
     return pictures
 
 
-def aggregates(report: dict) -> list[Picture]:
-    """Draw aggregates with intervals, the performance profile and the probability of improvement."""
-    part, styles = report["aggregates"], line_styles(report)
-    if not part:
-        return []
+def aggregates(report: dict, place: int) -> list[Picture]:
+    """Draw one aggregate: its statistics with intervals, curves, profile, and the probability of improvement."""
+    part, styles = report["aggregates"][place], line_styles(report)
     pictures = []
+    for statistic, lines in part["curves"].items():
+        about = f"{statistic.capitalize()} over {len(part['tasks'])} tasks"
+        figure = figures.aggregate_curves(about, lines, part["scale"], styles)
+        pictures.append(_picture(f"aggregate_{place}_curve_{statistic}", f"{about} over environment frames", figure))
     for statistic, title in AGGREGATE_TITLES.items():
         own = [row for row in part["values"] if row["statistic"] == statistic]
         rows = [{**row, "label": row["variant"], "color": styles[row["variant"]][0], "filled": True} for row in own]
         figure = figures.intervals(f"{title.capitalize()} of normalised scores", rows)
-        pictures.append(_picture(f"aggregate_{statistic}", f"{title} of normalised scores", figure))
-    pictures.append(_picture("profile", "Performance profile", figures.profiles(part, styles)))
+        pictures.append(_picture(f"aggregate_{place}_{statistic}", f"{title} of normalised scores", figure))
+    pictures.append(_picture(f"profile_{place}", "Performance profile", figures.profiles(part, styles)))
     pairs = part["comparisons"]
     rows = [
         _effect_row(row | row["improvement"], styles, f"{row['one']} beats {row['two']}")
@@ -83,7 +89,7 @@ def aggregates(report: dict) -> list[Picture]:
     ]
     if rows:
         figure = figures.intervals("Probability of improvement", rows, line=0.5, limits=(-0.03, 1.03))
-        pictures.append(_picture("improvement", "Probability of improvement over all tasks", figure))
+        pictures.append(_picture(f"improvement_{place}", "Probability of improvement over all tasks", figure))
     return pictures
 
 
@@ -97,8 +103,8 @@ def effects(report: dict) -> list[Picture]:
     if report["kind"] != "ladder" and (report["kind"] != "ablate" or not report["baseline"]):
         return []
     groups = {task: [row for row in report["comparisons"] if row["task"] == task] for task in report["tasks"]}
-    if report["aggregates"]:
-        groups["all tasks, normalised"] = report["aggregates"]["comparisons"]
+    for part in report["aggregates"]:
+        groups[f"{len(part['tasks'])} tasks, {part['scale']}"] = part["comparisons"]
     draw = _forest_plot if report["kind"] == "ablate" else _ladder_plot
     return [
         _picture(f"effects_{place}", f"Effects on {task}", draw(report, task, rows))
@@ -117,8 +123,15 @@ def _forest_plot(report: dict, task: str, rows: list[dict]) -> Figure:
 def _ladder_plot(report: dict, task: str, rows: list[dict]) -> Figure:
     """Draw the steps from rung to rung, from the first rung that has runs."""
     styles, variants = line_styles(report), report["variants"]
-    means = [row for row in report["aggregates"].get("values", []) if row["statistic"] == "mean"]
-    levels = {row["variant"]: row for row in [r for r in report["scores"] if r["task"] == task] or means}
+    own = [row for row in report["scores"] if row["task"] == task]
+    means = [
+        row
+        for part in report["aggregates"]
+        if task == f"{len(part['tasks'])} tasks, {part['scale']}"
+        for row in part["values"]
+        if row["statistic"] == "mean"
+    ]
+    levels = {row["variant"]: row for row in own or means}
     first = next(variant for variant in variants if variant in levels)
     begin = {**levels[first], "label": first, "color": styles[first][0], "filled": True, "start": None}
     steps = [row for row in rows if [row["one"], row["two"]] in report["pairs"][: len(variants) - 1]]

@@ -44,11 +44,10 @@ def render(report: dict, gallery: Gallery, folder: str) -> str:
     if gallery.effects:
         parts += ["## Effects", images(gallery.effects, folder)]
     parts += ["## Learning curves", images(gallery.curves[report["axis"]], folder)]
-    if part := report["aggregates"]:
-        parts += ["## Over all tasks", images(gallery.aggregates, folder)]
-        parts += [table(tables.aggregates(part, report["variants"])), table(tables.scales(report))]
-        parts.append(table(compare(part["comparisons"])))
-    parts += ["## Environment frames to a score", table(tables.reach(report))]
+    parts += _aggregates(report, gallery, folder)
+    parts.append("## Environment frames to a score")
+    parts += [table(tables.reach(report))] if report["reach"] else []
+    parts += [escape(sentence) for sentence in tables.reach_left_out(report)]
     if "crafter" in report:
         parts += ["## Crafter score", table(tables.crafter(report))]
     if report["health"]:
@@ -61,3 +60,13 @@ def render(report: dict, gallery: Gallery, folder: str) -> str:
     definitions = [f"{term}: {text}" for term, text in methods_text.definitions(report)]
     parts += ["## How the numbers are computed", bullets(definitions)]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _aggregates(report: dict, gallery: Gallery, folder: str) -> list[str]:
+    """Return the section on all tasks; [] if the report has a single task."""
+    left = summary.left_out_of_aggregates(report)
+    parts = ["## Over all tasks"] * bool(report["aggregates"] or left) + [f"**{escape(left)}**"] * bool(left)
+    for part, pictures in zip(report["aggregates"], gallery.aggregates, strict=True):
+        parts += [f"### {escape(summary.aggregate_title(part))}", images(pictures, folder)]
+        parts += [table(tables.aggregates(part, report["variants"])), table(tables.comparisons(part["comparisons"]))]
+    return parts + [table(tables.scales(report))] * bool(report["aggregates"])

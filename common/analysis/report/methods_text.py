@@ -1,7 +1,7 @@
 """Definitions of the numbers in a report."""
 
 from common.analysis import stats
-from common.analysis.report import curves, formatting, scores
+from common.analysis.report import curves, formatting, frames_to_score, score_levels, scores
 from common.training import health
 
 #: Term -> definition; the numbers in braces are filled in.
@@ -12,19 +12,25 @@ DEFINITIONS = {
     "Curve": "training episodes averaged in at most {bins} equal bins, drawn at their right edges, then averaged over "
     "seeds. An empty bin repeats the bin before; bins before the first episode are omitted.",
     "Interval, band": "95 % percentile bootstrap over seeds, with {resamples:,} resamples drawn within each task. With "
-    "three seeds it contains the true mean in only about 75 % of cases, with ten seeds in about 90 %. A dash stands for "
-    "an interval, p, chance or verdict with fewer than {enough} seeds.",
+    "three seeds it contains the true mean in only about 75 % of cases, with ten seeds in about 90 %. A dash is in "
+    "place of an interval, p, chance or verdict with fewer than {enough} seeds.",
     "Significant": "at least {enough} seeds on both sides, an interval of the difference without 0, and p < 0.05 in "
     "Welch's t-test. Unlike the interval, the test keeps its error rate with three seeds. p is not corrected "
     "for the number of comparisons.",
     "Probability of improvement": "probability that a run of one variant scores higher than a run of the other on the "
     "same task, averaged over tasks. Ties count half.",
-    "Over all tasks": "scores are normalised per task, as a table shows. Mean and median are over the means of the "
-    "tasks; the interquartile mean is the mean of the middle half of all runs of all tasks.",
+    "Over all tasks": "only tasks with a published scale are aggregated, those of different scales apart. DeepMind "
+    "Control: return / 1000. Atari: 0 is a random policy, 1 a human. Mean and median are over the means of the tasks; "
+    "the interquartile mean is the mean of the middle half of all runs of all tasks. Curves over tasks interpolate the "
+    "curves of the tasks, from the last of their first points to the end of the shortest run.",
     "Performance profile": "share of runs above each normalised score, averaged over tasks.",
     "Frames to a score": "right edge of the first bin in which a run's curve reaches the score; median over seeds, and "
-    "in brackets the number of seeds that reached it. The default scores are {shares} of the way from the lowest start "
-    "to the best final mean.",
+    "in brackets the number of seeds that reached it. A run whose final score is that high has reached it at its end. "
+    "The default scores are {shares} of the way from the score of a random policy, or else the lowest start, to the "
+    "best final mean. Scores that are not above this start by 2 standard errors are left out.",
+    "Random policy, human, record, maximum": "published scores, and the largest return of the task. Without a "
+    "published score, that of a random policy is the mean return of the episodes in the prefill of these runs, if "
+    "there are at least {least}.",
     "Replayed steps": "updates × batch size × batch length: the number of steps that a run has trained on, counting "
     "repeated steps each time.",
     "Time and memory": "seconds of training over all sessions, which depend on the machine's load. Peak memory is the "
@@ -49,8 +55,9 @@ def definitions(report: dict) -> list[tuple[str, str]]:
         "bins": curves.MAX_BINS,
         "resamples": stats.RESAMPLES,
         "enough": stats.MIN_SEEDS,
+        "least": score_levels.MIN_RANDOM_EPISODES,
         "recent": health.MIN_ROWS,
-        "shares": formatting.join_names([formatting.percent(share) for share in scores.REACH_SHARES]),
+        "shares": formatting.join_names([formatting.percent(share) for share in frames_to_score.REACH_SHARES]),
     }
     texts = [(term, text.format(**numbers)) for term, text in DEFINITIONS.items()]
     return [*texts, CRAFTER] if "crafter" in report else texts

@@ -57,11 +57,18 @@ def read_run(logdir: Path, variant: str | None = None) -> Run:
     counts = _counts(metrics, info, config["batch_size"] * config["batch_length"])
     if not (scores["train"][0] <= counts["frames"][-1]).any():
         raise UserError(f"{logdir} has no finished training episode yet.")
-    result = _read_object(logdir / "eval.json")
-    result = {key: value for key, value in result.items() if is_finite_number(value) or isinstance(value, str)}
-    evaluation = result if all(is_finite_number(result.get(key)) for key in ("mean", "std")) else None
+    evaluation = _evaluation(_read_object(logdir / "eval.json"))
     name = variant or config["algo"]
     return Run(name, config["task"], config["seed"], logdir, config, scores, metrics, counts, info, evaluation)
+
+
+def _evaluation(stored: dict) -> dict | None:
+    """Return the numbers and texts of eval.json, with the smallest and the largest score; None without a mean."""
+    result = {key: value for key, value in stored.items() if is_finite_number(value) or isinstance(value, str)}
+    returns = stored.get("scores")
+    if isinstance(returns, list) and returns and all(map(is_finite_number, returns)):
+        result |= {"min": min(returns), "max": max(returns)}
+    return result if all(is_finite_number(result.get(key)) for key in ("mean", "std")) else None
 
 
 def read_json(path: Path) -> Any:

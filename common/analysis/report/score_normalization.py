@@ -1,10 +1,12 @@
-"""Normalization of scores: what counts as 0 and as 1 on a task."""
+"""Normalisation of scores: what counts as 0 and as 1 on a task."""
 
 from typing import NamedTuple
 
 from common.analysis.reference import constants
 
 DMC_MAX_RETURN = 1000.0  # largest return of a task in DeepMind Control
+MAXIMUM_SCALE = "score / 1000"
+HUMAN_SCALE = "(score − random) / (human − random)"
 
 
 class Scale(NamedTuple):
@@ -22,8 +24,8 @@ class Scale(NamedTuple):
 def accepted_scale(task: str) -> Scale | None:
     """Return a task's accepted scale: random and human player in Atari, 0 to 1000 in DeepMind Control, else None."""
     if task.startswith("dmc_"):
-        return Scale(0.0, DMC_MAX_RETURN, "score / 1000")
+        return Scale(0.0, DMC_MAX_RETURN, MAXIMUM_SCALE)
     known = constants(task)
     if known.random is None or known.human is None:
         return None
-    return Scale(known.random, known.human, "0: random player; 1: human")
+    return Scale(known.random, known.human, HUMAN_SCALE)

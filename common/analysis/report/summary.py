@@ -46,7 +46,7 @@ def warning(report: dict) -> str:
 
 def findings(report: dict) -> list[str]:
     """Return a sentence for each significant pair of variants, one for the others, and one on chance."""
-    rows = [*report["comparisons"], *report["aggregates"].get("comparisons", [])]
+    rows = [*report["comparisons"], *all_task_comparisons(report)]
     judged = [row for row in rows if row["verdict"] is not None]
     if not judged:
         return []
@@ -67,10 +67,41 @@ def findings(report: dict) -> list[str]:
     return [*sentences, _chance(len(judged), len(significant))]
 
 
+def all_task_comparisons(report: dict) -> list[dict]:
+    """Return the comparisons of every aggregate, with its number of tasks and its scale."""
+    return [
+        {**row, "tasks": len(part["tasks"]), "scale": part["scale"]}
+        for part in report["aggregates"]
+        for row in part["comparisons"]
+    ]
+
+
+def aggregate_title(part: dict) -> str:
+    """Return the tasks of an aggregate and their scale."""
+    listed = f" ({join_names(part['tasks'])})" if len(part["tasks"]) <= MAX_NAMES else ""
+    return f"{plural(len(part['tasks']), 'task')}{listed}, {part['scale']}"
+
+
+def left_out_of_aggregates(report: dict) -> str:
+    """Return which tasks are not aggregated, and why; "" if all are."""
+    rows = report["not_aggregated"]
+    if not rows:
+        return ""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        reasons.setdefault(row["reason"], []).append(row["task"])
+    listed = "; ".join(f"{_some(names)} ({reason})" for reason, names in reasons.items())
+    return f"{plural(len(rows), 'task')} of {len(report['tasks'])} not aggregated: {listed}."
+
+
+def _some(names: list[str]) -> str:
+    return join_names(names) if len(names) <= MAX_NAMES else f"{join_names(names[:MAX_NAMES])} and others"
+
+
 def _place(row: dict) -> str:
     """Return task and size of a difference."""
     size = interval(row, sign=True)
-    return f"{row['task']} ({size})" if "task" in row else f"all tasks together ({size}, normalised)"
+    return f"{row['task']} ({size})" if "task" in row else f"{row['tasks']} tasks together ({size}, {row['scale']})"
 
 
 def _chance(judged: int, significant: int) -> str:

@@ -5,7 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from common.analysis.report.curves import AXES
-from common.analysis.report.formatting import DASH, count, duration, interval, memory, probability, score, short
+from common.analysis.report.formatting import (
+    DASH,
+    count,
+    duration,
+    interval,
+    memory,
+    percent_interval,
+    probability,
+    score,
+    short,
+)
+from common.analysis.report.score_normalization import HUMAN_SCALE
 from common.analysis.stats import MIN_SEEDS
 
 MAX_VARIANT_COLUMNS = 6
@@ -14,6 +25,7 @@ FEW_SEEDS = (
     f"A dash in place of an interval, p, chance or verdict: fewer than {MIN_SEEDS} seeds. Their spread does not show "
     "how much other seeds would differ."
 )
+LEVEL_TITLES = {"random": "random policy", "human": "human", "record": "human record", "maximum": "maximum"}
 AGGREGATE_TITLES = {"mean": "mean", "median": "median", "iqm": "interquartile mean"}
 
 
@@ -29,13 +41,35 @@ class ReportTable(NamedTuple):
 def scores(report: dict) -> ReportTable:
     """Return the final score of every variant on every task, with interval and number of seeds."""
     cells = {(row["task"], row["variant"]): f"{interval(row)} ({row['seeds']})" for row in report["scores"]}
-    tasks, variants = report["tasks"], report["variants"]
-    note = " ".join([SCORE_NOTE, few_seeds_note(report["scores"])]).strip()
-    if len(variants) > MAX_VARIANT_COLUMNS:
+    known = known_levels(report)
+    cells |= {
+        (task, title): score(report["levels"][task][key]) for key, title in known.items() for task in report["tasks"]
+    }
+    tasks, variants = report["tasks"], [*known.values(), *report["variants"]]
+    note = " ".join(filter(None, [SCORE_NOTE, random_sources(report), few_seeds_note(report["scores"])]))
+    if len(report["variants"]) > MAX_VARIANT_COLUMNS:
         rows = [[variant, *(cells.get((task, variant), DASH) for task in tasks)] for variant in variants]
         return ReportTable(["variant", *tasks], rows, note=note)
     rows = [[task, *(cells.get((task, variant), DASH) for variant in variants)] for task in tasks]
     return ReportTable(["task", *variants], rows, note=note)
+
+
+def known_levels(report: dict) -> dict[str, str]:
+    """Return key -> title of the levels that some task has: random, human, record, maximum."""
+    return {
+        key: title
+        for key, title in LEVEL_TITLES.items()
+        if any(row[key] is not None for row in report["levels"].values())
+    }
+
+
+def random_sources(report: dict) -> str:
+    """Return where the scores of a random policy are from; "" without any."""
+    known = {task: row["episodes"] for task, row in report["levels"].items() if row["random"] is not None}
+    measured = [f"{task}: {episodes}" for task, episodes in known.items() if episodes]
+    texts = ["published"] * (len(measured) < len(known))
+    texts += [f"mean of the episodes in the prefill of these runs ({', '.join(measured)})"] * bool(measured)
+    return f"Random policy: {', or '.join(texts)}." if texts else ""
 
 
 def comparisons(rows: Sequence[dict]) -> ReportTable:
@@ -64,9 +98,10 @@ def few_seeds_note(rows: Sequence[dict]) -> str:
 
 def aggregates(part: dict, variants: Sequence[str]) -> ReportTable:
     """Return the aggregates of normalised scores over tasks."""
-    cells = {(row["variant"], row["statistic"]): interval(row) for row in part["values"]}
+    text = percent_interval if part["scale"] == HUMAN_SCALE else interval
+    cells = {(row["variant"], row["statistic"]): text(row) for row in part["values"]}
     rows = [[variant, *(cells[variant, statistic] for statistic in AGGREGATE_TITLES)] for variant in variants]
-    return ReportTable(["variant", *AGGREGATE_TITLES.values()], rows)
+    return ReportTable(["variant", *AGGREGATE_TITLES.values()], rows, note=few_seeds_note(part["values"]))
 
 
 def scales(report: dict) -> ReportTable:
@@ -85,6 +120,11 @@ def reach(report: dict) -> ReportTable:
     variants = report["variants"]
     rows = [[task, score(level), *(row.get(v, DASH) for v in variants)] for (task, level), row in cells.items()]
     return ReportTable(["task", "score", *variants], rows)
+
+
+def reach_left_out(report: dict) -> list[str]:
+    """Return a sentence for each score that is not in the table of frames to a score."""
+    return [f"{row['task']}: {row['reason']}." for row in report["reach_left_out"]]
 
 
 def crafter(report: dict) -> ReportTable:
@@ -127,16 +167,35 @@ def costs(report: dict) -> ReportTable:
 
 def runs(report: dict) -> ReportTable:
     """Return one row for every run; its last letter refers to a row of `origins`."""
-    letters = _letters(report)
-    rows = []
+    letters, rows = _letters(report), []
+    evaluated = any(run["evaluation"] and run["evaluation"]["min"] is not None for run in report["runs"])
     for run in report["runs"]:
         result = run["evaluation"]
         evaluation = f"{score(result['mean'])} ± {score(result['std'])} ({result['n']})" if result else DASH
+        spreads = [_spread(run["episodes"]), *[_spread(result, std=False)] * evaluated]
         numbers = [text(run[key]) for key, (_, text) in COLUMNS.items()]
-        names = [run["variant"], run["task"], str(run["seed"]), score(run["score"]), evaluation]
+        names = [
+            run["variant"],
+            run["task"],
+            str(run["seed"]),
+            score(run["score"]),
+            spreads[0],
+            evaluation,
+            *spreads[1:],
+        ]
         rows.append([*names, *numbers, count(run["resumes"]), letters[_origin(run)]])
-    head = ["variant", "task", "seed", "score", "evaluation", *HEADINGS, "resumed", "origin"]
-    return ReportTable(head, rows, labels=2)
+    spread = ["range of evaluation"] * evaluated
+    head = ["variant", "task", "seed", "score", "std, range of score", "evaluation", *spread, *HEADINGS]
+    note = "std, range: of the returns of the episodes whose mean is the score."
+    return ReportTable([*head, "resumed", "origin"], rows, labels=2, note=note)
+
+
+def _spread(row: dict | None, std: bool = True) -> str:
+    """Return '12.3, 4.5 to 67' for std, min and max of episode returns, a dash if they are not stored."""
+    if not row or row.get("min") is None:
+        return DASH
+    deviation = f"{score(row['std'])}, " if std else ""
+    return f"{deviation}{score(row['min'])} to {score(row['max'])}"
 
 
 def origins(report: dict) -> ReportTable:
