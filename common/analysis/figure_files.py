@@ -36,7 +36,12 @@ def panels(number: int, width: float, height: float, margin: float = 0) -> tuple
 
 
 def save_figure(figure: "Figure", path: Path, **options: Any) -> None:
-    """Write a figure, all or nothing. Raises UserError if the file cannot be written."""
+    """Write a figure, all or nothing. Raises UserError if the file cannot be written.
+
+    Fonts in PDF files are TrueType, which journals ask for.
+    """
+    import matplotlib as mpl
+
     make_output_folder(path.parent)
-    with atomic_write(path) as file:
+    with atomic_write(path) as file, mpl.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):
         figure.savefig(file, format=path.suffix[1:], dpi=150, **options)

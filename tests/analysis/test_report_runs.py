@@ -7,8 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
+from common.analysis.report.films import collect_films
 from common.analysis.report.run_collection import load_runs
 from common.errors import UserError
+from common.files import slug
 from tests.helpers.fake_runs import comparison, write_grid, write_run
 
 
@@ -183,3 +185,16 @@ def test_seed_length_and_task_are_not_part_of_the_variant(tmp_path):
 def test_scores_are_arrays_of_floats(tmp_path):
     (run,) = load_runs([write_run(tmp_path / "run", frames=1000)]).runs
     assert all(part.dtype == np.float64 for kind in ("train", "eval") for part in run.scores[kind])
+
+
+def test_the_rungs_of_a_ladder_have_names_for_people(tmp_path):
+    names = ["v1", "data=v3", "kl+latent=v3", "v3 (heads)"]
+    jobs = [(name, "dmc_walker_walk", 0, {"frames": 1000}) for name in names]
+    runs = load_runs([write_grid(tmp_path, "ladder", jobs, failed=[("critic=v3", "dmc_walker_walk", 0)])])
+    assert runs.variants == ["v1", "+ data (v3)", "+ kl + latent (v3)", "v3 (heads)"]
+    assert runs.stored_name("+ kl + latent (v3)") == "kl+latent=v3"
+    assert runs.named_in_grid[-1] == "+ critic (v3)"
+    film = tmp_path / "films/dmc_walker_walk" / slug("data=v3") / "image_0_000001000.gif"
+    film.parent.mkdir(parents=True)
+    film.write_bytes(b"GIF89a")
+    assert [found.variant for found in collect_films(runs)[0]] == ["+ data (v3)"]

@@ -29,7 +29,10 @@ def write_report(
         *pictures.curves[report["axis"]],
         *[picture for part in pictures.aggregates for picture in part],
     ]
-    files = {f"{FIGURES_FOLDER}/{picture.name}.svg": figure_style.standalone_svg(picture.svg) for picture in shown}
+    files = {
+        f"{FIGURES_FOLDER}/{picture.name}.svg": figure_style.standalone_svg(picture.wide or picture.svg)
+        for picture in shown
+    }
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES_FOLDER)
     files["report.html"] = html.render(report, pictures, *films.collect_films(runs))

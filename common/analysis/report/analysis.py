@@ -49,7 +49,7 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "axis": axis,
         "baseline": baseline if baseline in variants else None,
         "variants": variants,
-        "without": [name for name in runs.grid.get("variants", []) if name not in variants],
+        "without": [name for name in runs.named_in_grid if name not in variants],
         "tasks": runs.tasks,
         "seeds": {task: _seed_counts(runs, task) for task in runs.tasks},
         "pairs": [list(pair) for pair in pairs],

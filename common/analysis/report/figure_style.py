@@ -40,6 +40,7 @@ UNNEEDED = (
 )
 TITLE_INCHES = 0.3
 FIGURE_INCHES = 4.6  # width; with 72 dots per inch and 10 point text, figures are readable on a phone
+WIDE_INCHES = 11.0  # width of a figure that fills the page on a larger screen
 
 SETTINGS: Any = {
     "axes.axisbelow": True,
@@ -56,6 +57,8 @@ SETTINGS: Any = {
     "font.size": 10,
     "grid.color": LINE,
     "grid.linewidth": 0.6,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "text.color": INK,
@@ -78,11 +81,12 @@ class LineStyles(dict):
         self.published = {method: DASHES[i % len(DASHES)] for i, method in enumerate(methods)}
 
 
-def canvas(height: float, left: float = 0.7, bottom: float = 0.5) -> tuple[Figure, Any]:
-    """Return a figure of `height` inches and its axes. left, bottom: margins in inches, equal on a page."""
-    figure = Figure(figsize=(FIGURE_INCHES, height))
-    width, inner = FIGURE_INCHES, height - bottom - TITLE_INCHES
-    return figure, figure.add_axes((left / width, bottom / height, (width - left - 0.12) / width, inner / height))
+def canvas(
+    height: float, left: float = 0.7, bottom: float = 0.5, *, width: float = FIGURE_INCHES, right: float = 0.12
+) -> tuple[Figure, Any]:
+    """Return a figure of `height` and `width` inches and its axes. left, bottom, right: margins in inches."""
+    figure, inner = Figure(figsize=(width, height)), height - bottom - TITLE_INCHES
+    return figure, figure.add_axes((left / width, bottom / height, (width - left - right) / width, inner / height))
 
 
 def figure_settings() -> Any:

@@ -40,7 +40,7 @@ def collect_films(runs: Runs) -> tuple[list[ReportFilm], list[str]]:
     """
     shared = []
     for task, variant in itertools.product(runs.tasks, runs.variants) if runs.folder else ():
-        folder = Path(runs.folder or "", SHARED_FILMS_FOLDER, slug(task), slug(variant))
+        folder = Path(runs.folder or "", SHARED_FILMS_FOLDER, slug(task), slug(runs.stored_name(variant)))
         shared += _read(folder, SHARED_FILM_NAME, variant, task)
     shared_tasks = {film.task for film in shared}
     own = [run for run in runs.runs if run.task not in shared_tasks]

@@ -51,6 +51,17 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def time_unit(top: float) -> tuple[float, str]:
+    """Return seconds and name of the unit for an axis from 0 to `top` seconds."""
+    return (1.0, "seconds") if top < 100 else (60.0, "minutes") if top < 6000 else (3600.0, "hours")
+
+
+def count_unit(top: float) -> tuple[float, str]:
+    """Return size and letter of the unit for an axis from 0 to `top`."""
+    units = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+    return next(((size, unit) for size, unit in units if top >= size), (1.0, ""))
+
+
 def memory(size: float | None) -> str:
     """Return bytes in GiB."""
     return DASH if not size else f"{size / 2**30:.2f} GiB"

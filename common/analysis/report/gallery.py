@@ -1,24 +1,30 @@
 """Choice of the figures in a report."""
 
 import re
+from functools import partial
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from common.analysis.report import figure_style, figures
+from common.analysis.report import figure_style, figures, row_figures
 from common.analysis.report.curves import AXES
 from common.analysis.report.figure_style import LineStyles
+from common.analysis.report.score_normalization import HUMAN_SCALE
 from common.analysis.report.tables import AGGREGATE_TITLES
 
 MAX_CURVES_PER_FIGURE = 7
 
 
 class Picture(NamedTuple):
-    """A figure as SVG for a page, the name of its file, and a description for screen readers."""
+    """A figure as SVG for a page, the name of its file, and a description for screen readers.
+
+    wide: the same figure for the width of the page, if it is the only one of its section.
+    """
 
     name: str
     about: str
     svg: str
+    wide: str = ""
 
 
 class Gallery(NamedTuple):
@@ -38,9 +44,16 @@ def draw_gallery(report: dict) -> Gallery:
     )
 
 
-def _picture(name: str, about: str, figure: Figure) -> Picture:
+def _picture(name: str, about: str, figure: Figure, wide: Figure | None = None) -> Picture:
     """Render a figure; characters that do not belong in a file name are replaced."""
-    return Picture(re.sub(r"[^\w.-]+", "_", name), about, figure_style.inline_svg(figure, about))
+    drawn = [figure_style.inline_svg(one, about) for one in (figure, wide) if one is not None]
+    return Picture(re.sub(r"[^\w.-]+", "_", name), about, *drawn)
+
+
+def shown_levels(report: dict, task: str) -> dict[str, float | None]:
+    """Return name -> score of the levels that curves of a task mark: a random policy, a human, the maximum."""
+    titles = {"random": "random", "human": "human", "maximum": "maximum"}
+    return {title: report["levels"][task][key] for key, title in titles.items()}
 
 
 def line_styles(report: dict) -> LineStyles:
@@ -57,12 +70,14 @@ def curves(report: dict, axis: str) -> list[Picture]:
         name, about = f"curves_{place}_{task}_{axis}", f"on {task} over {AXES[axis]}"
         if len(report["variants"]) <= MAX_CURVES_PER_FIGURE:
             published = report["published"].get(task, []) if axis == "frames" else []
-            figure = figures.learning_curves(task, part, axis, styles, published)
-            pictures.append(_picture(name, f"Learning curves {about}", figure))
+            draw = partial(figures.learning_curves, task, part, axis, styles, published, shown_levels(report, task))
+            wide = draw(wide=True) if len(report["tasks"]) == 1 else None
+            pictures.append(_picture(name, f"Learning curves {about}", draw(), wide))
             continue
         for number, variant in enumerate(report["variants"]):
             if variant in part["curves"]:
-                figure = figures.curve_over_baseline(task, part, axis, styles, variant, compared_with.get(variant))
+                other, levels = compared_with.get(variant), shown_levels(report, task)
+                figure = figures.curve_over_baseline(task, part, axis, styles, variant, other, levels)
                 pictures.append(_picture(f"{name}_{number}", f"Learning curve of {variant} {about}", figure))
     return pictures
 
@@ -73,12 +88,13 @@ def aggregates(report: dict, place: int) -> list[Picture]:
     pictures = []
     for statistic, lines in part["curves"].items():
         about = f"{statistic.capitalize()} over {len(part['tasks'])} tasks"
-        figure = figures.aggregate_curves(about, lines, part["scale"], styles)
+        levels = {"random": 0.0, "human": 1.0} if part["scale"] == HUMAN_SCALE else {"maximum": 1.0}
+        figure = figures.aggregate_curves(about, lines, part["scale"], styles, levels)
         pictures.append(_picture(f"aggregate_{place}_curve_{statistic}", f"{about} over environment frames", figure))
     for statistic, title in AGGREGATE_TITLES.items():
         own = [row for row in part["values"] if row["statistic"] == statistic]
         rows = [{**row, "label": row["variant"], "color": styles[row["variant"]][0], "filled": True} for row in own]
-        figure = figures.intervals(f"{title.capitalize()} of normalised scores", rows)
+        figure = row_figures.intervals(f"{title.capitalize()} of normalised scores", rows)
         pictures.append(_picture(f"aggregate_{place}_{statistic}", f"{title} of normalised scores", figure))
     pictures.append(_picture(f"profile_{place}", "Performance profile", figures.profiles(part, styles)))
     pairs = part["comparisons"]
@@ -88,7 +104,7 @@ def aggregates(report: dict, place: int) -> list[Picture]:
         if row["improvement"]["value"] is not None
     ]
     if rows:
-        figure = figures.intervals("Probability of improvement", rows, line=0.5, limits=(-0.03, 1.03))
+        figure = row_figures.intervals("Probability of improvement", rows, line=0.5, limits=(-0.03, 1.03))
         pictures.append(_picture(f"improvement_{place}", "Probability of improvement over all tasks", figure))
     return pictures
 
@@ -106,21 +122,21 @@ def effects(report: dict) -> list[Picture]:
     for part in report["aggregates"]:
         groups[f"{len(part['tasks'])} tasks, {part['scale']}"] = part["comparisons"]
     draw = _forest_plot if report["kind"] == "ablate" else _ladder_plot
-    return [
-        _picture(f"effects_{place}", f"Effects on {task}", draw(report, task, rows))
-        for place, (task, rows) in enumerate(groups.items())
-        if rows
-    ]
+    shown, pictures = {task: rows for task, rows in groups.items() if rows}, []
+    for place, (task, rows) in enumerate(shown.items()):
+        wide = draw(report, task, rows, wide=True) if len(shown) == 1 else None
+        pictures.append(_picture(f"effects_{place}", f"Effects on {task}", draw(report, task, rows), wide))
+    return pictures
 
 
-def _forest_plot(report: dict, task: str, rows: list[dict]) -> Figure:
+def _forest_plot(report: dict, task: str, rows: list[dict], wide: bool = False) -> Figure:
     """Draw the differences from the baseline, the most harmful first."""
     styles = line_styles(report)
     drawn = [_effect_row(row, styles, row["one"]) for row in sorted(rows, key=lambda row: row["value"])]
-    return figures.intervals(f"{task}: difference from {rows[0]['two']}", drawn, line=0, sign=True)
+    return row_figures.intervals(f"{task}: difference from {rows[0]['two']}", drawn, line=0, sign=True, wide=wide)
 
 
-def _ladder_plot(report: dict, task: str, rows: list[dict]) -> Figure:
+def _ladder_plot(report: dict, task: str, rows: list[dict], wide: bool = False) -> Figure:
     """Draw the steps from rung to rung, from the first rung that has runs."""
     styles, variants = line_styles(report), report["variants"]
     own = [row for row in report["scores"] if row["task"] == task]
@@ -136,4 +152,4 @@ def _ladder_plot(report: dict, task: str, rows: list[dict]) -> Figure:
     begin = {**levels[first], "label": first, "color": styles[first][0], "filled": True, "start": None}
     steps = [row for row in rows if [row["one"], row["two"]] in report["pairs"][: len(variants) - 1]]
     drawn = [_effect_row(row, styles, row["one"]) | {"start": levels[row["two"]]["value"]} for row in steps]
-    return figures.waterfall(f"{task}: from rung to rung", [begin, *drawn])
+    return row_figures.waterfall(f"{task}: from rung to rung", [begin, *drawn], wide=wide)

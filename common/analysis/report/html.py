@@ -25,7 +25,7 @@ def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: lis
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "inline": lambda picture: Markup(picture.svg),
+        "inline": lambda svg: Markup(svg),
         "gif": lambda film: f"data:image/gif;base64,{base64.b64encode(film.data).decode()}",
         "breakable": lambda text: Markup(re.sub(r"(?<=[_/])", "<wbr>", escape(text))),  # long names break at _ and /
     }

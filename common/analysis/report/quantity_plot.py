@@ -4,9 +4,11 @@ from matplotlib.figure import Figure
 
 from common.analysis.figure_files import panels
 from common.analysis.report import curves, figures
-from common.analysis.report.figure_style import FIGURE_INCHES, MUTED, LineStyles, figure_settings
+from common.analysis.report.axis_format import add_note, draw_levels, format_axes
+from common.analysis.report.figure_style import FIGURE_INCHES, LineStyles, figure_settings
 from common.analysis.report.formatting import count, plural
 from common.analysis.report.run_collection import LeftOut, Runs
+from common.analysis.report.score_levels import score_levels
 from common.errors import UserError
 
 PANEL_INCHES = 3.4  # height with the legend
@@ -43,9 +45,12 @@ def draw(runs: Runs, y: str, axis: str) -> Figure:
             figures.draw_curve(axes, line._asdict(), color, dashes, label)
         axes.set_title(task)
         axes.set_ylabel({"score": "return", "eval": "evaluation return"}.get(y, y))
-        figures.format_axes(axes, axis)
+        if y in ("score", "eval"):
+            known = score_levels(runs, task)
+            levels = {"random": known.random, "human": known.human, "maximum": known.maximum}
+            draw_levels(axes, [line._asdict() for line in lines.values()], levels)
+        format_axes(axes, axis)
         if end.uneven:
-            note = {"loc": "right", "fontsize": 8, "fontweight": "normal", "color": MUTED}
-            axes.set_title(f"cut off where {end.by} ends", **note)
+            add_note(axes, f"cut off where {end.by} ends")
         axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
     return figure

@@ -27,7 +27,10 @@ class LeftOut(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """All runs that were found. grid, folder: grid.json and its folder if all runs are from one grid, else {}, None."""
+    """All runs that were found. grid, folder: grid.json and its folder if all runs are from one grid, else {}, None.
+
+    The variants of a ladder have names for people: "+ data (v3)" for "data=v3".
+    """
 
     runs: list[Run]
     grid: dict
@@ -38,13 +41,23 @@ class Runs(NamedTuple):
     def variants(self) -> list[str]:
         """Names of the variants in the grid's order, then in alphabetical order."""
         present = sorted({run.variant for run in self.runs})
-        order = [name for name in self.grid.get("variants", []) if name in present]
+        order = [name for name in self.named_in_grid if name in present]
         return order + [name for name in present if name not in order]
+
+    @property
+    def named_in_grid(self) -> list[str]:
+        """Names of all variants of the grid, with and without runs."""
+        return [shown_name(self.grid, name) for name in self.grid.get("variants", [])]
 
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks, in order of appearance."""
         return list(dict.fromkeys(run.task for run in self.runs))
+
+    def stored_name(self, variant: str) -> str:
+        """Return the name of a variant in grid.json."""
+        names = {shown_name(self.grid, name): name for name in self.grid.get("variants", [])}
+        return names.get(variant, variant)
 
     def on(self, task: str) -> list[Run]:
         """Return the runs of a task."""
@@ -82,6 +95,12 @@ def load_runs(paths: Sequence[str | Path], unfinished: bool = False) -> Runs:
     return Runs(list(kept.values()), grid, left_out, place)
 
 
+def shown_name(grid: dict, variant: str) -> str:
+    """Return the name of a grid's variant for people: "+ data (v3)" for the rung "data=v3" of a ladder."""
+    features, equals, version = variant.partition("=")
+    return f"+ {features.replace('+', ' + ')} ({version})" if grid.get("kind") == "ladder" and equals else variant
+
+
 def _folders(path: Path, left_out: list[LeftOut]) -> Iterator[Path]:
     """Yield the grids and logdirs at or below `path`."""
     found = False
@@ -112,9 +131,9 @@ def _jobs(folder: Path, grid: dict, unfinished: bool, left_out: list[LeftOut]) -
     jobs: list[tuple[Path, str | None]] = []
     for job in grid["jobs"]:
         if job["status"] == "done" or (unfinished and job["status"] == "running"):
-            jobs.append((folder / job["logdir"], job["variant"]))
+            jobs.append((folder / job["logdir"], shown_name(grid, job["variant"])))
         else:
-            name = job.get("name") or f"{job['variant']} on {job['task']}, seed {job['seed']}"
+            name = job.get("name") or f"{shown_name(grid, job['variant'])} on {job['task']}, seed {job['seed']}"
             left_out.append(LeftOut(name, job["status"], job.get("error") or "it has not finished"))
     return jobs
 
