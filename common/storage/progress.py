@@ -26,13 +26,13 @@ class Progress:
     def start_at(self, frames: int, updates: int) -> None:
         """Start at the counts of a resumed run, which do not count as speed."""
         self.frames, self.updates = self._last_frames, self._last_updates = frames, updates
-        self.bar.initial = self.bar.n = self.bar.last_print_n = frames
+        self.bar.initial = self.bar.n = self.bar.last_print_n = min(frames, self.total)
         self.bar.refresh()
 
     def update(self, frames: int, updates: int) -> None:
         """Move the bar; cheap enough for every step and every update."""
         if (frames, updates) != (self.frames, self.updates):
-            self.bar.update(frames - self.frames)
+            self.bar.update(min(frames, self.total) - self.bar.n)
             if frames == self.frames and updates % 10 == 0:
                 self.bar.refresh()
         self.frames, self.updates = frames, updates
@@ -47,8 +47,8 @@ class Progress:
         shown = [f"{train:.2f} updates/s", *(f"{name} {score:.1f}" for name, score in self._scores.items())]
         self.bar.set_postfix_str(", ".join(shown))
         if self.bar.disable:
-            left = tqdm.format_interval((self.total - self.frames) / env) if env > 0 else "?"
-            head = f"{self.frames:,}/{self.total:,} frames ({self.frames / max(self.total, 1):.0%})"
+            left = tqdm.format_interval(max(0, self.total - self.frames) / env) if env > 0 else "?"
+            head = f"{self.frames:,}/{self.total:,} frames ({min(1, self.frames / max(self.total, 1)):.0%})"
             self.message(" | ".join([head, f"{env:.0f} frames/s", *shown, f"{left} left"]))
         return {"fps/env": env, "fps/train": train}
 
