@@ -17,6 +17,8 @@ from common.files import write_bytes
 MAX_ROWS = 6  # sequences next to each other, or numbers of a vector below each other
 MAX_EPISODE_FRAMES = 1000
 COLORS = ((230, 120, 20), (40, 110, 220))  # model, truth
+GREEN, GRAY = (0, 160, 0), (110, 110, 110)
+LEGEND_HEIGHT = 14  # pixels above the curves of a vector
 
 
 def encode_gif(frames: np.ndarray, fps: int = 15) -> bytes:
@@ -45,7 +47,7 @@ def open_loop_frames(truth: np.ndarray, model: np.ndarray, context: int) -> np.n
     `truth`, `model`: floats in [0, 1], (B, T, H, W, C) for images; (B, T, n) or (B, T) for vectors.
 
     Images: truth, model and error below each other, sequences next to each other. A green frame marks the first
-    `context` steps, in which the model sees the truth. Vectors: one curve per number, which grows with time.
+    `context` steps, in which the model sees the truth. Vectors: a row of curves per number, of the first sequence only.
     """
     assert truth.shape == model.shape, (truth.shape, model.shape)
     if truth.ndim == 5:
@@ -69,25 +71,45 @@ def _strip(truth: np.ndarray, model: np.ndarray, context: int) -> np.ndarray:
 
 
 def _curves(truth: np.ndarray, model: np.ndarray, context: int, width: int = 320, height: int = 64) -> np.ndarray:
-    """Return curves of the first numbers of (T, n) vectors; picture t shows steps 0 to t."""
+    """Return curves of the first numbers of (T, n) vectors, each row with its index, below a legend.
+
+    All pictures show the whole curves in pale colors, so that no picture is blank; picture t has steps 0 to t in full.
+    """
     time, count = len(truth), min(MAX_ROWS, truth.shape[1])
     across = np.linspace(4, width - 4, time)
     border = across[min(context, time - 1)]
     pictures = []
     for now in range(time):
-        image = Image.new("RGB", (width, height * count), "white")
+        image = Image.new("RGB", (width, LEGEND_HEIGHT + height * count), "white")
         draw = ImageDraw.Draw(image)
-        draw.line([(border, 0), (border, image.height)], (0, 160, 0))
+        _draw_legend(draw, width, border)
+        draw.line([(border, LEGEND_HEIGHT), (border, image.height)], GREEN)
         for row in range(count):
-            series, top = np.stack([model[:, row], truth[:, row]]), row * height
+            series, top = np.stack([model[:, row], truth[:, row]]), LEGEND_HEIGHT + row * height
             draw.line([(0, top), (width, top)], (200, 200, 200))
             span = max(series.max() - series.min(), 1e-6)
-            down = top + 4 + (height - 8) * (1 - (series[:, : now + 1] - series.min()) / span)
-            for values, color in zip(down, COLORS, strict=True):
-                points = list(zip(across.tolist(), values.tolist(), strict=False))
-                draw.line(points if now else points * 2, color, width=2)
+            down = top + 4 + (height - 8) * (1 - (series - series.min()) / span)
+            for part, colors in ((down, map(_pale, COLORS)), (down[:, : now + 1], COLORS)):
+                for values, color in zip(part, colors, strict=True):
+                    points = list(zip(across.tolist(), values.tolist(), strict=False))
+                    draw.line(points if len(points) > 1 else points * 2, color, width=2)
+            draw.text((4, top + 2), str(row), GRAY)
         pictures.append(np.asarray(image))
     return np.stack(pictures)
+
+
+def _draw_legend(draw: ImageDraw.ImageDraw, width: int, border: float) -> None:
+    """Name the curves at the right, and the observed steps, whose end is at `border`, at the left."""
+    draw.text((min(border, width - 215), 1), "observed until here", GREEN)
+    for place, (name, color) in enumerate(zip(("model", "truth"), COLORS, strict=True)):
+        left = width - 100 + 50 * place
+        draw.line([(left, 7), (left + 8, 7)], color, width=2)
+        draw.text((left + 12, 1), name, color)
+
+
+def _pale(color: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = (255 - (255 - part) // 4 for part in color)
+    return red, green, blue
 
 
 class EpisodeRecorder:

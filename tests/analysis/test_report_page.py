@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from common.analysis.report import (
@@ -20,6 +21,7 @@ from common.analysis.report import (
 from common.analysis.report.analysis import analyse
 from common.analysis.report.films import ReportFilm, collect_films
 from common.analysis.report.run_collection import load_runs
+from common.storage import video
 from tests.helpers import fake_runs
 from tests.helpers.fake_runs import ablation, comparison, ladder, write_grid, write_run
 
@@ -336,3 +338,22 @@ def test_a_film_is_in_the_page(tmp_path):
 )
 def test_formatted_numbers(text, expected):
     assert text == expected
+
+
+def test_films_of_vectors_have_the_background_of_the_card_and_a_caption(tmp_path):
+    logdir = write_run(tmp_path / "run", frames=2000, film=True)
+    truth = np.linspace(0, 1, 24).reshape(1, 8, 3)
+    data = video.encode_gif(video.open_loop_frames(truth, truth, 3))
+    (logdir / "videos/openloop_position_000002000.gif").write_bytes(data)
+    runs = load_runs([logdir])
+    found, _ = collect_films(runs)
+    assert [(film.key, film.curves) for film in found] == [("image", False), ("position", True)]
+    report = analyse(runs)
+    page = Page(html.render(report, gallery.draw_gallery(report), found, []))
+    assert page.attributes.count(("img", "class", "curves")) == page.attributes.count(("div", "class", "card")) == 1
+    assert "the first numbers of a vector in the first clip, truth in blue, model in orange" in page.text
+    assert "played by" not in page.text
+    shared = [found[1]._replace(variant=name, shared=True) for name in ("v1", "v3")]
+    page = Page(html.render(report, gallery.draw_gallery(report), shared, []))
+    assert "Curves show one clip for all variants, played by v1." in page.text
+    assert "Images, from top to bottom" not in page.text

@@ -174,12 +174,25 @@ def test_open_loop_strip_shows_truth_model_and_error():
 def test_open_loop_of_vectors_is_a_growing_plot():
     truth = np.linspace(0, 1, 12).reshape(1, 6, 2)
     plot = video.open_loop_frames(truth, truth[:, ::-1], 2)
-    assert (plot.shape, plot.dtype) == ((6, 128, 320, 3), np.uint8)
-    ink = [(picture != 255).any(-1).sum() for picture in plot]
+    assert (plot.shape, plot.dtype) == ((6, 142, 320, 3), np.uint8)
+    ink = [(picture[video.LEGEND_HEIGHT :] == video.COLORS[0]).all(-1).sum() for picture in plot]
     assert ink == sorted(ink)
     assert ink[0] < ink[-1]
     constant = video.open_loop_frames(np.zeros((1, 6)), np.zeros((1, 6)), 2)
-    assert constant.shape == (6, 64, 320, 3)
+    assert constant.shape == (6, 78, 320, 3)
+
+
+def test_no_picture_of_vectors_is_blank():
+    """The first picture has a legend, the names of the rows, and all of the curves in pale colors."""
+    truth = np.linspace(0, 1, 12).reshape(1, 6, 2)
+    first = video.open_loop_frames(truth, truth[:, ::-1], 2)[0]
+    for color in video.COLORS:
+        assert (first[: video.LEGEND_HEIGHT] == color).all(-1).any()
+        columns = (first[video.LEGEND_HEIGHT :] == video._pale(color)).all(-1).any(0)
+        assert np.flatnonzero(columns)[-1] > 300
+    for row in range(2):
+        top = video.LEGEND_HEIGHT + 64 * row
+        assert (first[top + 2 : top + 16, 4:12] < 200).all(-1).any()
 
 
 def test_error_curve_is_per_time_step():
@@ -246,6 +259,22 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere():
         assert ("\r" in text) == stream.isatty()
         assert rates["fps/env"] / rates["fps/train"] == pytest.approx(10)
     assert "250/1,000 frames (25%)" in text
+
+
+def test_progress_beyond_the_last_frame_is_complete():
+    """The last episodes of several environments end beyond the budget."""
+    for stream in (Terminal(), io.StringIO()):
+        progress = Progress(1000, stream)
+        progress.start_at(990, 5)
+        progress.update(1012, 20)
+        progress.line()
+        progress.close()
+        text = stream.getvalue()
+        assert "100%" in text
+        assert "101%" not in text
+        assert "-" not in text.rpartition("]")[0]
+    assert "1,012/1,000 frames (100%)" in text
+    assert text.endswith("00:00 left\n")
 
 
 def test_the_banner_describes_the_run(tmp_path, capsys):

@@ -3,15 +3,20 @@
 A grid has films of all variants on the same clips (common/experiments/film.py); other runs have those of training.
 """
 
+import io
 import itertools
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from PIL import Image
+
 from common.analysis.report.run_collection import Runs
 from common.files import slug
 
 MAX_FILM_BYTES = 2 * 2**20
+PAPER_SHARE = 0.6  # of the pixels of a picture of curves
 MAX_TOTAL_BYTES = 12 * 2**20
 SHARED_FILMS_FOLDER = "films"  # in the folder of a grid
 RUN_FILM_NAME = re.compile(r"openloop_(?P<key>.+)_(?P<frames>\d+)\.gif")
@@ -21,7 +26,7 @@ SHARED_FILM_NAME = re.compile(r"(?P<key>.+)_(?P<seed>\d+)_(?P<frames>\d+)\.gif")
 class ReportFilm(NamedTuple):
     """An encoded GIF of a variant's predictions of observation `key` after `frames` of training.
 
-    shared: all variants of the task predict the same clips.
+    shared: all variants of the task predict the same clips. curves: it shows curves of a vector, of the first clip.
     """
 
     variant: str
@@ -31,6 +36,7 @@ class ReportFilm(NamedTuple):
     frames: int
     data: bytes
     shared: bool = False
+    curves: bool = False
 
 
 def collect_films(runs: Runs) -> tuple[list[ReportFilm], list[str]]:
@@ -67,5 +73,15 @@ def _read(folder: Path, name: re.Pattern, variant: str, task: str, seed: int | N
     for path, match in sorted(matches, key=lambda pair: -int(pair[1]["frames"])):
         own_seed = int(match["seed"]) if seed is None else seed
         about = (variant, task, match["key"], own_seed, int(match["frames"]))
-        films.append(ReportFilm(*about, path.read_bytes(), shared=seed is None))
+        data = path.read_bytes()
+        films.append(ReportFilm(*about, data, shared=seed is None, curves=shows_curves(data)))
     return films
+
+
+def shows_curves(data: bytes) -> bool:
+    """Return whether the first picture of a GIF is mostly white paper, as that of curves is; images are not."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return bool(np.mean(np.asarray(picture.convert("L")) == 255) > PAPER_SHARE)
+    except (OSError, ValueError, SyntaxError):
+        return False
