@@ -107,7 +107,7 @@ def _fewest_seeds(*samples: Scores) -> int:
     return min(len(task) for scores in samples for task in scores)
 
 
-def _without_bounds(value: np.ndarray | np.floating) -> Interval:
+def _without_bounds(value: np.ndarray) -> Interval:
     return Interval(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
 
 
@@ -131,7 +131,7 @@ def difference(one: Scores, two: Scores, seed: int = 0) -> Effect:
 def chance_to_beat(one: Scores, two: Scores, seed: int = 0) -> Interval:
     """Return the probability of improvement with its interval; nan with fewer than MIN_SEEDS seeds."""
     if _fewest_seeds(one, two) < MIN_SEEDS:
-        return _without_bounds(np.float64("nan"))
+        return _without_bounds(np.asarray(np.nan))
     return bootstrap(improvement, one, two, seed=seed)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from common.analysis.report import write_report
+from common.analysis.report import write_report, write_score_tables
 from common.analysis.report.formatting import plural
 from common.analysis.report.run_collection import Runs
 from common.config.arguments import Option, Options
@@ -15,19 +15,25 @@ OPTIONS: Options = {
     "out": Option("", "folder for the report (default: the only --logdirs)", "DIR"),
     "reach": Option([], "scores: report the frames until each is reached", "SCORE ..."),
     "unfinished": Option(False, "include runs that are not finished"),
+    "scores": Option("", "print the scores in a file, without runs: JSON or CSV", "FILE"),
 }
 EXAMPLES = (
     "report logs/compare",
     "report --logdirs logs/one logs/two --out report",
     "report runs --reach 200,400 --unfinished",
+    "report --scores common/analysis/reference/finals.json",
 )
 
 
 def report(request: Request) -> None:
     """Write report.html, report.md and report.json about grids, logdirs, or folders of them.
 
-    Raises UserError, and writes nothing, if there is no run, or if several folders are given without --out.
+    With --scores FILE, print tables of scores alone. Raises UserError, and writes nothing, if there is no run, or if
+    several folders are given without --out.
     """
+    if request.options["scores"]:
+        print(score_tables(request))
+        return
     paths = logdirs(request, "report")
     out = request.options["out"] or (paths[0] if len(paths) == 1 else "")
     if not out:
@@ -42,6 +48,15 @@ def report(request: Request) -> None:
     print_left_out(runs)
     path = expand_path(out) / "report.html"
     print(f"{plural(len(runs.runs), 'run')}, {len(runs.left_out)} left out: {path}")
+
+
+def score_tables(request: Request) -> str:
+    """Return the tables of --scores FILE, and write them to --out if it is given. Raises UserError for runs with it."""
+    if words := [*request.positionals, *request.options["logdirs"], *request.given_flags()]:
+        raise UserError(f"--scores FILE has scores without runs: omit {words[0]}, or omit --scores.")
+    out = request.options["out"]
+    text = write_score_tables(request.options["scores"], out)
+    return f"{text}\n\nTables: {expand_path(out)}" if out else text
 
 
 def logdirs(request: Request, command: str) -> list[str]:

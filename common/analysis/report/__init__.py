@@ -1,4 +1,4 @@
-"""Reports on sets of runs: report.html, report.md with its figures, and report.json with all numbers."""
+"""Reports on sets of runs: report.html, report.md with its figures, tables, and report.json with all numbers."""
 
 import json
 from collections.abc import Sequence
@@ -7,10 +7,12 @@ from pathlib import Path
 from common.analysis.report import figure_style, films, gallery, html, markdown
 from common.analysis.report.analysis import analyse
 from common.analysis.report.run_collection import Runs, load_runs
-from common.files import make_output_folder, write_text
+from common.analysis.report.score_tables import plain_text, read_score_tables, score_report
+from common.analysis.report.table_files import latex, render_table_files
+from common.files import make_output_folder, slug, write_text
 from common.safe_io import expand_path
 
-FIGURES_FOLDER = "report_figures"
+FIGURES_FOLDER, TABLES_FOLDER = "report_figures", "report_tables"
 
 
 def write_report(
@@ -33,11 +35,28 @@ def write_report(
         f"{FIGURES_FOLDER}/{picture.name}.svg": figure_style.standalone_svg(picture.wide or picture.svg)
         for picture in shown
     }
+    files |= {f"{TABLES_FOLDER}/{name}": text for name, text in render_table_files(report).items()}
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES_FOLDER)
     files["report.html"] = html.render(report, pictures, *films.collect_films(runs))
     folder = expand_path(out)
-    make_output_folder(folder / FIGURES_FOLDER)
+    for name in (FIGURES_FOLDER, TABLES_FOLDER):
+        make_output_folder(folder / name)
     for name, text in files.items():
         write_text(folder / name, text)
     return runs
+
+
+def write_score_tables(path: str | Path, out: str | Path = "") -> str:
+    """Return the tables of a file with scores alone as text, and write them as LaTeX into `out` if it is given.
+
+    Raises UserError, and writes nothing, if the file has another format or `out` cannot be written.
+    """
+    found = score_report(read_score_tables(expand_path(path)))
+    if out:
+        folder = expand_path(out)
+        make_output_folder(folder)
+        for title, table in found.items():
+            write_text(folder / f"{slug(title.lower())}.tex", latex(table))
+            write_text(folder / f"{slug(title.lower())}.md", f"# {markdown.escape(title)}\n\n{markdown.table(table)}\n")
+    return "\n\n".join(f"{title}\n{plain_text(table)}" for title, table in found.items())

@@ -39,7 +39,8 @@ def task_scales(tasks: Sequence[str]) -> dict[str, dict]:
 
 def grouped_tasks(scores: Finals, scales: dict[str, dict], variants: list[str]) -> tuple[list[TaskGroup], list[dict]]:
     """Return the tasks to aggregate by their scale, and rows of `task` and `reason` for the others."""
-    reasons, groups = {}, {}
+    reasons: dict[str, str] = {}
+    groups: dict[str, list[str]] = {}
     for task in scores:
         missing = [variant for variant in variants if variant not in scores[task]]
         if task not in scales:

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -44,7 +45,7 @@ def waterfall(title: str, rows: Sequence[dict], *, wide=False) -> Figure:
     return figure
 
 
-def _row_canvas(title: str, rows: int, wide: bool) -> tuple[Figure, object]:
+def _row_canvas(title: str, rows: int, wide: bool) -> tuple[Figure, Any]:
     """Return a figure and its axes, with rows from top to bottom."""
     name = WIDE_NAME_INCHES if wide else NAME_INCHES
     width = WIDE_INCHES if wide else FIGURE_INCHES
