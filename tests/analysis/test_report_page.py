@@ -86,7 +86,7 @@ def test_the_page_has_all_contents(page):
     for text in (
         "V1, V2 and V3 on three tasks", "with 3 seeds each, at equal environment frames", "1 run left out",
         "v3 scores higher than v1 on", "8 of 12 comparisons are significant", "no significant difference",
-        "Performance profile", "Environment frames to a score", "The same over updates", "seconds of training",
+        "Performance profile", "Environment frames to a score", "Learning curves over updates", "seconds of training",
         "Training diverged at frame 1,000", "Try a lower learning rate.", "Scale of advantages", "advantage.use",
         "0123456789", "torch 2.13.0", "Example CPU", "1.50 GiB", "1,234,567", "published dreamerv3", "score / 1000",
         "3 seeds", "Welch", "v1: image, seed 0, 20,000 frames",

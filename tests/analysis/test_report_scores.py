@@ -81,8 +81,8 @@ def test_only_tasks_with_a_published_scale_are_aggregated(compared):
     value = next(row for row in part["values"] if (row["variant"], row["statistic"]) == ("v3", "mean"))["value"]
     assert value == pytest.approx(np.mean(means) / 1000)
     assert summary.left_out_of_aggregates(compared) == (
-        "1 task of 3 not aggregated: gym_Pendulum-v1 (no published scores of a random policy and of a human, and no "
-        "fixed largest return)."
+        "1 of 3 tasks is not aggregated: gym_Pendulum-v1 (no published scores of a random policy and of a human, and "
+        "no fixed largest return)."
     )
 
 
@@ -129,7 +129,7 @@ def test_the_levels_of_scores(tmp_path):
     shown = tables.scores(analyse(runs))
     assert shown.head == ["task", "random policy", "maximum", "v3"]
     assert shown.rows[0][1:3] == [formatting.score(expected), "1,000"]
-    assert "Random policy: mean of the episodes in the prefill of these runs (dmc_walker_walk: 6)." in shown.note
+    assert "Random policy: mean return in the prefill of these runs (episodes: dmc_walker_walk 6)." in shown.note
 
 
 def test_published_levels_of_a_game(tmp_path):
@@ -187,12 +187,30 @@ def test_scores_without_learning_are_not_reached(tmp_path):
     write_steep_runs(tmp_path, task="atari_pong", best=-20.5, worst=-20.7, noise=0.3)
     report = analyse(load_runs([tmp_path]))
     assert report["reach"] == []
-    assert "rose above a random policy (−20.7) by more than chance" in tables.reach_left_out(report)[0]
+    assert (
+        "no final score is above that of a random policy (−20.7) by more than chance; the best is"
+        in tables.reach_left_out(report)[0]
+    )
     report = analyse(load_runs([tmp_path]), levels=[-21.0, 5.0])
     assert [(row["level"], row["reached"]) for row in report["reach"]] == [(5, 0)]
     assert tables.reach_left_out(report) == [
-        "atari_pong: −21.0 is not above a random policy (−20.7) by more than chance."
+        "atari_pong: −21.0 is not above that of a random policy (−20.7) by more than chance."
     ]
+
+
+@pytest.mark.parametrize(("judged", "significant", "sentence"), [
+    (1, 1, "The only comparison is significant (p < 0.05)."),
+    (1, 0, "The only comparison is not significant (p < 0.05). A difference that is not significant may still exist: "
+           "more seeds show smaller differences."),
+    (15, 1, "1 of 15 comparisons is significant (p < 0.05). If no variants differed, about 0.75 of 15 would be "
+            "significant by chance. A difference that is not significant may still exist: more seeds show smaller "
+            "differences."),
+    (2, 0, "None of 2 comparisons are significant (p < 0.05). If no variants differed, about 0.1 of 2 would be "
+           "significant by chance. A difference that is not significant may still exist: more seeds show smaller "
+           "differences."),
+])  # fmt: skip
+def test_sentences_on_chance(judged, significant, sentence):
+    assert summary._chance(judged, significant) == sentence
 
 
 def test_a_final_score_is_reached(tmp_path):

@@ -46,8 +46,8 @@ def frames_to_scores(
         base = _base_level(runs, task, best, curves_of_task, known[task])
         limit, highest = base.value + base.noise, best_mean(finals[task])
         if not levels and not highest > limit:
-            reason = f"no final score ({score(highest)} at best) rose above {base.name} ({score(base.value)})"
-            left_out.append({"task": task, "reason": f"{reason} by more than chance"})
+            reason = f"no final score is above {base.name} ({score(base.value)}) by more than chance"
+            left_out.append({"task": task, "reason": f"{reason}; the best is {score(highest)}"})
             continue
         limit = base.value if math.isinf(limit) else limit  # a score that the user asks for, with too few episodes
         wanted = levels or [base.value + share * (highest - base.value) for share in REACH_SHARES]
@@ -84,7 +84,7 @@ def _base_level(runs: Runs, task: str, best: str, lines: dict[str, curves.MeanCu
     It is infinite with too few episodes to show a spread.
     """
     start = min((float(line.mean[0]) for line in lines.values()), default=math.nan)
-    value, name = (start, "the lowest start") if known.random is None else (known.random, "a random policy")
+    value, name = (start, "the lowest start") if known.random is None else (known.random, "that of a random policy")
     end, own = curves.cut_off(runs.on(task), "frames").at, [run for run in runs.on(task) if run.variant == best]
     if best not in lines:
         return BaseLevel(value, name, math.inf)

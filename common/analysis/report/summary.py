@@ -91,7 +91,8 @@ def left_out_of_aggregates(report: dict) -> str:
     for row in rows:
         reasons.setdefault(row["reason"], []).append(row["task"])
     listed = "; ".join(f"{_some(names)} ({reason})" for reason, names in reasons.items())
-    return f"{plural(len(rows), 'task')} of {len(report['tasks'])} not aggregated: {listed}."
+    verb = "is" if len(rows) == 1 else "are"
+    return f"{len(rows)} of {len(report['tasks'])} tasks {verb} not aggregated: {listed}."
 
 
 def _some(names: list[str]) -> str:
@@ -106,9 +107,15 @@ def _place(row: dict) -> str:
 
 def _chance(judged: int, significant: int) -> str:
     """Return how many comparisons are significant, and how many would be by chance."""
-    verb = "is" if judged == 1 else "are"
-    text = f"{significant or 'None'} of {plural(judged, 'comparison')} {verb} significant (p < 0.05)."
-    if judged > 1:
+    if judged == 1:
+        text = f"The only comparison is {'' if significant else 'not '}significant (p < 0.05)."
+    else:
         expected = (1 - stats.CONFIDENCE) * judged
-        text += f" Even if no variants differed, about {expected:.2g} would be significant by chance."
-    return f"{text} A difference that is not significant may still exist: more seeds would show smaller differences."
+        verb = "is" if significant == 1 else "are"
+        text = (
+            f"{significant or 'None'} of {judged} comparisons {verb} significant (p < 0.05). If no variants differed, "
+            f"about {expected:.2g} of {judged} would be significant by chance."
+        )
+    if significant == judged:
+        return text
+    return f"{text} A difference that is not significant may still exist: more seeds show smaller differences."

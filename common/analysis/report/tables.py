@@ -66,9 +66,9 @@ def known_levels(report: dict) -> dict[str, str]:
 def random_sources(report: dict) -> str:
     """Return where the scores of a random policy are from; "" without any."""
     known = {task: row["episodes"] for task, row in report["levels"].items() if row["random"] is not None}
-    measured = [f"{task}: {episodes}" for task, episodes in known.items() if episodes]
+    measured = [f"{task} {episodes}" for task, episodes in known.items() if episodes]
     texts = ["published"] * (len(measured) < len(known))
-    texts += [f"mean of the episodes in the prefill of these runs ({', '.join(measured)})"] * bool(measured)
+    texts += [f"mean return in the prefill of these runs (episodes: {', '.join(measured)})"] * bool(measured)
     return f"Random policy: {', or '.join(texts)}." if texts else ""
 
 
