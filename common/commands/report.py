@@ -19,8 +19,7 @@ OPTIONS: Options = {
 }
 EXAMPLES = (
     "report logs/compare",
-    "report --logdirs logs/one logs/two --out report",
-    "report runs --reach 200,400 --unfinished",
+    "report --logdirs logs/one logs/two --out report --reach 200,400 --unfinished",
     "report --scores common/analysis/reference/finals.json",
 )
 
