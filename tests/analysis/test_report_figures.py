@@ -54,6 +54,31 @@ def test_near_levels_are_drawn_and_distant_ones_named():
     assert axes.get_title("right") == "not drawn: maximum 1,000"
 
 
+def test_labels_of_close_levels_do_not_overlap():
+    figure = Figure(figsize=(4, 3))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 100])
+    axis_format.draw_levels(axes, [LINE], {"human": 12.0, "random": 10.0})
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    lower, upper = (text.get_window_extent(renderer) for text in axes.texts)
+    assert [text.get_text() for text in axes.texts] == ["random 10.0", "human 12.0"]
+    assert lower.y1 <= upper.y0
+
+
+def test_human_normalised_figures_are_in_per_cent(tmp_path):
+    jobs = [("v3", task, s, {"frames": 4000}) for task in ("atari100k_pong", "atari100k_boxing") for s in range(3)]
+    report = analyse(load_runs([write_grid(tmp_path, "compare", jobs)]))
+    (drawn,) = gallery.draw_gallery(report).aggregates
+    value = next(row["value"] for row in report["aggregates"][0]["values"] if row["statistic"] == "mean")
+    mean = next(picture.svg for picture in drawn if picture.name == "aggregate_0_mean")
+    assert "Mean, human-normalised score in %" in mean
+    assert f">{100 * value:,.0f} [" in mean
+    curve = next(picture.svg for picture in drawn if picture.name == "aggregate_0_curve_mean")
+    assert ">human-normalised score in %<" in curve
+    page = html.render(report, gallery.draw_gallery(report), [], [])
+    assert page.count(">probability of improvement<") == 0  # a single variant has no comparisons
+
+
 def test_every_curve_shows_the_known_levels(tmp_path):
     jobs = [
         ("v3", task, seed, {"frames": 5000}) for task in ("dmc_walker_walk", "gym_Pendulum-v1") for seed in range(3)

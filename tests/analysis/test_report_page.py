@@ -14,6 +14,7 @@ from common.analysis.report import (
     gallery,
     html,
     markdown,
+    run_tables,
     summary,
     tables,
     write_report,
@@ -191,7 +192,7 @@ def test_report_on_a_run_without_optional_files(tmp_path):
     """Runs of earlier revisions lack parameters, memory and evaluation, and may lack run.json."""
     logdir = write_run(tmp_path / "run", frames=2000, evaluation=False)
     (logdir / "run.json").unlink()
-    row = tables.runs(analyse(load_runs([logdir]))).rows[0]
+    row = run_tables.runs(analyse(load_runs([logdir]))).rows[0]
     assert row[2:] == ["0", row[3], row[4], "–", "2,000", "200", row[8], "–", "40 s", "–", "–", "A"]
     assert row[4] == f"0.00, {row[3]} to {row[3]}"  # a single episode
 

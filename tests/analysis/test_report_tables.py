@@ -122,7 +122,13 @@ def test_report_of_scores_on_the_command_line(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert re.search(r"burchim, 400,000 frames +\(score − random\) / \(human − random\) +26 +109.9 % +57.4 %", printed)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"scores_in_atari100k.tex", "scores_in_atari100k.md", "aggregates_in_atari100k.tex"} <= names
+    assert {"scores.csv", "scores_in_atari100k.tex", "scores_in_atari100k.md", "aggregates_in_atari100k.tex"} <= names
+    first = read_csv(tmp_path / "out/scores.csv")[0]
+    assert (first["method"], first["task"], float(first["score"])) == (
+        "d4pg, 100,000,000 frames",
+        "dmc_acrobot_swingup",
+        91.7,
+    )
     assert program.main(["report", "--scores", str(tmp_path / "no.json")]) == 2
     assert "Cannot read" in capsys.readouterr().err
     assert program.main(["report", "runs", "--scores", str(FINALS)]) == 2

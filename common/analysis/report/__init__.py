@@ -8,7 +8,7 @@ from common.analysis.report import figure_style, films, gallery, html, markdown
 from common.analysis.report.analysis import analyse
 from common.analysis.report.run_collection import Runs, load_runs
 from common.analysis.report.score_tables import plain_text, read_score_tables, score_report
-from common.analysis.report.table_files import latex, render_table_files
+from common.analysis.report.table_files import csv_text, latex, render_table_files
 from common.files import make_output_folder, slug, write_text
 from common.safe_io import expand_path
 
@@ -48,14 +48,22 @@ def write_report(
 
 
 def write_score_tables(path: str | Path, out: str | Path = "") -> str:
-    """Return the tables of a file with scores alone as text, and write them as LaTeX into `out` if it is given.
+    """Return the tables of a file with scores alone as text, and write them into `out` if it is given.
 
-    Raises UserError, and writes nothing, if the file has another format or `out` cannot be written.
+    The files are CSV, Markdown and LaTeX. Raises UserError, and writes nothing, if the file has another format or `out`
+    cannot be written.
     """
-    found = score_report(read_score_tables(expand_path(path)))
+    methods = read_score_tables(expand_path(path))
+    found = score_report(methods)
     if out:
         folder = expand_path(out)
         make_output_folder(folder)
+        rows = [
+            {"group": one.group, "method": one.method, "task": task, "score": value}
+            for one in methods
+            for task, value in one.scores.items()
+        ]
+        write_text(folder / "scores.csv", csv_text(rows))
         for title, table in found.items():
             write_text(folder / f"{slug(title.lower())}.tex", latex(table))
             write_text(folder / f"{slug(title.lower())}.md", f"# {markdown.escape(title)}\n\n{markdown.table(table)}\n")

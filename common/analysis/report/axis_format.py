@@ -11,6 +11,7 @@ from common.analysis.report.figure_style import MUTED
 
 MAX_TICKS = 5
 LEVEL_DASHES = (1, 2)
+LABEL_SHARE = 0.09  # of the height of the axes, for the label of a level
 
 
 def axis_label(axis: str, top: float) -> str:
@@ -43,16 +44,18 @@ def draw_levels(axes, lines: Sequence[dict], levels: Mapping[str, float | None])
     """
     drawn = np.concatenate([np.array(line[key], float) for line in lines for key in ("mean", "low", "high")])
     low, high = np.nanmin(drawn), np.nanmax(drawn)
-    span, outside = high - low or abs(high) or 1.0, []
-    for name, value in levels.items():
-        if value is None:
-            continue
-        if low - span <= value <= high + span:
-            axes.axhline(value, color=MUTED, lw=0.9, dashes=LEVEL_DASHES, zorder=1)
-            place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 8}
-            axes.text(0.995, value, f"{name} {formatting.score(value)}", color=MUTED, **place)
-        else:
-            outside.append(f"{name} {formatting.score(value)}")
+    span = high - low or abs(high) or 1.0
+    known = sorted((value, name) for name, value in levels.items() if value is not None)
+    near = [(value, name) for value, name in known if low - span <= value <= high + span]
+    for value, _ in near:
+        axes.axhline(value, color=MUTED, lw=0.9, dashes=LEVEL_DASHES, zorder=1)
+    bottom, top = axes.get_ylim()
+    above = [value for value, _ in near[1:]] + [float("inf")]
+    for (value, name), following in zip(near, above, strict=False):
+        crowded = following - value < LABEL_SHARE * (top - bottom)
+        place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "top" if crowded else "bottom"}
+        axes.text(0.995, value, f"{name} {formatting.score(value)}", color=MUTED, fontsize=8, **place)
+    outside = [f"{name} {formatting.score(value)}" for value, name in known if (value, name) not in near]
     if outside:
         add_note(axes, f"not drawn: {', '.join(outside)}")
 

@@ -84,17 +84,22 @@ def curves(report: dict, axis: str) -> list[Picture]:
 
 def aggregates(report: dict, place: int) -> list[Picture]:
     """Draw one aggregate: its statistics with intervals, curves, profile, and the probability of improvement."""
-    part, styles = report["aggregates"][place], line_styles(report)
-    pictures = []
+    part, styles, pictures = report["aggregates"][place], line_styles(report), []
+    percent = part["scale"] == HUMAN_SCALE
+    factor, unit = (100.0, "human-normalised score in %") if percent else (1.0, part["scale"])
+    levels = {"random": 0.0, "human": 100.0} if percent else {"maximum": 1.0}
     for statistic, lines in part["curves"].items():
         about = f"{statistic.capitalize()} over {len(part['tasks'])} tasks"
-        levels = {"random": 0.0, "human": 1.0} if part["scale"] == HUMAN_SCALE else {"maximum": 1.0}
-        figure = figures.aggregate_curves(about, lines, part["scale"], styles, levels)
+        shown = {variant: _times(line, factor) for variant, line in lines.items()}
+        figure = figures.aggregate_curves(about, shown, unit, styles, levels)
         pictures.append(_picture(f"aggregate_{place}_curve_{statistic}", f"{about} over environment frames", figure))
     for statistic, title in AGGREGATE_TITLES.items():
         own = [row for row in part["values"] if row["statistic"] == statistic]
-        rows = [{**row, "label": row["variant"], "color": styles[row["variant"]][0], "filled": True} for row in own]
-        figure = row_figures.intervals(f"{title.capitalize()} of normalised scores", rows)
+        rows = [
+            {**_times(row, factor), "label": row["variant"], "color": styles[row["variant"]][0], "filled": True}
+            for row in own
+        ]
+        figure = row_figures.intervals(f"{title.capitalize()}, {unit}", rows)
         pictures.append(_picture(f"aggregate_{place}_{statistic}", f"{title} of normalised scores", figure))
     pictures.append(_picture(f"profile_{place}", "Performance profile", figures.profiles(part, styles)))
     pairs = part["comparisons"]
@@ -107,6 +112,15 @@ def aggregates(report: dict, place: int) -> list[Picture]:
         figure = row_figures.intervals("Probability of improvement", rows, line=0.5, limits=(-0.03, 1.03))
         pictures.append(_picture(f"improvement_{place}", "Probability of improvement over all tasks", figure))
     return pictures
+
+
+def _times(record: dict, factor: float) -> dict:
+    """Return a record of numbers and lists with the scores in it multiplied; None stays None."""
+    times = lambda value: None if value is None else value * factor
+    scaled = {key: record[key] for key in ("value", "mean", "low", "high") if key in record}
+    return record | {
+        key: list(map(times, value)) if isinstance(value, list) else times(value) for key, value in scaled.items()
+    }
 
 
 def _effect_row(row: dict, styles: LineStyles, label: str) -> dict:

@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from common.analysis.report import figure_style, methods_text, summary, tables
+from common.analysis.report import figure_style, methods_text, run_tables, summary, tables
 from common.analysis.report.curves import AXES
 from common.analysis.report.films import ReportFilm
 from common.analysis.report.gallery import MAX_CURVES_PER_FIGURE, Gallery, line_styles
@@ -29,7 +29,13 @@ def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: lis
         "gif": lambda film: f"data:image/gif;base64,{base64.b64encode(film.data).decode()}",
         "breakable": lambda text: Markup(re.sub(r"(?<=[_/])", "<wbr>", escape(text))),  # long names break at _ and /
     }
-    environment.globals |= {"tables": tables, "summary": summary, "methods": methods_text, "AXES": AXES}
+    environment.globals |= {
+        "tables": tables,
+        "run_tables": run_tables,
+        "summary": summary,
+        "methods": methods_text,
+        "AXES": AXES,
+    }
     return environment.get_template("report.html.jinja").render(
         report=report,
         gallery=gallery,

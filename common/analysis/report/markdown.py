@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from common.analysis.report import methods_text, summary, tables
+from common.analysis.report import methods_text, run_tables, summary, tables
 from common.analysis.report.gallery import Gallery, Picture
 from common.analysis.report.tables import ReportTable
 
@@ -52,7 +52,12 @@ def render(report: dict, gallery: Gallery, folder: str) -> str:
         parts += ["## Crafter score", table(tables.crafter(report))]
     if report["health"]:
         parts += ["## Health", table(tables.health(report))]
-    parts += ["## Runs", table(tables.costs(report)), table(tables.runs(report)), table(tables.origins(report))]
+    parts += [
+        "## Runs",
+        table(run_tables.costs(report)),
+        table(run_tables.runs(report)),
+        table(run_tables.origins(report)),
+    ]
     if report["left_out"]:
         parts += ["## Left out", table(tables.left_out(report))]
     if report["config"]:
@@ -68,5 +73,6 @@ def _aggregates(report: dict, gallery: Gallery, folder: str) -> list[str]:
     parts = ["## Over all tasks"] * bool(report["aggregates"] or left) + [f"**{escape(left)}**"] * bool(left)
     for part, pictures in zip(report["aggregates"], gallery.aggregates, strict=True):
         parts += [f"### {escape(summary.aggregate_title(part))}", images(pictures, folder)]
-        parts += [table(tables.aggregates(part, report["variants"])), table(tables.comparisons(part["comparisons"]))]
+        parts.append(table(tables.aggregates(part, report["variants"])))
+        parts += [table(tables.comparisons(part["comparisons"]))] if part["comparisons"] else []
     return parts + [table(tables.scales(report))] * bool(report["aggregates"])

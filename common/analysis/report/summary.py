@@ -30,6 +30,15 @@ def _seeds(report: dict) -> tuple[int, int]:
     return min(numbers), max(numbers)
 
 
+def bands(report: dict) -> str:
+    """Return what the lines and the bands of learning curves are."""
+    few, most = _seeds(report)
+    if most < stats.MIN_SEEDS:
+        return f"Mean over seeds. Curves of fewer than {stats.MIN_SEEDS} seeds have no band."
+    text = "Mean over seeds with 95 % bootstrap band."
+    return f"{text} Curves of fewer than {stats.MIN_SEEDS} seeds have no band." if few < stats.MIN_SEEDS else text
+
+
 def warning(report: dict) -> str:
     """Return that there are too few seeds, or rungs without runs; "" if neither is true."""
     sentences, (few, most) = [], _seeds(report)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from common.analysis.report import tables
+from common.analysis.report import run_tables, tables
 from common.analysis.report.tables import ReportTable
 
 #: Characters of LaTeX, and those of the texts of a report, as LaTeX.
@@ -38,7 +38,7 @@ def render_table_files(report: dict) -> dict[str, str]:
         texts[f"aggregate_comparisons_{place}"] = tables.comparisons(part["comparisons"])
     texts["reach"] = tables.reach(report)
     texts |= {"crafter": tables.crafter(report)} if "crafter" in report else {}
-    texts["runs"] = tables.costs(report)
+    texts["runs"] = run_tables.costs(report)
     files = {f"{name}.csv": csv_text(map(flat_row, rows)) for name, rows in numbers.items() if rows}
     return files | {f"{name}.tex": latex(table) for name, table in texts.items() if table.rows}
 
