@@ -87,6 +87,18 @@ def test_published_scores_in_per_cent():
     assert (pong[1:4], pong[-1]) == (["−20.7", "14.6", "21.0"], "18.3 (110.5 %)")
     (row,) = [row for row in found["Aggregates in dmc_vision"].rows if row[0] == "burchim, 1,000,000 frames"]
     assert row[2:5] == ["20", "78.7 %", "85.9 %"]
+    for table in found.values():
+        assert len(set(table.head)) == len(table.head)
+
+
+def test_tables_with_deviations_metrics_and_repeated_methods(tmp_path):
+    rows = [("reward", [4.2, 1.2]), ("score, %", 3.0), ("reward", 5.0)]
+    tables = [{"method": "ppo", "metric": metric, "tasks": {"crafter_reward": value}} for metric, value in rows]
+    (tmp_path / "a.json").write_text(json.dumps({"tables": tables}))
+    found = score_report(read_score_tables(tmp_path / "a.json"))
+    assert found["Scores in reward"].head[-2:] == ["ppo", "ppo #2"]
+    assert found["Scores in reward"].rows[0][-2:] == ["4.20", "5.00"]
+    assert found["Scores in score, %"].rows[0][-1] == "3.00"
 
 
 @pytest.mark.parametrize(("name", "text"), [

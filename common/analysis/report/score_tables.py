@@ -48,7 +48,7 @@ def _from_json(content: Any, name: str) -> list[MethodScores]:
     if not isinstance(content, dict):
         raise ValueError("it does not hold a JSON object")
     if isinstance(tables := content.get("tables"), list):
-        return [_from_table(table) for table in tables]
+        return _distinct([_from_table(table) for table in tables])
     if content and all(isinstance(value, dict) for value in content.values()):
         return [MethodScores(method, "", _numbers(scores)) for method, scores in content.items()]
     return [MethodScores(name, "", _numbers(content))]
@@ -59,7 +59,20 @@ def _from_table(table: Any) -> MethodScores:
         raise ValueError("a table lacks method or tasks")
     frames = table.get("frames")
     budget = f", {frames:,} frames" if isinstance(frames, int) and frames else ""
-    return MethodScores(f"{table['method']}{budget}", str(table.get("benchmark", "")), _numbers(table["tasks"]))
+    group = ", ".join(str(table[key]) for key in ("benchmark", "metric") if table.get(key))
+    first = lambda value: value[0] if isinstance(value, list) and value else value  # of mean and deviation
+    scores = {task: first(value) for task, value in table["tasks"].items()}
+    return MethodScores(f"{table['method']}{budget}", group, _numbers(scores))
+
+
+def _distinct(methods: list[MethodScores]) -> list[MethodScores]:
+    """Number the tables of one method in a group, such as those of several protocols."""
+    seen: dict[tuple[str, str], int] = {}
+    result = []
+    for one in methods:
+        number = seen[one.method, one.group] = seen.get((one.method, one.group), 0) + 1
+        result.append(one if number == 1 else one._replace(method=f"{one.method} #{number}"))
+    return result
 
 
 def _from_csv(text: str) -> list[MethodScores]:
