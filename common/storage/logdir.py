@@ -151,17 +151,14 @@ def lock_logdir(logdir: Path, mark: str = CONFIG_FILE) -> Iterator[None]:
     """
     lock = FileLock(logdir / LOCK_FILE, blocking=False, on_acquired=_write_process_id)
     try:
-        logdir.mkdir(parents=True, exist_ok=True)
-        _check_is_run_directory(logdir, mark)
-        _check_regular_files(logdir)
-        lock.acquire()
+        with _report_unwritable(logdir):
+            logdir.mkdir(parents=True, exist_ok=True)
+            _check_is_run_directory(logdir, mark)
+            _check_regular_files(logdir)
+            lock.acquire()
     except Timeout:
         holder = (logdir / LOCK_FILE).read_text() or "?"
         raise UserError(f"{logdir} is in use by process {holder}. Stop it or choose another.") from None
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to logdir {logdir}: {error.strerror or error}. Choose another --logdir."
-        ) from error
     try:
         yield
     finally:
@@ -180,6 +177,25 @@ def in_use(logdir: Path) -> bool:
             return not lock_descriptor(file.fileno(), blocking=False)
     except FileNotFoundError:
         return False
+
+
+def check_directory(logdir: Path, mark: str = CONFIG_FILE) -> None:
+    """Raise UserError if `logdir` has unrelated files or cannot be read. Nothing is written, and it need not exist."""
+    if logdir.exists():
+        with _report_unwritable(logdir):
+            _check_is_run_directory(logdir, mark)
+
+
+@contextlib.contextmanager
+def _report_unwritable(logdir: Path) -> Iterator[None]:
+    try:
+        yield
+    except Timeout:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to logdir {logdir}: {error.strerror or error}. Choose another --logdir."
+        ) from error
 
 
 def _check_is_run_directory(logdir: Path, mark: str) -> None:

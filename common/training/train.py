@@ -11,14 +11,14 @@ import torch
 
 from common.errors import NonFiniteError, UserError
 from common.files import remove_temporary_files
-from common.nn import rng
 from common.nn.compile import make_compiler
 from common.nn.machine import peak_memory
-from common.replay.capacity import free_memory
 from common.storage import spaces
 from common.storage.checkpoints import Checkpoints
 from common.storage.logdir import (
+    CONFIG_FILE,
     check_config,
+    check_directory,
     config_changes,
     config_digest,
     format_changes,
@@ -33,13 +33,13 @@ from common.storage.runinfo import RunInfo, frames_trained, is_finished
 from common.storage.saved_agent import check_log_offset, check_progress, check_replay, read_number, refuse_malformed
 from common.training import initial_weights, memory_forecast, run_state
 from common.training.banner import banner, expected_updates
+from common.training.core import Core, build_core
 from common.training.evaluator import Evaluator
 from common.training.factory import Factory, record_spec
 from common.training.loop import Loop
-from common.training.offline import OfflineFactory, offline_config
+from common.training.offline import offline_config
 from common.training.skips import Diverged
 from common.training.stop import Stop, Stopped
-from common.training.threads import choose_threads
 from common.training.training_errors import report_disk_errors, report_divergence, require_finite_agent
 
 
@@ -55,7 +55,15 @@ def train(config: dict[str, Any], factory: Factory | None = None) -> None:
     if config["run"]["offline"]:
         config = offline_config(config)
     logdir = Path(config["logdir"]).absolute()  # environments may change the working directory
-    with report_disk_errors(logdir), lock_logdir(logdir):
+    stop = Stop()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stop.listening())
+        built = None
+        if not (logdir / CONFIG_FILE).exists():  # a wrong task or setting must not leave a run directory behind
+            check_directory(logdir)
+            built = stack.enter_context(build_core(config, None, factory))
+        stack.enter_context(report_disk_errors(logdir))
+        stack.enter_context(lock_logdir(logdir))
         remove_temporary_files(logdir, logdir / "checkpoints", logdir / "replay")
         check_config(logdir, config)
         checkpoints = Checkpoints(logdir / "checkpoints")
@@ -64,10 +72,11 @@ def train(config: dict[str, Any], factory: Factory | None = None) -> None:
             store_config(logdir, config)
             print(_finished_message(config, state["frames"], state["wall"]))
             return
+        if built is None or state is not None:  # another process may have made the run in the meantime
+            built = stack.enter_context(build_core(config, state, factory))
         if state is None:  # a resumed run stores its config once the checkpoint is restored
             store_config(logdir, config)
-        factory = factory or (OfflineFactory(config, state) if config["run"]["offline"] else Factory())
-        Session(config, logdir, checkpoints, factory).run(state)
+        Session(config, logdir, checkpoints, stop, built).run(state)
 
 
 class Session:
@@ -75,19 +84,18 @@ class Session:
 
     loop: Loop
 
-    def __init__(self, config: dict[str, Any], logdir: Path, checkpoints: Checkpoints, factory: Factory) -> None:
-        self.config, self.logdir, self.checkpoints, self.factory = config, logdir, checkpoints, factory
+    def __init__(self, config: dict[str, Any], logdir: Path, checkpoints: Checkpoints, stop: Stop, core: Core) -> None:
+        self.config, self.logdir, self.checkpoints, self.stop, self.core = config, logdir, checkpoints, stop, core
         self.info = RunInfo(self.logdir, config)
-        self.stop = Stop()
         self._saved: tuple[int, int] | None = None  # frames and updates of the last checkpoint of this process
         self._saved_updates: int | None = None  # updates of the newest checkpoint
         self._saving = False  # whether writing a checkpoint has begun and not succeeded
 
     def run(self, state: dict[str, Any] | None) -> None:
         """Train from a checkpoint's `state`, or from scratch, until the end or a signal."""
-        with self.stop.listening(), self._pieces(state) as pieces:
+        with self._pieces(state) as pieces:
             pieces |= {"stop": self.stop, "folder": self.logdir / "replay", "save": self.save, "best": self.save_best}
-            self.loop = self.factory.loop(self.config, **pieces)
+            self.loop = self.core.factory.loop(self.config, **pieces)
             self._begin(state)
             try:
                 with report_divergence(self.loop, self.checkpoints):
@@ -170,17 +178,10 @@ class Session:
 
     @contextlib.contextmanager
     def _pieces(self, state: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-        """Build the parts of a loop, print the banner, and close the parts at the end."""
-        config, factory, free = self.config, self.factory, free_memory()
-        rng.seed_all(config["seed"])
+        """Build the other parts of a loop, print the banner, and close them at the end."""
+        config, (factory, envs, schedule, threads, agent, free) = self.config, self.core
+        updates = expected_updates(config, envs.repeat, schedule)
         with contextlib.ExitStack() as stack:
-            envs = factory.envs(config)
-            stack.callback(envs.close)
-            schedule = factory.schedule(config)
-            updates = expected_updates(config, envs.repeat, schedule)
-            threads = choose_threads(config, (state or {}).get("threads"), factory, envs, updates)
-            torch.set_num_threads(threads.threads)
-            agent = factory.agent(envs.obs_space, envs.act_space, config)
             replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, self.logdir / "replay")
             if state and "compiled" in state:  # a resumed run keeps to its choice, also if it becomes longer
                 updates = math.inf if state["compiled"] else 0

@@ -62,7 +62,7 @@ TINY = ["--configs", "debug", *SHORT]
 def test_a_wrong_word_is_reported_with_the_right_one(words, says, tmp_path):
     logdir = [] if "eval" in words or "--logdir" in words else ["--logdir", tmp_path / "run"]
     refused(*words, *logdir, cwd=HERE, says=says)
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,13 @@ def test_debug_adds_the_traceback_of_a_wrong_flag(tmp_path):
     assert done.returncode != 0
     assert "Traceback" in done.stderr
     assert "Unknown version 'v9'" in done.stderr
+
+
+def test_the_right_command_trains_in_the_logdir_of_a_typo(tmp_path):
+    words = ["--algo", "v1", *TINY, "--logdir", tmp_path / "run"]
+    refused(*words, "--task", "dummy_bandti", cwd=tmp_path, says="dummy_bandit")
+    done = dreamer(*words, "--task", "dummy_bandit", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("logdir", ["/proc/run", "a_file", "a_file/run"])

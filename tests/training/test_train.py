@@ -296,3 +296,20 @@ def test_max_seconds_count_all_sessions_and_can_be_raised(tmp_path, ticking, mon
     train(config(tmp_path / "run", run__max_seconds=1000, **BURSTS), ticking)
     train(config(tmp_path / "straight", **BURSTS), FakeFactory())
     assert lines(tmp_path / "run") == lines(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("fails", ["envs", "agent"])
+def test_nothing_is_written_before_environment_and_agent_are_made(fails, tmp_path):
+    class Failing(FakeFactory):
+        def envs(self, config, *, evaluate=False):
+            assert not (tmp_path / "run").exists()
+            if fails == "envs":
+                raise UserError("no such task")
+            return super().envs(config, evaluate=evaluate)
+
+        def agent(self, obs_space, act_space, config):
+            raise UserError("no such size")
+
+    with pytest.raises(UserError, match="no such"):
+        train(config(tmp_path / "run"), Failing())
+    assert not (tmp_path / "run").exists()
