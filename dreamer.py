@@ -5,6 +5,7 @@
 
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 (an older Python prints this inste
     print(f"Error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
     sys.exit(2)
 try:
-    from common.commands import COMMANDS, command_function, command_options, legacy_cli, stdio
+    from common.commands import COMMANDS, command_function, command_options, legacy_cli, seed_variables, stdio
     from common.commands.help import RunHelp, command_help, program_help
     from common.config import arguments, features
     from common.config import config as configs
@@ -150,9 +151,26 @@ def parse(argv: list[str]) -> tuple:
     """Split a command line into the command and the fields of `arguments.ParsedArguments`."""
     command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
     if command not in COMMANDS:
-        raise UserError(configs.unknown_name("command", command, COMMANDS))
+        key, equals, value = command.partition("=")
+        hint = f" A flag is --{key} {value}." if key and equals else ""
+        raise UserError(configs.unknown_name("command", command, COMMANDS) + hint)
     positionals = not COMMANDS[command].takes_config
-    return command, *arguments.parse(argv, command_options(command), SHORT_FLAGS, positionals=positionals)
+    options = command_options(command)
+    return command, *arguments.parse(argv, options, SHORT_FLAGS, positionals=positionals, check_key=check_key)
+
+
+def check_key(key: str) -> None:
+    """Raise UserError unless some version has the config key, or a key that matches the glob."""
+    if key in RUN_FLAGS:
+        return
+    errors = []
+    for algo in ALGOS:
+        try:
+            configs.matching_keys(resolve(algo), key)
+            return
+        except UserError as error:
+            errors.append((algo != DEFAULT_ALGO, error))
+    raise min(errors, key=lambda pair: pair[0])[1]
 
 
 def command_input(
@@ -217,7 +235,8 @@ def execute(argv: list[str]) -> int:
         if {"-h", "--help"} & set(argv):
             print(help_text("" if argv[0].startswith("-") else argv[0]), flush=True)
             return 0
-        command, *parsed = parse(legacy_cli.translate([word for word in argv if word != "--debug"], DEFAULT_ALGO))
+        words = seed_variables.translate([word for word in argv if word != "--debug"], os.environ)
+        command, *parsed = parse(legacy_cli.translate(words, DEFAULT_ALGO))
         command_function(command)(command_input(command, *parsed))
     except KeyboardInterrupt:
         stdio.print_error("Interrupted.")

@@ -68,11 +68,19 @@ def with_defaults(options: Options, changed: Mapping[str, Any]) -> dict[str, Any
     return options
 
 
-def parse(argv: list[str], own: Options, short_flags: Mapping[str, str], *, positionals: bool) -> ParsedArguments:
+def parse(
+    argv: list[str],
+    own: Options,
+    short_flags: Mapping[str, str],
+    *,
+    positionals: bool,
+    check_key: Callable[[str], object] = lambda key: None,
+) -> ParsedArguments:
     """Sort the words after a command: `--key VALUE` or `--key=VALUE`. The last one of a flag with one value counts.
 
     own: the flags that only this command takes. A flag without a value is true where the default is a bool.
     short_flags: short flag -> config key. positionals: whether words may come before the first flag.
+    check_key: raises UserError for an unknown config key; it is called before a wrong number of values is reported.
 
     Raises:
         UserError: a word in the wrong place, or too few or too many values.
@@ -84,6 +92,9 @@ def parse(argv: list[str], own: Options, short_flags: Mapping[str, str], *, posi
     groups = _values_by_flag(argv[first:], several, lambda name: name if name in own else short_flags.get(name, name))
     blocks, borrowed = _pop_list(groups, "configs"), dict(map(_parse_feature, _pop_list(groups, "features")))
     given = {key: values or ["true"] * isinstance(defaults.get(key), bool) for key, values in groups.items()}
+    for key, values in given.items():
+        if key not in several and key not in own and len(values) != 1:
+            check_key(key)
     flags: dict[str, Any] = {
         key: values if key in several else _single_value(key, values) for key, values in given.items()
     }
@@ -149,7 +160,9 @@ def _values_by_flag(argv: list[str], several: set[str], full_name: Callable[[str
         elif groups:
             groups[list(groups)[-1]].append(word)
         else:
-            raise UserError(f"Expected --key VALUE after the command, got {word!r}.")
+            key, equals, value = word.partition("=")
+            hint = f" Type --{key} {value}." if key and equals else ""
+            raise UserError(f"Expected --key VALUE after the command, got {word!r}.{hint}")
     return groups
 
 

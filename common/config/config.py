@@ -18,7 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.events import AliasEvent
 
-from common.config import parts, ranges
+from common.config import foreign_keys, parts, ranges
 from common.config.annealing import parse_schedule
 from common.errors import UserError
 from common.safe_io import read_bytes
@@ -129,10 +129,9 @@ def matching_keys(config: dict, key: str) -> list[str]:
     """Return the config keys that `key` names: itself, or all that match it as a glob. Raises UserError if none do."""
     if not isinstance(get(config, key), dict | None):
         return [key]
-    names = flatten(config)
-    found = fnmatch.filter(names, key) if set(key) & set("*?[") else []
+    found = fnmatch.filter(flatten(config), key) if set(key) & set("*?[") else []
     if not found:
-        raise UserError(_other_part_message(config, key) or unknown_name("key", key, names))
+        raise UserError(_group_message(config, key) or _other_part_message(config, key) or unknown_key(key, config))
     return found
 
 
@@ -142,6 +141,51 @@ def get(config: dict, key: str) -> Any:
     for name in key.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+def _group_message(config: dict, key: str) -> str:
+    """Return a message with the keys of a group if `key` names one, else an empty string."""
+    group = get(config, key)
+    if not isinstance(group, dict):
+        return ""
+    keys = list(flatten(group, f"{key}."))
+    return f"Unknown key {key!r}: it is a group. Its keys are {_listed(keys, 12)}.{_all_at_once(config, key, keys)}"
+
+
+def _all_at_once(config: dict, name: str, keys: list[str]) -> str:
+    """Return the glob that sets all `keys`, as a sentence, if they have one meaning."""
+    globs = [f"{name}.*", *(re.sub(r"[^.]+$", "*", key) for key in keys[:1]), f"*.{name}"]
+    globs += [re.sub(rf"\\.[^.]+\\.{re.escape(name)}$", f".*.{name}", key) for key in keys[:1]]
+    fitting = [glob for glob in globs if set(fnmatch.filter(flatten(config), glob)) == set(keys)]
+    alike = len({key.rsplit(".", 1)[-1] for key in keys}) == 1 or {type(get(config, key)) for key in keys} == {float}
+    return f" --{fitting[-1]} VALUE sets all of them." if len(keys) > 1 and fitting and alike else ""
+
+
+def unknown_key(key: str, config: dict) -> str:
+    """Return a message about a key that `config` does not have: what to type in place of it."""
+    names = list(flatten(config))
+    if hint := foreign_keys.advice(key):
+        return f"Unknown key {key!r}. {hint}"
+    if inner := [name for name in names if key in name.split(".")]:
+        return f"Unknown key {key!r}. Did you mean {_listed(inner, 12, ' or ')}?{_all_at_once(config, key, inner)}"
+    if near := _nearest(key, names):
+        return f"Unknown key {key!r}. Did you mean {' or '.join(near)}?"
+    groups = sorted({name.split(".")[0] + ".*" * ("." in name) for name in names})
+    return f"Unknown key {key!r}. Keys are {', '.join(groups)}. `python dreamer.py config` prints all of them."
+
+
+def _listed(names: list[str], most: int, last: str = " and ") -> str:
+    """Return names as `a, b and c`, at most `most` of them."""
+    shown = names[:most]
+    if len(shown) < len(names):
+        return f"{', '.join(shown)}{last}{len(names) - most} more"
+    return last.join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    """Return up to three known names that are similar to `name`, or have the same last part."""
+    same_end = [other for other in known if other.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
+    return difflib.get_close_matches(name, known, 3, 0.5) or same_end[:3]
 
 
 def _other_part_message(config: dict, key: str) -> str:
@@ -157,9 +201,8 @@ def _other_part_message(config: dict, key: str) -> str:
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return a message about an unknown name, with the nearest known ones."""
     known = list(known)
-    same_end = [other for other in known if other.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
-    near = difflib.get_close_matches(name, known, 3, 0.5) or same_end[:3]
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known)[:40])}."
+    near, more = _nearest(name, known), f" and {len(known) - 40} more" * (len(known) > 40)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known)[:40])}{more}."
     return f"Unknown {kind} {name!r}. {hint}"
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import dreamer
 from common.config import config as configs
-from common.config import features, parts
+from common.config import features, foreign_keys, parts
 from common.errors import UserError
 from common.storage.logdir import MAY_CHANGE, config_changes, config_digest
 
@@ -71,7 +71,15 @@ def test_every_part_is_found_by_its_name():
         ({"env.gray": "off"}, "env.gray expects true or false .*got 'off'"),
         ({"env.gray": "1"}, "env.gray expects true or false"),
         ({"actor.entropy": "linear(0, 1)"}, "neither a number nor one of linear"),
-        ({"rssm": "8"}, "Unknown key 'rssm'"),
+        ({"rssm": "8"}, "Unknown key 'rssm': it is a group. Its keys are rssm.deter, "),
+        ({"optim.lr": "1e-4"}, r"optim.lr.model, optim.lr.actor and optim.lr.critic. --optim.lr.\* VALUE sets all"),
+        ({"mlp.actor": "1"}, r"Its keys are mlp.actor.layers and mlp.actor.units.$"),
+        ({"lr": "1e-4"}, r"optim.lr.model, optim.lr.actor or optim.lr.critic\? --optim.lr.\* VALUE sets all"),
+        ({"units": "8"}, r"mlp.actor.units\? --\*.units VALUE sets all"),
+        ({"zzzzqqq": "8"}, r"Keys are actor\.\*, .*vector\.\*\. `python dreamer.py config` prints all"),
+        ({"run.train_ratio": "8"}, "Here it is --schedule.ratio"),
+        ({"run.steps": "8"}, "Here it is --steps "),
+        ({"jax.platform": "cpu"}, "Here it is --run.device "),
         ({"batch_size": "0"}, "batch_size must be at least 1, got 0"),
         ({"run.envs": "-1"}, "run.envs must be at least 1"),
         ({"seed": "-1"}, "seed must be at least 0"),
@@ -88,6 +96,13 @@ def test_every_part_is_found_by_its_name():
 def test_a_wrong_flag_is_reported_with_the_right_one(flags, message):
     with pytest.raises(UserError, match=message):
         dreamer.resolve("v3", [], flags)
+
+
+def test_keys_of_other_programs_are_answered_with_keys_that_exist():
+    known = configs.flatten(dreamer.resolve("v3"))
+    for name, key in foreign_keys.SAME_KEYS.items():
+        assert name not in known
+        assert configs.matching_keys(dreamer.resolve("v3"), key)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+"""Names of flags in other Dreamer programs, and what to type here."""
+
+#: Key of another program -> the key here.
+SAME_KEYS = {
+    "train_ratio": "schedule.ratio",
+    "run.train_ratio": "schedule.ratio",
+    "run.steps": "steps",
+    "total_steps": "steps",
+    "total_timesteps": "steps",
+    "env_name": "task",
+    "env_id": "task",
+    "run.num_envs": "run.envs",
+    "num_envs": "run.envs",
+    "envs.amount": "run.envs",
+    "action_repeat": "env.repeat",
+    "replay.size": "replay.capacity",
+    "replay_size": "replay.capacity",
+    "learning_rate": "optim.lr.*",
+    "model_lr": "optim.lr.model",
+    "actor_lr": "optim.lr.actor",
+    "value_lr": "optim.lr.critic",
+    "critic_lr": "optim.lr.critic",
+    "jax.platform": "run.device",
+    "jax.compute_dtype": "run.precision",
+    "jax.precision": "run.precision",
+    "jax.jit": "run.compile",
+}
+#: Flag of another program -> advice where no key has its meaning.
+ADVICE = {
+    "dry_run": "To check a run without training, use `python dreamer.py plan` (time, memory and disk) or "
+    "`python dreamer.py config` (all settings) with the same flags.",
+    "run.script": "The first word is the command: python dreamer.py train or python dreamer.py eval.",
+}
+UNITS = {"steps": " (environment frames)", "run.device": " (cpu, cuda or auto)"}
+
+
+def advice(key: str) -> str:
+    """Return what to type here for a key of another program, or an empty string for any other key."""
+    name = key.replace("-", "_").lower()
+    if name in SAME_KEYS:
+        return f"Here it is --{SAME_KEYS[name]}{UNITS.get(SAME_KEYS[name], '')}."
+    return ADVICE.get(name, "")
