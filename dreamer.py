@@ -84,6 +84,14 @@ ENVIRONMENT_BLOCKS = {
     **{"gym": "gym", "dmc": "dmc_proprio", "dummy": "gym"},
 }
 
+#: Block of a suite without a default task -> three of its tasks.
+SUITE_TASKS = {
+    **dict.fromkeys(("dmc_vision", "dmc_proprio"), ("dmc_walker_walk", "dmc_cheetah_run", "dmc_cartpole_swingup")),
+    "atari": ("atari_pong", "atari_breakout", "atari_ms_pacman"),
+    "atari100k": ("atari100k_pong", "atari100k_breakout", "atari100k_ms_pacman"),
+    "gym": ("gym_CartPole-v1", "gym_Pendulum-v1", "my_env:MyEnv"),
+}
+
 CLOSING_LINES = [
     f"Flags and examples of a command:  {PROGRAM} COMMAND --help",
     f"Without a command it trains:      {PROGRAM} --algo v3 --task gym_CartPole-v1",
@@ -178,6 +186,8 @@ def command_input(
 ) -> Request | dict:
     """Return what the function of a command takes: a request, or a config, which for `eval` is that of the run."""
     own, flags = arguments.split_own_flags(flags, command_options(command))
+    if "task" in COMMANDS[command].run_flags and command != "config":
+        require_task(blocks, flags)
     if not COMMANDS[command].takes_config:
         return Request(words, algo, blocks, borrowed, flags, own, resolve, tuple(ALGOS), DEFAULT_ALGO)
     if command == "eval":
@@ -185,6 +195,14 @@ def command_input(
     else:
         config = resolve(algo_or_default(algo, tuple(ALGOS), DEFAULT_ALGO), blocks, flags, borrowed)
     return config | ({command: own} if own else {})
+
+
+def require_task(blocks: list[str], flags: dict[str, Any]) -> None:
+    """Raise UserError for the block of a suite without --task: the default task is the built-in `dummy`."""
+    without = [block for block in blocks if block in SUITE_TASKS]
+    if without and "task" not in flags and not any("task" in environment_blocks().get(name, {}) for name in blocks):
+        *first, last = SUITE_TASKS[without[-1]]
+        raise UserError(f"--configs {without[-1]} needs --task, such as {', '.join(first)} or {last}.")
 
 
 def config_of_run(algo: str | None, blocks: list[str], borrowed: dict[str, str], flags: dict[str, Any]) -> dict:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import dreamer as program
-from tests.helpers.command_line import ROOT, SHORT, dreamer, refused, snapshot
+from tests.helpers.command_line import ROOT, SHORT, dreamer, here, refused, snapshot
 
 pytestmark = pytest.mark.xdist_group("cli_errors")  # they share a trained run
 
@@ -23,6 +23,12 @@ TINY = ["--configs", "debug", *SHORT]
         (["--algo", "v3", "--configs", "size12"], "Did you mean size12m"),
         (["--algo", "v3", "--configs"], "--configs needs at least one value"),
         (["--algo", "v4"], "Did you mean v3"),
+        *(
+            (["--configs", block], f"--configs {block} needs --task, such as {', '.join(tasks[:2])} or {tasks[2]}.")
+            for block, tasks in program.SUITE_TASKS.items()
+        ),
+        (["plan", "--configs", "atari100k", "debug"], "needs --task, such as atari100k_pong"),
+        (["speed", "--configs", "atari"], "needs --task, such as atari_pong"),
         (["--dry_run"], "`python dreamer.py plan`"),
         (["--batch_sise"], "Did you mean batch_size"),
         (["task=dummy"], "A flag is --task dummy"),
@@ -117,6 +123,17 @@ def test_debug_adds_the_traceback_of_a_wrong_flag(tmp_path):
     assert done.returncode != 0
     assert "Traceback" in done.stderr
     assert "Unknown version 'v9'" in done.stderr
+
+
+def test_every_environment_block_has_a_default_task_or_three_examples():
+    blocks = program.environment_blocks()
+    assert {name for name, block in blocks.items() if "task" not in block} == set(program.SUITE_TASKS)
+    for block, tasks in program.SUITE_TASKS.items():
+        assert all(program.with_environment_block(task, []) in ([block], ["dmc_proprio"]) for task in tasks)
+
+
+def test_a_block_needs_no_task_to_print_its_config(tmp_path):
+    assert "task: dummy" in here("config", "--algo", "v1", "--configs", "atari", cwd=tmp_path).stdout
 
 
 def test_the_right_command_trains_in_the_logdir_of_a_typo(tmp_path):
