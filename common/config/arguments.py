@@ -192,7 +192,7 @@ def _with_current_parts(flags: dict[str, Any]) -> dict[str, Any]:
     for key in [key for key in flags if key.endswith(".use")]:
         seams = [seam for seam in parts.FORMER_NAMES if fnmatch.fnmatchcase(f"{seam}.use", key)]
         old = flags[key]
-        new = next((name for seam in seams if (name := parts.current_name(seam, old)) != old), old)
+        new = next((name for seam in seams if (name := parts.FORMER_NAMES[seam].get(old, old)) != old), old)
         if new != old:
             print(f"{key} {old} is now {new}.", file=sys.stderr)
             flags[key] = new

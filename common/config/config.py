@@ -103,7 +103,7 @@ def resolve(recipe: Any, defaults: dict, layers: Iterable[dict]) -> dict:
     defaults, before the layer sets its options. Raises UserError for unknown keys and for values of a wrong type or out
     of range.
     """
-    config = {seam: part_defaults(getattr(recipe, seam)) for seam in parts.PARTS}
+    config = {seam: part_defaults(seam, getattr(recipe, seam)) for seam in parts.PARTS}
     config |= {key: copy.deepcopy(value) for key, value in defaults.items() if key not in parts.PARTS}
     part_values = {key: value for key, value in defaults.items() if key in parts.PARTS}
     for layer in (part_values, *layers):
@@ -112,9 +112,9 @@ def resolve(recipe: Any, defaults: dict, layers: Iterable[dict]) -> dict:
     return config
 
 
-def part_defaults(cls: type) -> dict:
-    """Return the config block of a part with its default options."""
-    return {"use": cls.__name__} | copy.deepcopy(parts.options(cls))
+def part_defaults(seam: str, cls: type, name: str = "") -> dict:
+    """Return the config block of a part with its default options. name: `use`, if not that of the class."""
+    return {"use": name or parts.name_of(seam, cls)} | copy.deepcopy(parts.options(cls))
 
 
 def apply_layer(config: dict, layer: dict) -> None:
@@ -212,7 +212,7 @@ def _assign(config: dict, key: str, value: Any) -> None:
     if last == "use" and path[0] in parts.PARTS:
         value = parts.current_name(path[0], value)
         if value != config[path[0]]["use"]:
-            config[path[0]] = part_defaults(parts.find(path[0], value))
+            config[path[0]] = part_defaults(path[0], parts.find(path[0], value), value)
         return
     node = config
     for name in path:

@@ -1,14 +1,17 @@
 """The seams of the agent, and the parts to choose from at each.
 
 A part is in the folder of the version that introduced it, or in common/ if it is the neutral choice.
-`--SEAM.use CLASS` chooses a part; its options are the keyword-only arguments of its class.
+`--SEAM.use CLASS` chooses a part, `--SEAM.use MODULE:CLASS` one of your own; its options are the keyword-only arguments
+of its class.
 """
 
 import dataclasses
 import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
+from common.config import own_parts
 from common.errors import UserError
 
 #: Seam -> protocol of its parts, as module:Class. It says what is called when, with shapes and types.
@@ -88,6 +91,9 @@ PARTS = {
     "sampler": ["dreamer_v1.sampler:Episodes", "dreamer_v3.sampler:Windows"],
 }
 
+#: The parts of this program have short names in configs; a part that is added to PARTS later is stored as MODULE:CLASS.
+BUILT_IN = frozenset((seam, path) for seam, paths in PARTS.items() for path in paths)
+
 #: Seam -> former name of a part -> its current name. Commands and stored configs may have the former one.
 FORMER_NAMES = {
     "kl": {"SplitKL": "BalancedKL"},
@@ -102,33 +108,53 @@ Recipe.__doc__ = "One class for each seam. A missing or unknown seam raises Type
 
 
 def current_name(seam: str, name: str) -> str:
-    """Return the name of a part today; any other text is returned as it is."""
-    return FORMER_NAMES.get(seam, {}).get(name, name)
+    """Return the name of a part today: a class of this program, or MODULE:CLASS. Other text is returned as it is."""
+    name = FORMER_NAMES.get(seam, {}).get(name, name)
+    path = next((path for path in PARTS[seam] if name in (path, path.partition(":")[2])), None)
+    return short_name(seam, path) if path else name
+
+
+def short_name(seam: str, path: str) -> str:
+    """Return the name in configs of the part MODULE:CLASS: the class alone if this program has it."""
+    return path.partition(":")[2] if (seam, path) in BUILT_IN else path
+
+
+def name_of(seam: str, cls: type) -> str:
+    """Return the name in configs of a class that a recipe chooses."""
+    path = f"{cls.__module__}:{cls.__qualname__}"
+    return short_name(seam, path) if path in PARTS[seam] else current_name(seam, cls.__name__)
 
 
 def with_current_names(config: dict) -> dict:
     """Return a config whose parts have their current names. The config given is not changed."""
-    return _renamed(config, FORMER_NAMES)
+    return _renamed(config, current_name)
 
 
 def with_former_names(config: dict) -> dict:
-    """Return a config whose parts have their former names, as older runs stored them."""
-    return _renamed(config, {seam: {new: old for old, new in names.items()} for seam, names in FORMER_NAMES.items()})
+    """Return a config whose parts have their former names, without modules, as older runs stored them."""
+    former = {seam: {new: old for old, new in names.items()} for seam, names in FORMER_NAMES.items()}
+    return _renamed(config, lambda seam, name: former.get(seam, {}).get(name, name.rpartition(":")[2]))
 
 
-def _renamed(config: dict, names: dict[str, dict[str, str]]) -> dict:
-    found = {seam: config[seam] for seam in names if isinstance(config.get(seam), dict)}
+def _renamed(config: dict, rename: Callable[[str, str], str]) -> dict:
+    found = {seam: config[seam] for seam in PARTS if isinstance(config.get(seam), dict)}
     uses = {seam: block["use"] for seam, block in found.items() if isinstance(block.get("use"), str)}
-    return config | {seam: found[seam] | {"use": names[seam].get(use, use)} for seam, use in uses.items()}
+    return config | {seam: found[seam] | {"use": rename(seam, use)} for seam, use in uses.items()}
 
 
 def find(seam: str, name: str) -> type:
-    """Return the class called `name` at `seam`. Raises UserError with the valid names."""
+    """Return the class called `name`, or MODULE:CLASS, at `seam`. Raises UserError with the valid names."""
     name = current_name(seam, name)
     known = {path.split(":")[1]: path for path in PARTS[seam]}
-    if name not in known:
-        raise UserError(f"{seam}.use must be one of {', '.join(known)}, got {name!r}.")
-    module, attribute = known[name].split(":")
+    if ":" in name and name not in PARTS[seam]:
+        return own_parts.load(seam, name, _attribute(PROTOCOLS[seam]))
+    if name not in known and ":" not in name:
+        raise UserError(f"{seam}.use must be one of {', '.join(known)}, got {name!r}. Yours is MODULE:CLASS.")
+    return _attribute(known.get(name, name))
+
+
+def _attribute(path: str) -> Any:
+    module, attribute = path.split(":")
     return getattr(importlib.import_module(module), attribute)
 
 

@@ -62,18 +62,20 @@ def sort_keys(keys: Iterable[str]) -> list[str]:
 
 def part_names() -> list[str]:
     """Return SEAM.CLASS of every part."""
-    return [f"{seam}.{path.split(':')[1]}" for seam, paths in parts.PARTS.items() for path in paths]
+    return [f"{seam}.{parts.short_name(seam, path)}" for seam, paths in parts.PARTS.items() for path in paths]
 
 
 def part_keys(name: str) -> list[str]:
     """Return the config keys of the part SEAM.CLASS."""
-    seam, cls = name.split(".")
+    seam, _, cls = name.partition(".")
     return list(flatten({seam: {"use": cls} | parts.options(parts.find(seam, cls))}))
 
 
 def part_file(name: str) -> str:
-    """Return the file of the part SEAM.CLASS, relative to the repository."""
-    return str(Path(inspect.getfile(parts.find(*name.split(".")))).relative_to(ROOT))
+    """Return the file of the part SEAM.CLASS, relative to the repository if it is in it."""
+    seam, _, cls = name.partition(".")
+    file = Path(inspect.getfile(parts.find(seam, cls)))
+    return str(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file)
 
 
 def every_key(configs: Iterable[dict]) -> list[str]:

@@ -13,6 +13,8 @@ ABSENT = "–"
 #: For keys in the config of an older or newer version of the program.
 UNKNOWN_KEY = Explanation("Other", "not a key of this version of the program")
 
+NO_ENTRY = "no entry in configs/explain"
+
 
 class Note(NamedTuple):
     """An explanation with its title (empty for the key itself) and the implementing files."""
@@ -63,16 +65,28 @@ def notes(key: str, configs: list[dict]) -> list[Note]:
     if seam not in parts.PARTS:
         return [Note("", own, [own.file] if own.file else [])]
     files = {name: part_file(name) for name in _parts_with_key(seam, key, configs)}
+    if files and own is UNKNOWN_KEY:
+        own = Explanation("Other", NO_ENTRY)
     if option == "use":
         return [
             Note("", own, []),
-            *(Note(name.split(".")[1], find_entry(name), [file]) for name, file in files.items()),
+            *(Note(name.partition(".")[2], _part_entry(name), [file]) for name, file in files.items()),
         ]
     return [Note("", own, list(dict.fromkeys(files.values())))]
 
 
+def _part_entry(name: str) -> Explanation:
+    """Return the entry of the part SEAM.CLASS, or a text without one."""
+    try:
+        return find_entry(name)
+    except UserError:
+        return Explanation("Other", NO_ENTRY)
+
+
 def _parts_with_key(seam: str, key: str, configs: list[dict]) -> list[str]:
     """Return SEAM.CLASS of the used parts that have this key; of all parts that have it if none is used."""
-    names = [name for name in part_names() if name.startswith(f"{seam}.") and key in part_keys(name)]
     used = {f"{seam}.{config[seam]['use']}" for config in configs if seam in config}
+    own = sorted(name for name in used if ":" in name)
+    every = dict.fromkeys([name for name in part_names() if name.startswith(f"{seam}.")] + own)
+    names = [name for name in every if key in part_keys(name)]
     return [name for name in names if name in used] or names
