@@ -26,6 +26,7 @@ try:
     from common.config import arguments, features
     from common.config import config as configs
     from common.config.arguments import Option
+    from common.config.extends import EXTENDS, extend
     from common.config.request import Request, algo_or_default
     from common.deploy.policy import load
     from common.errors import UserError
@@ -129,9 +130,21 @@ def resolve(
     return configs.resolve(parts, own["defaults"], [*layers, dict(flags)])
 
 
-def version_blocks(algo: str) -> dict:
-    """Return the config blocks of a version, its `defaults` included. The result is shared: do not change it."""
-    return read_config(CONFIG_FOLDER / ALGOS[algo][1])
+def version_blocks(algo: str, extending: tuple[str, ...] = ()) -> dict:
+    """Return the config blocks of a version, its `defaults` included. The result is shared: do not change it.
+
+    extending: versions whose files extend this one. Raises UserError if a file extends itself or an unknown version.
+    """
+    path = CONFIG_FOLDER / ALGOS[algo][1]
+    own = dict(read_config(path))
+    base = own.pop(EXTENDS, None)
+    if base is None:
+        return own
+    if base not in ALGOS or base in (*extending, algo):
+        known = [name for name in ALGOS if name not in (*extending, algo)]
+        raise UserError(f"{path} extends {base!r}. {configs.unknown_name('version to extend', str(base), known)}")
+    own["defaults"] = {"algo": algo} | (own.get("defaults") or {})
+    return extend(own, version_blocks(base, (*extending, algo)), recipe(algo), recipe(base))
 
 
 def environment_blocks() -> dict:

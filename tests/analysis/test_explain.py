@@ -132,8 +132,8 @@ def test_borrowed_features_use_the_same_config_blocks():
     assert (
         dreamer.resolve("v3", ["size12m"], {}, {"kl": "v2"})["kl"] == dreamer.resolve("v2")["kl"]
     )  # has no such block
-    with pytest.raises(UserError, match="Unknown version 'v4'"):
-        dreamer.resolve("v1", ["cpu"], {}, {"optim": "v4"})
+    with pytest.raises(UserError, match="Unknown version 'v9'"):
+        dreamer.resolve("v1", ["cpu"], {}, {"optim": "v9"})
 
 
 def test_the_mixed_task_has_images_and_vectors():

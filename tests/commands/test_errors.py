@@ -22,7 +22,7 @@ TINY = ["--configs", "debug", *SHORT]
         (["--algo", "v3", "--batch_sise", "4"], "Did you mean batch_size"),
         (["--algo", "v3", "--configs", "size12"], "Did you mean size12m"),
         (["--algo", "v3", "--configs"], "--configs needs at least one value"),
-        (["--algo", "v4"], "Did you mean v3"),
+        (["--algo", "v9"], "Did you mean v3"),
         *(
             (["--configs", block], f"--configs {block} needs --task, such as {', '.join(tasks[:2])} or {tasks[2]}.")
             for block, tasks in program.SUITE_TASKS.items()

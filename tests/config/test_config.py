@@ -15,7 +15,7 @@ from common.storage.logdir import MAY_CHANGE, config_changes, config_digest
 
 @functools.cache
 def explicit(algo):
-    return configs.flatten(configs.read(dreamer.CONFIG_FOLDER / dreamer.ALGOS[algo][1])["defaults"])
+    return configs.flatten(dreamer.version_blocks(algo)["defaults"])
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
@@ -34,7 +34,7 @@ def test_versions_have_the_same_keys_outside_of_parts():
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_every_block_resolves(algo):
-    own, shared = (configs.read(dreamer.CONFIG_FOLDER / f) for f in (dreamer.ALGOS[algo][1], "environments.yaml"))
+    own, shared = dreamer.version_blocks(algo), dreamer.environment_blocks()
     for block in {**own, **shared}:
         assert dreamer.resolve(algo, [block])["algo"] == algo
         assert dreamer.resolve(algo, [block, "debug"])["mlp"]["actor"]["units"] == 16
@@ -108,7 +108,7 @@ def test_keys_of_other_programs_are_answered_with_keys_that_exist():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("v4",), "Unknown version 'v4'. Did you mean"),
+        (("v9",), "Unknown version 'v9'. Did you mean"),
         (("v3", ["size12"]), "Unknown config block for v3 'size12'. Did you mean size12m"),
         (("v1", ["size12m"]), "Unknown config block for v1"),
     ],

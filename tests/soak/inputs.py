@@ -24,7 +24,7 @@ WORDS = {
     "--task": ["dummy_point_6", "dummy_bandit", "gym_", "gym_CartPole-v1", "dmc_walker", "os:path", ":", "a:b:c", "_"],
     "--configs": ["debug", "cpu", "defaults", "size12m", "atari", "debug,cpu"],
     "--features": ["retnorm=v2", "latent=v1", "sizes=v3", "kl=", "=v2", "v2=kl"],
-    "--algo": ["v1", "v2", "v3", "v3-2023", "v4"],
+    "--algo": ["v1", "v2", "v3", "v3-2023", "v9"],
 }
 
 RUN = [
