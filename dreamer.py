@@ -95,7 +95,7 @@ SUITE_TASKS = {
 
 CLOSING_LINES = [
     f"Flags and examples of a command:  {PROGRAM} COMMAND --help",
-    f"Without a command it trains:      {PROGRAM} --algo v3 --task gym_CartPole-v1",
+    f"Without a command it trains:      {PROGRAM} --algo v3 --configs cpu --task gym_CartPole-v1",
     "Any config key is a flag, such as --batch_size 8. The documentation is in README.md and docs/.",
 ]
 

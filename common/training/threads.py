@@ -37,10 +37,11 @@ UNTIMED = (NonFiniteError, *AGENT_ERRORS)
 
 
 class ThreadChoice(NamedTuple):
-    """Number of threads and the reason for it."""
+    """Number of threads and the reason for it. update_seconds: estimated time of an update, 0 if none was timed."""
 
     threads: int
     why: str
+    update_seconds: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.threads} CPU thread(s)" + (f" ({self.why})" if self.why else "")
@@ -88,17 +89,18 @@ def _measured(config: dict[str, Any], most: int, factory: Factory, envs: VectorE
     """Time updates of a temporary agent."""
     threads = torch.get_num_threads()
     try:
-        update, length, patience = _short_update(config, factory, envs, updates)
+        update, length, patience = short_update(config, factory, envs, updates)
         best, seconds = fastest_threads(update, most, patience)
     except UNTIMED as error:
         return ThreadChoice(threads, f"updates could not be timed: {type(error).__name__}")
     finally:
         torch.set_num_threads(threads)
     figures = ", ".join(f"{count}: {1000 * spent:.0f} ms" for count, spent in seconds.items())
-    return ThreadChoice(best, f"{figures} for an update on {config['batch_size']} x {length} steps")
+    why = f"{figures} for an update on {config['batch_size']} x {length} steps"
+    return ThreadChoice(best, why, seconds[best] * config["batch_length"] / length)
 
 
-def _short_update(
+def short_update(
     config: dict[str, Any], factory: Factory, envs: VectorEnvs, updates: float
 ) -> tuple[Callable[[], Any], int, float]:
     """Return an update on sequences as long as time allows, their length, and the seconds for its timing.
@@ -111,14 +113,14 @@ def _short_update(
     update = lambda batch: agent.update(batch, 0)  # not compiled
     short = min(FIRST_BATCH_LENGTH, full)
     batch = random_batch(spec, size, short)
-    seconds = _timed(lambda: update(batch), 1)
+    seconds = timed(lambda: update(batch), 1)
     if seconds < MIN_TIMING_SECONDS:  # the first one is slower than the others
-        seconds = _timed(lambda: update(batch), 1)
+        seconds = timed(lambda: update(batch), 1)
     patience = max(MIN_TIMING_SECONDS, min(MAX_TIMING_SHARE * updates * seconds * full / short, MAX_TIMING_SECONDS))
     target = patience / (2 + 2 * TIMING_ROUNDS) if patience > MIN_TIMING_SECONDS else TIMED_UPDATE_SECONDS
     length = int(np.clip(short * target / seconds, short, full))
-    timed = random_batch(spec, size, length)
-    return lambda: update(timed), length, patience
+    long = random_batch(spec, size, length)
+    return lambda: update(long), length, patience
 
 
 def random_batch(spec: Spec, size: int, length: int) -> dict[str, np.ndarray]:
@@ -161,17 +163,18 @@ def _duel(update: Callable[[], Any], one: int, other: int, patience: float) -> d
     """
     begin = time.perf_counter()
     times: dict[int, list[float]] = {one: [], other: []}
-    warm = {count: _timed(update, count) for count in times}
+    warm = {count: timed(update, count) for count in times}
     if warm[other] > HOPELESS_FACTOR * warm[one]:
-        warm[other] = _timed(update, other)
+        warm[other] = timed(update, other)
     rounds = TIMING_ROUNDS if warm[other] < HOPELESS_FACTOR * warm[one] else 0
     while len(times[one]) < rounds and time.perf_counter() - begin < patience:
         for count, spent in times.items():
-            spent.append(_timed(update, count))
+            spent.append(timed(update, count))
     return {count: statistics.median(spent or [warm[count]]) for count, spent in times.items()}
 
 
-def _timed(update: Callable[[], Any], threads: int) -> float:
+def timed(update: Callable[[], Any], threads: int) -> float:
+    """Return the seconds of one update with a number of threads, which stays set."""
     torch.set_num_threads(threads)
     begin = time.perf_counter()
     update()

@@ -34,6 +34,7 @@ from common.storage.saved_agent import check_log_offset, check_progress, check_r
 from common.training import initial_weights, memory_forecast, run_state
 from common.training.banner import banner, expected_updates
 from common.training.core import Core, build_core
+from common.training.duration import long_run_warning
 from common.training.evaluator import Evaluator
 from common.training.factory import Factory, record_spec
 from common.training.loop import Loop
@@ -192,6 +193,10 @@ class Session:
             need = memory_forecast.forecast_memory(config, envs, agent, replay, free)
             print(banner(config, **pieces, threads=str(threads), memory=str(need)), flush=True)
             need.check()
+            if state is None and need.free > 2 * need.weights + need.update:  # a second agent may be timed
+                parameters = sum(agent.parameter_table().values())
+                warning = long_run_warning(config, factory, envs, threads, parameters, updates)
+                print(warning, end="\n" * bool(warning), file=sys.stderr, flush=True)
             progress = Progress(config["steps"])
             stack.callback(progress.close)
             names = {"task": config["task"], "method": config["algo"], "seed": config["seed"]}

@@ -36,7 +36,7 @@ def two_cores(monkeypatch):
 def pretend(monkeypatch, seconds):
     """Let updates take `seconds[threads]`; return the numbers of threads tried, in order."""
     tried = []
-    monkeypatch.setattr(threads, "_timed", lambda update, count: tried.append(count) or seconds[count])
+    monkeypatch.setattr(threads, "timed", lambda update, count: tried.append(count) or seconds[count])
     return tried
 
 
@@ -138,10 +138,10 @@ def test_no_timing_without_a_choice(monkeypatch):
 )
 def test_long_runs_time_longer_sequences(monkeypatch, updates, patience, length):
     """Four steps take a second, the whole batch eight; eight timed updates get 1 % of the run."""
-    monkeypatch.setattr(threads, "_timed", lambda update, count: 1.0)
+    monkeypatch.setattr(threads, "timed", lambda update, count: 1.0)
     envs = SimpleNamespace(obs_space=obs_space(image=False), act_space=action_space("discrete"))
     given = config("") | {"batch_length": 32}
-    assert threads._short_update(given, FakeFactory(), envs, updates)[1:] == (length, patience)
+    assert threads.short_update(given, FakeFactory(), envs, updates)[1:] == (length, patience)
 
 
 class Untimed(FakeAgent):
