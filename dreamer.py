@@ -21,7 +21,15 @@ if sys.version_info < (3, 11):  # noqa: UP036 (an older Python prints this inste
     print(f"Error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
     sys.exit(2)
 try:
-    from common.commands import COMMANDS, command_function, command_options, legacy_cli, seed_variables, stdio
+    from common.commands import (
+        COMMANDS,
+        command_function,
+        command_options,
+        legacy_cli,
+        seed_variables,
+        stdio,
+        stored_values,
+    )
     from common.commands.help import RunHelp, command_help, program_help
     from common.config import arguments, features
     from common.config import config as configs
@@ -206,7 +214,10 @@ def command_input(
     if command == "eval":
         config = config_of_run(algo, blocks, borrowed, flags)
     else:
-        config = resolve(algo_or_default(algo, tuple(ALGOS), DEFAULT_ALGO), blocks, flags, borrowed)
+        algo = algo_or_default(algo, tuple(ALGOS), DEFAULT_ALGO)
+        config = resolve(algo, blocks, flags, borrowed)
+        if command == "train" and (stored := stored_values.stored_values(config, blocks, flags)):
+            config = resolve(algo, blocks, flags | stored, borrowed)
     return config | ({command: own} if own else {})
 
 
