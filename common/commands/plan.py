@@ -14,13 +14,14 @@ from common.config.tables import listing, show, table
 from common.errors import UserError
 from common.files import write_text
 from common.nn import rng
+from common.profiling.lower_bound import LowerBound, NotTimed, check_bound
 from common.profiling.plan import forecast_run
 from common.profiling.speed import build_run
 from common.replay.capacity import GIB
 from common.training.factory import Factory
 
 OPTIONS: Options = {
-    "updates": Option(20, "updates to time, for a minute at most", "N"),
+    "updates": Option(20, "updates to time, for half a minute at most", "N"),
     "json": Option("", "also write the forecast to this file", "FILE"),
 }
 EXAMPLES = (
@@ -46,15 +47,41 @@ def plan(request: Request, factory: Factory | None = None) -> dict:
     path = output_path("json", options["json"]) if options["json"] else None
     request = request._replace(algo=request.single_algo())
     config = request.config(str(request.algo))
-    print(f"Timing {options['updates']} updates, or as many as fit in a minute ...", file=sys.stderr, flush=True)
+    print(f"Timing {options['updates']} updates, or as many as fit in half a minute ...", file=sys.stderr, flush=True)
     rng.seed_all(config["seed"])
-    with build_run(config, factory or Factory()) as run:
-        found = forecast_run(request, config, run, options["updates"])
-    show(head(found), time_table(found), suggestions_table(found))
+    try:
+        with build_run(config, factory or Factory(), check_bound) as run:
+            found = forecast_run(request, config, run, options["updates"])
+        show(head(found), time_table(found), suggestions_table(found))
+    except NotTimed as reason:
+        found = least_forecast(config, reason.bound)
+        show(least_text(found))
     if path:
         write_text(path, json.dumps(found, indent=2) + "\n")
         print(f"Written: {path}")
     return found
+
+
+def least_forecast(config: dict, bound: LowerBound) -> dict:
+    """Return the forecast of a run whose agent was not built. Its times are lower bounds."""
+    about = {"algo": config["algo"], "task": config["task"], "frames": config["steps"], "reason": bound.reason()}
+    memory = {"program": bound.need, "free": bound.free}
+    time = {"total": bound.total, "pace": {"update": bound.update}, "counts": {"updates": bound.updates}}
+    return about | time | {"lower_bound": True, "parameters": bound.parameters, "memory": memory, "where": bound.where}
+
+
+def least_text(found: dict) -> RenderableType:
+    """Return what is known of a run that was not timed, and what to type instead."""
+    run = f"{found['algo']} on {found['task']}: {found['frames']:,} frames, {found['counts']['updates']:,} updates"
+    rows = [
+        ("run", f"{run}, {found['parameters']:,} parameters"),
+        ("not timed", f"{found['reason']} ({found['where']})"),
+        ("time", f"at least {format_span(found['total'])}: {format_span(found['pace']['update'])} or more per update"),
+        ("memory", f"about {format_size(found['memory']['program'])} of {format_size(found['memory']['free'])} "
+                   "for the agent and an update"),
+        ("instead", f"a GPU, or python dreamer.py plan --algo {found['algo']} --configs cpu --task {found['task']}"),
+    ]  # fmt: skip
+    return listing(rows)
 
 
 def head(found: dict) -> RenderableType:

@@ -89,7 +89,11 @@ class CostSuggestions:
                 continue
             if share < MAX_FLOPS_SHARE:
                 why = f"{share:.2g} times the multiply-adds in an update: a smaller model"
-                found.append((time, f"--configs {' '.join([*self.request.blocks, block])}", why))
+                blocks = [*self.request.blocks, block]
+                steps = self.request._replace(blocks=blocks).config(self.config["algo"])["steps"]
+                if steps < self.config["steps"]:
+                    why += f", and a run of {steps:,} frames"
+                found.append((time, f"--configs {' '.join(blocks)}", why))
         found.sort(reverse=True)
         for time, flags, why in found[:1] + found[1:][-1:]:
             yield Suggestion(flags, time, why)

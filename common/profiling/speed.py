@@ -36,11 +36,14 @@ class BuiltRun(NamedTuple):
 
 
 @contextlib.contextmanager
-def build_run(config: dict, factory: Factory) -> Iterator[BuiltRun]:
-    """Build the parts of a run in a temporary folder."""
+def build_run(
+    config: dict, factory: Factory, check: Callable[[dict, Any], None] = lambda config, envs: None
+) -> Iterator[BuiltRun]:
+    """Build the parts of a run in a temporary folder. check(config, envs) may raise before the agent is built."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         envs = factory.envs(config)
         stack.callback(envs.close)
+        check(config, envs)
         schedule = factory.schedule(config)
         updates = expected_updates(config, envs.repeat, schedule)
         threads = choose_threads(config, None, factory, envs, updates)
@@ -56,7 +59,7 @@ def measure_run(
 ) -> dict[str, Any]:
     """Return the content of `speed.json`: plain numbers and texts, times in seconds.
 
-    updates: number of timed updates; fewer, but at least three, if they take longer than `seconds`. profile: file for
+    updates: number of timed updates; fewer, but at least one, if they take longer than `seconds`. profile: file for
     the trace of one update.
     """
     envs, agent, replay, schedule, _ = run
@@ -140,7 +143,10 @@ class FixedBatchUpdate:
 def time_training(update: Callable[[], None], device: torch.device, calls: int, seconds: float = math.inf) -> dict:
     """Return seconds of the first and the following updates, their median and rate, and the mean of each section."""
     first = measure.time_calls(update, device, 1)[0]
-    measure.time_calls(update, device, WARMUP_UPDATES)
+    if first * (1 + WARMUP_UPDATES + calls) > seconds:  # a slow update needs no warm-up
+        calls = max(1, min(calls, int(seconds / first) - 1))
+    else:
+        measure.time_calls(update, device, WARMUP_UPDATES)
     times, parts = measure.time_updates(update, device, calls, seconds)
     median = statistics.median(times)
     split = parts | {"rest of the update": max(0.0, statistics.mean(times) - sum(parts.values()))}
