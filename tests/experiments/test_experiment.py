@@ -179,7 +179,7 @@ def test_an_error_in_the_report_does_not_hide_failed_runs(monkeypatch, capsys, t
         (["bench", "tiny"], "Suites take only flags, got tiny"),
         ([*TINY, "--tasks", "dummy_bandits"], "Unknown task of this suite 'dummy_bandits'. Did you mean dummy_bandit"),
         ([*TINY, "--task", "dummy_bandit"], "Select some of them with --tasks"),
-        (["train", "--dry-run"], "--dry-run takes one value, got none"),
+        (["train", "--dry-run"], "Unknown key 'dry-run'. To check a run without training"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
