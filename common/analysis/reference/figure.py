@@ -1,18 +1,19 @@
 """Figures of published curves, with own runs on top."""
 
+import functools
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from common.analysis.figure_files import panels, save_figure
+from common.analysis.reference import data
 from common.analysis.reference.binning import bin_edges
 from common.analysis.reference.own_runs import RunSet
 from common.analysis.reference.published import PublishedCurve, possible_scores
 
 OWN_CURVE_BINS = 40
 MAX_STRETCH = 10  # axes of an overlay end at most at this multiple of the runs' frames
-FAMILIES = {"v1": "dreamerv1", "v2": "dreamerv2", "v3": "dreamerv3", "v3-2023": "dreamerv3_2023"}
 Panels = dict[str, tuple[list[PublishedCurve], list[RunSet]]]
 Styles = dict[str, tuple[str, tuple]]  # method, or name of own runs -> colour and dashes
 
@@ -41,12 +42,13 @@ def line_styles(content: Panels) -> Styles:
     from common.analysis.report.figure_style import COLORS, DASHES, INK, VARIANTS
 
     hues = [COLORS[name][0] for name in VARIANTS]
-    agents = dict(zip(FAMILIES.values(), hues, strict=False))
+    families = published_agents()
+    agents = dict(zip(families.values(), hues, strict=False))
     others = hues[len(agents) :]
     styles: Styles = {}
     counts: Counter[str] = Counter()  # lines per agent; "" for the baselines
     for method in dict.fromkeys(curve.method for curves, _ in content.values() for curve in curves):
-        family = _family(method)
+        family = _family(method, families)
         if family in agents:
             counts[family] += method != family
             styles[method] = agents[family], DASHES[0 if method == family else counts[family] % len(DASHES)]
@@ -54,14 +56,24 @@ def line_styles(content: Panels) -> Styles:
             styles[method] = others[counts[""] % len(others)], DASHES[counts[""] // len(others) % len(DASHES)]
             counts[""] += 1
     for algo, name in dict.fromkeys((one.algo, one.name) for _, runs in content.values() for one in runs):
-        styles[f"own {name}"] = agents.get(FAMILIES.get(algo, ""), INK), DASHES[counts[f"own {algo}"] % len(DASHES)]
+        styles[f"own {name}"] = agents.get(families.get(algo, ""), INK), DASHES[counts[f"own {algo}"] % len(DASHES)]
         counts[f"own {algo}"] += 1
     return styles
 
 
-def _family(method: str) -> str:
+@functools.cache
+def published_agents() -> dict[str, str]:
+    """Return version -> the method that is this version's agent, by the published data; it has the shortest name."""
+    entries = [entry for benchmark in data.benchmarks() for entry in data.entries(benchmark) if entry["algo"]]
+    methods = {
+        algo: [e["method"] for e in entries if e["algo"] == algo] for algo in sorted({e["algo"] for e in entries})
+    }
+    return {algo: min(names, key=len) for algo, names in methods.items()}
+
+
+def _family(method: str, families: dict[str, str]) -> str:
     """Return the agent of which a published method is a variant, or the method: dreamerv2_schedules is dreamerv2."""
-    known = [family for family in FAMILIES.values() if method == family or method.startswith(f"{family}_")]
+    known = [family for family in families.values() if method == family or method.startswith(f"{family}_")]
     return max(known, key=len, default=method)
 
 
