@@ -99,20 +99,25 @@ def film_config(config: dict, films: int) -> dict:
 def summarize(config: dict, frames: int, result: EvalResult, trained_on: str = "") -> dict:
     """Return the content of eval.json; `std` is over episodes, `interval` the 95 % bootstrap interval of their mean.
 
+    `n`, `scores` and `lengths` are of whole episodes; `broken` is the number of those that failures cut short. `mean`,
+    `std` and `interval` are None without a whole episode.
+
     trained_on: render mode of the images that the agent learned from, if not the standard one.
     """
     metrics, scores = result.metrics(), [episode.score for episode in result.episodes]
-    _, low, high = stats.bootstrap(stats.mean, [np.array(scores)])
+    _, low, high = stats.bootstrap(stats.mean, [np.array(scores)]) if scores else (math.nan,) * 3
     return {
         "task": config["task"],
         "method": config["algo"],
         "seed": config["seed"],
         "frames": frames,
         "mode": config["actor"]["eval"],
-        "mean": metrics["eval/score"],
-        "std": metrics["eval/score_std"],
+        "mean": metrics.get("eval/score"),
+        "std": metrics.get("eval/score_std"),
         "interval": None if math.isnan(low) else [float(low), float(high)],
         "n": len(result.episodes),
+        "requested": config["run"]["eval_episodes"],
+        "broken": result.broken,
         "scores": scores,
         "lengths": [episode.length for episode in result.episodes],
         **({"render": how} if (how := trained_on or nonstandard_render_mode(config)) else {}),
@@ -121,9 +126,14 @@ def summarize(config: dict, frames: int, result: EvalResult, trained_on: str = "
 
 def result_line(summary: dict) -> str:
     """Return the result as a line."""
-    text = "eval {task} {method} at frame {frames:,}: {mean:.2f} ± {std:.2f} (mean ± std, n = {n}), {mode}"
-    interval = "; 95 % interval of the mean {interval[0]:.2f} to {interval[1]:.2f}" if summary["interval"] else ""
-    return (text + interval).format(**summary)
+    text = "eval {task} {method} at frame {frames:,}: "
+    if not summary["n"]:
+        text += "no score, because failures of the environment cut all {broken} episodes short. Fix the environment; "
+        return (text + "`python dreamer.py check-env {task}` shows where it fails.").format(**summary)
+    text += "{mean:.2f} ± {std:.2f} (mean ± std, n = {n}), {mode}"
+    text += "; 95 % interval of the mean {interval[0]:.2f} to {interval[1]:.2f}" if summary["interval"] else ""
+    text += "; not counted: {broken} episode(s) that failures cut short" if summary["broken"] else ""
+    return text.format(**summary)
 
 
 def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[EvalResult, list[np.ndarray]]:

@@ -67,7 +67,7 @@ class TensorBoard:
     def writer(self) -> RecordWriter:
         """A new event file, opened at the first use."""
         number = next(EVENT_FILE_NUMBERS)
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number:06d}"
         writer = RecordWriter((self.logdir / name).open("wb"))
         start = Event(step=self.frames + 1 if self.frames else 0, session_log=SessionLog(status=SessionLog.START))
         for event in (Event(wall_time=time.time(), file_version="brain.Event:2"), start):

@@ -115,7 +115,8 @@ def _pale(color: tuple[int, int, int]) -> tuple[int, int, int]:
 class EpisodeRecorder:
     """Collects the pictures of one episode of the first environment, at most `MAX_EPISODE_FRAMES`.
 
-    Call `see` with every record. `done` turns True with the last record of the episode.
+    Call `see` with every record. `done` turns True with the last record of the episode. An episode that a failure cut
+    short is dropped, and the next one is recorded.
     """
 
     def __init__(self, key: str):
@@ -123,21 +124,27 @@ class EpisodeRecorder:
         self.frames: list[np.ndarray] = []
         self.done = False
 
-    def see(self, record: dict[str, np.ndarray]) -> None:
-        """Add the picture of `record` (n, ...), from the first record of an episode on."""
+    def see(self, record: dict[str, np.ndarray], broken: bool = False) -> None:
+        """Add the picture of `record` (n, ...), from the first record of an episode on.
+
+        broken: whether the record closes an episode that a failure cut short.
+        """
         if self.done or not (self.frames or record["is_first"][0]):
+            return
+        if broken:
+            self.frames = []
             return
         if len(self.frames) < MAX_EPISODE_FRAMES:
             self.frames.append(to_rgb(record[self.key][0]).copy())
         self.done = bool(record["is_last"][0])
 
-    def pictures(self) -> np.ndarray:
-        """Return the frames (T, H, W, 3) uint8."""
-        return np.stack(self.frames)
+    def pictures(self) -> np.ndarray | None:
+        """Return the frames (T, H, W, 3) uint8, None if no episode is complete."""
+        return np.stack(self.frames) if self.done else None
 
 
 class EvaluationRecorder:
-    """Collects the pictures of the first `count` episodes of the first environment.
+    """Collects the pictures of the first `count` episodes of the first environment that no failure cut short.
 
     picture: returns the picture of a record, None to skip it.
     """
@@ -146,11 +153,13 @@ class EvaluationRecorder:
         self.count, self.picture = count, picture
         self.episodes: list[list[np.ndarray]] = []
 
-    def see(self, record: dict[str, np.ndarray]) -> None:
-        """Add the picture of `record` (n, ...)."""
+    def see(self, record: dict[str, np.ndarray], broken: bool = False) -> None:
+        """Add the picture of `record` (n, ...); drop the episode if the record closes one that a failure cut short."""
         if record["is_first"][0]:
             self.episodes.append([])
-        if len(self.episodes) <= self.count and (frame := self.picture(record)) is not None:
+        if broken:
+            self.episodes.pop()
+        elif len(self.episodes) <= self.count and (frame := self.picture(record)) is not None:
             self.episodes[-1].append(frame)
 
     def pictures(self) -> list[np.ndarray]:

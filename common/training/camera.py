@@ -39,11 +39,14 @@ class Camera:
         """Record the next episode."""
         self.film = video.EpisodeRecorder(self.key) if self.key else None
 
-    def see(self, record: dict[str, Any]) -> np.ndarray | None:
-        """Take a record of all environments; return pictures uint8 (T, H, W, 3) when an episode has ended."""
+    def see(self, record: dict[str, Any], broken: bool = False) -> np.ndarray | None:
+        """Take a record of all environments; return pictures uint8 (T, H, W, 3) when an episode has ended.
+
+        broken: whether the record of the first environment closes an episode that a failure cut short.
+        """
         if self.film is None:
             return None
-        self.film.see(record)
+        self.film.see(record, broken)
         if not self.film.done:
             return None
         film, self.film = self.film, None

@@ -19,8 +19,9 @@ Record = dict[str, np.ndarray]
 class VectorEnvs(Protocol):
     """`num` environments that step together; a record is a dict of arrays (num, ...), see `common/envs/vector`.
 
-    `send` begins a step, `receive` waits for its records; `check` raises UserError after too many failures; `restore`
-    replays the episodes of `state`; `messages` returns new lines for the user, perhaps followed by tracebacks.
+    `send` begins a step, `receive` waits for its records; `check` raises UserError after too many failures; `closed`
+    returns which current records close an episode that a failure cut short, bool (num,); `restore` replays the episodes
+    of `state`; `messages` returns new lines for the user, perhaps followed by tracebacks.
     """
 
     obs_space: spaces.Dict
@@ -33,6 +34,7 @@ class VectorEnvs(Protocol):
     def receive(self) -> dict[str, Any]: ...
     def step(self, actions: np.ndarray) -> dict[str, Any]: ...
     def check(self) -> None: ...
+    def closed(self) -> np.ndarray: ...
     def state(self) -> list[dict[str, Any]]: ...
     def restore(self, state: list[dict[str, Any]]) -> dict[str, Any]: ...
     def messages(self) -> list[str]: ...
@@ -61,11 +63,15 @@ def check_positions(positions: Iterable[dict[str, Any]]) -> None:
 
 
 class Episode(NamedTuple):
-    """A finished episode: undiscounted return, length in agent steps, statistics of the numbers for the logs."""
+    """A finished episode: undiscounted return, length in agent steps, statistics of the numbers for the logs.
+
+    broken: whether a failure of the environment cut it short. Its return is not a score.
+    """
 
     score: float
     length: int
     extra: dict[str, float]
+    broken: bool = False
 
 
 class Tally:
@@ -76,14 +82,19 @@ class Tally:
         self.lengths = np.zeros(n, np.int64)
         self.numbers: list[dict[str, list[float]]] = [{} for _ in range(n)]  # name -> count, sum, largest, last
 
-    def see(self, record: dict[str, Any]) -> dict[int, Episode]:
-        """Add a record (n, ...); return the episodes that ended with it, by environment."""
+    def see(self, record: dict[str, Any], closed: np.ndarray) -> dict[int, Episode]:
+        """Add a record (n, ...); return the episodes that ended with it, by environment.
+
+        closed: bool (n,), whether the record closes an episode that a failure cut short.
+        """
         first = record["is_first"]
         self.scores = np.where(first, 0.0, self.scores + record["reward"])
         self.lengths = np.where(first, 0, self.lengths + 1)
         self._add_numbers(record)
         ended = map(int, np.flatnonzero(record["is_last"]))
-        return {i: Episode(float(self.scores[i]), int(self.lengths[i]), self._statistics(i)) for i in ended}
+        return {
+            i: Episode(float(self.scores[i]), int(self.lengths[i]), self._statistics(i), bool(closed[i])) for i in ended
+        }
 
     def _add_numbers(self, record: dict[str, Any]) -> None:
         """Add the finite numbers under `log` of each environment."""
@@ -144,7 +155,7 @@ class Collector:
             record = self.envs.receive()
         assert np.array_equal(record["is_first"], self.record["is_last"]), (record, self.record)
         self.sent = False
-        self.record, ended = without_log(record), self.tally.see(record)
+        self.record, ended = without_log(record), self.tally.see(record, self.envs.closed())
         return list(ended.values())
 
     def _act(self, random: bool, step: int) -> tuple[np.ndarray, Record]:

@@ -14,22 +14,55 @@ from common.training.collector import Episode, Tally, VectorEnvs, require_finite
 
 EVAL_STREAM = 1  # separates the random numbers of evaluation from those of reports
 MAX_STEPS_WITHOUT_END = 100_000  # more than any episode of the suites takes
+MAX_TRIES = 3  # episodes played at most for each whole one, if failures cut them short
 ENDLESS_EPISODE_WARNING = """Evaluation: no episode has ended within {:,} steps. It continues until one ends.
 If episodes never end, interrupt it and set --env.time_limit, in frames."""
 
 
 class EvalResult(NamedTuple):
-    """Evaluation episodes and, if recorded, the pictures (T, H, W, 3) of the first one."""
+    """Whole episodes and, if recorded, the pictures (T, H, W, 3) of the first one.
+
+    broken: number of episodes that failures of the environments cut short; they have no score.
+    """
 
     episodes: list[Episode]
     pictures: np.ndarray | None
+    broken: int = 0
 
     def metrics(self) -> dict[str, float]:
-        """Return mean and standard deviation of the returns, and the mean length."""
+        """Return mean and standard deviation of the returns, the mean length, and the number of broken episodes.
+
+        Without a whole episode, only the number of broken ones.
+        """
+        if not self.episodes:
+            return {"eval/broken": float(self.broken)}
         scores = np.array([episode.score for episode in self.episodes])
         lengths = np.array([episode.length for episode in self.episodes])
         spread = {"eval/score": float(scores.mean()), "eval/score_std": float(scores.std())}
-        return {**spread, "eval/length": float(lengths.mean())}
+        return {**spread, "eval/length": float(lengths.mean()), "eval/broken": float(self.broken)}
+
+
+class Share:
+    """The episodes of one environment in an evaluation: `count` whole ones, if it plays that many in time."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.broken = count, 0
+        self.episodes: list[Episode] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether no further episode counts."""
+        played = len(self.episodes) + self.broken
+        return len(self.episodes) >= self.count or played >= MAX_TRIES * self.count
+
+    def add(self, episode: Episode) -> None:
+        """Add a finished episode, unless the share is complete."""
+        if self.over:
+            return
+        if episode.broken:
+            self.broken += 1
+        else:
+            self.episodes.append(episode)
 
 
 class Evaluator:
@@ -53,6 +86,8 @@ class Evaluator:
     ) -> EvalResult:  # fmt: skip
         """Play `episodes` episodes, spread evenly over the environments, with random numbers derived from `step`.
 
+        Another episode replaces one that a failure cut short, up to MAX_TRIES episodes for each whole one.
+
         film: record the first episode if observations have images. films: recorder that sees every record. check: is
         called before every action; an exception from it ends the evaluation.
         """
@@ -60,9 +95,9 @@ class Evaluator:
         key = first_image_key(dict(envs.obs_space.items())) if film else None
         camera = EpisodeRecorder(key) if key else None
         with rng.isolated_rng(self.seed, step, EVAL_STREAM):
-            done = self._play(envs, episodes, [each for each in (camera, films) if each], check)
+            done, broken = self._play(envs, episodes, [each for each in (camera, films) if each], check)
         self.state = envs.state()
-        return EvalResult(done, camera.pictures() if camera else None)
+        return EvalResult(done, camera.pictures() if camera else None, broken)
 
     def close(self) -> None:
         """Close the environments."""
@@ -73,24 +108,28 @@ class Evaluator:
         """Return the environments' messages since the last call."""
         return self._envs.messages() if self._envs is not None else []
 
-    def _play(self, envs: VectorEnvs, episodes: int, cameras: list[Any], check: Callable[[], None]) -> list[Episode]:
+    def _play(
+        self, envs: VectorEnvs, episodes: int, cameras: list[Any], check: Callable[[], None]
+    ) -> tuple[list[Episode], int]:
+        """Return the whole episodes, and the number of broken ones that were played for them."""
         quota = [episodes // envs.num + (i < episodes % envs.num) for i in range(envs.num)]
         record, state, tally = envs.reset(), self.agent.initial(envs.num), Tally(envs.num)
-        done: list[list[Episode]] = [[] for _ in quota]
+        shares = [Share(count) for count in quota]
         for steps in itertools.count():
-            for i, episode in tally.see(record).items():
-                done[i].append(episode)
-            if steps == MAX_STEPS_WITHOUT_END and not any(done):
+            closed = envs.closed()
+            for i, episode in tally.see(record, closed).items():
+                shares[i].add(episode)
+            if steps == MAX_STEPS_WITHOUT_END and not any(share.episodes or share.broken for share in shares):
                 print(ENDLESS_EPISODE_WARNING.format(steps), file=sys.stderr)
             for camera in cameras:
-                camera.see(record)
-            if all(len(finished) >= count for finished, count in zip(done, quota, strict=True)):
+                camera.see(record, bool(closed[0]))
+            if all(share.over for share in shares):
                 break
             check()
             self.last_input = {"record": without_log(record), "acting": state, "mode": "eval"}
             action, _, state = self.agent.act(without_log(record), state, mode="eval")
             record = envs.step(require_finite(action))
-        return [episode for finished, count in zip(done, quota, strict=True) for episode in finished[:count]]
+        return [episode for share in shares for episode in share.episodes], sum(share.broken for share in shares)
 
     def prepare(self) -> VectorEnvs:
         """Return the environments, built at the first call. Raises UserError if that fails."""

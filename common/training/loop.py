@@ -55,6 +55,7 @@ class Loop:
         self.skips = SkippedUpdates(config, agent, envs, folder.parent, progress.message)
         self.camera = Camera(envs.obs_space)
         self.agent_steps = self.updates = self.episodes = self.pending = 0
+        self.broken = 0  # episodes that a failure cut short, which have no score
         self.pretrained = False
         self.earlier_wall, self._since = 0.0, time.monotonic()  # seconds of earlier sessions; start of this one
         every = {name: run[f"{name}_every"] for name in ("log", "save", "eval", "video")}
@@ -113,9 +114,12 @@ class Loop:
         if not self.collector.sent:
             return
         for episode in self.collector.receive():
+            if episode.broken:
+                self.broken += 1
+                continue
             self.episodes += 1
             self.logger.log_episode(self.frames, episode.score, episode.length, episode.extra)
-        if (pictures := self.camera.see(self.collector.record)) is not None:
+        if (pictures := self.camera.see(self.collector.record, bool(self.collector.envs.closed()[0]))) is not None:
             with self.watch("video"):
                 self.logger.save_video("train/episode", self.frames, pictures)
         self.show(self.collector.envs.messages() + self._replay_messages())
@@ -186,7 +190,8 @@ class Loop:
         scores = self.logger.scores
         rates = self.progress.line(score=scores.last("train"), eval=scores.last("eval"))
         metrics = self.finite_metrics(dict(sorted(self.logger.means.take().items())))  # in an order that resumes keep
-        sizes = {"train/skipped": self.skips.total, "replay/size": len(self.replay), "replay/gib": self.replay.gib}
+        counts = {"train/skipped": self.skips.total, "train/broken": self.broken}
+        sizes = {**counts, "replay/size": len(self.replay), "replay/gib": self.replay.gib}
         counters = self.counters()
         self.logger.write(counters, {**metrics, **sizes, **rates, **self.watch.take()})
         self.show([str(finding) for finding in self.health.see({**counters, **metrics, **sizes})])
@@ -213,13 +218,18 @@ class Loop:
             self.show(self.evaluator.messages())
         self.clocks["eval"].mark(self.frames)  # now: the run is saved even if a line below fails
         metrics = result.metrics()
-        self.logger.scores.add("eval", self.frames, metrics["eval/score"])
+        score = metrics.get("eval/score")
+        if score is None:
+            self.show([f"No evaluation score: failures cut all {result.broken} episodes short."])
+        else:
+            self.logger.scores.add("eval", self.frames, score)
         self.logger.write(self.counters(), metrics)
         if result.pictures is not None:
             self.logger.save_video("eval/episode", self.frames, result.pictures)
         if film:
             self.clocks["film"].mark(self.frames)
-        self._best("eval", metrics["eval/score"])
+        if score is not None:
+            self._best("eval", score)
 
     def _replay_messages(self) -> list[str]:
         messages, self.replay.messages = self.replay.messages, []

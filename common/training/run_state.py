@@ -21,6 +21,7 @@ def capture(loop: Loop) -> dict[str, Any]:
     return {
         "counters": {name: getattr(loop, name) for name in (*COUNTERS, "pretrained")},
         "skipped": loop.skips.total,
+        "broken": loop.broken,
         "doubt": loop.skips.unproven,
         "health": loop.health.state(),
         "wall": loop.wall,
@@ -65,6 +66,7 @@ def _restore_counters(loop: Loop, state: dict[str, Any]) -> None:
         raise ValueError(f"frames is {state['frames']} after {loop.agent_steps} steps")
     loop.earlier_wall = read_number(state, "wall", float)
     loop.skips.total = read_number({"skipped": 0, **state}, "skipped", int)
+    loop.broken = read_number({"broken": 0, **state}, "broken", int)
     loop.skips.unproven = read_number({"doubt": False, **state}, "doubt", bool)
     for name, clock in loop.clocks.items():
         clock.mark(min(loop.frames, read_number({name: loop.frames, **state["clocks"]}, name, int)))

@@ -298,3 +298,27 @@ class Wanders(Steady):
     def reset(self, *, seed=None, options=None):
         os.chdir(os.environ["ELSEWHERE"])
         return super().reset(seed=seed)
+
+
+class OftenLost(Steady):
+    """Half of the episodes, chosen by their seed, fail at step 3 after a return of 3; whole episodes return 21."""
+
+    def reset(self, *, seed=None, options=None):
+        answer = super().reset(seed=seed)
+        self.whole = self.np_random.random() < 0.5
+        return answer
+
+    def step(self, action):
+        answer = super().step(action)
+        if self.time == 3 and not self.whole:
+            raise ConnectionError("simulator lost")
+        return answer
+
+
+class NeverWhole(OftenLost):
+    """Every episode fails at step 3."""
+
+    def reset(self, *, seed=None, options=None):
+        answer = super().reset(seed=seed)
+        self.whole = False
+        return answer

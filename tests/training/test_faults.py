@@ -52,7 +52,7 @@ def failing(function, count, error):
         pytest.param(outputs, "write_text", 7, READ_ONLY, "Read-only file system", marks=pytest.mark.long),
         (checkpoint_file.torch, "save", 4, FULL, r"Cannot write .*\.pt: No space left"),
         (chunked_ring.np, "savez", 7, READ_ONLY, "Cannot write .*chunk-0.*Read-only"),
-        pytest.param(logger.Logger, "film", 2, FULL, "No space left", marks=pytest.mark.long),
+        pytest.param(logger.Logger, "save_video", 2, FULL, "No space left", marks=pytest.mark.long),
     ],
     ids=["metrics", "events", "scores", "checkpoint", "replay", "video"],
 )

@@ -87,6 +87,10 @@ class Envs:
         """Wait for the step that `send` started and return its records. Call `check` afterwards."""
         return self._stack([slot.receive() for slot in self.slots])
 
+    def closed(self) -> np.ndarray:
+        """Return which current records close an episode that a failure cut short, bool (n,)."""
+        return np.array([slot.closed for slot in self.slots])
+
     def render(self, index: int) -> np.ndarray | None:
         """Return a rendered frame of one environment, uint8 (H, W, 3).
 

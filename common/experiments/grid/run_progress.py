@@ -62,9 +62,10 @@ def is_trained(logdir: Path, config: dict) -> bool:
 
 
 def is_evaluated(logdir: Path, episodes: int) -> bool:
-    """Whether the latest evaluation has this number of episodes and is of the latest checkpoint."""
+    """Whether the latest evaluation was of the latest checkpoint and asked for this number of episodes."""
     try:
         found = read_json(logdir / "eval.json")
-        return (found["frames"], found["n"]) == (frames_trained(logdir), episodes)
+        requested = found.get("requested", found["n"])  # failures may have left fewer whole episodes
+        return (found["frames"], requested) == (frames_trained(logdir), episodes)
     except (OSError, ValueError, TypeError, LookupError):
         return False
