@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from common.errors import UserError
 from common.replay.ring import Spec
 
 GIB = 2**30
+RUN_LIMIT = "the most that this run can fill"
 CGROUP_FILES = [  # limit, use and statistics of a container's memory: version 2, then version 1 of the kernel interface
     [f"/sys/fs/cgroup/memory.{name}" for name in ("max", "current", "stat")],
     [f"/sys/fs/cgroup/memory/memory.{name}" for name in ("limit_in_bytes", "usage_in_bytes", "stat")],
@@ -39,17 +41,19 @@ def record_bytes(spec: Spec) -> int:
 
 
 def forecast(
-    spec: Spec, streams: int, *, capacity: int = 0, max_gib: float = 0.0, directory: Path | None = None
+    spec: Spec, streams: int, *, capacity: int = 0, max_gib: float = 0.0, directory: Path | None = None, fill: int = 0
 ) -> Forecast:
-    """Return the size of a replay: the smaller of `capacity` records and `max_gib` GiB.
+    """Return the size of a replay: the smallest of `capacity` records, `max_gib` GiB and what the run can fill.
 
     Args:
       streams: number of environments; each gets the same share.
       capacity: records over all streams; 0 = as many as `max_gib` allows.
       max_gib: 0 = half of the free memory, or of the free disk if there is a `directory`.
+      fill: records per stream that the run can store at most, 0 = unknown. It does not limit files in a `directory`:
+        they take space only as they fill, and cannot grow if the run becomes longer.
 
     Raises:
-      UserError: a limit is negative or too small, or exceeds the free memory or disk.
+      UserError: a limit is negative or too small, or what the run can fill exceeds the free memory or disk.
     """
     if capacity < 0 or max_gib < 0:
         raise UserError(f"replay.capacity and replay.max_gib must not be negative, got {capacity} and {max_gib}.")
@@ -60,35 +64,61 @@ def forecast(
     limit = f"replay.max_gib {max_gib:g}" if max_gib else f"half of the {free / GIB:.1f} GiB of free {place}"
     if capacity and capacity // streams <= slots:
         slots, limit = capacity // streams, f"replay.capacity {capacity:,}"
+    if fill and not directory and fill < slots:
+        slots, limit = fill, RUN_LIMIT
     result = Forecast(slots * streams, slots, each, slots * streams * each / GIB, limit)
     if slots < 2:
         raise UserError(f"{result} gives each of {streams} environments less than two records. Raise that limit.")
-    if result.gib * GIB > free:
+    if min(slots, fill or slots) * streams * each > free:
         raise UserError(f"{result} does not fit: {free / GIB:.2f} GiB of {place} free. Lower replay.max_gib.")
     return result
 
 
-def resumed_forecast(
-    size: Forecast, slots: int, streams: int, capacity: int = 0, directory: Path | None = None
-) -> Forecast:
-    """Return `size` with the `slots` of the run that is resumed, if free memory gave them.
+def fillable_slots(steps: int, streams: int, window: int) -> int:
+    """Return the most records that each stream of a run can store, at least enough for one window.
 
-    Free memory changes from day to day; a resumed run must keep the replay it had. Raises UserError if that many
-    records do not fit today.
+    steps: agent steps over all streams. Each step stores one record, and each episode one more for its end. window:
+    records of a window, with its context.
     """
-    if capacity:
-        slots = max(size.slots, min(slots, capacity // streams))
-    if slots == size.slots:
-        return size
-    total = slots * streams * size.record_bytes
+    return max(2 * -(-steps // streams) + 2, window + 1)
+
+
+def resumed_forecast(
+    size: Forecast, state: dict[str, Any], streams: int, *, capacity: int = 0, directory: Path | None = None,
+    fill: int = 0, fixed: bool = False,
+) -> Forecast:  # fmt: skip
+    """Return the size of the replay of `state`, if free memory or disk gave its size; `size` is that of a new replay.
+
+    Free memory changes from day to day; a resumed run keeps the replay it had, up to what it can fill. If that no
+    longer fits into memory, the unused part shrinks.
+
+    Args:
+      fill: records per stream that the run can store at most, 0 = unknown.
+      fixed: whether the records are in mapped files, which cannot change their size.
+
+    Raises:
+      UserError: the stored records do not fit into the free memory, or the files have no room on the disk.
+    """
+    used = state["count"] - state["oldest"]
+    kept = min(state["slots"], capacity // streams or state["slots"])
+    grows = bool(capacity or state.get("run_limit")) and not fixed
+    slots = max(size.slots, kept) if grows else kept
+    needed = min(slots, max(fill, used)) if fill else slots
+    if not directory:
+        slots = needed
     place, free = ("disk", free_disk(directory)) if directory else ("memory", free_memory())
-    if total > free:
+    each = streams * size.record_bytes
+    if needed * each > free and not directory:
+        slots = needed = max(size.slots, min(used, needed))
+    if needed * each > free:
         less = f", or resume with its newest records alone: --replay.max_gib {free / GIB / 2:.2g}"
         raise UserError(
-            f"The replay of this run may hold {slots * streams:,} records = {total / GIB:.2f} GiB, and "
+            f"The replay of this run needs {needed * streams:,} records = {needed * each / GIB:.2f} GiB, and "
             f"{free / GIB:.2f} GiB of {place} are free. Free some {place}{'' if directory else less}."
         )
-    return Forecast(slots * streams, slots, size.record_bytes, total / GIB, "as before")
+    if slots == size.slots:
+        return size
+    return Forecast(slots * streams, slots, size.record_bytes, slots * each / GIB, "as before")
 
 
 def free_memory() -> int:

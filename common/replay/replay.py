@@ -9,7 +9,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.replay import chunked_ring, mapped_ring
-from common.replay.capacity import GIB, Forecast, forecast, resumed_forecast
+from common.replay.capacity import GIB, RUN_LIMIT, Forecast, forecast, resumed_forecast
 from common.replay.metadata import check_spec
 from common.replay.ring import LATENTS, ArrayFactory, Arrays, Ring, Spec, allocate_in_memory, previous_actions
 from common.replay.sampler import Sampler
@@ -30,6 +30,7 @@ class Replay:
       context: 1 = `sample` also returns the latents stored with the record before each window.
       force_first: marks the first record of every sampled window as the first of an episode.
       empty: makes the arrays of a batch from shape and dtype, such as `pinned`.
+      fill: records per stream that the run can store at most, 0 = unknown; a replay in memory has no more room.
 
     Nothing is allocated before the first `add` or `load`. `messages` collects notes for the user.
 
@@ -40,19 +41,21 @@ class Replay:
     def __init__(
         self, spec: Spec, streams: int, *, sampler: Sampler, seed: int = 0, capacity: int = 0, max_gib: float = 0.0,
         directory: Path | str | None = None, context: int = 0, force_first: bool = False,
-        empty: ArrayFactory = np.empty,
+        empty: ArrayFactory = np.empty, fill: int = 0,
     ):  # fmt: skip
         check_spec(spec, context, force_first)
         self.spec = {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in spec.items()}
         self.streams = streams
         self.sampler = sampler
-        self.capacity, self.max_gib = capacity, max_gib
+        self.capacity, self.max_gib, self.fillable = capacity, max_gib, fill
         self.directory = Path(directory).resolve() if directory else None
         self.context, self.force_first, self.empty = context, force_first, empty
         self.ident = os.urandom(8).hex()
         self.rng = [np.random.default_rng([seed, report]) for report in (0, 1)]
         self.messages: list[str] = []
-        self._size = forecast(self.spec, streams, capacity=capacity, max_gib=max_gib, directory=self.directory)
+        self._size = forecast(
+            self.spec, streams, capacity=capacity, max_gib=max_gib, directory=self.directory, fill=fill
+        )
         self._ring: Ring | None = None
         self._mapped: mapped_ring.MappedRing | None = None
         self._chunks: chunked_ring.ChunkedRing | None = None
@@ -179,6 +182,7 @@ class Replay:
             "generation": files.generation if (files := self._chunks or self._mapped) else 0,
             "streams": self.streams,
             "slots": self._size.slots,
+            "run_limit": self._size.limit == RUN_LIMIT,  # a longer run may have more slots
             "count": 0 if ring is None else ring.count,
             "oldest": 0 if ring is None else ring.oldest,
             "rng": [rng.bit_generator.state for rng in self.rng],
@@ -212,13 +216,16 @@ class Replay:
                 f"The replay was written by {state['streams']} environments. Use --run.envs {state['streams']}."
             )
         if not self.max_gib:
-            self._size = resumed_forecast(self._size, state["slots"], self.streams, self.capacity, self.directory)
+            self._size = resumed_forecast(
+                self._size, state, self.streams, capacity=self.capacity, directory=self.directory, fill=self.fillable,
+                fixed=self._is_mapped_by(Path(directory).resolve(), state),
+            )  # fmt: skip
         if state["count"]:
             self.ident = state["ident"]
             self._read(Path(directory).resolve(), state)
 
     def _read(self, directory: Path, state: dict[str, Any]) -> None:
-        if state["kind"] == "ring" and directory == self.directory:
+        if self._is_mapped_by(directory, state):
             self._mapped, floor, missing = mapped_ring.MappedRing.reopen(
                 directory, state, self.spec, self.streams, self._size.slots
             )
@@ -242,6 +249,10 @@ class Replay:
             self.messages.append(
                 f"{lost:,} records of the replay were overwritten after the checkpoint; the rest is used."
             )
+
+    def _is_mapped_by(self, directory: Path, state: dict[str, Any]) -> bool:
+        """Whether the records of `state` are in mapped files that this replay continues."""
+        return state["kind"] == "ring" and directory == self.directory and state["count"] > 0
 
     def _allocate(self, count: int, floor: int) -> Ring:
         if self.directory is None:

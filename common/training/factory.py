@@ -71,7 +71,17 @@ class Factory:
         if resolve_device(config["run"]["device"]).startswith("cuda"):
             options["empty"] = pinned
         sampler = parts.build("sampler", config["sampler"])
-        return Replay(spec, streams, sampler=sampler, seed=config["seed"], directory=directory, **options)
+        options |= {"fill": self.fillable(config, streams), "directory": directory}
+        return Replay(spec, streams, sampler=sampler, seed=config["seed"], **options)
+
+    def fillable(self, config: dict[str, Any], streams: int) -> int:
+        """Return the records per environment that a run of `steps` frames can store; 0 if the config has no `steps`."""
+        from common.replay.capacity import fillable_slots
+
+        if "steps" not in config:
+            return 0
+        window = config["batch_length"] + config["replay"]["context"]
+        return fillable_slots(-(-config["steps"] // config["env"]["repeat"]), streams, window)
 
 
 def record_spec(obs_space: spaces.Dict, agent: Agent) -> Spec:

@@ -54,7 +54,8 @@ REMEDY = "Lower --replay.max_gib, --batch_size or the size of the networks, or k
 def forecast_memory(config: dict, envs: Any, agent: Any, replay: Any, free: int) -> MemoryNeed:
     """Return the need of a run with these parts. free: free bytes of the host before any of them was built."""
     size = replay.forecast()
-    records = min(size.records, -(-config["steps"] // envs.repeat) + size.records // size.slots)
+    added = -(-config["steps"] // envs.repeat) + size.records // size.slots
+    records = size.records if config["run"]["offline"] else min(size.records, added)
     stored = 0 if config["replay"]["disk"] else records * size.record_bytes
     weights, device = BYTES_PER_PARAMETER * sum(agent.parameter_table().values()), torch.device(agent.device)
     need = MemoryNeed(stored, weights, activation_bytes(agent, envs.obs_space, config), free)

@@ -28,18 +28,19 @@ def offline_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class Records(NamedTuple):
-    """Stored records: their spaces, number of streams, and a function that reads them into an empty replay."""
+    """Stored records: their spaces, streams, records per stream, and a function that reads them into a replay."""
 
     folder: Path
     spaces: spaces.Spaces
     streams: int
+    length: int
     fill: Callable[[Replay], None]
 
 
 def run_records(folder: Path, state: dict[str, Any]) -> Records:
     """Return the records of a run's replay; `state` is the replay's state in a checkpoint."""
     fill = lambda replay: replay.fill(folder / "replay", state)
-    return Records(folder, spaces.read(folder), state["streams"], fill)
+    return Records(folder, spaces.read(folder), state["streams"], state["count"] - state["oldest"], fill)
 
 
 def episode_records(folder: Path, files: list[Path]) -> Records:
@@ -51,7 +52,8 @@ def episode_records(folder: Path, files: list[Path]) -> Records:
                 replay.add(record)
 
     found = episode_files.spaces_of(episode_files.read_episode(files[0]))
-    return Records(folder, spaces.Spaces(*found, found), 1, fill)
+    length = sum(len(episode_files.read_episode(file)["reward"]) for file in files)
+    return Records(folder, spaces.Spaces(*found, found), 1, length, fill)
 
 
 def find_records(config: dict[str, Any]) -> Records:
@@ -88,6 +90,10 @@ class OfflineFactory(Factory):
                 f"{found.observation}, {found.action}. Give the --env flags of the run that stored them."
             )
         return envs
+
+    def fillable(self, config: dict[str, Any], streams: int) -> int:
+        """Return the records per stream: no more come."""
+        return max(self.source.length, config["batch_length"] + config["replay"]["context"] + 1)
 
     def loop(self, config: dict[str, Any], **pieces: Any) -> Loop:
         """Build the loop, which reads the records."""

@@ -105,7 +105,7 @@ def test_resume_keeps_the_size_that_free_memory_gave(monkeypatch, tmp_path):
         assert len(again) == again.forecast().records == 100
         assert again.messages == []
     monkeypatch.setattr(capacity, "free_memory", lambda: 80 * EACH)
-    with pytest.raises(UserError, match=r"may hold 100 records.*--replay\.max_gib"):
+    with pytest.raises(UserError, match=r"needs 100 records.*--replay\.max_gib"):
         Replay(SPEC, 1, sampler=Windows()).load(tmp_path, state)
     smaller = Replay(SPEC, 1, sampler=Windows(), max_gib=40 * EACH / capacity.GIB)
     smaller.load(tmp_path, state)
@@ -122,3 +122,76 @@ def test_cached_files_count_as_free_memory(monkeypatch, tmp_path, names):
         path.write_text(text)
     monkeypatch.setattr(capacity, "CGROUP_FILES", [list(map(str, paths))])
     assert capacity.free_memory() == 1000 - 900 + 350
+
+
+def test_a_replay_has_no_more_room_than_the_run_can_fill(monkeypatch, tmp_path):
+    monkeypatch.setattr(capacity, "free_memory", lambda: 10 * 2**30)
+    size = forecast(SPEC, 2, capacity=10**6, fill=30)
+    assert (size.records, size.limit) == (60, capacity.RUN_LIMIT)
+    assert forecast(SPEC, 2, max_gib=50, fill=30).records == 60  # refused before, though it never needs 50 GiB
+    assert forecast(SPEC, 2, capacity=20, fill=30).records == 20
+    assert forecast(SPEC, 2, capacity=10**6, fill=30, directory=tmp_path).records == 10**6  # files cannot grow later
+
+
+@pytest.mark.parametrize(("steps", "streams"), [(1, 1), (10, 1), (11, 4), (100, 3)])
+def test_the_shortest_episodes_fill_no_more_than_the_forecast(steps, streams):
+    stored = taken = 0
+    last = np.zeros(streams, bool)
+    while taken < steps:  # episodes of one step: every second record of a stream ends one
+        stored, taken, last = stored + 1, taken + int((~last).sum()), ~last
+    assert stored + 1 <= capacity.fillable_slots(steps, streams, 0)
+    assert capacity.fillable_slots(1, 1, 65) == 66
+
+
+def saved(folder, monkeypatch, free, count, **options):
+    """Return the state of a replay that was started with `free` records of free memory and saved with `count`."""
+    monkeypatch.setattr(capacity, "free_memory", lambda: free * EACH)
+    replay = Replay(SPEC, 1, sampler=Windows(), **options)
+    for record in records([10], count):
+        replay.add(record)
+    return replay.save(folder)
+
+
+def resumed(folder, monkeypatch, state, free, **options):
+    monkeypatch.setattr(capacity, "free_memory", lambda: free * EACH)
+    monkeypatch.setattr(capacity, "free_disk", lambda _: free * EACH)
+    replay = Replay(SPEC, 1, sampler=Windows(), **options)
+    replay.load(folder, state)
+    return replay
+
+
+@pytest.mark.parametrize("capacity_", [0, 10**6])
+def test_less_free_memory_shrinks_only_the_unused_part(monkeypatch, tmp_path, capacity_):
+    state = saved(tmp_path, monkeypatch, 2000, 60, capacity=capacity_)
+    assert state["slots"] == 1000
+    for free, slots in ((900, 450), (70, 60)):
+        again = resumed(tmp_path, monkeypatch, state, free, capacity=capacity_)
+        assert (len(again), again.forecast().records, again.messages) == (60, slots, [])
+    with pytest.raises(UserError, match=r"needs 60 records = .* Free some memory, or resume with its newest"):
+        resumed(tmp_path, monkeypatch, state, 50, capacity=capacity_)
+
+
+def test_a_replay_saved_before_it_was_limited_by_its_run_resumes(monkeypatch, tmp_path):
+    state = saved(tmp_path, monkeypatch, 2000, 60)
+    del state["run_limit"]
+    assert resumed(tmp_path, monkeypatch, state, 300, fill=80).forecast().records == 80
+
+
+def test_a_longer_run_has_more_room(monkeypatch, tmp_path):
+    for options in ({}, {"capacity": 10**6}):
+        state = saved(tmp_path, monkeypatch, 2000, 60, fill=80, **options)
+        assert state["slots"] == 80
+        assert resumed(tmp_path, monkeypatch, state, 2000, fill=200, **options).forecast().records == 200
+
+
+def test_mapped_files_keep_their_size_with_more_and_with_less_free_disk(monkeypatch, tmp_path):
+    options = {"directory": tmp_path, "capacity": 10**6, "fill": 80}
+    monkeypatch.setattr(capacity, "free_disk", lambda _: 2000 * EACH)
+    state = saved(tmp_path, monkeypatch, 2000, 60, **options)
+    assert state["slots"] == 1000
+    for free in (90, 4000):
+        again = resumed(tmp_path, monkeypatch, state, free, **options)
+        assert (len(again), again.forecast().records) == (60, 1000)
+        again.ring.arrays.clear()
+    with pytest.raises(UserError, match=r"needs 80 records .* Free some disk\.$"):
+        resumed(tmp_path, monkeypatch, state, 70, **options)

@@ -287,7 +287,8 @@ def test_the_banner_describes_the_run(tmp_path, capsys):
     for text in (
         "fake, seed 0", "dummy_onehot_7, 2 environment(s)", "cpu, fp32, eager, 1 CPU thread(s)", "vector float32 (4,)",
         "Discrete(4)", "weight 4", "1 agent step = 2 frame(s)", "Every (steps 5, updates 1): 0.1 updates and "
-        "0.8 replayed steps per frame", "at most 1,000 records", "40 frames = 20 agent steps",
+        "0.8 replayed steps per frame", "at most 44 records", "the most that this run can fill",
+        "40 frames = 20 agent steps",
     ):  # fmt: skip
         assert text in block
 

@@ -55,6 +55,7 @@ def test_offline_training_uses_only_the_records_and_resumes_exactly(source, tmp_
     finally:
         source_gone.rename(source)
     assert content(source) == before
+    assert load_newest(tmp_path / "twice")["replay"]["slots"] * 2 == load_newest(source)["replay"]["count"] * 2
     last = lines(tmp_path / "straight")[-1]
     assert (last["updates"], last["frames"], last["episodes"]) == (6, 6, 0)
     assert last["loss/vector"] > 0
