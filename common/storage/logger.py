@@ -99,10 +99,13 @@ class Logger:
         self.means.add(metrics)
 
     def log_episode(self, frames: int, score: float, length: int, extra: Mapping[str, float]) -> None:
-        """Add a finished training episode: undiscounted return, length in agent steps, other numbers to log."""
+        """Add a finished training episode: undiscounted return, length in agent steps, numbers of the environment.
+
+        The environment's names are written under `env/`, where this program has no metrics.
+        """
         self.scores.add("train", frames, score)
-        numbers = {"score": score, "length": length, **extra}
-        self.means.add({f"episode/{name}": float(value) for name, value in numbers.items()})
+        self.means.add({"episode/score": float(score), "episode/length": float(length)})
+        self.means.add({f"env/{name}": float(value) for name, value in extra.items()})
 
     def write(self, counters: dict[str, float], metrics: dict[str, float]) -> dict[str, float]:
         """Write one line: `counters` (with `frames`), then `metrics`; return the metrics.

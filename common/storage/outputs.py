@@ -17,6 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from common.files import write_text
 from common.safe_io import is_finite_number
 
+SCORE_TAGS = {"episode/score": "Score/train", "eval/score": "Score/eval"}  # metric -> its second tag in TensorBoard
 EVENT_FILE_NUMBERS = itertools.count()  # of this process
 
 
@@ -57,6 +58,9 @@ class JsonLines:
 class TensorBoard:
     """Scalars and GIF videos over environment frames; after a resume, points beyond `frames` are hidden.
 
+    TensorBoard shows nothing for a tag of two kinds, so every film has a tag of its own below `film/`. It sorts groups
+    by name, capitals first: the scores are also written below `Score/`, which puts them before all others.
+
     Writes at once, without TensorBoard's thread, which ends with a traceback if the disk is full.
     """
 
@@ -76,12 +80,14 @@ class TensorBoard:
 
     def scalars(self, values: dict[str, float], frames: int, wall: float) -> None:
         """Add one point to the curve of each name."""
-        self._add([Summary.Value(tag=name, simple_value=value) for name, value in values.items()], frames, wall)
+        scores = {tag: values[name] for name, tag in SCORE_TAGS.items() if name in values}
+        points = {**scores, **values}
+        self._add([Summary.Value(tag=name, simple_value=value) for name, value in points.items()], frames, wall)
 
     def image(self, name: str, data: bytes, size: tuple[int, ...], frames: int, wall: float) -> None:
         """Add an encoded GIF or PNG of `size` (height, width)."""
         image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=data)
-        self._add([Summary.Value(tag=name, image=image)], frames, wall)
+        self._add([Summary.Value(tag=f"film/{name}", image=image)], frames, wall)
 
     def close(self) -> None:
         """Close the file."""

@@ -107,12 +107,15 @@ class Tally:
                     numbers[name] = [count + 1, total + value, max(largest, value), value]
 
     def _statistics(self, env: int) -> dict[str, float]:
-        """Return last value, mean, largest and sum of each number in the episode; names lose the prefix `log`."""
+        """Return last value, mean, largest and sum of each number in the episode.
+
+        Names lose the prefix `log`. A slash in them becomes a dot, so that `speed/max` is always the statistic.
+        """
         extra: dict[str, float] = {}
         for name, (count, total, largest, last) in self.numbers[env].items():
-            plain_name = name.removeprefix("log").strip("_/")
-            extra |= {plain_name: last, f"{plain_name}_mean": total / count}
-            extra |= {f"{plain_name}_max": largest, f"{plain_name}_sum": total}
+            plain_name = name.removeprefix("log").strip("_/").replace("/", ".")
+            extra |= {plain_name: last, f"{plain_name}/mean": total / count}
+            extra |= {f"{plain_name}/max": largest, f"{plain_name}/sum": total}
         return extra
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from common.analysis.reference.binning import bin_means
 from common.analysis.report import curves
+from common.analysis.report.curves import metric_value
 from common.analysis.report.run_data import Run
 from common.errors import UserError
 
@@ -88,3 +89,14 @@ def test_metrics_can_be_plotted():
 def test_an_unknown_metric_gets_a_suggestion():
     with pytest.raises(UserError, match=r"Unknown quantity 'los/dyn'. Did you mean loss/dyn"):
         curves.quantity_points(run([], [], metrics=[{"frames": 1, "loss/dyn": 1.0}]), "los/dyn")
+
+
+def test_numbers_of_the_environment_are_found_in_older_runs_too():
+    old = {"episode/speed": 1.0, "episode/speed_max": 2.0, "episode/score": 3.0}
+    new = {"env/speed": 1.0, "env/speed/max": 2.0, "episode/score": 3.0}
+    for row in (old, new):
+        for names, value in ((("env/speed", "episode/speed"), 1.0), (("env/speed/max", "episode/speed_max"), 2.0)):
+            assert [metric_value(row, name) for name in names] == [value, value]
+        assert metric_value(row, "episode/score") == 3.0
+        assert metric_value(row, "env/score") is None
+    assert metric_value({"env/score": 1.0}, "episode/score") is None

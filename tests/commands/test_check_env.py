@@ -140,8 +140,8 @@ def test_everything_at_once_trains(algo, tmp_path, capsys):
     assert err.count("'mission' is left out") == 1  # the evaluation does not repeat it
     lines = (tmp_path / "run" / "metrics.jsonl").read_text()
     numbers = dict(mean=3.5, max=7, sum=28)
-    assert all(f'"episode/time_{name}": {float(value)}' in lines for name, value in numbers.items()), lines
-    assert '"episode/time": 7.0' in lines
+    assert all(f'"env/time/{name}": {float(value)}' in lines for name, value in numbers.items()), lines
+    assert '"env/time": 7.0' in lines
     policy, env, state = dreamer.load(tmp_path / "run"), Mixed(), None
     obs, _ = env.reset(seed=0)
     for _ in range(3):
@@ -161,7 +161,7 @@ def test_the_example_trains_and_is_evaluated_from_the_root(tmp_path, monkeypatch
         with pytest.raises(SystemExit) as exit_:
             runpy.run_path(str(example), run_name="__main__")
     assert exit_.value.code == 0, capsys.readouterr().err
-    assert "episode/distance_max" in (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert "env/distance/max" in (tmp_path / "run" / "metrics.jsonl").read_text()
     for name in ("custom_env", "examples.custom_env", "examples"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.chdir(example.parents[1])

@@ -64,7 +64,7 @@ def test_the_commands_of_the_page_run(repository):
     assert "observation vector  Discrete(5) -> float32 (5,)" in checked.stdout
     trained = run(repository, *[word for word in train if word not in ("--configs", "cpu")], *SHORT)
     assert trained.returncode == 0, trained.stderr
-    assert '"episode/cell"' in (repository / "logs/corridor/metrics.jsonl").read_text()
+    assert '"env/cell"' in (repository / "logs/corridor/metrics.jsonl").read_text()
 
 
 def test_unknown_tasks_of_the_suite_are_refused(repository):

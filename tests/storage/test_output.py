@@ -21,7 +21,8 @@ from common.training.collector import Episode
 from common.training.evaluator import EvalResult, Evaluator
 from common.training.offline import find_records
 from common.training.train import train
-from tests.helpers.run_fakes import FakeAgent, FakeFactory, config
+from tests.helpers.faulty_envs import Steady
+from tests.helpers.run_fakes import FakeAgent, FakeFactory, config, newest
 
 pytestmark = pytest.mark.xdist_group("run_output")  # their shared run is made once
 
@@ -152,8 +153,40 @@ def test_tensorboard_holds_scalars_over_frames_and_gifs(pictures):
     rows = [json.loads(line) for line in (pictures / "metrics.jsonl").read_text().splitlines()]
     curve = {row["frames"]: row["episode/score"] for row in rows if "episode/score" in row}
     assert {event.step: event.value for event in events.Scalars("episode/score")} == pytest.approx(curve)
-    assert {"openloop/image", "openloop/vector", "eval/episode"} <= set(events.Tags()["images"])
-    assert events.Images("openloop/image")[0].encoded_image_string.startswith(b"GIF89a")
+    tags = events.Tags()
+    assert {f"film/{name}" for name in ("openloop/image", "openloop/vector", "eval/episode")} == set(tags["images"])
+    assert not set(tags["images"]) & set(tags["scalars"])
+    assert "openloop/image" in tags["scalars"]
+    assert events.Images("film/openloop/image")[0].encoded_image_string.startswith(b"GIF89a")
+
+
+class LogsOurNames(Steady):
+    """Reports numbers under names of metrics."""
+
+    def step(self, action):
+        *answer, info = super().step(action)
+        names = ("score", "length", "score_mean", "speed", "speed_max", "speed/max", "frames", "wall", "a/b")
+        return *answer, info | {f"log_{name}": -1000.0 + self.time for name in names}
+
+
+def test_numbers_of_the_environment_never_replace_metrics(tmp_path):
+    train(config(tmp_path / "run", task="tests.storage.test_output:LogsOurNames", env__repeat=1), FakeFactory())
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    for row in [row for row in rows if "episode/score" in row]:
+        own = {name.removeprefix("env/"): value for name, value in row.items() if name.startswith("env/")}
+        assert (row["episode/score"], row["episode/length"]) == (21.0, 6.0)  # rewards 1 to 6
+        assert {name for name in row if name.startswith("episode/")} == {"episode/score", "episode/length"}
+        assert own["score"] == own["speed"] == own["a.b"] == own["speed_max"] == own["speed/max"] == -994.0
+        assert own["speed/sum"] == pytest.approx(sum(range(-999, -993)))
+        assert own["score/mean"] == pytest.approx(-996.5)
+        assert row["frames"] > 0 < row["wall"]
+    tags = EventAccumulator(str(tmp_path / "run")).Reload().Tags()["scalars"]
+    shown = sorted(tags)  # as TensorBoard sorts them
+    assert shown[0] == "Score/eval"
+    assert shown[1] == "Score/train"
+    assert all(tag.startswith("env/") for tag in tags if "speed" in tag)
+    health = newest(tmp_path / "run")["health"]["rows"]
+    assert not any(key.startswith("env/") for row in health for key in row)
 
 
 def test_tensorboard_hides_points_after_the_checkpoint(tmp_path):

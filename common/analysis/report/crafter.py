@@ -45,7 +45,7 @@ def success_rates(run: Run, axis: str, limit: float) -> dict[str, float] | None:
 
 
 def _share(line: dict, name: str) -> float:
-    value = line.get(f"episode/achievement_{name}", np.nan)
+    value = curves.metric_value(line, f"env/achievement_{name}")
     return float(value) if is_finite_number(value) and 0 <= value <= 1 else np.nan
 
 

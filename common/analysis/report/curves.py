@@ -1,7 +1,8 @@
 """Curves of several runs on one horizontal axis: the same bins for all, up to the end of the shortest run."""
 
+import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ AXES = {
 AXIS_OF_BUDGET = {"frames": "frames", "updates": "updates", "replayed": "replayed", "time": "wall"}
 MAX_BINS = 40
 EQUAL_LENGTH_RATIO = 0.99  # lengths that differ less count as equal
+STATISTIC, FORMER_STATISTIC = re.compile(r"/(mean|max|sum)$"), re.compile(r"_(mean|max|sum)$")
 
 
 class CutOff(NamedTuple):
@@ -54,12 +56,31 @@ def quantity_points(run: Run, y: str) -> tuple[np.ndarray, np.ndarray]:
     """
     if y in ("score", "eval"):
         return run.scores["train" if y == "score" else "eval"]
-    rows = [(row["frames"], row[y]) for row in run.metrics if isinstance(row.get(y), int | float)]
+    found = [(row["frames"], metric_value(row, y)) for row in run.metrics]
+    rows = [(frames, value) for frames, value in found if isinstance(value, int | float)]
     if not rows:
         known = ["score", "eval", *dict.fromkeys(key for row in run.metrics for key in row)]
         raise UserError(f"{run.logdir}: {unknown_name('quantity', y, known)}")
     frames, values = np.array(rows, float).T
     return frames, values
+
+
+def metric_value(row: dict, name: str) -> Any:
+    """Return the value of a metric in a line of metrics, None without one.
+
+    Older runs have the numbers of their environment as `episode/NAME` and `episode/NAME_max`, newer ones as `env/NAME`
+    and `env/NAME/max`. Either spelling finds both.
+    """
+    if name in row:
+        return row[name]
+    group, _, rest = name.partition("/")
+    if rest in ("score", "length"):  # of the episode: no number of the environment passes for them
+        return None
+    if group == "env":
+        return row.get("episode/" + STATISTIC.sub(r"_\1", rest))
+    if group == "episode":
+        return row.get("env/" + rest, row.get("env/" + FORMER_STATISTIC.sub(r"/\1", rest)))
+    return None
 
 
 def axis_positions(run: Run, axis: str, frames: np.ndarray) -> np.ndarray:
