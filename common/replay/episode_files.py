@@ -1,11 +1,16 @@
-"""Episodes in npz files, one each, as other programs store them, read as records.
+"""Episodes in npz files, as other programs store them, read as records.
 
-The files hold arrays (T, ...): `action` (one-hot or continuous) that led to the observation of the same row, `reward`,
-observations, and `is_terminal` or a `discount` that is 0 at a terminal end.
+The files hold arrays (T, ...): `action` (one-hot or continuous), `reward`, observations, and `is_terminal` or a
+`discount` that is 0 at a terminal end. With `is_first`, a file may hold several episodes and parts of episodes.
+
+Official DreamerV1 and V2 store with each row the action that led to it, DreamerV3 the action chosen at it. The second
+form is recognised by DreamerV3's names of files or keys, or by actions that are zero at the ends of episodes only.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -14,42 +19,137 @@ from common.errors import UserError
 from common.replay.ring import Arrays
 from common.safe_io import read_arrays
 
-NOT_OBSERVATIONS = ("action", "reward", "discount", "reset", "logprob", "is_first", "is_last", "is_terminal")
+FLAGS = ("is_first", "is_last", "is_terminal")
+NOT_OBSERVATIONS = ("action", "reward", "discount", "reset", "logprob", *FLAGS)
+NOT_OBSERVED = ("stepid", "consec", "deter", "stoch", "logit")  # of the agent or the replay that wrote the file
+CHUNK_NAME = re.compile(r"[^-]+-(?P<own>\w+)-(?P<next>\w+)-\d+\.npz")  # of official DreamerV3: time, id, successor
+ACTION_TOLERANCE = 1e-4  # beyond [-1, 1], as rounding gives
 
 
 def episode_paths(folder: Path) -> list[Path]:
-    """Return the episodes in a folder, sorted by name, which usually is by time."""
-    return sorted(folder.glob("*.npz"))
+    """Return the files in a folder, sorted by name, which usually is by time; a chunk's successor comes after it."""
+    paths = sorted(folder.glob("*.npz"))
+    links = {path: match for path in paths if (match := CHUNK_NAME.fullmatch(path.name))}
+    owners, followers = {link["own"]: path for path, link in links.items()}, {link["next"] for link in links.values()}
+    ordered: dict[Path, None] = {}
+    starts = [path for path in paths if path not in links or links[path]["own"] not in followers]
+    for start in [*starts, *paths]:  # the second part is of chunks that follow each other in a circle
+        path: Path | None = start
+        while path is not None and path not in ordered:
+            ordered[path] = None
+            path = owners.get(links[path]["next"]) if path in links else None
+    return list(ordered)
 
 
-def read_episode(path: Path) -> Arrays:
-    """Return the records (T, ...) of one episode: each with the action chosen at it, images uint8, vectors float32.
+def follows(path: Path, before: Path | None) -> bool:
+    """Whether a file continues the one before it: it is the successor that the name of that chunk gives."""
+    here, there = CHUNK_NAME.fullmatch(path.name), before and CHUNK_NAME.fullmatch(before.name)
+    return bool(here and there and here["own"] == there["next"])
 
-    Raises UserError if the file is not an episode.
+
+def read_files(paths: Sequence[Path]) -> Iterator[Arrays]:
+    """Yield the records (T, ...) of each file.
+
+    Raises UserError if a file is not like the first one: other keys, shapes, types, or kind of action.
+    """
+    first: Any = None
+    for index, path in enumerate(paths):
+        before = paths[index - 1] if index else None
+        continued = index + 1 < len(paths) and follows(paths[index + 1], path)
+        records = read_episode(path, continues=follows(path, before), continued=continued)
+        form = {key: (value.shape[1:], str(value.dtype)) for key, value in records.items()}
+        first = first or (form, spaces_of(records)[1])
+        if wrong := {key for key in form.keys() | first[0].keys() if form.get(key) != first[0].get(key)}:
+            key = min(wrong)
+            raise UserError(
+                f"{path} does not fit {paths[0]}: {key} is {form.get(key, 'missing')}, not "
+                f"{first[0].get(key, 'missing')}. Give a folder with files of one task."
+            )
+        if isinstance(first[1], spaces.Discrete) and not _is_one_hot(records):
+            raise UserError(f"{path} does not fit {paths[0]}: its actions are not one-hot. Separate the two tasks.")
+        yield records
+
+
+def read_episode(path: Path, *, continues: bool = False, continued: bool = False) -> Arrays:
+    """Return the records (T, ...) of one file: each with the action chosen at it, images uint8, vectors float32.
+
+    continues: the first row continues the episode of the file before. continued: the next file continues the last one.
+
+    Raises UserError if the file is not an episode, holds a NaN or infinity, or has actions outside [-1, 1].
     """
     try:
         arrays = read_arrays(path)
         length, action = len(arrays["reward"]), np.asarray(arrays["action"], np.float32)
+        reward = arrays["reward"].reshape(length).astype(np.float32)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not an episode: {error!r}. It needs the arrays action and reward.") from error
     wrong = {key: value.shape for key, value in arrays.items() if value.shape[:1] != (length,)}
-    if wrong or action.ndim != 2:
+    if wrong or action.ndim != 2 or not length:
         raise UserError(
             f"{path} is not an episode: action {action.shape} should be (T, A), and T be {length}: {wrong}."
         )
-    last = np.arange(length) == length - 1
-    terminal = arrays.get("is_terminal", arrays.get("discount", np.ones(length)) == 0)
-    flags = {"is_first": np.arange(length) == 0, "is_last": last, "is_terminal": last & terminal.astype(bool)}
-    chosen = np.concatenate([action[1:], np.zeros_like(action[:1])])
-    seen = {key: value for key, value in arrays.items() if key not in NOT_OBSERVATIONS and not key.startswith("log")}
+    seen = {key: value for key, value in arrays.items() if key not in NOT_OBSERVATIONS and not is_left_out(key, value)}
     plain = {key: x if x.dtype == np.uint8 and x.ndim == 4 else x.astype(np.float32) for key, x in seen.items()}
-    return {**plain, "reward": arrays["reward"].astype(np.float32), "action": chosen, **flags}
+    flags = _flags(arrays, length, continues, continued, path)
+    _check_finite(path, {**plain, "reward": reward, "action": action, "discount": arrays.get("discount", reward)})
+    if (far := np.abs(action).max(initial=0)) > 1 + ACTION_TOLERANCE:
+        raise UserError(f"{path} has actions outside [-1, 1], up to {far:g}. Scale them to [-1, 1] in the files.")
+    if not _is_chosen_at_its_row(path, arrays, action, flags):
+        action = np.concatenate([action[1:], np.zeros_like(action[:1])])
+        action[flags["is_last"]] = 0
+    return {**plain, "reward": reward, "action": action.clip(-1, 1), **flags}
+
+
+def is_left_out(key: str, value: np.ndarray) -> bool:
+    """Whether an array is not an observation: logged, a latent or an identifier of the program that wrote it."""
+    return key in NOT_OBSERVED or "/" in key or key.startswith("log") or value.dtype.kind not in "buif"
+
+
+def left_out(path: Path) -> list[str]:
+    """Return the keys of a file that are not taken for observations, and that are not part of every record."""
+    return [key for key, value in read_arrays(path).items() if key not in NOT_OBSERVATIONS and is_left_out(key, value)]
+
+
+def _flags(arrays: Arrays, length: int, continues: bool, continued: bool, path: Path) -> Arrays:
+    """Return is_first, is_last and is_terminal, bool (T,): a file begins and ends an episode unless it is continued."""
+    stored = {key: arrays[key].reshape(length) for key in (*FLAGS, "reset") if key in arrays}
+    for key, value in stored.items():
+        if not np.isin(value, (0, 1)).all():
+            raise UserError(f"{path} has a {key} that is neither true nor false. Repair the file, or remove it.")
+    nothing = np.zeros(length, bool)
+    first = stored.get("is_first", stored.get("reset", nothing)).astype(bool)
+    last = stored.get("is_last", nothing).astype(bool)
+    terminal = stored.get("is_terminal", arrays.get("discount", np.ones(length)).reshape(length) == 0).astype(bool)
+    first[0] |= not continues
+    last[-1] |= not continued
+    last[:-1] |= first[1:]
+    first[1:] |= last[:-1]
+    return {"is_first": first, "is_last": last, "is_terminal": last & terminal}
+
+
+def _check_finite(path: Path, arrays: Arrays) -> None:
+    for key, value in arrays.items():
+        if value.dtype.kind == "f" and len(rows := np.argwhere(~np.isfinite(value))):
+            raise UserError(f"{path} has {key} that is not finite in row {rows[0][0]}. Repair the file, or remove it.")
+
+
+def _is_chosen_at_its_row(path: Path, arrays: Arrays, action: np.ndarray, flags: Arrays) -> bool:
+    """Whether each action was chosen at its row, as DreamerV3 stores it, and did not lead to it."""
+    if CHUNK_NAME.fullmatch(path.name) or {"stepid", "consec"} & arrays.keys():
+        return True
+    ends, starts = action[flags["is_last"]], action[flags["is_first"]]
+    return "is_last" in arrays and len(ends) > 0 and not ends.any() and bool(starts.any())
 
 
 def iter_records(records: Arrays) -> Iterator[Arrays]:
     """Yield the records of an episode in turn, (1, ...) each."""
     for t in range(len(records["reward"])):
         yield {key: value[t : t + 1] for key, value in records.items()}
+
+
+def _is_one_hot(records: Arrays) -> bool:
+    action = records["action"][~records["is_last"]]
+    return bool(action.shape[1] > 1 and np.isin(action, (0, 1)).all() and (action.sum(1) == 1).all())
 
 
 def spaces_of(records: Arrays) -> tuple[spaces.Dict, spaces.Space]:
@@ -59,7 +159,6 @@ def spaces_of(records: Arrays) -> tuple[spaces.Dict, spaces.Space]:
         if key not in NOT_OBSERVATIONS:
             low, high = (0.0, 255.0) if value.dtype == np.uint8 else (-np.inf, np.inf)
             boxes[key] = spaces.Box(low, high, value.shape[1:], value.dtype.type)
-    action = records["action"][:-1]
-    one_hot = action.shape[1] > 1 and np.isin(action, (0, 1)).all() and (action.sum(1) == 1).all()
-    width = action.shape[1]
+    width = records["action"].shape[1]
+    one_hot = _is_one_hot(records)
     return spaces.Dict(boxes), spaces.Discrete(width) if one_hot else spaces.Box(-1, 1, (width,), np.float32)

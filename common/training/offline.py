@@ -44,16 +44,20 @@ def run_records(folder: Path, state: dict[str, Any]) -> Records:
 
 
 def episode_records(folder: Path, files: list[Path]) -> Records:
-    """Return the records in npz files, one episode each."""
+    """Return the records in npz files, after a check of all of them. Raises UserError if one is unsuitable."""
 
     def fill(replay: Replay) -> None:
-        for file in files:
-            for record in episode_files.iter_records(episode_files.read_episode(file)):
+        for records in episode_files.read_files(files):
+            for record in episode_files.iter_records(records):
                 replay.add(record)
+        if keys := episode_files.left_out(files[0]):
+            replay.messages.append(f"Left out of {folder}, because they are not observations: {', '.join(keys)}.")
 
-    found = episode_files.spaces_of(episode_files.read_episode(files[0]))
-    length = sum(len(episode_files.read_episode(file)["reward"]) for file in files)
-    return Records(folder, spaces.Spaces(*found, found), 1, length, fill)
+    lengths = [len(records["reward"]) for records in episode_files.read_files(files)]
+    found = episode_files.spaces_of(next(episode_files.read_files(files)))
+    if not found[0].spaces:
+        raise UserError(f"The files in {folder} have no observations. Name their arrays after those of the task.")
+    return Records(folder, spaces.Spaces(*found, found), 1, sum(lengths), fill)
 
 
 def find_records(config: dict[str, Any]) -> Records:

@@ -9,6 +9,7 @@ import torch
 from common.errors import UserError
 from common.replay import episode_files
 from common.storage.checkpoints import load_newest
+from common.training.offline import episode_records
 from tests.helpers.saved_runs import say
 
 TASK = "dummy_point_7"
@@ -119,3 +120,88 @@ def test_unsuitable_records_are_refused(source, tmp_path, capsys):
     assert train(tmp_path / "c", tmp_path / "nowhere", 2) == 2
     assert "not a run directory" in capsys.readouterr().err
     assert train(tmp_path / "d", source, 2, "--run.eval_every", 2, "--task", TASK, "--env.size", 32) == 0
+
+
+def chunk(folder, name, *lengths, **more):
+    """Write a file with parts of these lengths; the action chosen at a row is its number, in hundredths."""
+    folder.mkdir(exist_ok=True)
+    at, total = np.concatenate([np.arange(n) for n in lengths]), sum(lengths)
+    last = np.concatenate([np.arange(n) == n - 1 for n in lengths])
+    action = np.where(last, 0, np.arange(1, total + 1) / 100)[:, None].astype(np.float32)
+    flags = {"is_first": at == 0, "is_last": last, "is_terminal": last}
+    arrays = {"vector": np.ones((total, 3), np.float32), "action": action, "reward": np.arange(total) / 10, **flags}
+    np.savez(folder / name, **arrays | more)
+    return folder / name
+
+
+def test_a_file_may_hold_several_episodes(tmp_path):
+    records = episode_files.read_episode(chunk(tmp_path, "a.npz", 5, 3, 4))
+    assert np.flatnonzero(records["is_first"]).tolist() == [0, 5, 8]
+    assert np.flatnonzero(records["is_last"]).tolist() == np.flatnonzero(records["is_terminal"]).tolist() == [4, 7, 11]
+    assert records["action"][:5, 0].tolist() == pytest.approx([0.01, 0.02, 0.03, 0.04, 0])  # chosen at its row
+    ends = np.array([0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1], bool)
+    led = np.where(np.roll(ends, 1), 0, np.arange(12) / 100)[:, None]
+    records = episode_files.read_episode(chunk(tmp_path, "b.npz", 5, 3, 4, action=led))
+    assert records["action"][:5, 0].tolist() == pytest.approx([0.01, 0.02, 0.03, 0.04, 0])  # led to the next row
+    assert not records["action"][records["is_last"]].any()
+
+
+def test_an_episode_continues_only_in_the_successor_of_its_chunk(tmp_path):
+    cut = dict(is_last=np.zeros(4, bool), is_terminal=np.zeros(4, bool))
+    going, ended = cut | {"is_first": np.arange(4) == 0}, {"is_first": np.zeros(4, bool)}
+    chunk(tmp_path, "20240101T000003-bb-cc-4.npz", 4, **ended)
+    chunk(tmp_path, "20240101T000001-aa-bb-4.npz", 4, **going)
+    chunk(tmp_path, "20240101T000002-xx-yy-4.npz", 4, **going)
+    chunk(tmp_path, "20240101T000004-zz-00-4.npz", 4, **ended)
+    paths = episode_files.episode_paths(tmp_path)
+    assert [path.name[16:21] for path in paths] == ["aa-bb", "bb-cc", "xx-yy", "zz-00"]
+    found = [records["is_first"][0] for records in episode_files.read_files(paths)]
+    assert found == [True, False, True, True]
+    assert [records["is_last"][-1] for records in episode_files.read_files(paths)] == [False, True, True, True]
+    assert [records["is_terminal"][-1] for records in episode_files.read_files(paths)] == [False, True, False, True]
+
+
+def test_latents_and_identifiers_are_not_observations(tmp_path, capsys):
+    extra = {"stepid": np.zeros((40, 20), np.uint8), "dyn/deter": np.zeros((40, 8), np.float32), "words": ["a"] * 40}
+    chunk(tmp_path / "files", "a.npz", 20, 20, **extra, log_success=np.zeros(40))
+    words = ["--algo", "v3", *SMALL, "--run.offline", tmp_path / "files", "--logdir", tmp_path / "run", "--steps", 2]
+    assert say(*words) == 0
+    said = capsys.readouterr()
+    assert "observations  vector float32 (3,)\n" in said.out
+    assert "Left out of" in said.err
+    assert "not observations: stepid, dyn/deter, words, log_success." in said.err
+
+
+NAN_AT_5 = np.where(np.arange(20) == 5, np.nan, 0).astype(np.float32)
+UNSUITABLE = {
+    "reward": (dict(reward=NAN_AT_5), "reward that is not finite in row 5"),
+    "observation": (dict(vector=np.full((20, 3), np.inf)), "vector that is not finite in row 0"),
+    "action": (dict(action=NAN_AT_5[:, None]), "action that is not finite in row 5"),
+    "overflow": (dict(vector=np.full((20, 3), 1e300)), "vector that is not finite in row 0"),
+    "bounds": (dict(action=np.full((20, 1), -50.0)), r"outside \[-1, 1\], up to 50\. Scale them"),
+    "flag": (dict(is_first=NAN_AT_5), "is_first that is neither true nor false"),
+    "key": (dict(camera=np.zeros((20, 2))), "camera is .*, not missing. Give a folder with files of one task"),
+    "shape": (dict(vector=np.zeros((20, 4))), "vector is .*4.* not .*3"),
+    "empty": (
+        dict.fromkeys(("vector", "action", "reward", "is_first", "is_last", "is_terminal"), np.zeros(0)),
+        "not an",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("case", UNSUITABLE)
+def test_unsuitable_files_are_refused_by_name_before_training(tmp_path, case):
+    arrays, message = UNSUITABLE[case]
+    chunk(tmp_path, "a.npz", 20)
+    chunk(tmp_path, "b.npz", 20, **arrays)
+    with pytest.raises(UserError, match=f"b.npz .*?{message}"):
+        episode_records(tmp_path, episode_files.episode_paths(tmp_path))
+
+
+def test_one_hot_and_other_actions_do_not_mix(tmp_path):
+    one_hot = np.eye(2)[np.arange(20) % 2]
+    chunk(tmp_path, "a.npz", 20, action=one_hot)
+    chunk(tmp_path, "b.npz", 20, action=one_hot / 2)
+    with pytest.raises(UserError, match=r"b\.npz does not fit .*a\.npz: its actions are not one-hot"):
+        episode_records(tmp_path, episode_files.episode_paths(tmp_path))
