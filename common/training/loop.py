@@ -6,6 +6,7 @@ evaluation. `run_state.py` captures its exact state for a checkpoint.
 """
 
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,6 +134,18 @@ class Loop:
         replayed = self.batch[0] * self.batch[1]
         return extra + self.schedule.due(self.agent_steps, repeat=self.repeat, replayed_per_update=replayed)
 
+    def _updates_left(self) -> int:
+        """Return the updates from now to the end of the run, if the replay is ready as soon as the prefill is over."""
+        schedule, run = copy.deepcopy(self.schedule), self.config["run"]
+        options = {"repeat": self.repeat, "replayed_per_update": self.batch[0] * self.batch[1]}
+        last = -(-self.config["steps"] // self.repeat)
+        left = self.pending
+        if not self.pretrained:
+            if last < run["prefill"]:
+                return left
+            left += run["pretrain"] + schedule.due(max(self.agent_steps, run["prefill"]), **options)
+        return left + schedule.due(max(self.agent_steps, last), **options)
+
     def _train(self) -> None:
         while self.pending and not self.out_of_time:
             self.stop.check()
@@ -188,7 +201,9 @@ class Loop:
 
     def _log(self) -> None:
         scores = self.logger.scores
-        rates = self.progress.line(score=scores.last("train"), eval=scores.last("eval"))
+        limit = self.config["run"]["max_seconds"]
+        left = {"due": self._updates_left(), "limit": max(0.0, limit - self.wall) if limit else None}
+        rates = self.progress.line(**left, score=scores.last("train"), eval=scores.last("eval"))
         metrics = self.finite_metrics(dict(sorted(self.logger.means.take().items())))  # in an order that resumes keep
         counts = {"train/skipped": self.skips.total, "train/broken": self.broken}
         sizes = {**counts, "replay/size": len(self.replay), "replay/gib": self.replay.gib}

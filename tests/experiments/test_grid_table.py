@@ -16,7 +16,7 @@ from common.experiments.grid.run_progress import (
 from common.experiments.grid.table import COLUMNS, ProgressRow, ProgressTable, select_rows, summarize
 
 CONFIG = {"steps": 1000, "run": {"max_seconds": 0}}
-HALF = RunProgress(frames=500, wall=100.0, score=12.34, speed=5.4, share=0.5)
+HALF = RunProgress(frames=500, wall=100.0, score=12.34, speed=5.4, share=0.5, left=100.0)
 
 
 def write_metrics(folder, *lines):
@@ -68,7 +68,7 @@ def test_an_evaluation_counts_if_it_is_of_the_latest_checkpoint(tmp_path):
 
 
 def test_cells_of_a_run():
-    assert ProgressRow("a/x/0", "running", HALF).cells() == ("a/x/0", "running", "50%", "500", "12.3", "5", "01:40")
+    assert ProgressRow("a/x/0", "running", HALF).cells() == ("a/x/0", "running", "50%", "500", "12.3", "5.4", "01:40")
     assert ProgressRow("a/x/0", "waiting", RunProgress()).cells() == ("a/x/0", "waiting", "0%", "0", "", "", "")
     assert ProgressRow("a/x/0", "failed", HALF, "on fire").cells()[-1] == "on fire"
     assert len(ProgressRow("a/x/0", "done", HALF).cells()) == len(COLUMNS)
@@ -110,7 +110,7 @@ def test_on_a_terminal_the_table_is_redrawn_in_place(terminal):
         first = terminal.getvalue()
         table.show(lambda: rows, final=True)
     drawn = terminal.getvalue().removeprefix(first)
-    assert "a/x/0  running   50%     500   12.3         5  01:40" in first
+    assert "a/x/0  running   50%     500   12.3       5.4  01:40" in first
     assert "0 of 1 runs done, 1 running; about 01:40 left" in first
     assert "\x1b[1A\x1b[2K" * 2 in drawn  # up and erase
     lines = drawn.split("\x1b[2K")[-1].splitlines()

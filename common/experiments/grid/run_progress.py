@@ -12,18 +12,24 @@ SCORE_METRICS = ("episode/score", "eval/score")
 
 
 class RunProgress(NamedTuple):
-    """Frames, seconds of training, latest mean training score, frames per second, and the share of the budget."""
+    """Frames, seconds of training, latest mean training score, frames per second, and the share of the budget.
+
+    left: seconds until the end of the run, by its own estimate; None before it has one.
+    """
 
     frames: int = 0
     wall: float = 0.0
     score: float | None = None
     speed: float | None = None
     share: float = 0.0
+    left: float | None = None
 
     @property
     def total(self) -> float | None:
-        """Estimated seconds of the whole run; None if unknown."""
-        return self.wall / self.share if self.share > 0 and self.wall > 0 else None
+        """Seconds of the whole run, estimated until it is over; None if unknown."""
+        if self.share >= 1:
+            return self.wall or None
+        return None if self.left is None else self.wall + self.left
 
 
 def read_progress(logdir: Path, config: dict) -> RunProgress:
@@ -34,7 +40,12 @@ def read_progress(logdir: Path, config: dict) -> RunProgress:
     score = next((last[name] for name in SCORE_METRICS if name in last), None)
     limit = config["run"]["max_seconds"]
     share = min(1.0, max(frames / config["steps"], wall / limit if limit else 0.0))
-    return RunProgress(frames, wall, score, last.get("fps/env"), share)
+    left = last.get("time/left")
+    if left is not None:
+        left = max(0.0, left - (wall - last.get("wall", wall)))
+    if share < 1 and not left:  # of the end of a run that was made longer since
+        left = None
+    return RunProgress(frames, wall, score, last.get("fps/env"), share, left)
 
 
 def latest_values(path: Path) -> dict[str, float]:
@@ -52,6 +63,8 @@ def latest_values(path: Path) -> dict[str, float]:
         except ValueError:  # the first line may be cut off, the last one half written
             continue
         if isinstance(row, dict):
+            if "fps/env" in row:  # this line has the newest estimate, if there is one
+                values.pop("time/left", None)
             values |= {key: value for key, value in row.items() if is_finite_number(value)}
     return values
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from common.config.tables import make_console
 from common.experiments.grid.run_progress import RunProgress
+from common.storage.progress import format_rate
 
 COLUMNS = ("run", "", "done", "frames", "score", "frames/s", "left")
 REFRESH_SECONDS = 2.0
@@ -32,8 +33,8 @@ class ProgressRow(NamedTuple):
         """Return a text for each of COLUMNS."""
         now, running = self.progress, self.status == "running"
         score = "" if now.score is None else f"{now.score:.1f}"
-        speed = f"{now.speed:.0f}" if now.speed and running else ""
-        left = format_duration(now.total * (1 - now.share)) if now.total and running else ""
+        speed = format_rate(now.speed) if now.speed and running else ""
+        left = format_duration(now.left) if now.left is not None and running else ""
         return self.name, self.status, f"{now.share:.0%}", f"{now.frames:,}", score, speed, self.error or left
 
 
@@ -103,10 +104,12 @@ def summarize(rows: list[ProgressRow], parallel: int) -> str:
         f", {counts[status]} {status}" for status in ("running", "waiting", "failed") if counts[status]
     )
     totals = [row.progress.total for row in rows if row.progress.total]
-    shares = [1 - row.progress.share for row in rows if row.status in ("running", "waiting")]
-    if not (totals and shares):
+    ahead = [row.progress for row in rows if row.status in ("running", "waiting")]
+    if not (totals and ahead):
         return text
-    return f"{text}; about {format_duration(sum(shares) * sum(totals) / len(totals) / parallel)} left"
+    mean = sum(totals) / len(totals)  # of a run without an estimate of its own
+    seconds = sum(max(0.0, mean - run.wall) if run.left is None else run.left for run in ahead)
+    return f"{text}; about {format_duration(seconds / parallel)} left"
 
 
 format_duration = tqdm.format_interval  # seconds -> minutes:seconds, with hours if there are any
