@@ -303,7 +303,7 @@ def test_progress_beyond_the_last_frame_is_complete():
         progress = Progress(1000, stream)
         progress.start_at(990, 5)
         progress.update(1012, 20)
-        progress.line()
+        progress.line(due=0)
         progress.close()
         text = stream.getvalue()
         assert "100%" in text
