@@ -47,14 +47,26 @@ def make(name: str, config: dict) -> gymnasium.Env:
         UserError: unknown task, or images without a working renderer.
     """
     pixels = config["obs"] != "vector"
-    suite = load_suite(required_backend(config))
+    backend = required_backend(config)
+    suite = load_suite(backend)
     domain, task = _split(name, suite.ALL_TASKS)
     limit = config["time_limit"]
     control = DmEnv(suite.load(domain, task, {"time_limit": math.inf} if limit else None))
+    if backend == "disable" and control.env.physics.model.nhfield:
+        disable_uploads(control.env.physics)
     env = Adapter(ActionRepeat(control, config["repeat"], limit))
     if not pixels:
         return env
     return Pixels(env, control.env.physics, _camera(domain, control.env.physics, config["camera"]), config)
+
+
+def disable_uploads(physics: Any) -> None:
+    """Let a task with a height field, such as quadruped_escape, be reset without OpenGL.
+
+    Its reset copies the new terrain to the graphics card if `physics.contexts` has any, and reading that property makes
+    the contexts. Here it makes none. The simulation has its own copy of the terrain.
+    """
+    physics._make_rendering_contexts = lambda: None
 
 
 class Pixels(gymnasium.ObservationWrapper):
