@@ -100,7 +100,7 @@ def test_an_environment_made_again_with_other_spaces_fails(parallel, fault_once)
         ("GivesNone", "has shape (), its space says (3,)"),
         ("ShortAnswer", "returned 3 values"),
         ("RewardOfTwo", "must be one number"),
-        ("EndsMaybe", "truth value"),
+        ("EndsMaybe", "terminated must be one bool, got array([False, False])"),
         ("InfoOfNone", "The info that step returned is None, not a dict"),
         ("RewardOfNone", "The reward is None, not a number"),
         ("GivesObjects", "has dtype object"),

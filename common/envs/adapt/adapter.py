@@ -1,8 +1,8 @@
 """Any Gymnasium environment with normalized spaces and checked observations.
 
 Observations become a dict of uint8 images (H, W, C) and float32 vectors (n,) or scalars (). Discrete and MultiDiscrete
-become one-hot vectors. Observations named `log_...` go to `info` and are only logged. Actions: see actions.py. An
-observation that does not match its space raises an error with its key and value.
+become one-hot vectors. Observations named `log_...` go to `info` and are only logged. Actions: see actions.py, rewards
+and flags: answers.py. An observation that does not match its space raises an error with its key and value.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 from common.envs.adapt import images
 from common.envs.adapt.actions import action_notes, normalize_action_space
+from common.envs.adapt.answers import one_flag, one_number
 from common.envs.adapt.wrappers import ActionRepeat
 from common.errors import UserError
 
@@ -62,7 +63,8 @@ class Adapter(gymnasium.Wrapper):
     def step(self, action: Any) -> tuple[dict, float, bool, bool, dict]:
         obs, reward, terminated, truncated, info = self.env.step(self.decode(action))
         obs, logs = self.convert_observation(obs)
-        return obs, check_reward(reward), bool(terminated), bool(truncated), {**info, **logs}
+        flags = one_flag(terminated, "terminated"), one_flag(truncated, "truncated")
+        return obs, check_reward(reward), *flags, {**info, **logs}
 
     def convert_observation(self, obs: Any) -> tuple[dict, dict]:
         """Return a raw observation as the dict of arrays that the space promises, and its values for the logs.
@@ -98,13 +100,12 @@ def check_keys(found: list[str], read: list[str], unreadable: dict[str, str]) ->
 
 
 def check_reward(reward: Any) -> float:
-    """Return a reward, a number or an array of one number, as a float. Raises ValueError if it is not finite."""
-    value = np.asarray(reward, np.float32)
-    if value.size != 1:
-        raise ValueError(f"The reward must be one number, got {reward!r}.")
-    if not np.isfinite(value).all():
-        raise ValueError(f"The reward is {value.item()}.")
-    return float(value.item())
+    """Return a reward as a float, rounded to float32. Raises ValueError if it is not one finite number."""
+    with np.errstate(over="ignore"):
+        value = float(np.float32(one_number(reward, "reward")))
+    if not np.isfinite(value):
+        raise ValueError(f"The reward is {value}.")
+    return value
 
 
 def is_log_only(key: str, space: spaces.Space) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 from gymnasium import spaces
 
+from common.envs.adapt.answers import one_flag
 from common.errors import UserError
 
 RESET_OPTIONS = ("seed", "options")  # arguments of Gymnasium's reset
@@ -43,9 +44,10 @@ class GymCompat(gymnasium.Wrapper):
         if len(result) == 5:
             return result
         self.returns_done = True
-        obs, reward, done, info = result
-        truncated = bool(done and info.get("TimeLimit.truncated", False))
-        return obs, reward, bool(done) and not truncated, truncated, info
+        obs, reward, answer, info = result
+        done = one_flag(answer, "done")
+        truncated = done and one_flag(info.get("TimeLimit.truncated", False), "TimeLimit.truncated")
+        return obs, reward, done and not truncated, truncated, info
 
     def render(self) -> Any:
         return call_render(self.env)

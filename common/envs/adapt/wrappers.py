@@ -6,12 +6,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from common.envs.adapt.answers import one_flag, one_number
+
 
 class ActionRepeat(gymnasium.Wrapper):
     """Repeats each action for `repeat` frames and truncates an episode after `limit` frames (0 = no limit).
 
     Rewards of the repeated frames are summed. The repeat stops early when the episode ends. Each frame gets its own
-    copy of the action, which the environment may change.
+    copy of the action, which the environment may change. Rewards and flags may be of any type that `answers` reads.
     """
 
     def __init__(self, env: gymnasium.Env, repeat: int = 1, limit: int = 0):
@@ -22,15 +24,14 @@ class ActionRepeat(gymnasium.Wrapper):
         self.frame = 0
         return self.env.reset(seed=seed, options=options)
 
-    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict]:
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
         total: Any = 0.0
         for _ in range(self.repeat):
             obs, reward, terminated, truncated, info = self.env.step(copy.deepcopy(action))
-            if reward is None:
-                raise TypeError("The reward is None, not a number. Return 0.0 for no reward.")
-            total += reward
+            total += one_number(reward, "reward")
             self.frame += 1
-            truncated = truncated or 0 < self.limit <= self.frame
+            terminated = one_flag(terminated, "terminated")
+            truncated = one_flag(truncated, "truncated") or 0 < self.limit <= self.frame
             if terminated or truncated:
                 break
         return obs, total, terminated, truncated, info
