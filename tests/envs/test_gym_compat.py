@@ -1,8 +1,10 @@
 """Interfaces other than Gymnasium's: the old gym's, dm_env's, and ids that a module registers."""
 
+import dm_env
 import gymnasium
 import numpy as np
 import pytest
+from dm_env import specs
 from gymnasium import spaces
 
 from common.envs import make_env, make_envs
@@ -65,6 +67,23 @@ def test_a_pair_of_observation_and_info_differs_from_an_observation_that_is_a_pa
         assert is_reset_pair(answer, space) == pair
     assert is_reset_pair((0, None), spaces.Discrete(2))  # `check_info` refuses this info
     assert not is_reset_pair((0, None), spaces.Tuple([spaces.Discrete(2)] * 2))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
+def test_actions_of_dm_env_have_the_dtype_of_their_spec(dtype, monkeypatch):
+    spec = {"choice": specs.DiscreteArray(3, dtype), "force": specs.BoundedArray((2,), np.float32, -1, 1)}
+
+    def step(self, action):
+        assert set(action) == set(spec)
+        for key, part in spec.items():
+            part.validate(action[key])
+        return dm_env.transition(1.0, self.observe())
+
+    monkeypatch.setattr(awkward.Desk, "action_spec", lambda self: spec)
+    monkeypatch.setattr(awkward.Desk, "step", step)
+    env = make_env(f"{AWKWARD}:Desk")
+    env.reset()
+    assert env.step(np.array([2, 10, 0]))[1] == 1
 
 
 def test_text_of_dm_env_is_left_out_with_a_note():

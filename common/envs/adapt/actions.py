@@ -14,6 +14,7 @@ from common.errors import UserError
 
 ACTION_LEVELS = 11  # odd, so that the middle is one of them
 MAX_FINITE_BOUND = 1e9  # larger bounds count as infinite: some spaces give the largest float
+MAX_ONE_HOT = 2**20  # values of a one-hot vector; longer ones fill the memory
 MAX_INTEGER_CHOICES = 256  # integers with more values are continuous and rounded
 
 
@@ -40,6 +41,12 @@ def normalize_action_space(space: spaces.Space, scale: float = 1.0) -> tuple[spa
     parts = [action_part(leaf, scale) for leaf in leaf_spaces(space)]
     if not sum(part.size for part in parts):
         raise UserError(f"The action space {space} is empty: there is nothing to choose. Give it at least one number.")
+    choices = sum(part.values.sum(dtype=np.float64) for part in parts)
+    if choices > MAX_ONE_HOT:
+        raise UserError(
+            f"The action space {space} has {choices:,.0f} values, and the actor needs an output for each, at most "
+            f"{MAX_ONE_HOT:,}. Split it into several numbers with fewer values, such as a MultiDiscrete, or use a Box."
+        )
     if any(part.values.size for part in parts):
         parts = [part if part.values.size else discretized_part(part) for part in parts]
     values = np.concatenate([part.values for part in parts])
@@ -98,7 +105,8 @@ def rebuild_action(space: spaces.Space, values: Iterator) -> Any:
 def action_part(space: spaces.Space, scale: float) -> ActionPart:
     """Return how one leaf is normalized. Raises UserError if it is not supported."""
     if isinstance(space, spaces.Discrete):
-        return ActionPart(1, np.array([space.n]), lambda action: int(action[0]) + int(space.start))
+        number = space.dtype.type  # as in a sample of the space, which is not an int
+        return ActionPart(1, np.array([space.n]), lambda action: number(int(action[0]) + int(space.start)))
     if isinstance(space, spaces.MultiBinary):
         return discrete_part(space, np.full(space.shape, 2), 0)
     if isinstance(space, spaces.MultiDiscrete):

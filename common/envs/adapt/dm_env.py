@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from common.envs.adapt.answers import one_number
 from common.envs.adapt.gym_compat import call_render
 from common.errors import UserError
 
@@ -20,7 +21,8 @@ class DmEnv(gymnasium.Env):
 
     def __init__(self, env: Any):
         self.env = env
-        self.action_space = spec_to_space(env.action_spec(), "the action")
+        self.action_form = env.action_spec()
+        self.action_space = spec_to_space(self.action_form, "the action")
         self.observation_space = spec_to_space(env.observation_spec(), "the observation")
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
@@ -29,8 +31,8 @@ class DmEnv(gymnasium.Env):
         return self.env.reset().observation, {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
-        step = self.env.step(action)
-        terminated = step.last() and step.discount == 0
+        step = self.env.step(typed_action(self.action_form, action))
+        terminated = step.last() and step.discount is not None and one_number(step.discount, "discount") == 0
         return step.observation, step.reward, terminated, step.last() and not terminated, {}
 
     def render(self) -> Any:
@@ -45,6 +47,15 @@ def find_seed_method(env: Any) -> Callable[[int], object] | None:
     """Return the method `seed` of the task's generator, the environment's generator or the environment, or None."""
     generators = [getattr(getattr(env, "task", None), "random", None), getattr(env, "random_state", None)]
     return next(filter(callable, (getattr(holder, "seed", None) for holder in [*generators, env])), None)
+
+
+def typed_action(spec: Any, action: Any) -> Any:
+    """Return an action whose discrete numbers have the dtype of their spec, which dm_env's `validate` requires."""
+    if isinstance(spec, Mapping):
+        return {key: typed_action(child, action[str(key)]) for key, child in spec.items()}
+    if isinstance(spec, list | tuple):
+        return tuple(typed_action(child, part) for child, part in zip(spec, action, strict=True))
+    return np.dtype(spec.dtype).type(action) if hasattr(spec, "num_values") else action
 
 
 def spec_to_space(spec: Any, name: str) -> spaces.Space:
