@@ -125,6 +125,12 @@ class Agent(nn.Module):
         modules |= {"actor": behavior.actor, "critic": behavior.critic}
         return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
 
+    @property
+    def read_keys(self) -> set[str]:
+        """Keys of the observations that the encoder reads or the decoder predicts."""
+        encoder, decoder = self.world.encoder, self.world.decoder
+        return {*encoder.images, *encoder.vectors, *decoder.images, *decoder.vectors}
+
     # Acting
 
     def initial(self, n: int) -> ActingState:

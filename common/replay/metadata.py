@@ -13,6 +13,7 @@ from common.safe_io import read_json
 
 FORMAT_VERSION = 1
 FLAG_KEYS = ("is_first", "is_last", "is_terminal")
+DESCRIPTIONS = {"chunks": "chunks.json", "ring": "ring.json"}  # kind of a replay -> file that describes it
 RESTORE = "Restore it from a copy, or start in a new --logdir."
 
 
@@ -49,6 +50,17 @@ def read(path: Path, **expected: Any) -> dict[str, Any]:
     return content
 
 
+def stored_keys(directory: Path, state: dict[str, Any]) -> set[str]:
+    """Return the keys of the files of the replay that `state` describes; nothing if they cannot be read.
+
+    Reading the records reports what is wrong with the files.
+    """
+    try:
+        return set(read_json(directory / DESCRIPTIONS[state["kind"]])["keys"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
 def missing_latents(path: Path, stored: Any, spec: Spec) -> list[str]:
     """Return the latents of `spec` that `stored`, the keys described in `path`, does not have in the same form.
 
@@ -60,10 +72,16 @@ def missing_latents(path: Path, stored: Any, spec: Spec) -> list[str]:
         raise UserError(f"{path} is damaged (keys {stored!r}). {RESTORE}")
     differing = [key for key in wanted if stored.get(key) != wanted[key]]
     for key in differing:
+        if key not in LATENTS and key not in stored:
+            others = ", ".join(sorted({*stored} - {*LATENTS, *FLAG_KEYS, "action", "reward"}))
+            raise UserError(
+                f"{path} has no key {key!r}: it is not stored, the run that wrote it read {others or 'no other'}. "
+                "Select these with --encoder.keys and --decoder.keys, or start in a new --logdir."
+            )
         if key not in LATENTS:
             raise UserError(
                 f"{path} does not fit this task: key {key!r} should be {wanted[key]} and is "
-                f"{stored.get(key, 'not stored')}. Start in a new --logdir."
+                f"{stored[key]}. Start in a new --logdir."
             )
     return differing
 

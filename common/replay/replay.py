@@ -19,8 +19,8 @@ class Replay:
     """Records of `streams` environments that advance together.
 
     Args:
-      spec: {key: (shape of one record, dtype)}: observation keys, `reward`, `is_first`, `is_last`, `is_terminal`,
-        `action` (A,), and, if the agent keeps latents in the replay, `deter` and `stoch`.
+      spec: {key: (shape of one record, dtype)}: observation keys that are read, `reward`, `is_first`, `is_last`,
+        `is_terminal`, `action` (A,), and, if the agent keeps latents in the replay, `deter` and `stoch`.
       streams: number of environments.
       sampler: chooses the windows, see Sampler.
       seed: of the sampler's draws.

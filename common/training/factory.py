@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,14 +85,21 @@ class Factory:
         return fillable_slots(-(-config["steps"] // config["env"]["repeat"]), streams, window)
 
 
-def record_spec(obs_space: spaces.Dict, agent: Agent) -> Spec:
-    """Return shape and dtype of every entry of a record: observations, reward, flags, action and latents."""
-    return record_fields(obs_space, agent.random(1)[1]["action"].shape[1:], agent.latent_spec())
+def record_spec(obs_space: spaces.Dict, agent: Agent, stored: Collection[str] = ()) -> Spec:
+    """Return shape and dtype of every entry of a record: observations, reward, flags, action and latents.
+
+    Observations that neither network reads are not stored, except those in `stored`, the keys of the replay of a
+    resumed run: its files keep their form.
+    """
+    read = {key: box for key, box in obs_space.items() if key in agent.read_keys or key in stored}
+    return record_fields(read, agent.random(1)[1]["action"].shape[1:], agent.latent_spec())
 
 
-def record_fields(obs_space: spaces.Dict, action: tuple[int, ...], latents: dict[str, tuple[Any, Any]]) -> Spec:
-    """Return what `record_spec` does, from the shape of an action and shape and dtype of the latents."""
-    spec: Spec = {key: (box.shape or (), np.dtype(box.dtype)) for key, box in obs_space.items()}
+def record_fields(
+    read: Mapping[str, spaces.Space], action: tuple[int, ...], latents: dict[str, tuple[Any, Any]]
+) -> Spec:
+    """Return what `record_spec` does, from the observations read and the forms of an action and of the latents."""
+    spec: Spec = {key: (box.shape or (), np.dtype(box.dtype)) for key, box in read.items()}
     spec |= {"reward": ((), np.dtype(np.float32)), "action": (action, np.dtype(np.float32))}
     spec |= {key: ((), np.dtype(bool)) for key in ("is_first", "is_last", "is_terminal")}
     return spec | {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in latents.items()}

@@ -13,6 +13,7 @@ from common.errors import NonFiniteError, UserError
 from common.files import remove_temporary_files
 from common.nn.compile import make_compiler
 from common.nn.machine import peak_memory
+from common.replay.metadata import stored_keys
 from common.storage import spaces
 from common.storage.checkpoints import Checkpoints
 from common.storage.logdir import (
@@ -183,7 +184,9 @@ class Session:
         config, (factory, envs, schedule, threads, agent, free) = self.config, self.core
         updates = expected_updates(config, envs.repeat, schedule)
         with contextlib.ExitStack() as stack:
-            replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, self.logdir / "replay")
+            folder = self.logdir / "replay"
+            spec = record_spec(envs.obs_space, agent, stored_keys(folder, state["replay"]) if state else ())
+            replay = factory.replay(config, spec, envs.num, folder)
             if state and "compiled" in state:  # a resumed run keeps to its choice, also if it becomes longer
                 updates = math.inf if state["compiled"] else 0
             agent.compiler = make_compiler(config["run"]["compile"], torch.device(agent.device), updates)

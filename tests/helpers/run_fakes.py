@@ -102,6 +102,7 @@ class FakeAgent(nn.Module):
 
     def __init__(self, obs_space, act_space, config):
         super().__init__()
+        self.read_keys = set(obs_space)
         self.keys = [key for key, box in obs_space.items() if len(box.shape) == 1]
         self.discrete = isinstance(act_space, spaces.Discrete)
         self.width = int(act_space.n) if self.discrete else act_space.shape[0]
