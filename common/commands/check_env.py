@@ -52,18 +52,27 @@ def check_env(request: Request) -> None:
     rollout = RandomRollout(lambda: make_env(task, played["env"], played["seed"]), own["episodes"], own["limit"])
     raw, raw_action_space = own_spaces(rollout.env)
     versions = [VersionReport(config, *spaces_of(task, config)) for config in configs.values()]
-    rows = [("task", task), *space_rows(rollout, raw, raw_action_space)]
+    unread = unread_keys(rollout.env.observation_space, versions)
+    rows = [("task", task), *space_rows(rollout, raw, raw_action_space, unread)]
     rows += rollout_rows(rollout, played["env"]["repeat"])
     rows += [row for version in versions for row in version.rows()]
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:>{width}}  {text}" for name, text in rows))
-    problems = [*env_checks.problems(rollout, raw), *(version.refusal for version in versions)]
-    notes = [*space_notes(rollout.env), *env_checks.notes(rollout, raw), *(version.shortage for version in versions)]
+    read = {key: space for key, space in raw.items() if key not in unread}
+    problems = [*env_checks.problems(rollout, read), *(version.refusal for version in versions)]
+    notes = [*space_notes(rollout.env), *env_checks.notes(rollout, read), *(version.shortage for version in versions)]
     print_list("Problems", problems)
     print_list("Notes", notes)
     if any(problems):
         raise UserError(f"{task} has problems, see above.")
-    print("\nNo problems.")
+    print(f"\n{verdict(rollout)}")
+
+
+def verdict(rollout: RandomRollout) -> str:
+    """Return the last line of a report without problems."""
+    if env_checks.ends_at_every_step(rollout):
+        return "Every step ended an episode. Train on it only if that is intended, see the notes."
+    return "No problems."
 
 
 def task_from(request: Request) -> str:
@@ -87,13 +96,23 @@ def spaces_of(task: str, config: dict) -> tuple[Any, Any]:
     return env.observation_space, env.action_space
 
 
-def space_rows(rollout: RandomRollout, raw: dict[str, spaces.Space], raw_action_space: spaces.Space) -> list[TextRow]:
+def unread_keys(obs_space: Any, versions: list["VersionReport"]) -> set[str]:
+    """Return the observations that no network of any version reads; none if a version cannot be built."""
+    if any(version.refusal for version in versions):
+        return set()
+    return set(obs_space).difference(*(version.read for version in versions))
+
+
+def space_rows(
+    rollout: RandomRollout, raw: dict[str, spaces.Space], raw_action_space: spaces.Space, unread: set[str]
+) -> list[TextRow]:
     """Return rows on each space: its own form, the form that the agent gets, and the values seen."""
     rows, known = [], dict(rollout.env.observation_space.items())
     for key, space in raw.items():
         read, values = known.get(key), rollout.ranges.get(key)
-        unread = ", for the logs only" if key in rollout.logged else ", left out"
-        becomes = f" -> {read.dtype} {read.shape}" if read is not None else unread
+        absent = ", for the logs only" if key in rollout.logged else ", left out"
+        becomes = f" -> {read.dtype} {read.shape}" if read is not None else absent
+        becomes += ", not read and not stored" if key in unread else ""
         seen = f", seen {values.low:.4g} to {values.high:.4g}" if values is not None else ""
         rows.append((f"observation {key}", f"{short_space(space)}{becomes}{seen}"))
     return [*rows, ("action", f"{short_space(raw_action_space)} -> {short_space(rollout.env.action_space)}")]
@@ -127,14 +146,14 @@ def flag_text(flags: tuple[bool, bool, bool]) -> str:
 class VersionReport:
     """How a version uses an environment: its networks, its actor, the size of a step in the replay.
 
-    refusal: why the version cannot train on it, or an empty string. shortage: a note if the replay of a run does not
-    fit into memory, or an empty string.
+    read: keys that its networks read. refusal: why the version cannot train on it, or an empty string. shortage: a note
+    if the replay of a run does not fit into memory, or an empty string.
     """
 
     def __init__(self, config: dict, obs_space: spaces.Dict, act_space: spaces.Space):
         self.config, self.obs_space = config, obs_space
         self.refusal = self.shortage = ""
-        self.bytes = 0
+        self.bytes, self.read = 0, set[str]()
         try:
             with torch.device("meta"):
                 agent = Agent(obs_space, act_space, config, "meta")
@@ -142,7 +161,9 @@ class VersionReport:
             self.refusal = f"{config['algo']}: {error}"
             return
         self.discrete = bool(agent.classes)
-        self.bytes = record_bytes(record_fields(obs_space, (agent.actions,), agent.latent_spec()))
+        self.read = agent.read_keys
+        stored = {key: box for key, box in obs_space.items() if key in self.read}
+        self.bytes = record_bytes(record_fields(stored, (agent.actions,), agent.latent_spec()))
         self.shortage = self._memory_note()
 
     @property

@@ -66,7 +66,7 @@ def test_notes_on_images_arrays_like_images_and_long_one_hot_vectors(capsys):
     assert code == 0
     for text in (
         "Image 'dim' has values from 0 to 10 of 255: the agent sees nearly black",
-        "Image 'few' has values from 0 to 5 of 255",
+        "Image 'few' has the bounds 0 to 5: its bytes are scaled from them to 0 to 255. If they are symbols, declare",
         "'deep', uint8 (20, 32, 32, 3) from 0 to 255, is read as 61,440 numbers. An image? A stack is (n, H, W, C)",
         "'flat', float32 (32, 40) from -inf to inf, is read as 1,280 numbers. An image? Use uint8, or the bounds 0, 1.",
         "Observation 'word' has 5,000 values: a one-hot vector",
@@ -74,6 +74,26 @@ def test_notes_on_images_arrays_like_images_and_long_one_hot_vectors(capsys):
     ):
         assert out.count(text) == 1, (text, out)
     assert out.count("\n  - ") == 6, out
+
+
+def test_observations_that_no_network_reads_cost_nothing(capsys):
+    code, out = check(capsys, f"{AWKWARD}:Wide", "--enc.spaces", "state", "--dec.spaces", "state")
+    assert code == 0, out
+    assert "replay: 63 bytes a step" in out  # 3 numbers, action, reward, flags, latents
+    assert "-> float32 (64000,), not read and not stored" in out
+    assert "is read as" not in out
+    code, out = check(capsys, f"{AWKWARD}:Wide", "--enc.spaces", "state")
+    assert code == 2  # the decoder reads it
+    assert "replay: 256,063 bytes a step" in out
+    assert "Observation 'map', float32 (40, 40, 40) from 0 to 9, is read as 64,000 numbers" in out
+
+
+@pytest.mark.parametrize("task", ["EndsAtOnce", "EndsAtOnceInTime"])
+def test_an_environment_that_ends_at_every_step_is_not_without_problems(task, capsys):
+    _, out = check(capsys, f"{AWKWARD}:{task}")
+    assert "No problems." not in out
+    assert "\nEvery step ended an episode." in out
+    assert "Every episode ended at its first step" in out
 
 
 def test_values_that_are_not_numbers_are_not_logged(capsys):

@@ -77,6 +77,38 @@ def test_images_become_uint8_with_channels_last(space, value):
     assert (image == IMAGE).all()
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "values", "expected"),
+    [
+        (0, 1, [0, 1], [0, 255]),
+        (0, 9, [0, 1, 9], [0, 28, 255]),
+        (100, 200, [100, 150, 200], [0, 128, 255]),
+        (5, 5, [5], [0]),
+        (0, 255, [0, 1, 200], [0, 1, 200]),
+    ],
+)
+def test_bytes_are_scaled_by_the_bounds_of_their_space(low, high, values, expected):
+    space = spaces.Box(low, high, (20, 24, 1), np.uint8)
+    for value, scaled in zip(values, expected, strict=True):
+        image = converted(space, np.full((20, 24, 1), value, np.uint8))["image"]
+        assert (image == scaled).all()
+    notes = Adapter(ConstantEnv(space, None)).space_notes
+    assert len(notes) == (high != 255)
+    assert all(f"has the bounds {low} to {high}" in note for note in notes)
+
+
+def test_each_pixel_of_bytes_has_its_own_bounds():
+    high = np.full((20, 24, 2), 10, np.uint8)
+    high[..., 1] = 5
+    space = spaces.Box(np.zeros_like(high), high, dtype=np.uint8)
+    assert (converted(space, high)["image"] == 255).all()
+    assert converted(space, high // 2)["image"][0, 0].tolist() == [128, 102]
+    with pytest.raises(
+        ValueError, match=r"'image' has bytes from 10 to 10, its space says 0 to 10\. Give the space the"
+    ):
+        converted(space, np.full_like(high, 10))
+
+
 def test_images_are_resized_and_converted_to_gray():
     space = spaces.Box(0, 255, (20, 24, 3), np.uint8)
     assert converted(space, IMAGE, size=10)["image"].shape == (10, 10, 3)
@@ -131,8 +163,38 @@ def test_observations_named_log_are_only_logged():
     for obs, info in (env.reset(), env.step(0)[::4]):
         assert list(obs) == ["a"]
         assert info["log_height"] == 4
-    with pytest.raises(UserError, match=r"log_map.* must hold one number"):
-        Adapter(ConstantEnv(spaces.Dict({"a": spaces.Discrete(2), "log_map": spaces.Box(0, 9, (2,))}), None))
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        (spaces.Box(0, 255, (64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)),
+        (spaces.Box(0, 9, (2,)), np.zeros(2)),
+        (spaces.MultiDiscrete([3, 3]), np.zeros(2, int)),
+    ],
+)
+def test_observations_named_log_with_several_numbers_are_left_out_with_a_note(space, value):
+    env = Adapter(ConstantEnv(spaces.Dict({"a": spaces.Discrete(2), "log_map": space}), {"a": 1, "log_map": value}))
+    obs, info = env.reset()
+    assert list(obs) == ["a"]
+    assert "log_map" not in info
+    (note,) = env.space_notes
+    assert note == f"Observation 'log_map' is left out: only single numbers are logged, its shape is {space.shape}."
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Discrete(10**12), spaces.Discrete(10**8, start=5), spaces.MultiDiscrete([2**40, 2**62, 2**62])]
+)
+def test_one_hot_vectors_that_do_not_fit_into_memory_are_refused_by_name(space):
+    kind = type(space).__name__
+    with pytest.raises(UserError, match=f"'vector' is left out: the one-hot vector of this {kind} would have .* more"):
+        Adapter(ConstantEnv(space, 0))
+    with pytest.raises(UserError, match=rf"The action space {kind}\(.* has [\d,]+ values, and the actor needs"):
+        normalize_action_space(space)
+    nested = spaces.Dict(id=space, a=spaces.Discrete(2))
+    env = Adapter(ConstantEnv(nested, {"id": 7, "a": 1}))
+    assert list(env.reset()[0]) == ["a"]
+    assert env.space_notes[0].startswith("Observation 'id' is left out: the one-hot vector")
 
 
 def test_nested_observations_named_log_are_only_logged():
@@ -225,6 +287,7 @@ def test_discrete_actions_with_a_start():
     env.reset()
     _, reward, *_, info = env.step(np.int64(1))
     assert info["action"] == 4
+    assert type(info["action"]) is type(spaces.Discrete(2, start=3).sample())
     assert reward == 0.5
     space, decode = normalize_action_space(spaces.MultiDiscrete([2, 3], start=[1, 2]))
     assert str(space) == "MultiDiscrete([2 3])"

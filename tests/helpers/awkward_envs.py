@@ -243,3 +243,37 @@ class Endless(Plain):
 
     def step(self, action):
         return self.observe(), 0.0, False, False, {}
+
+
+class Wide(Plain):
+    """A short vector, and an array that is too large to be read as one."""
+
+    observation_space = spaces.Dict(
+        state=spaces.Box(-1, 1, (3,), np.float32), map=spaces.Box(0, 9, (40, 40, 40), np.float32)
+    )
+
+    def observe(self):
+        return {"state": super().observe(), "map": np.full((40, 40, 40), self.time % 9, np.float32)}
+
+
+class EndsAtOnce(Plain):
+    """Every step is terminated."""
+
+    def step(self, action):
+        return self.observe(), 1.0, True, False, {}
+
+
+class EndsAtOnceInTime(Plain):
+    """Every step is truncated."""
+
+    def step(self, action):
+        return self.observe(), 1.0, False, True, {}
+
+
+class Symbols(Plain):
+    """A grid of codes in a space of bytes."""
+
+    observation_space = spaces.Box(0, 255, (24, 18), np.uint8)
+
+    def observe(self):
+        return self.np_random.integers(0, 10, (24, 18), np.uint8)

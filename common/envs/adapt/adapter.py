@@ -13,8 +13,9 @@ import numpy as np
 from gymnasium import spaces
 
 from common.envs.adapt import images
-from common.envs.adapt.actions import action_notes, normalize_action_space
+from common.envs.adapt.actions import MAX_ONE_HOT, action_notes, normalize_action_space
 from common.envs.adapt.answers import one_flag, one_number
+from common.envs.adapt.image_notes import ImageWatch, scaled_bytes_note
 from common.envs.adapt.wrappers import ActionRepeat
 from common.errors import UserError
 
@@ -33,7 +34,8 @@ class Adapter(gymnasium.Wrapper):
     """The environment with the hub's spaces.
 
     size, gray, resize: shape of its images, see `images.fit_image`. action_scale: range of actions without bounds.
-    `raw_observation` is the last observation before conversion, `space_notes` are notes for the user.
+    `raw_observation` is the last observation before conversion. Notes for the user: `space_notes` about its spaces,
+    `take_notes` about the values of its images.
 
     Raises:
         UserError: a space or a key that is not supported.
@@ -45,15 +47,19 @@ class Adapter(gymnasium.Wrapper):
         super().__init__(env)
         fit = lambda image: images.fit_image(image, size, gray, resize)
         found, unreadable = split_readable(env.observation_space)
-        self.logged = [key for key, space in found if is_log_only(key, space)]
-        converters = {key: observation_converter(space, key, fit) for key, space in found if key not in self.logged}
+        self.logged = [key for key, _ in found if is_log_only(key)]
+        read = {key: space for key, space in found if key not in self.logged}
+        converters = {key: observation_converter(space, key, fit) for key, space in read.items()}
         check_keys([key for key, _ in found], list(converters), unreadable)
+        pictures = {key: space for key, space in read.items() if is_picture(space)}
+        self.watch, self.value_notes = ImageWatch(pictures), list[str]()
         self.raw_observation: Any = None
         self.convert = {key: convert for key, (_, convert) in converters.items()}
         self.observation_space = spaces.Dict({key: space for key, (space, _) in converters.items()})
         self.action_space, self.decode = normalize_action_space(env.action_space, action_scale)
-        left_out = [f"Observation {key!r} is left out: no encoder reads a {kind}." for key, kind in unreadable.items()]
-        self.space_notes = left_out + action_notes(env.action_space, action_scale)
+        left_out = [f"Observation {key!r} is left out: {reason}." for key, reason in unreadable.items()]
+        scaled = [scaled_bytes_note(key, space) for key, space in pictures.items()]
+        self.space_notes = [*left_out, *filter(None, scaled), *action_notes(env.action_space, action_scale)]
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
         obs, info = self.env.reset(seed=seed, options=options)
@@ -75,7 +81,14 @@ class Adapter(gymnasium.Wrapper):
         self.raw_observation = obs
         values = dict(named_leaves(self.env.observation_space, obs))
         logs = {key: values[key] for key in self.logged}
-        return {key: convert(values[key]) for key, convert in self.convert.items()}, logs
+        converted = {key: convert(values[key]) for key, convert in self.convert.items()}
+        self.value_notes += self.watch.see(values)
+        return converted, logs
+
+    def take_notes(self) -> list[str]:
+        """Return and clear the sentences about the values of images since the last call."""
+        notes, self.value_notes = self.value_notes, []
+        return notes
 
 
 def find_adapter(env: gymnasium.Env) -> Adapter | None:
@@ -91,12 +104,14 @@ def check_keys(found: list[str], read: list[str], unreadable: dict[str, str]) ->
     if len(set(found)) < len(found):
         twice = sorted({key for key in found if found.count(key) > 1})
         raise UserError(f"Several observations become {', '.join(twice)} (a/b is read as a_b). Rename one of them.")
-    if not read or RESERVED_KEYS & set(read):
-        others = f" (no encoder reads {', '.join(unreadable.values())})" if unreadable else ""
+    if not read:
+        reasons = "".join(f" {key!r} is left out: {reason}." for key, reason in unreadable.items())
         raise UserError(
-            f"Observation keys are {sorted(read)}{others}. Give at least one that is read, and none of "
-            f"{sorted(RESERVED_KEYS)}."
+            f"No observation can be read.{reasons} Give at least one Box, Discrete, MultiDiscrete or MultiBinary; "
+            "split one with too many values into several numbers with fewer values."
         )
+    if reserved := RESERVED_KEYS & set(read):
+        raise UserError(f"Observation keys are {sorted(read)}. Rename {', '.join(sorted(reserved))}: records use it.")
 
 
 def check_reward(reward: Any) -> float:
@@ -108,17 +123,6 @@ def check_reward(reward: Any) -> float:
     return value
 
 
-def is_log_only(key: str, space: spaces.Space) -> bool:
-    """Whether an observation is only logged. Raises UserError if such an observation is not one number."""
-    if not key.startswith("log_"):
-        return False
-    if space.shape is None or np.prod(space.shape) != 1:
-        raise UserError(
-            f"Observation {key!r} has shape {space.shape}. A key that starts with log_ must hold one number."
-        )
-    return True
-
-
 def named_leaves(space: spaces.Space, obs: Any = None, name: str = "") -> Iterator[tuple[str, Any]]:
     """Walk a nested space. Yield (key, subspace), or (key, value) if an observation is given; skip empty arrays."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
@@ -128,8 +132,12 @@ def named_leaves(space: spaces.Space, obs: Any = None, name: str = "") -> Iterat
         for key, child in children.items():
             yield from named_leaves(child, None if obs is None else obs[key], join_key(name, str(key)))
     elif space.shape is None or 0 not in space.shape:
-        is_image = isinstance(space, spaces.Box) and images.is_image(space)
-        yield name or ("image" if is_image else "vector"), space if obs is None else obs
+        yield name or ("image" if is_picture(space) else "vector"), space if obs is None else obs
+
+
+def is_picture(space: spaces.Space) -> bool:
+    """Whether a space is read as an image."""
+    return isinstance(space, spaces.Box) and images.is_image(space)
 
 
 def join_key(name: str, key: str) -> str:
@@ -141,12 +149,29 @@ def join_key(name: str, key: str) -> str:
 
 
 def split_readable(space: spaces.Space) -> tuple[list[tuple[str, Any]], dict[str, str]]:
-    """Return (key, subspace) of each part that encoders can read, and key -> kind of the others, such as text."""
+    """Return (key, subspace) of each part that is read or logged, and key -> the reason why not of the others."""
     found = list(named_leaves(space))
-    unreadable = {
-        key: f"{type(child).__name__} space" for key, child in found if not isinstance(child, READABLE_SPACES)
-    }
+    unreadable = {key: reason for key, child in found if (reason := unreadable_reason(key, child))}
     return [(key, child) for key, child in found if key not in unreadable], unreadable
+
+
+def unreadable_reason(key: str, space: spaces.Space) -> str:
+    """Return why a part of the observation is neither read nor logged, or an empty string."""
+    if not isinstance(space, READABLE_SPACES):
+        return f"no encoder reads a {type(space).__name__} space"
+    if is_log_only(key):
+        return "" if np.prod(space.shape or ()) == 1 else f"only single numbers are logged, its shape is {space.shape}"
+    sizes = space.nvec if isinstance(space, spaces.MultiDiscrete) else getattr(space, "n", 0)
+    count = 0 if isinstance(space, spaces.MultiBinary) else np.sum(sizes, dtype=np.float64)
+    if count > MAX_ONE_HOT:
+        kind = type(space).__name__
+        return f"the one-hot vector of this {kind} would have {count:,.0f} values, more than {MAX_ONE_HOT:,}"
+    return ""
+
+
+def is_log_only(key: str) -> bool:
+    """Whether an observation is never read, only logged if it is one number."""
+    return key.startswith("log_")
 
 
 def observation_converter(space: spaces.Space, key: str, fit: Callable) -> tuple[spaces.Box, Callable]:
@@ -189,7 +214,8 @@ def _image(space: spaces.Box, key: str, fit: Callable) -> tuple[spaces.Box, Call
     shape, convert = images.image_converter(space)
     shape = fit(np.zeros(shape, np.uint8)).shape
     checked = lambda value: _check_finite(_check_array(value, space, key), key)
-    return spaces.Box(0, 255, shape, np.uint8), lambda value: fit(convert(checked(value)))
+    bounded = (lambda value: _check_bytes(checked(value), space, key)) if images.has_own_bounds(space) else checked
+    return spaces.Box(0, 255, shape, np.uint8), lambda value: fit(convert(bounded(value)))
 
 
 def _check_array(value: Any, space: spaces.Space, key: str) -> np.ndarray:
@@ -201,6 +227,17 @@ def _check_array(value: Any, space: spaces.Space, key: str) -> np.ndarray:
         return value.astype(np.uint8)  # from a list, or integers from another library
     if wrong or value.dtype.kind not in "biuf":
         raise TypeError(f"Observation {key!r} has dtype {value.dtype}, its space says {space.dtype}.")
+    return value
+
+
+def _check_bytes(value: np.ndarray, space: spaces.Box, key: str) -> np.ndarray:
+    """Return bytes; raise ValueError outside their bounds, from which they would be scaled to other pixels."""
+    if (value < space.low).any() or (value > space.high).any():
+        low, high = images.bounds(space)
+        raise ValueError(
+            f"Observation {key!r} has bytes from {value.min()} to {value.max()}, its space says {low:g} to {high:g}. "
+            "Give the space the true bounds, 0 to 255 for pixels."
+        )
     return value
 
 

@@ -42,24 +42,39 @@ def is_image(space: Box) -> bool:
     A stack of images (n, ...) is an image with the channels of all.
     """
     shape = space.shape[1:] if _is_stack(space.shape) else space.shape
-    return _channel_axis(shape) is not None and (space.dtype == np.uint8 or _bounds(space) in IMAGE_RANGES)
+    return _channel_axis(shape) is not None and (space.dtype == np.uint8 or bounds(space) in IMAGE_RANGES)
 
 
 def image_converter(space: Box) -> tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]:
     """Return the (H, W, C) of a Box of pixels, and the function that converts its values to uint8 (H, W, C)."""
     stack = _is_stack(space.shape)
-    axis, (low, high) = _channel_axis(space.shape[1:] if stack else space.shape), _bounds(space)
+    axis, (low, high) = _channel_axis(space.shape[1:] if stack else space.shape), bounds(space)
+    scale = byte_scaler(space) if has_own_bounds(space) else None
 
     def channels_last(value: np.ndarray) -> np.ndarray:
         return value[..., None] if value.ndim == 2 else np.moveaxis(value, axis or 0, -1)
 
     def convert(value: np.ndarray) -> np.ndarray:
-        if space.dtype != np.uint8:
+        if scale:
+            value = scale(value)
+        elif space.dtype != np.uint8:
             value = np.rint((np.clip(value, low, high) - low) * (255 / (high - low))).astype(np.uint8)
         image = np.concatenate([channels_last(v) for v in value], -1) if stack else channels_last(value)
         return np.ascontiguousarray(image)
 
-    return convert(np.zeros(space.shape, space.dtype)).shape, convert
+    return convert(space.low).shape, convert
+
+
+def has_own_bounds(space: Box) -> bool:
+    """Whether a Box of pixels has bytes whose bounds are not 0 and 255 everywhere."""
+    return space.dtype == np.uint8 and not (np.all(space.low == 0) and np.all(space.high == 255))
+
+
+def byte_scaler(space: Box) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function that scales bytes from the bounds of each pixel to 0 and 255, rounded to nearest."""
+    low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+    factor = 255 / np.maximum(high - low, 1)
+    return lambda value: np.rint((value - low) * factor).astype(np.uint8)
 
 
 def _is_stack(shape: tuple[int, ...]) -> bool:
@@ -78,7 +93,8 @@ def _channel_axis(shape: tuple[int, ...]) -> int | None:
     return None
 
 
-def _bounds(space: Box) -> tuple[float, float]:
+def bounds(space: Box) -> tuple[float, float]:
+    """Return the smallest lower and the largest upper bound of a Box."""
     return float(space.low.min()), float(space.high.max())
 
 

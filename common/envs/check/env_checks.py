@@ -1,23 +1,24 @@
 """Problems of an environment and notes about it, from its spaces and a random rollout."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 from common.envs.adapt import images
+from common.envs.adapt.image_notes import black_note, clipped_note, dark_note, misread_images
 from common.envs.check.random_rollout import RandomRollout
 
 LARGE_REWARD, SMALL_REWARD = 100, 1e-3
 LARGE_VECTOR = 1000
-DARK_PIXEL = 16  # of 255; images of bytes below it are symbols, or too dark to see
 LONG_ONE_HOT = 1000  # values of a one-hot vector
 
 RawSpaces = dict[str, spaces.Space]
 
 
 def problems(rollout: RandomRollout, raw: RawSpaces) -> list[str]:
-    """Return what must be fixed before training. raw: the environment's own observation spaces by key."""
+    """Return what must be fixed before training. raw: its own spaces of the observations that are read."""
     return [
         *exceptions(rollout),
         *irreproducible(rollout),
@@ -63,57 +64,26 @@ def irreproducible(rollout: RandomRollout) -> Iterator[str]:
 
 def image_range_problems(rollout: RandomRollout, raw: RawSpaces) -> Iterator[str]:
     """Pixels outside the bounds of their space, or from 0 to 1 if the bounds are 0 to 255."""
-    for key, seen in rollout.ranges.items():
-        space = raw[key]
-        if not isinstance(space, spaces.Box) or not images.is_image(space):
-            continue
-        low, high = float(space.low.min()), float(space.high.max())
-        text = f"Image {key!r} has values from {seen.low:g} to {seen.high:g}, its space says {low:g} to {high:g}"
-        if seen.low < low or seen.high > high:
-            yield f"{text}: values outside are clipped. Give the space the true bounds."
-        elif has_byte_range(space) and 0 < seen.high <= 1:
-            yield f"{text}: the agent sees black. Multiply it by 255, or declare floats from 0 to 1."
+    for key, space, low, high in seen_images(rollout, raw):
+        yield from filter(None, [clipped_note(key, space, low, high) or black_note(key, space, low, high)])
 
 
 def dark_images(rollout: RandomRollout, raw: RawSpaces) -> Iterator[str]:
     """Images of bytes that use a small part of their range."""
-    for key, seen in rollout.ranges.items():
-        space = raw[key]
-        is_byte_image = isinstance(space, spaces.Box) and images.is_image(space) and has_byte_range(space)
-        if is_byte_image and 1 < seen.high < DARK_PIXEL:
-            yield (
-                f"Image {key!r} has values from {seen.low:g} to {seen.high:g} of 255: the agent sees nearly black. If "
-                "they are symbols, declare a MultiDiscrete; else scale them up to 255."
-            )
+    yield from filter(None, (dark_note(*seen) for seen in seen_images(rollout, raw)))
 
 
-def has_byte_range(space: spaces.Box) -> bool:
-    """Whether the numbers of an image are used without scaling."""
-    return space.dtype == np.uint8 or float(space.high.max()) == 255
-
-
-def misread_images(raw: RawSpaces, axes: int) -> Iterator[str]:
-    """Arrays with this number of axes that look like images, but are read as vectors."""
+def seen_images(rollout: RandomRollout, raw: RawSpaces) -> Iterator[tuple[str, spaces.Box, float, float]]:
+    """Yield key, space, smallest and largest value of each image."""
     for key, space in raw.items():
-        if not isinstance(space, spaces.Box) or images.is_image(space) or len(space.shape) != axes:
-            continue
-        if sorted(space.shape)[-2] >= images.MIN_IMAGE_SIDE:
-            kind = f"{space.dtype} {space.shape} from {space.low.min():g} to {space.high.max():g}"
-            size = f"{int(np.prod(space.shape)):,} numbers"
-            yield f"Observation {key!r}, {kind}, is read as {size}. An image? {_image_hint(space)}."
-
-
-def _image_hint(space: spaces.Box) -> str:
-    """Return the change that would make an array an image."""
-    if images.is_image(spaces.Box(0, 255, space.shape, np.uint8)):
-        return "Use uint8, or the bounds 0, 1"
-    if len(space.shape) == 4:
-        return "A stack is (n, H, W, C) or (n, C, H, W), with n and C up to 15"
-    return "Put the channels first or last" if space.shape[1] < images.MIN_IMAGE_SIDE else "It has at most 15 channels"
+        if isinstance(space, spaces.Box) and key in rollout.ranges and images.is_image(space):
+            yield key, space, rollout.ranges[key].low, rollout.ranges[key].high
 
 
 def episode_end_notes(rollout: RandomRollout) -> Iterator[str]:
     """Ends of episodes that may be wrong: none, four values, terminated by a time limit."""
+    if ends_at_every_step(rollout):
+        yield "Every episode ended at its first step: terminated or truncated was true at once."
     lengths, ends = {episode.length for episode in rollout.episodes}, {episode.end for episode in rollout.episodes}
     if ends == {"still going"}:
         yield f"No episode ended within {max(lengths):,} steps. --env.time_limit sets a limit in frames."
@@ -127,6 +97,13 @@ def episode_end_notes(rollout: RandomRollout) -> Iterator[str]:
             f"Every episode ended as terminated after exactly {lengths.pop()} steps. If that is a time limit, return "
             "it as truncated: after a terminated step the agent expects no further reward."
         )
+
+
+def ends_at_every_step(rollout: RandomRollout) -> bool:
+    """Whether every episode that was played ended at its first step."""
+    return bool(rollout.episodes) and all(
+        episode.length == 1 and episode.end in ("terminated", "truncated") for episode in rollout.episodes
+    )
 
 
 def reward_notes(rollout: RandomRollout) -> Iterator[str]:
@@ -144,7 +121,9 @@ def reward_notes(rollout: RandomRollout) -> Iterator[str]:
 def observation_value_notes(rollout: RandomRollout, raw: RawSpaces) -> Iterator[str]:
     """Observations that never change, leave their bounds, or are very large."""
     for key, seen in rollout.ranges.items():
-        space = raw[key]
+        space = raw.get(key)
+        if space is None:
+            continue
         if rollout.steps > 1 and not seen.changed:
             yield f"Observation {key!r} never changed."
         if not isinstance(space, spaces.Box) or images.is_image(space):
@@ -159,7 +138,8 @@ def observation_value_notes(rollout: RandomRollout, raw: RawSpaces) -> Iterator[
 
 def one_hot_size_notes(rollout: RandomRollout, raw: RawSpaces) -> Iterator[str]:
     """Actions and observations with very long one-hot vectors."""
-    observed = {f"Observation {key!r} has": space for key, space in raw.items()}
+    read: Any = rollout.env.observation_space
+    observed = {f"Observation {key!r} has": space for key, space in raw.items() if key in read.spaces}
     for subject, space in {**observed, "The actions have": rollout.env.action_space}.items():
         counts = {spaces.Discrete: "n", spaces.MultiDiscrete: "nvec"}.get(type(space), "")
         count = int(np.sum(getattr(space, counts))) if counts else 0

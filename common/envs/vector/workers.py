@@ -20,6 +20,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
+from common.envs.adapt.adapter import Adapter, find_adapter
 from common.errors import error_text, escape_surrogates
 from common.signals import deadline, end_by_signal, pass_on_interrupt
 
@@ -32,7 +33,8 @@ class ContainedEnv(gymnasium.Env):
     `failure` is the exception in one line, `traceback` the full text. The environment is then discarded, and the next
     reset makes a new one. A reset or step that takes longer than `timeout` seconds (0: no limit) is also a failure.
     Of the environment's own info only the numbers named `log_...` or `log/...` are passed on; `note` reports once which
-    of them are not numbers. A process that the environment forked ends when it returns here.
+    of them are not numbers, and what is unusual about the values of its images. A process that the environment
+    forked ends when it returns here.
     """
 
     def __init__(
@@ -40,8 +42,9 @@ class ContainedEnv(gymnasium.Env):
     ):
         self.make, self.timeout = make, timeout
         self.env: gymnasium.Env | None = None
+        self.adapter: Adapter | None = None  # of env, if it has one
         self.observation_space, self.action_space = observation_space, action_space
-        self.reported: set[str] = set()  # keys of info that are not numbers
+        self.reported: set[str] = set()  # keys of info that are not numbers, and notes
         self.process = os.getpid()
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
@@ -49,6 +52,7 @@ class ContainedEnv(gymnasium.Env):
             with self._limited():
                 if self.env is None:
                     self.env = self.make()
+                    self.adapter = find_adapter(self.env)
                     self._check_spaces(self.env)
                 obs, info = self.env.reset(seed=seed, options=options)
                 return obs, self._logs(info)
@@ -105,7 +109,8 @@ class ContainedEnv(gymnasium.Env):
     def _logs(self, info: dict) -> dict:
         numbers, others = split_logs(info)
         new = [sentence for key, sentence in others.items() if key not in self.reported]
-        self.reported |= set(others)
+        new += [note for note in (self.adapter.take_notes() if self.adapter else ()) if note not in self.reported]
+        self.reported |= {*others, *new}
         return numbers | ({"note": " ".join(new)} if new else {})
 
     def _failed(self, error: BaseException) -> tuple[dict, dict]:
