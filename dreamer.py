@@ -37,15 +37,18 @@ try:
     from common.config.extends import EXTENDS, extend
     from common.config.request import Request, algo_or_default
     from common.deploy.policy import load
+    from common.doctor import startup
+    from common.doctor.packages import packages
     from common.errors import UserError
     from common.nn.allocator import is_out_of_memory, keep_freed_memory
     from common.safe_io import expand_path
     from common.storage.logdir import CONFIG_FILE, stored_config
-except ModuleNotFoundError as missing:
-    if __name__ != "__main__":
+except Exception as failure:
+    from common.doctor import startup
+
+    if not startup.is_program(__name__):
         raise
-    print(f"Error: {sys.executable} has no package {missing.name}. {INSTALL_HINT}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(startup.report_failed_import(failure, INSTALL_HINT))
 
 __all__ = ["load", "main", "resolve"]
 
@@ -300,6 +303,8 @@ def report_error(error: Exception) -> int:
         return 2
     name = type(error).__name__
     stdio.print_error(f"Error: {name}: {error}. A setting does not work, or this is a bug: --debug shows where.")
+    if problem := startup.version_problem(list(packages())):
+        stdio.print_error(problem)
     return 1
 
 

@@ -1,17 +1,18 @@
 """`doctor`: check packages, machine, renderers, environments, run directory and an update of each version."""
 
+import importlib
 from collections.abc import Iterator
-from itertools import chain
+from typing import Any
 
 from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.config.tables import make_console
-from common.doctor.check import OK, DoctorCheck
-from common.doctor.hardware import hardware, renderers
+from common.doctor.check import BROKEN, OK, DoctorCheck
 from common.doctor.packages import packages
-from common.doctor.smoke_tests import smoke_tests
 from common.errors import UserError
 from common.safe_io import expand_path
+
+REINSTALL = "make install, or: pip install -r requirements.txt in a fresh environment"
 
 OPTIONS: Options = {
     "logdir": Option("logs", "folder for runs, to check that it can be written", "DIR"),
@@ -41,4 +42,16 @@ def doctor(request: Request) -> None:
 
 def checks(request: Request) -> Iterator[DoctorCheck]:
     """Yield all checks; each runs when it is requested."""
-    return chain(packages(), hardware(), renderers(), smoke_tests(request, expand_path(request.options["logdir"])))
+    yield from packages()
+    yield from checks_of("common.doctor.hardware", "hardware")
+    yield from checks_of("common.doctor.hardware", "renderers")
+    logdir = expand_path(request.options["logdir"])
+    yield from checks_of("common.doctor.smoke_tests", "smoke_tests", request, logdir)
+
+
+def checks_of(module: str, name: str, *arguments: Any) -> Iterator[DoctorCheck]:
+    """Yield the checks of a function in a module; one BROKEN check if the packages do not let it run."""
+    try:
+        yield from getattr(importlib.import_module(module), name)(*arguments)
+    except Exception as error:  # packages of other versions may raise anything
+        yield DoctorCheck(name, BROKEN, f"{type(error).__name__}: {error}", REINSTALL)

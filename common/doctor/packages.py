@@ -8,6 +8,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
 
 from common.doctor.check import BROKEN, MISSING, OK, DoctorCheck
 
@@ -41,8 +42,16 @@ def packages(project: Path = PROJECT) -> Iterator[DoctorCheck]:
 def check_python(versions: str) -> DoctorCheck:
     """Check the version of the interpreter."""
     here = platform.python_version()
-    fits = SpecifierSet(versions).contains(here, prereleases=True)
-    return DoctorCheck("python", OK if fits else BROKEN, here, f"install Python {versions}, then: make install")
+    status = OK if fits(SpecifierSet(versions), here) else BROKEN
+    return DoctorCheck("python", status, here, f"install Python {versions}, then: make install")
+
+
+def fits(versions: SpecifierSet, version: str | None) -> bool:
+    """Return whether a version is in a range; False for one that is malformed or, after a broken install, None."""
+    try:
+        return versions.contains(version or "", prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 def check_package(need: Requirement, needed: bool) -> DoctorCheck:
@@ -52,7 +61,7 @@ def check_package(need: Requirement, needed: bool) -> DoctorCheck:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return DoctorCheck(name, MISSING, "not installed", f"pip install '{line}'", needed)
-    if need.specifier.contains(version, prereleases=True):
+    if fits(need.specifier, version):
         return DoctorCheck(name, OK, version, needed=needed)
     trap = f" ({KNOWN_PROBLEMS[name]})" if name in KNOWN_PROBLEMS else ""
     todo = INSTALL_COMMANDS.get(name, "pip install '{requirement}'").format(requirement=line)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import io
+import sys
 import types
 
 import numpy as np
@@ -152,3 +153,11 @@ def test_losses_that_are_not_finite_are_reported(monkeypatch):
     request = types.SimpleNamespace(resolve=program.resolve)
     with pytest.raises(UserError, match="not finite: loss/kl"):
         smoke_tests.run_update(request, "v1")
+
+
+def test_checks_that_cannot_be_imported_are_broken(monkeypatch):
+    monkeypatch.setitem(sys.modules, "common.doctor.hardware", None)
+    (check,) = doctor.checks_of("common.doctor.hardware", "hardware")
+    assert check.name == "hardware"
+    assert check.status == BROKEN
+    assert check.needed
