@@ -61,6 +61,7 @@ def check_env(request: Request) -> None:
     read = {key: space for key, space in raw.items() if key not in unread}
     problems = [*env_checks.problems(rollout, read), *(version.refusal for version in versions)]
     notes = [*space_notes(rollout.env), *env_checks.notes(rollout, read), *(version.shortage for version in versions)]
+    notes += close_notes(rollout.env)
     print_list("Problems", problems)
     print_list("Notes", notes)
     if any(problems):
@@ -73,6 +74,11 @@ def verdict(rollout: RandomRollout) -> str:
     if env_checks.ends_at_every_step(rollout):
         return "Every step ended an episode. Train on it only if that is intended, see the notes."
     return "No problems."
+
+
+def close_notes(env: Any) -> list[str]:
+    """Return a note if `close` of a closed environment raised an exception."""
+    return [f"{env.close_failure}. A run continues without it."] if env.close_failure else []
 
 
 def task_from(request: Request) -> str:

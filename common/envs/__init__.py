@@ -19,6 +19,7 @@ To add a suite, follow docs/add_an_environment_suite.md.
 
 import difflib
 import importlib
+import importlib.metadata
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,8 +27,10 @@ import gymnasium
 
 from common.envs.adapt.adapter import find_adapter
 from common.envs.adapt.wrappers import Seeded
+from common.envs.faults import ContainedCalls, describe_error, hidden_arguments, missing_module_hint
 from common.envs.vector.vector_env import Envs
 from common.errors import UserError
+from common.signals import pass_on_interrupt
 
 __all__ = ["DEFAULTS", "Envs", "make_env", "make_envs"]
 
@@ -96,11 +99,15 @@ def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) 
     """
     config = DEFAULTS | (env or {})
     _check_options(config)
-    suite, name = _find_suite(task)
-    try:
-        return Seeded(importlib.import_module(suite.module).make(name, config), seed, index)
-    except ModuleNotFoundError as error:
-        raise UserError(f"Task {task!r} needs a package: pip install {suite.package} ({error}).") from error
+    with hidden_arguments():
+        suite, name = _find_suite(task)
+        try:
+            return ContainedCalls(Seeded(importlib.import_module(suite.module).make(name, config), seed, index))
+        except UserError:
+            raise
+        except BaseException as error:  # the code of a suite's package may raise anything
+            pass_on_interrupt(error)
+            raise UserError(_construction_error(task, suite, error)) from error
 
 
 def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str = "auto") -> Envs:
@@ -170,6 +177,20 @@ def raw_spaces(env: gymnasium.Env) -> tuple[gymnasium.Space, gymnasium.Space] | 
 def space_notes(env: gymnasium.Env) -> list[str]:
     """Return notes for the user about how the spaces of an environment are read."""
     return env.get_wrapper_attr("space_notes") if env.has_wrapper_attr("space_notes") else []
+
+
+def _construction_error(task: str, suite: Suite, error: BaseException) -> str:
+    """Return what a suite raised, with the package to install if a module is missing."""
+    if isinstance(error, ModuleNotFoundError) and not _is_installed(suite.package):
+        return f"Task {task!r} needs a package: pip install {suite.package} ({error})."
+    return f"Task {task!r} could not be made: {describe_error(error)}.{missing_module_hint(error)}"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def _check_options(config: dict) -> None:

@@ -17,14 +17,24 @@ class GymCompat(gymnasium.Wrapper):
     """Converts return values of the old gym to Gymnasium's.
 
     A reset may return the observation alone, a step (observation, reward, done, info). With four values the end of an
-    episode is terminal, unless `info["TimeLimit.truncated"]` is true. `returns_done`: whether a step had four values.
+    episode is terminal, unless `info["TimeLimit.truncated"]` is true. `returns_done`: whether a step had four values,
+    here or below other wrappers.
     """
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
         self.observation_space = to_gymnasium_space(env.observation_space)
         self.action_space = to_gymnasium_space(env.action_space)
-        self.returns_done = False
+        self.had_four_values = False
+
+    @property
+    def returns_done(self) -> bool:
+        inside = self.env.has_wrapper_attr("returns_done") and self.env.get_wrapper_attr("returns_done")
+        return self.had_four_values or inside
+
+    @property
+    def spec(self) -> Any:  # type: ignore[override]
+        return self.env.spec  # Gymnasium would make this wrapper again
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, Any]:
         result = call_reset(self.env, {"seed": seed, "options": options})
@@ -43,7 +53,7 @@ class GymCompat(gymnasium.Wrapper):
         check_info(result[-1], "step")
         if len(result) == 5:
             return result
-        self.returns_done = True
+        self.had_four_values = True
         obs, reward, answer, info = result
         done = one_flag(answer, "done")
         truncated = done and one_flag(info.get("TimeLimit.truncated", False), "TimeLimit.truncated")
@@ -104,15 +114,24 @@ def call_reset(env: Any, options: dict) -> Any:
 
     If it accepts no seed, the seed goes to the method `seed` or to Gymnasium's generator `np_random`.
     """
-    parameters = inspect.signature(env.reset).parameters.values()
-    accepts_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    accepted = {key: options[key] for key in RESET_OPTIONS if accepts_all or key in {p.name for p in parameters}}
+    names = reset_arguments(env)
+    accepted = {key: options[key] for key in RESET_OPTIONS if key in names}
     if "seed" not in accepted and options["seed"] is not None:
         if callable(getattr(env, "seed", None)):
             env.seed(options["seed"])
         elif isinstance(env, gymnasium.Env):
             gymnasium.Env.reset(env, seed=options["seed"])  # seeds np_random
     return env.reset(**accepted)
+
+
+def reset_arguments(env: Any) -> set[str]:
+    """Return the names that `reset` accepts. A wrapper with **kwargs accepts what the environment inside accepts."""
+    parameters = inspect.signature(env.reset).parameters.values()
+    names = {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        inside = getattr(env, "env", None)
+        names |= reset_arguments(inside) if callable(getattr(inside, "reset", None)) else {*RESET_OPTIONS}
+    return names
 
 
 def to_gymnasium_space(space: Any) -> spaces.Space:

@@ -10,7 +10,8 @@ import numpy as np
 
 from common.envs import raw_spaces
 from common.envs.adapt.adapter import find_adapter, named_leaves
-from common.envs.vector.workers import describe_error, split_logs
+from common.envs.faults import describe_error
+from common.envs.vector.workers import split_logs
 from common.errors import UserError
 from common.signals import pass_on_interrupt
 

@@ -21,10 +21,10 @@ from typing import Any
 import gymnasium
 
 from common.envs.adapt.adapter import adapt_env
-from common.envs.adapt.dm_env import DmEnv
-from common.envs.adapt.gym_compat import DuckTypedEnv, GymCompat
+from common.envs.adapt.any_interface import as_gymnasium
+from common.envs.faults import describe_error, missing_module_hint
 from common.envs.suites.gym import add_import_folder
-from common.errors import UserError, error_text
+from common.errors import UserError
 from common.signals import pass_on_interrupt
 
 
@@ -37,12 +37,28 @@ def make(name: str, config: dict) -> gymnasium.Env:
     path, _, attribute = name.partition(":")
     factory = _find_factory(path, attribute)
     try:
-        env = factory(**_film_options(factory, config))
+        env, note = _make_from(factory, _film_options(factory, config))
+        adapted = adapt_env(as_gymnasium(env, name), config)
+    except UserError:
+        raise
     except BaseException as error:
         pass_on_interrupt(error)
-        hint = ". Name a function without arguments that makes it." if _needs_arguments(factory) else ""
-        raise UserError(f"{name} could not be made: {type(error).__name__}: {error_text(error)}{hint}") from error
-    return adapt_env(as_gymnasium(env, name), config)
+        hint = " Name a function without arguments that makes it." if _needs_arguments(factory) else ""
+        hint += missing_module_hint(error)
+        raise UserError(f"{name} could not be made: {describe_error(error)}.{hint}") from error
+    adapted.get_wrapper_attr("space_notes").extend(filter(None, [note]))
+    return adapted
+
+
+def _make_from(factory: Callable, film: dict) -> tuple[Any, str]:
+    """Return the environment, made without `film` if it fails with it, and a note in that case, else an empty text."""
+    try:
+        return factory(**film), ""
+    except BaseException as error:
+        pass_on_interrupt(error)
+        if not film:
+            raise
+        return factory(), f"It is not filmed: with render_mode rgb_array it failed with {describe_error(error)}."
 
 
 def names_module(name: str) -> bool:
@@ -53,25 +69,9 @@ def names_module(name: str) -> bool:
         return attribute.isidentifier() and importlib.util.find_spec(_dotted(path)) is not None
     except (ImportError, ValueError):
         return False
-
-
-def as_gymnasium(env: Any, name: str) -> gymnasium.Env:
-    """Return an environment of any interface as Gymnasium's. Raises UserError with the parts that it lacks."""
-    if callable(getattr(env, "action_spec", None)) and callable(getattr(env, "observation_spec", None)):
-        return DmEnv(env)
-    parts = ("observation_space", "action_space", "reset", "step")
-    absent = [part for part in parts if getattr(env, part, None) is None]
-    problem = f"has no {' and no '.join(absent)}" if absent else ""
-    if isinstance(env, gymnasium.vector.VectorEnv):
-        problem = "is a vector of environments"
-    elif not absent and callable(env.observation_space):  # PettingZoo's
-        problem = "has several agents"
-    if problem:
-        raise UserError(
-            f"{name} made a {type(env).__name__}, which {problem}. It must be one environment with Gymnasium's "
-            "interface, the old gym's or dm_env's: docs/custom_env.md has an example."
-        )
-    return GymCompat(env if isinstance(env, gymnasium.Env) else DuckTypedEnv(env))
+    except BaseException as error:  # of its package, which exists
+        pass_on_interrupt(error)
+        return True
 
 
 def _film_options(factory: Callable, config: dict) -> dict:
@@ -99,12 +99,18 @@ def _find_factory(path: str, attribute: str) -> Callable:
         raise
     except BaseException as error:
         pass_on_interrupt(error)
-        reason = f"{type(error).__name__}: {error_text(error)}"
+        reason = f"{describe_error(error)}.{_import_hint(error, path)}"
         raise UserError(f"The module {path!r} could not be imported from {os.getcwd()}: {reason}") from error
     if not callable(getattr(module, attribute, None)):
         hint = _attribute_hint(module, path, attribute)
         raise UserError(f"The module {path!r} has no class or function {attribute!r}.{hint}")
     return getattr(module, attribute)
+
+
+def _import_hint(error: BaseException, path: str) -> str:
+    """Return what to install if a module that the user's own module imports is missing."""
+    own = isinstance(error, ModuleNotFoundError) and f"{_dotted(path)}.".startswith(f"{error.name}.")
+    return "" if own else missing_module_hint(error)
 
 
 def _attribute_hint(module: ModuleType, path: str, attribute: str) -> str:

@@ -13,7 +13,6 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -21,7 +20,8 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from common.envs.adapt.adapter import Adapter, find_adapter
-from common.errors import error_text, escape_surrogates
+from common.envs.faults import describe_error
+from common.errors import escape_surrogates
 from common.signals import deadline, end_by_signal, pass_on_interrupt
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # by workers; the process of the run handles them
@@ -72,15 +72,16 @@ class ContainedEnv(gymnasium.Env):
     def render_frame(self) -> tuple[np.ndarray | None, str]:
         """Return a copy of the rendered frame, uint8 (H, W, 3), or None and what `render` returned instead."""
         try:
-            assert self.env is not None, "reset first"
-            rendered: Any = self.env.render()
-            frame = np.array(rendered)
+            with self._limited():
+                assert self.env is not None, "reset first"
+                rendered: Any = self.env.render()
+                frame = np.array(rendered)
         except NotImplementedError:  # it has no such method
             return None, ""
         except BaseException as error:  # a missing renderer may raise anything
             pass_on_interrupt(error)
             return None, f"render failed with {describe_error(error)}"
-        if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3:
+        if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3 and frame.size:
             return frame, ""
         found = f"{type(rendered).__name__} {frame.dtype} {frame.shape}"
         return None, "" if rendered is None else f"render returned {found}, not uint8 (H, W, 3)"
@@ -138,14 +139,6 @@ def space_layout(space: gymnasium.Space) -> object:
     if isinstance(space, gymnasium.spaces.Dict):
         return {key: space_layout(child) for key, child in space.items()}
     return (space.shape, str(space.dtype)) if isinstance(space, gymnasium.spaces.Box) else space
-
-
-def describe_error(error: BaseException) -> str:
-    """Return an exception without a full stop, and its last place outside the hub and installed packages."""
-    hub = str(Path(__file__).parents[2])  # common
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-    places = [f" ({f.filename}, line {f.lineno}, in {f.name})" for f in frames if not f.filename.startswith(hub)]
-    return f"{type(error).__name__}: {error_text(error)}".rstrip(".: ") + "".join(places[-1:])
 
 
 def split_logs(info: dict) -> tuple[dict[str, float], dict[str, str]]:
