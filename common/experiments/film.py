@@ -42,7 +42,7 @@ class Player(NamedTuple):
 def write_films(folder: Path) -> None:
     """Write the missing `films/<task>/<variant>/<key>_<seed>_<frames>.gif` of a grid.
 
-    For each task, the first run with a checkpoint represents its variant.
+    For each task, the first run with a checkpoint represents its variant. Prints a line before each task.
     """
     grid = read_grid(folder)
     assert grid is not None, folder
@@ -50,6 +50,7 @@ def write_films(folder: Path) -> None:
         films = folder / SHARED_FILMS_FOLDER / slug(task)
         runs = finished_runs(folder, grid, task)
         if not all(any((films / slug(name)).glob(f"*_{frames_trained(run)}.gif")) for name, run in runs.items()):
+            print(f"Films: recording {len(runs)} episode{'s' * (len(runs) > 1)} of {task}.", flush=True)
             write_task_films(films, list(load_players(runs)))
 
 

@@ -8,6 +8,7 @@ import types
 import pytest
 
 import dreamer
+from common.analysis.report.run_collection import LeftOut, Runs
 from common.errors import UserError
 from common.experiments import suites
 from common.experiments.grid import experiment
@@ -25,7 +26,7 @@ def reports(tmp_path, monkeypatch):
     films.write_films = lambda folder: None
     monkeypatch.setitem(sys.modules, "common.experiments.film", films)
     module = types.ModuleType("common.analysis.report")
-    module.write_report = lambda paths, out: calls.append((paths, out, statuses(out)))
+    module.write_report = lambda paths, out: calls.append((paths, out, statuses(out))) or finished_runs(out)
     monkeypatch.setitem(sys.modules, "common.analysis.report", module)
     monkeypatch.setattr("common.experiments.grid.process.ROOT", FAKE)
     monkeypatch.setattr("common.experiments.grid.runner.POLL_SECONDS", 0.02)
@@ -34,6 +35,15 @@ def reports(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(CLI)
     monkeypatch.chdir(tmp_path)
     return calls
+
+
+def finished_runs(folder):
+    """Return the runs of a grid as a report does; runs of other statuses are left out."""
+    done = [name for name, status in statuses(folder).items() if status == "done"]
+    out = [
+        LeftOut(name, status, "it has not finished") for name, status in statuses(folder).items() if name not in done
+    ]
+    return Runs(done, {}, out)
 
 
 def listed(capsys, *words):
@@ -61,7 +71,13 @@ def test_all_jobs_run_and_the_report_is_written(tmp_path, reports, capsys):
     (paths, out, found), *more = reports
     assert (list(map(str, paths)), str(out), more) == (["grid"], "grid", [])
     assert found == dict.fromkeys(names, "done")
-    assert "Ctrl-C stops; rerun the command to continue." in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Ctrl-C stops; rerun the command to continue." in printed
+    assert printed.splitlines()[-3:] == [
+        "Making films of predictions, then the report.",
+        "Report on 4 runs: grid/report.html",
+        "Open it in a browser. To add versions, tasks, seeds or steps, rerun the command with the longer lists.",
+    ]
 
 
 def test_the_arguments_of_a_job_give_its_config(monkeypatch):
@@ -122,10 +138,33 @@ def test_on_a_gpu_runs_are_sequential(monkeypatch, capsys):
 
 def test_failed_runs_are_listed_after_the_report_is_written(tmp_path, reports, capsys):
     assert dreamer.main([*COMPARE, "--tasks", "broken_envs:Raises", "--seeds", "1", "--logdir", "grid"]) == 2
-    error = capsys.readouterr().err
-    assert "Error: 2 of 4 runs failed:\n  v1/broken_envs:Raises/0: the motor is on fire.\n  v3/broken_envs" in error
-    assert "grid/runs. Rerun the same command to retry them." in error
+    said = capsys.readouterr()
+    assert (
+        "Error: 2 of 4 runs failed:\n  v1/broken_envs:Raises/0: the motor is on fire.\n"
+        "    log: grid/runs/v1/broken_envs_Raises/0.log\n  v3/broken_envs"
+    ) in said.err
+    assert "0.log\nRerun the same command to retry them." in said.err
+    assert said.out.splitlines()[-1] == "Report on 2 runs: grid/report.html"
+    assert "on fire" in (tmp_path / "grid/runs/v1/broken_envs_Raises/0.log").read_text()
     assert [found["v1/dummy_point/0"] for _, _, found in reports] == ["done"]
+
+
+def test_no_report_is_written_if_every_run_fails(reports, capsys):
+    words = [*COMPARE[:5], "--tasks", "broken_envs:Raises", "--steps", "1e3", "--seeds", "1", "--logdir", "grid"]
+    assert dreamer.main(words) == 2
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "There is no report, because every run failed."
+    assert "Error: 2 of 2 runs failed" in said.err
+    assert reports == []
+
+
+def test_runs_that_the_report_omits_are_named(monkeypatch, capsys):
+    found = Runs(["one"], {}, [LeftOut("grid/runs/v3", "unreadable", "no scores"), LeftOut("b", "failed", "on fire")])
+    monkeypatch.setattr(sys.modules["common.analysis.report"], "write_report", lambda paths, out: found)
+    assert dreamer.main([*COMPARE, "--seeds", "1", "--logdir", "grid"]) == 0
+    printed = capsys.readouterr().out
+    assert "Not in the report: grid/runs/v3 (unreadable): no scores\nReport on 1 run: grid/report.html" in printed
+    assert "b (failed)" not in printed
 
 
 def test_the_report_is_written_without_films(reports, monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """Films of a grid: which models predict which clips."""
 
+import json
+
 import numpy as np
 
 from common.experiments import film
@@ -43,3 +45,15 @@ def test_variants_with_different_spaces_predict_only_their_own_kind_of_clips(tmp
     clips = (clip(0.1), 6), (clip(0.2, colors=1), 18), (clip(0.3, size=12, colors=1), 18), (clip(0.4, colors=1), 18)
     assert filmed(tmp_path, monkeypatch, *clips) == [[0.1], [0.2, 0.4], [0.3], [0.2, 0.4]]
     assert filmed(tmp_path, monkeypatch, (clip(0.1), 6), (clip(0.2), 18)) == [[0.1], [0.2]]
+
+
+def test_a_line_is_printed_while_films_are_made(tmp_path, monkeypatch, capsys):
+    run = {"variant": "v1", "task": "Point", "seed": 0, "name": "v1/Point/0", "logdir": "runs/v1", "status": "done"}
+    grid = {"kind": "compare", "title": "", "match": "frames", "variants": ["v1"], "baseline": None, "jobs": [run]}
+    (tmp_path / "grid.json").write_text(json.dumps(grid))
+    (tmp_path / "runs/v1/checkpoints/checkpoint-1").mkdir(parents=True)
+    printed = []
+    monkeypatch.setattr(film, "load_players", lambda runs: [])
+    monkeypatch.setattr(film, "write_task_films", lambda *_: printed.append(capsys.readouterr().out))
+    film.write_films(tmp_path)
+    assert printed == ["Films: recording 1 episode of Point.\n"]

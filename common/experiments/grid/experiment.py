@@ -11,9 +11,10 @@ from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.envs import make_env
 from common.errors import UserError, check_choice
+from common.experiments.grid.results import write_results
 from common.experiments.grid.run_progress import is_trained
 from common.experiments.grid.runner import run_grid
-from common.storage.grid_file import Grid, Job, read_grid
+from common.storage.grid_file import Grid, Job
 from common.training.budget import MATCH, count_updates
 from common.training.threads import CGROUP_CPU_QUOTA
 
@@ -128,29 +129,3 @@ def check_tasks(folder: Path, jobs: list[Job]) -> None:
     unfinished = {job.task: job.config for job in jobs if not is_trained(folder / job.logdir, job.config)}
     for task, config in unfinished.items():
         make_env(task, config["env"]).close()
-
-
-def write_results(folder: Path) -> None:
-    """Write films and report of a grid that has been run. Then raises UserError with the failed runs, if any."""
-    from common.analysis.report import write_report  # here: plotting libraries take long to import
-    from common.experiments.film import write_films
-
-    found = read_grid(folder)
-    assert found is not None, folder
-    failed = [f"{job['name']}: {job['error']}" for job in found["jobs"] if job["status"] == "failed"]
-    try:
-        write_films(folder)
-    except Exception as error:  # for example a broken renderer: the report does not need films
-        print(f"Films were not written: {error if isinstance(error, UserError) else repr(error)}")
-    try:
-        write_report([folder], folder)
-    except UserError as error:
-        if not failed:
-            raise
-        print(f"The report was not written: {error}")
-    if failed:
-        listed = "\n  ".join(failed)
-        raise UserError(
-            f"{len(failed)} of {len(found['jobs'])} runs failed:\n  {listed}\n"
-            f"Their logs are in {folder / 'runs'}. Rerun the same command to retry them."
-        )

@@ -55,3 +55,8 @@ def end_with_parent(parent: int) -> None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # the parent died before prctl
             os._exit(1)
+
+
+def log_of(logdir: Path) -> Path:
+    """Return the file with the output of a run of a grid."""
+    return logdir.with_name(f"{logdir.name}.log")

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from common.errors import UserError
-from common.experiments.grid.process import Process
+from common.experiments.grid.process import Process, log_of
 from common.experiments.grid.run_progress import RunProgress, is_evaluated, is_trained, read_progress
 from common.experiments.grid.table import ProgressRow, ProgressTable
 from common.files import remove_temporary_files
@@ -62,7 +62,7 @@ class ScheduledJob:
 
     def start(self) -> None:
         """Start the next command. Its output is appended to a log next to the run directory."""
-        self.process = Process(self.next_command(), self.logdir.with_name(f"{self.logdir.name}.log"))
+        self.process = Process(self.next_command(), log_of(self.logdir))
         self.state = JobState("running")
 
     def collect(self) -> bool:
