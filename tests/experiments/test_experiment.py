@@ -11,7 +11,7 @@ import dreamer
 from common.analysis.report.run_collection import LeftOut, Runs
 from common.errors import UserError
 from common.experiments import suites
-from common.experiments.grid import experiment
+from common.experiments.grid import experiment, results
 from tests.helpers.grid_fakes import FAKE, rows, statuses
 
 CLI = FAKE.parent
@@ -116,6 +116,16 @@ def test_a_dry_run_shows_the_budget_of_each_version(capsys):
     ]
 
 
+def test_an_offline_run_has_the_config_that_training_stores(monkeypatch):
+    """Otherwise, the finished grid would be refused as another one when the command is rerun."""
+    seen = []
+    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
+    monkeypatch.setattr(experiment, "write_results", lambda folder: None)
+    assert dreamer.main([*COMPARE, "--run.offline", "records", "--seeds", "1"]) == 0
+    assert [job.config["schedule"] for job in seen] == [{"use": "Every", "steps": 1, "updates": 1}] * 2
+    assert [job.config["run"]["prefill"] for job in seen] == [0, 0]
+
+
 def test_equal_time_is_a_limit_of_seconds(capsys):
     words = listed(capsys, *COMPARE, "--match", "time", "--steps", "90", "--seeds", "1")
     assert [config(line)["run"]["max_seconds"] for line in words] == [90, 90]
@@ -147,6 +157,29 @@ def test_failed_runs_are_listed_after_the_report_is_written(tmp_path, reports, c
     assert said.out.splitlines()[-1] == "Report on 2 runs: grid/report.html"
     assert "on fire" in (tmp_path / "grid/runs/v1/broken_envs_Raises/0.log").read_text()
     assert [found["v1/dummy_point/0"] for _, _, found in reports] == ["done"]
+
+
+def test_runs_that_end_before_an_episode_are_described_and_no_error(tmp_path, monkeypatch, capsys):
+    """Short runs and runs of --run.offline have no training episode, so no report; some have an evaluation."""
+
+    def fails(paths, out):
+        raise UserError("no finished training episode")
+
+    monkeypatch.setattr(sys.modules["common.analysis.report"], "write_report", fails)
+    words = [*COMPARE, "--seeds", "1", "--logdir", "grid"]
+    assert dreamer.main(words) == 2  # the fake runs have no score files, which is another error
+    for algo in ("v1", "v3"):
+        row = {"task": "dummy_point", "method": algo, "seed": 0, "kind": "train", "xs": [], "ys": []}
+        (tmp_path / f"grid/runs/{algo}/dummy_point/0/scores.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "grid/runs/v3/dummy_point/0/eval.json").write_text(json.dumps({"mean": 2.5, "std": 0.5, "n": 4}))
+    capsys.readouterr()
+    results.write_results(tmp_path / "grid")
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        "There is no report, because no run finished a training episode. The runs:",
+        "  v1/dummy_point/0: 1,000 frames in 2 s, no score",
+        "  v3/dummy_point/0: 1,000 frames in 2 s, evaluation 2.5 ± 0.5 (4 episodes)",
+        results.WITHOUT_REPORT,
+    ]
 
 
 def test_no_report_is_written_if_every_run_fails(reports, capsys):

@@ -16,6 +16,7 @@ from common.experiments.grid.run_progress import is_trained
 from common.experiments.grid.runner import run_grid
 from common.storage.grid_file import Grid, Job
 from common.training.budget import MATCH, count_updates
+from common.training.offline import offline_config
 from common.training.threads import CGROUP_CPU_QUOTA
 
 #: Flags of each command that runs a grid, with their defaults.
@@ -96,11 +97,12 @@ def make_jobs(variants: dict[str, Request], tasks: dict[str, int], seeds: range,
 
 
 def with_budget(request: Request, task: str, amount: int, match: str) -> tuple[Request, dict]:
-    """Return the request with task and budget among its flags, and its config."""
+    """Return the request with task and budget among its flags, and the config that training stores."""
     algo = str(request.algo)
     budget = MATCH[match][0](request.config(algo, task=task), amount)
     request = request._replace(flags={"task": task} | request.flags | budget)
-    return request, request.config(algo)
+    config = request.config(algo)
+    return request, offline_config(config) if config["run"]["offline"] else config
 
 
 def grid_title(variants: dict[str, Request], tasks: dict[str, int], options: dict[str, Any]) -> str:

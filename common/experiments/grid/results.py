@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
+from common.analysis.reference.score_files import read_episode_scores
 from common.errors import UserError
 from common.experiments.grid.process import log_of
+from common.safe_io import read_json
 from common.storage.grid_file import read_grid
+from common.storage.runinfo import frames_trained, seconds_trained
 
 NEXT_STEPS = "Open it in a browser. To add versions, tasks, seeds or steps, rerun the command with the longer lists."
+WITHOUT_REPORT = (
+    "To evaluate each run, rerun the command with --episodes 10. "
+    "For training scores, raise --steps; runs with --run.offline have none."
+)
 
 
 def write_results(folder: Path) -> None:
@@ -14,18 +21,25 @@ def write_results(folder: Path) -> None:
 
     Raises UserError with the failed runs, if any, at the end.
     """
-    found = read_grid(folder)
-    assert found is not None, folder
-    failed = [job for job in found["jobs"] if job["status"] == "failed"]
+    jobs = read_jobs(folder)
+    failed = [job for job in jobs if job["status"] == "failed"]
     print("Making films of predictions, then the report.", flush=True)
     write_grid_films(folder)
-    if len(failed) == len(found["jobs"]):
+    if len(failed) == len(jobs):
         print("There is no report, because every run failed.", flush=True)
+        next_steps = ""
     else:
-        write_grid_report(folder, bool(failed))
+        next_steps = NEXT_STEPS if write_grid_report(folder, bool(failed)) else WITHOUT_REPORT
     if failed:
-        raise UserError(failure_text(folder, failed, len(found["jobs"])))
-    print(NEXT_STEPS, flush=True)
+        raise UserError(failure_text(folder, failed, len(jobs)))
+    print(next_steps, flush=True)
+
+
+def read_jobs(folder: Path) -> list[dict]:
+    """Return the jobs of a grid that has been run."""
+    found = read_grid(folder)
+    assert found is not None, folder
+    return found["jobs"]
 
 
 def write_grid_films(folder: Path) -> None:
@@ -38,9 +52,10 @@ def write_grid_films(folder: Path) -> None:
         print(f"Films were not written: {error if isinstance(error, UserError) else repr(error)}", flush=True)
 
 
-def write_grid_report(folder: Path, failed: bool) -> None:
+def write_grid_report(folder: Path, failed: bool) -> bool:
     """Write the report on a grid, and print its path and the runs without a failure that are not in it.
 
+    Returns whether the report was written. If no run finished a training episode, prints what each run has instead.
     failed: whether runs have failed; an error of the report is then printed instead of raised.
     """
     from common.analysis.report import write_report  # here: plotting libraries take long to import
@@ -48,15 +63,36 @@ def write_grid_report(folder: Path, failed: bool) -> None:
     try:
         runs = write_report([folder], folder)
     except UserError as error:
+        done = [job for job in read_jobs(folder) if job["status"] == "done"]
+        if all(ended_before_an_episode(folder / job["logdir"]) for job in done):
+            print("There is no report, because no run finished a training episode. The runs:")
+            print(*(describe_result(job["name"], folder / job["logdir"]) for job in done), sep="\n", flush=True)
+            return False
         if not failed:
             raise
         print(f"The report was not written: {error}", flush=True)
-        return
+        return False
     for name, status, reason in runs.left_out:
         if status != "failed":
             print(f"Not in the report: {name} ({status}): {reason}")
     count = len(runs.runs)
     print(f"Report on {count} run{'s' * (count != 1)}: {folder / 'report.html'}", flush=True)
+    return True
+
+
+def ended_before_an_episode(logdir: Path) -> bool:
+    """Whether a run has a score file without any training episode. Raises UserError if the file is damaged."""
+    path = logdir / "scores.jsonl"
+    return path.exists() and not len(read_episode_scores(path)["train"][0])
+
+
+def describe_result(name: str, logdir: Path) -> str:
+    """Return frames and seconds of a run, and its evaluation if it has one."""
+    text = f"  {name}: {frames_trained(logdir):,} frames in {seconds_trained(logdir):.0f} s"
+    if not (logdir / "eval.json").exists():
+        return f"{text}, no score"
+    result = read_json(logdir / "eval.json")
+    return f"{text}, evaluation {result['mean']:.1f} ± {result['std']:.1f} ({result['n']} episodes)"
 
 
 def failure_text(folder: Path, failed: list[dict], total: int) -> str:
