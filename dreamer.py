@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 INSTALL_HINT = """Type `make install` (without make: `python3 -m venv .venv` and
 `.venv/bin/python -m pip install -r requirements.txt`), then `.venv/bin/python dreamer.py ...`."""
@@ -41,6 +41,7 @@ try:
     from common.doctor.packages import packages
     from common.errors import UserError
     from common.nn.allocator import is_out_of_memory, keep_freed_memory
+    from common.processes import end_command
     from common.safe_io import expand_path
     from common.storage.logdir import CONFIG_FILE, stored_config
 except Exception as failure:
@@ -308,5 +309,14 @@ def report_error(error: Exception) -> int:
     return 1
 
 
+def run() -> NoReturn:
+    """Run the command line of this process and end it, even if an environment left threads or processes."""
+    try:
+        code = main()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    end_command(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+#: Signals that end a run once it is saved: Ctrl-C, a scheduler's end of a job or warning, the end of a terminal.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 MIN_ALARM_SECONDS = 1e-3  # an earlier alarm would come before the block has begun
 ALARM_REPEAT_SECONDS = 1.0  # minimum time between alarms, so that other code can run
 

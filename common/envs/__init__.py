@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 import gymnasium
 
 from common.envs.adapt.adapter import find_adapter
-from common.envs.adapt.wrappers import Seeded
+from common.envs.adapt.process_state import ProcessState
+from common.envs.adapt.wrappers import Seeded, episode_seed
 from common.envs.faults import ContainedCalls, describe_error, hidden_arguments, missing_module_hint
 from common.envs.vector.vector_env import Envs
 from common.errors import UserError
@@ -101,8 +102,11 @@ def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) 
     _check_options(config)
     with hidden_arguments():
         suite, name = _find_suite(task)
+        state = ProcessState()
         try:
-            return ContainedCalls(Seeded(importlib.import_module(suite.module).make(name, config), seed, index))
+            with state.inside(episode_seed(seed, index, 0)):
+                made = importlib.import_module(suite.module).make(name, config)
+            return ContainedCalls(Seeded(made, seed, index, state))
         except UserError:
             raise
         except BaseException as error:  # the code of a suite's package may raise anything

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: end a run at a point from which it can resume."""
+"""SIGINT, SIGTERM, SIGHUP and SIGUSR1: end a run at a point from which it can resume."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from common.signals import Interrupted, end_by_signal
+from common.signals import STOP_SIGNALS, Interrupted, end_by_signal
 
 
 class Stopped(Exception):
@@ -15,9 +15,10 @@ class Stopped(Exception):
 
 
 class Stop:
-    """Handler of SIGINT and SIGTERM: the first signal is kept for `check`, a second SIGINT interrupts at once.
+    """Handler of `STOP_SIGNALS`: the first signal is kept for `check`, a second SIGINT interrupts at once.
 
-    Forked processes, such as those of an environment, end as if no handler was installed.
+    A signal that is ignored at the start, as SIGHUP under nohup, stays ignored. Forked processes,
+    such as those of an environment, end as if no handler was installed.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """130 after SIGINT, 143 after SIGTERM."""
+        """130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP, 138 after SIGUSR1."""
         return 128 + (self.signal or 0)
 
     @contextlib.contextmanager
@@ -40,8 +41,8 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._note) for number in signals}
+        heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._note) for number in heard}
         try:
             yield
         finally:

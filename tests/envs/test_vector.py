@@ -12,6 +12,7 @@ import pytest
 
 from common.envs import make_envs
 from common.errors import UserError
+from common.signals import STOP_SIGNALS
 
 FAULTY = "tests.helpers.faulty_envs"
 BOTH = pytest.mark.parametrize("parallel", ["none", "process"])
@@ -262,7 +263,7 @@ def test_too_many_failures_in_a_row_stop_the_run_and_name_the_line(task, says, p
     assert "Traceback" in str(error.value.__cause__)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_workers_ignore_signals_and_end_with_close(number):
     envs = make_envs("dummy_point", None, 2, parallel="process")
     play(envs, 2)
@@ -278,7 +279,7 @@ def test_workers_ignore_signals_and_end_with_close(number):
     envs.close()  # twice is fine
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_workers_ignore_signals_while_they_start(number):
     with make_envs("dummy_point", None, 2, parallel="process") as envs:
         for slot in envs.slots:

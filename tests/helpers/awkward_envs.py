@@ -179,7 +179,7 @@ class Leaks(Plain):
 
 class Unseeded(Plain):
     def observe(self):
-        return np.random.uniform(-1, 1, 3)  # noqa: NPY002
+        return np.random.default_rng().uniform(-1, 1, 3)
 
 
 class Black(Plain):

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGKILL in a process of its own: checkpoint, message, exit code, exact resume."""
+"""Signals in a process of its own: checkpoint, message, exit code, exact resume."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from common.training.stop import Stop
 from common.training.train import train
 from tests.helpers.run_fakes import FakeFactory, SlowAgent, config, lines
 
@@ -36,7 +37,9 @@ def wait_for(logdir, frames):
     raise TimeoutError(frames)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)]
+)
 def test_a_signal_saves_and_the_same_command_resumes_exactly(tmp_path, number, code):
     process = start(tmp_path / "run")
     wait_for(tmp_path / "run", 80)
@@ -50,6 +53,17 @@ def test_a_signal_saves_and_the_same_command_resumes_exactly(tmp_path, number, c
     train(config(tmp_path / "run", steps=STEPS), FakeFactory(SlowAgent))
     train(config(tmp_path / "straight", steps=STEPS), FakeFactory())
     assert lines(tmp_path / "run") == lines(tmp_path / "straight")
+
+
+def test_an_ignored_hangup_stays_ignored():
+    """As nohup asks for."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop().listening():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGUSR1) not in (signal.SIG_IGN, signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_killed_run_resumes_exactly(tmp_path):

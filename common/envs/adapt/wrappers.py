@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 
 from common.envs.adapt.answers import one_flag, one_number
+from common.envs.adapt.process_state import ProcessState
 
 
 class ActionRepeat(gymnasium.Wrapper):
@@ -40,12 +41,14 @@ class ActionRepeat(gymnasium.Wrapper):
 class Seeded(gymnasium.Wrapper):
     """Seeds every episode from (seed, environment, episode), so that any episode can be replayed.
 
-    `reset(options={"episode": k})` starts episode k. Without the option, each reset starts the next episode.
+    `reset(options={"episode": k})` starts episode k. Without the option, each reset starts the next episode. The seed
+    is also that of the process-wide generators inside the environment's calls, see `ProcessState`.
     """
 
-    def __init__(self, env: gymnasium.Env, seed: int, index: int):
+    def __init__(self, env: gymnasium.Env, seed: int, index: int, state: ProcessState):
         super().__init__(env)
         self.seed, self.index, self.episode = seed, index, 0
+        self.state = state
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         options = dict(options or {})
@@ -53,7 +56,20 @@ class Seeded(gymnasium.Wrapper):
         self.episode = episode + 1
         if seed is None:
             seed = episode_seed(self.seed, self.index, episode)
-        return self.env.reset(seed=seed, options=options or None)
+        with self.state.inside(seed):
+            return self.env.reset(seed=seed, options=options or None)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        with self.state.inside():
+            return self.env.step(action)
+
+    def render(self) -> Any:
+        with self.state.inside():
+            return self.env.render()
+
+    def close(self) -> None:
+        with self.state.inside():
+            self.env.close()
 
 
 def episode_seed(seed: int, index: int, episode: int) -> int:

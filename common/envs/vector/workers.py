@@ -8,6 +8,8 @@ others.
 import atexit
 import contextlib
 import functools
+import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import traceback
@@ -22,9 +24,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from common.envs.adapt.adapter import Adapter, find_adapter
 from common.envs.faults import describe_error
 from common.errors import escape_surrogates
-from common.signals import deadline, end_by_signal, pass_on_interrupt
-
-IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # by workers; the process of the run handles them
+from common.processes import end_worker, kill_session, reaper
+from common.signals import STOP_SIGNALS, deadline, end_by_signal, pass_on_interrupt
 
 
 class ContainedEnv(gymnasium.Env):
@@ -186,21 +187,26 @@ def _to_batch(obs: dict, *numbers_and_info: Any) -> tuple:
 
 
 class WorkerEnv(AsyncVectorEnv):
-    """The environment in a new process.
+    """The environment in a new process, which leads a session of its own.
 
-    The worker ignores SIGINT and SIGTERM: Ctrl-C, and signals that a scheduler sends to all processes, are handled by
-    the process of the run. Programs that the worker starts and processes that it forks do not ignore them.
+    The worker ignores `STOP_SIGNALS`: Ctrl-C, and signals that a scheduler sends to all processes, are handled by the
+    process of the run. Programs that the worker starts and processes that it forks do not ignore them. They end with
+    the worker, and the worker ends with the process of the run, also if that is killed.
     """
 
     def __init__(self, make: Callable[[], ContainedEnv]):
-        start = functools.partial(_start, make, os.getpid())
+        start = functools.partial(_start, make, os.getpid(), multiprocessing.get_start_method(allow_none=True))
         resource_tracker.ensure_running()  # starting it later would unblock the signals
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)  # inherited while the process starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # inherited while the process starts
         try:
-            super().__init__([start], context="spawn", shared_memory=False, autoreset_mode=AutoresetMode.DISABLED)
+            super().__init__(
+                [start], context="spawn", daemon=False, shared_memory=False, autoreset_mode=AutoresetMode.DISABLED
+            )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        atexit.register(self.processes[0].kill)  # without `stop`, Python would wait for the process at exit
+        self.pid: int = self.processes[0].pid or 0
+        reaper.register([self.pid])
+        atexit.register(self._kill)  # without `stop`, Python would wait for the process at exit
 
     def _check_spaces(self) -> None:
         """Skip the check, both sides have the same spaces. Without this wait, workers start in parallel."""
@@ -215,16 +221,26 @@ class WorkerEnv(AsyncVectorEnv):
 
     def close_extras(self, timeout: float | None = None, terminate: bool = True) -> None:
         """End the process and its pipe in any state."""
-        self.processes[0].kill()
-        atexit.unregister(self.processes[0].kill)
+        self._kill()
+        atexit.unregister(self._kill)
         self._state = type(self._state).DEFAULT
         super().close_extras(terminate=True)
 
+    def _kill(self) -> None:
+        """Kill the process and all that it has started."""
+        kill_session(self.pid)
+        self.processes[0].kill()
 
-def _start(make: Callable[[], ContainedEnv], parent: int) -> ContainedEnv:
+
+def _start(make: Callable[[], ContainedEnv], parent: int, start_method: str | None) -> ContainedEnv:
+    """Prepare a worker process. start_method: the one that the environment would find in the process of the run."""
     process = os.getpid()
     if process != parent:
-        for number in IGNORED_SIGNALS:  # programs inherit SIG_IGN, but not a function
-            signal.signal(number, lambda number, _: None if os.getpid() == process else end_by_signal(number))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
+        os.setsid()
+        multiprocessing.set_start_method(start_method, force=True)
+        multiprocessing.util.Finalize(None, end_worker, exitpriority=100)  # before it waits for its children
+        for number in STOP_SIGNALS:  # programs inherit SIG_IGN, but not a function
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda number, _: None if os.getpid() == process else end_by_signal(number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     return make()
