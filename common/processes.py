@@ -81,8 +81,6 @@ def foreign_children() -> set[int]:
 
 def end_children() -> None:
     """End the children of this process and their descendants: by SIGTERM, after a second by SIGKILL."""
-    for process in multiprocessing.active_children():
-        process.terminate()
     end_trees(foreign_children() | {process.pid for process in multiprocessing.active_children() if process.pid})
 
 
