@@ -147,8 +147,8 @@ def test_names_and_cameras():
     pixels = {"obs": "image", "render": "ray"}
     assert make_env("dmc_cup_catch").observation_space == make_env("dmc_ball_in_cup_catch").observation_space
     assert make_env("dmc_cartpole_swingup_sparse").unwrapped.env.task._sparse
-    assert make_env("dmc_quadruped_walk", pixels).env.camera == 2
-    assert make_env("dmc_walker_walk", pixels).env.camera == 0
-    assert make_env("dmc_walker_walk", {**pixels, "camera": 1}).env.camera == 1
+    assert make_env("dmc_quadruped_walk", pixels).get_wrapper_attr("camera") == 2
+    assert make_env("dmc_walker_walk", pixels).get_wrapper_attr("camera") == 0
+    assert make_env("dmc_walker_walk", {**pixels, "camera": 1}).get_wrapper_attr("camera") == 1
     gray = make_env("dmc_walker_walk", {**pixels, "gray": True, "size": 48})
     assert gray.reset()[0]["image"].shape == (48, 48, 1)

@@ -43,7 +43,7 @@ def test_every_domain_shows_its_state(task):
     first = env.reset()[0]["image"]
     assert (first.shape, first.dtype) == ((64, 64, 3), np.uint8)
     assert first.std() > 5
-    assert (env.env.draw() == first).all()
+    assert (env.get_wrapper_attr("draw")() == first).all()
     for _ in range(4):
         last = env.step(np.ones(env.action_space.shape, np.float32))[0]["image"]
     assert different_pixels(first, last) > 8

@@ -60,7 +60,7 @@ def test_a_run_that_does_not_fit_is_refused_and_a_close_one_warned_about(need, s
 
 
 def test_a_run_too_large_for_memory_ends_before_its_first_step(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("common.training.train.free_memory", lambda: 1000)
+    monkeypatch.setattr("common.training.core.free_memory", lambda: 1000)
     with pytest.raises(UserError, match="does not fit into memory"):
         train(config(tmp_path / "run"), FakeFactory())
     assert "memory  0.00 to 0.00 GiB of 0.00 GiB free: replay 0.00, " in capsys.readouterr().out
