@@ -203,13 +203,15 @@ def _session(leader: int) -> list[int]:
 
 def _reap(parent: int) -> None:
     """Read lines `PID START` until the parent has died, then kill the processes that are still the same ones."""
-    text, open_pipe = b"", True
-    while os.getppid() == parent:
-        if not open_pipe:
-            time.sleep(POLL_SECONDS)
-        elif select.select([0], [], [], POLL_SECONDS)[0]:
+    text, alive, chunk = b"", True, b"-"
+    while alive or chunk:
+        alive = os.getppid() == parent  # if it has died, read what it had already written
+        chunk = b""
+        if select.select([0], [], [], POLL_SECONDS if alive else 0)[0]:
             chunk = os.read(0, 1 << 16)
-            text, open_pipe = text + chunk, bool(chunk)
+            text += chunk
+            if alive and not chunk:  # the pipe is closed: nothing more to wait for but the end of the parent
+                time.sleep(POLL_SECONDS)
     for line in text.decode().splitlines():
         pid, start = line.split()
         if _start_time(int(pid)) in (start, "-"):  # a leader that has ended may leave members of its session

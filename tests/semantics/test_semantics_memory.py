@@ -21,7 +21,7 @@ def resident():
 @pytest.mark.parametrize("algo", ["v1", "v3"])
 def test_memory_is_flat_after_the_replay_is_full(algo):
     """Episode and window sampling, batches drawn now and then; less than 1 MiB for 1000 steps."""
-    pipe = Pipeline(load(algo, task="dummy_mixed_vector_30", run__envs=ENVS, replay__capacity=CAPACITY))
+    pipe = Pipeline(load(algo, task="dummy_mixed_vector_30", run__envs=ENVS, replay__capacity=CAPACITY, steps=STEPS))
     sizes = []
     for _ in range(20):
         pipe.collect(STEPS // 20 // ENVS, random=False)

@@ -56,7 +56,7 @@ def test_a_signal_saves_and_the_same_command_resumes_exactly(tmp_path, number, c
 
 
 def test_an_ignored_hangup_stays_ignored():
-    """As nohup asks for."""
+    """A run under nohup survives the end of its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with Stop().listening():
