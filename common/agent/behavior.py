@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from common.agent.heads import Head
 from common.agent.interfaces import (
+    ActionDistribution,
     ActorGradient,
     Advantage,
     Batch,
@@ -18,8 +19,7 @@ from common.agent.interfaces import (
     Losses,
     Metrics,
     Noise,
-    Policy,
-    ReplayValue,
+    ReplayValueLoss,
     Returns,
     RewardNorm,
     Slow,
@@ -41,7 +41,15 @@ class Actor(nn.Module):
     """Network of the policy: (..., F) -> outputs (..., sum of widths), with one linear layer for each statistic."""
 
     def __init__(
-        self, feat: int, actions: int, dist: Policy, style: Style, *, layers: int, units: int, outscale: float
+        self,
+        feat: int,
+        actions: int,
+        dist: ActionDistribution,
+        style: Style,
+        *,
+        layers: int,
+        units: int,
+        outscale: float,
     ):
         super().__init__()
         self.dist, self.actions = dist, actions
@@ -66,7 +74,7 @@ class Behavior(nn.Module):
         super().__init__()
         style, mlp, self.discount = Style(**config["net"]), config["mlp"], config["discount"]
         build = lambda seam, *args: parts.build(seam, config[seam], *args)
-        dist: Policy = build("policy_disc", classes) if classes else build("policy_cont")
+        dist: ActionDistribution = build("policy_disc", classes) if classes else build("policy_cont")
         self.continuous: ContinuousPolicy | None = None if classes else dist  # type: ignore[assignment]
         self.imagination, self.entropy = config["imagination"], config["actor"]["entropy"]
         self.actor = Actor(feat, actions, dist, style, **mlp["actor"], outscale=config["actor"]["outscale"])
@@ -76,7 +84,7 @@ class Behavior(nn.Module):
         self.grad: ActorGradient = build("grad_disc" if classes else "grad_cont")
         self.advantage: Advantage = build("advantage")
         self.reward_norm: RewardNorm = build("reward_norm")
-        self.replay_value: ReplayValue = build("replay_value")
+        self.replay_value: ReplayValueLoss = build("replay_value")
         self.slow.setup(self.critic)
 
     @property

@@ -225,7 +225,7 @@ class Slow(Protocol):
         """Called after every update, when the critic has taken its step."""
 
 
-class ReplayValue(Protocol):
+class ReplayValueLoss(Protocol):
     """`replay_value`: the critic's loss on replayed steps. Stateless.
 
     scales: loss name -> weight. trained_groups: loss name -> parameter groups. through_model: whether the gradient
@@ -240,7 +240,7 @@ class ReplayValue(Protocol):
         """Replayed states (B, T), imagined returns (N, H) -> losses (B, T-1) by name. Once an update."""
 
 
-class Policy(Protocol):
+class ActionDistribution(Protocol):
     """The action distribution, a set of pure functions of network outputs `out` (..., sum of widths). Stateless.
 
     randomness: what `noise` draws, "normal", "uniform" or "gumbel". draws: samples that `mode` takes; 0 if it is exact.
@@ -271,14 +271,14 @@ class Policy(Protocol):
         """Lowest and highest entropy for A actions; they scale the metric `train/randomness`."""
 
 
-class ContinuousPolicy(Policy, Protocol):
+class ContinuousPolicy(ActionDistribution, Protocol):
     """`policy_cont`: actions in R^A; the environment's adapter clips them to [-1, 1]."""
 
     def mean_action(self, out: Tensor) -> Tensor:
         """out -> (..., A), without randomness. Called for the metric `train/saturation`."""
 
 
-class DiscretePolicy(Policy, Protocol):
+class DiscretePolicy(ActionDistribution, Protocol):
     """`policy_disc`: concatenated one-hots. Built as `policy_disc(classes, **options)`, one size per dimension."""
 
     def logits(self, out: Tensor) -> list[Tensor]:

@@ -36,7 +36,7 @@ class LatentState(NamedTuple):
         return self.apply(Tensor.detach)
 
 
-Policy = Callable[[LatentState, int], Tensor]  # state (N,), step -> action (N, A)
+ImaginationPolicy = Callable[[LatentState, int], Tensor]  # state (N,), step -> action (N, A)
 
 
 class RSSM(nn.Module):
@@ -127,7 +127,7 @@ class RSSM(nn.Module):
         *states, post = scan(self, state, prev_action, embed, is_first, noise)
         return LatentState(*states), post
 
-    def imagine(self, state: LatentState, policy: Policy, noise: Tensor) -> tuple[LatentState, Tensor]:
+    def imagine(self, state: LatentState, policy: ImaginationPolicy, noise: Tensor) -> tuple[LatentState, Tensor]:
         """Roll the prior forward for len(noise) = H steps from states (N,).
 
         Returns states (N, H+1), which begin with the start, and actions (N, H, A).

@@ -27,7 +27,7 @@ PROTOCOLS = {
     "critic": "common.agent.interfaces:Critic",
     "returns": "common.agent.interfaces:Returns",
     "slow": "common.agent.interfaces:Slow",
-    "replay_value": "common.agent.interfaces:ReplayValue",
+    "replay_value": "common.agent.interfaces:ReplayValueLoss",
     "policy_cont": "common.agent.interfaces:ContinuousPolicy",
     "policy_disc": "common.agent.interfaces:DiscretePolicy",
     "grad_cont": "common.agent.interfaces:ActorGradient",

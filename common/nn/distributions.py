@@ -1,6 +1,6 @@
 """Distributions of all versions: straight-through one-hots, Normal formulas, actions.
 
-The contract of an action distribution is `Policy` in `common/agent/interfaces.py`.
+The contract of an action distribution is `ActionDistribution` in `common/agent/interfaces.py`.
 """
 
 import math

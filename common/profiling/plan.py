@@ -27,21 +27,10 @@ def forecast_run(request: Request, config: dict, run: BuiltRun, updates: int) ->
     Times are in seconds, sizes in bytes.
     """
     speed = measure_run(config, run, updates, seconds=MAX_TIMING_SECONDS)
-    step, sampling, line = speed["step"], speed["sampling"], speed["line"]
     film, film_bytes = measure.time_model_videos(run.agent, run.replay, config["batch_size"], config["batch_length"])
     picture, picture_bytes = measure.time_episode_frame(run.envs.obs_space)
     counts = forecast.count_run(config, images=video.first_image_key(dict(run.envs.obs_space.items())) is not None)
-    pace = UnitTimes(
-        update=speed["updates"]["median"],
-        draw=sampling["seconds"] + sampling["write_back"],
-        log=line["add"],
-        policy=step["policy"],
-        environment=step["env"],
-        store=step["replay"],
-        line=line["write"],
-        film=film,
-        picture=picture,
-    )
+    pace = unit_times(speed, film, picture)
     time, size = forecast.forecast_seconds(counts, pace), run.replay.forecast()
     kept = forecast.replay_bytes(counts, run.replay)
     found = {
@@ -64,7 +53,7 @@ def forecast_run(request: Request, config: dict, run: BuiltRun, updates: int) ->
         "disk": {
             "replay": forecast.replay_file_bytes(kept, run.replay, config["replay"]["disk"]),
             "checkpoints": forecast.checkpoint_bytes(run.agent),
-            "logs": round(counts.lines * line["bytes"]),
+            "logs": round(counts.lines * speed["line"]["bytes"]),
             # as files and in TensorBoard's
             "videos": round(2 * (counts.films * film_bytes + counts.pictures * picture_bytes)),
         },
@@ -72,6 +61,22 @@ def forecast_run(request: Request, config: dict, run: BuiltRun, updates: int) ->
     }
     suggestions = CostSuggestions(request, config, run, speed, found).suggestions()
     return found | {"cheaper": [suggestion._asdict() for suggestion in suggestions]}
+
+
+def unit_times(speed: dict, film: float, picture: float) -> UnitTimes:
+    """Return the seconds of each unit of work. speed: content of `speed.json`; film, picture: seconds of one of each."""
+    step, sampling, line = speed["step"], speed["sampling"], speed["line"]
+    return UnitTimes(
+        update=speed["updates"]["median"],
+        draw=sampling["seconds"] + sampling["write_back"],
+        log=line["add"],
+        policy=step["policy"],
+        environment=step["env"],
+        store=step["replay"],
+        line=line["write"],
+        film=film,
+        picture=picture,
+    )
 
 
 def memory_bytes(config: dict, speed: dict, kept: int) -> dict[str, int]:

@@ -76,12 +76,7 @@ def measure_run(
     rate = updates_per_step(schedule, repeat=envs.repeat, batch=batch * length)
     steps, log_every = 1 / rate if rate else 0.0, config["run"]["log_every"]
     lines_per_update = steps * envs.repeat / log_every if log_every else 0.0
-    split = timed.pop("split") | {
-        "replay": drawn + back + steps * step["replay"],
-        "policy": steps * step["policy"],
-        "environment": steps * step["env"],
-        "logging": lines.add + lines_per_update * lines.write,
-    }
+    split = timed.pop("split") | around_update(step, steps, lines, lines_per_update, drawn + back)
     if profile:
         write_trace(update, device, profile)
     acting = {str(n): latency(measure.time_policy(agent, envs.obs_space, n)) for n in POLICY_ENVS}
@@ -98,13 +93,36 @@ def measure_run(
         "acting": acting,
         "peak_memory": memory,
         "replay_bytes": round(replay.gib * 2**30),
-        "machine": {
-            "matmul_flops_per_second": machine.matmul_rate(dtype, device),
-            "flops_per_second": counted.flops * timed["per_second"],
-            "copy_bytes_per_second": machine.copy_rate(device),
-            "bytes_per_second": counted.bytes * timed["per_second"],
-        },
+        "machine": machine_use(counted, timed["per_second"], dtype, device),
         "session": session_facts(),
+    }
+
+
+def around_update(
+    step: dict[str, float], steps: float, lines: measure.LoggingCost, written: float, replay: float
+) -> dict[str, float]:
+    """Return the seconds around one update, by part.
+
+    step: seconds of one step by part; steps, written: steps and lines of metrics per update; replay: seconds of
+    sampling the batch and writing its latents back.
+    """
+    return {
+        "replay": replay + steps * step["replay"],
+        "policy": steps * step["policy"],
+        "environment": steps * step["env"],
+        "logging": lines.add + written * lines.write,
+    }
+
+
+def machine_use(
+    counted: cost.UpdateCost, per_second: float, dtype: torch.dtype, device: torch.device
+) -> dict[str, float]:
+    """Return the rates of matrix products and copies that the machine reaches, and those of the updates."""
+    return {
+        "matmul_flops_per_second": machine.matmul_rate(dtype, device),
+        "flops_per_second": counted.flops * per_second,
+        "copy_bytes_per_second": machine.copy_rate(device),
+        "bytes_per_second": counted.bytes * per_second,
     }
 
 

@@ -21,6 +21,13 @@ from common.training import health
 JSON_DIGITS = 6
 EVALUATION_KEYS = ("mean", "std", "min", "max", "n", "mode", "frames")
 TITLES = {"compare": "Comparison of", "ablate": "Ablation with", "ladder": "Ladder of", "bench": "Benchmark with"}
+#: Constants of the statistics: confidence, bootstrap samples, share of a run that gives its final score, fewest seeds.
+METHOD = {
+    "level": stats.CONFIDENCE,
+    "resamples": stats.RESAMPLES,
+    "last": scores.FINAL_SHARE,
+    "enough": stats.MIN_SEEDS,
+}
 
 
 def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
@@ -66,23 +73,23 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "published": published_curves(runs),
         "drawn": sorted({nonstandard_render_mode(run.config) for run in runs.runs} - {""}),
         "runs": [_run_record(run, ends[run.task]["at"], axis) for run in ordered],
-        "health": [
-            {"variant": run.variant, "task": run.task, "seed": run.seed, **finding._asdict()}
-            for run in ordered
-            for finding in health.findings(run.metrics, run.config)
-        ],
+        "health": _health_findings(ordered),
         "left_out": [run._asdict() for run in runs.left_out],
         "config": config_differences(runs),
-        "method": {
-            "level": stats.CONFIDENCE,
-            "resamples": stats.RESAMPLES,
-            "last": scores.FINAL_SHARE,
-            "enough": stats.MIN_SEEDS,
-        },
+        "method": METHOD,
     }
     if rows := crafter.crafter_rows(runs, axis):
         report["crafter"] = rows
     return to_strict_json(report)
+
+
+def _health_findings(runs: Sequence[Run]) -> list[dict]:
+    """Return the findings of all runs on their metrics."""
+    return [
+        {"variant": run.variant, "task": run.task, "seed": run.seed, **finding._asdict()}
+        for run in runs
+        for finding in health.findings(run.metrics, run.config)
+    ]
 
 
 def _seed_counts(runs: Runs, task: str) -> dict[str, int]:

@@ -146,7 +146,7 @@ class Bandit:
         return np.eye(N_CHOICES)[self.arm]
 
 
-class OneHot:
+class OneHotView:
     """Observes the last action as one-hot (zeros after a reset); pays its number / 3."""
 
     size = N_CHOICES
@@ -187,7 +187,7 @@ KINDS: dict[str, tuple[type[World], dict[str, str]]] = {
     "point": (Point, {"view": "vector", "action": "box", "length": "50"}),
     "pixels": (Point, {"view": "image", "action": "box", "length": "50"}),
     "bandit": (Bandit, {"view": "vector", "action": "discrete", "length": "10"}),
-    "onehot": (OneHot, {"view": "vector", "action": "discrete", "length": "20"}),
+    "onehot": (OneHotView, {"view": "vector", "action": "discrete", "length": "20"}),
     "counter": (Counter, {"view": "vector", "action": "discrete", "length": "10"}),
     "cliff": (Cliff, {"view": "vector", "action": "discrete", "length": "20"}),
 }
