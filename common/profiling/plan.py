@@ -64,7 +64,7 @@ def forecast_run(request: Request, config: dict, run: BuiltRun, updates: int) ->
 
 
 def unit_times(speed: dict, film: float, picture: float) -> UnitTimes:
-    """Return the seconds of each unit of work. speed: content of `speed.json`; film, picture: seconds of one of each."""
+    """Return the seconds of each unit of work. speed: content of `speed.json`; film, picture: seconds of each."""
     step, sampling, line = speed["step"], speed["sampling"], speed["line"]
     return UnitTimes(
         update=speed["updates"]["median"],
