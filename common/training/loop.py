@@ -10,9 +10,9 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from common.agent.agent import Agent
+from common.agent.interfaces import Schedule
 from common.errors import NonFiniteError
 from common.nn import rng
 from common.replay import Replay
@@ -39,7 +39,7 @@ class Loop:
     """
 
     def __init__(
-        self, config: dict, *, envs: VectorEnvs, agent: Agent, replay: Replay, schedule: Any, evaluator: Evaluator,
+        self, config: dict, *, envs: VectorEnvs, agent: Agent, replay: Replay, schedule: Schedule, evaluator: Evaluator,
         logger: Logger, progress: Progress, stop: Stop, folder: Path, save: Callable[[], None],
         best: Callable[[str, float], None] = lambda kind, score: None,
     ) -> None:  # fmt: skip

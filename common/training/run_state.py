@@ -73,7 +73,11 @@ def _restore_counters(loop: Loop, state: dict[str, Any]) -> None:
 
 
 def _restore_schedule(loop: Loop, state: dict[str, Any]) -> None:
-    """Restore the schedule. Raises ValueError if it owes more updates than a run of this length can have asked for."""
+    """Restore the schedule.
+
+    Raises ValueError if its last updates were due later than now, since none would follow, or if it owes more updates
+    than a run of this length can have asked for.
+    """
     options = {"repeat": loop.repeat, "replayed_per_update": loop.batch[0] * loop.batch[1]}
     steps, run, fresh = loop.agent_steps, loop.config["run"], copy.deepcopy(loop.schedule)
     loop.schedule.restore(state)
@@ -81,5 +85,7 @@ def _restore_schedule(loop: Loop, state: dict[str, Any]) -> None:
     owed = resumed.due(steps, **options)
     resumed.state()  # raises an error for an entry of the wrong type
     limit = run["pretrain"] + fresh.due(run["prefill"], **options) + fresh.due(steps, **options)
+    if (last := state["last"]) is not None and last > loop.frames:
+        raise ValueError(f"the last updates were due at {last}, after frame {loop.frames}")
     if type(owed) is not int or loop.pending + owed > limit:
         raise ValueError(f"{loop.pending} + {owed} updates are due, of at most {limit}")

@@ -74,11 +74,11 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("place", MALFORMED)
-def test_training_refuses_a_malformed_value_and_changes_no_file(base, tmp_path, place):
+@pytest.mark.parametrize(("place", "value"), [*MALFORMED.items(), ("schedule.last", 2**40)])
+def test_training_refuses_a_malformed_value_and_changes_no_file(base, tmp_path, place, value):
     logdir = tmp_path / "run"
     shutil.copytree(base, logdir)
-    path = Checkpoints(logdir / "checkpoints").save(with_value(newest(logdir), place, MALFORMED[place]))
+    path = Checkpoints(logdir / "checkpoints").save(with_value(newest(logdir), place, value))
     before = files_in(logdir)
     with pytest.raises(UserError) as error:
         train(config(logdir), FakeFactory())
