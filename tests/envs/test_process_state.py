@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from common.envs import make_env, make_envs
-from common.envs.adapt import generators
 from common.nn import rng
 from common.signals import STOP_SIGNALS
 from common.training.stop import Stop
@@ -37,15 +36,8 @@ def draw():
     return [random.random(), random.gauss(), np.random.randn(), torch.rand(()).item()]  # noqa: NPY002
 
 
-@pytest.fixture(params=["memory", "functions"])
-def copies(request, monkeypatch):
-    """Copy Python's state both ways: as memory, and by `random`'s functions on Pythons where that is not possible."""
-    if request.param == "functions":
-        monkeypatch.setattr(generators, "_python_memory", lambda: None)
-
-
 @pytest.mark.parametrize("task", ["Reseeds", "Draws"])
-def test_our_generators_continue_as_if_there_was_no_environment(task, copies):
+def test_our_generators_continue_as_if_there_was_no_environment(task):
     rng.seed_all(7)
     expected = [draw() for _ in range(12)]
     rng.seed_all(7)
@@ -58,7 +50,7 @@ def test_our_generators_continue_as_if_there_was_no_environment(task, copies):
     assert drawn == expected
 
 
-def test_an_environment_sees_its_own_generators_continue(copies):
+def test_an_environment_sees_its_own_generators_continue():
     """Also NumPy's spare Gaussian number, which its generator keeps outside its state."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002

@@ -1,23 +1,17 @@
 """The process-wide random generators of Python, NumPy and torch, as two sets of states: ours and an environment's.
 
-A swap takes microseconds: NumPy changes its generator, Python's is copied as memory. The public functions of `random`
-and `numpy.random` that read and set a state take 10 to 100 times as long.
+A swap takes microseconds, since NumPy changes its generator: reading and setting the state of `numpy.random` takes a
+tenth of a millisecond.
 """
 
 import contextlib
-import ctypes
 import random
-import struct
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.random import mtrand
-
-MT_WORDS = 624  # of a Mersenne Twister
-PYTHON_STATE = struct.Struct(f"i{MT_WORDS}I")  # position, words
-SHARED: Any = random.random.__self__  # type: ignore[attr-defined]  # the generator behind the functions of `random`
 
 
 class MT19937(np.random.MT19937):
@@ -37,22 +31,6 @@ class MT19937(np.random.MT19937):
     def state(self, value: Any) -> None:
         if not self.skip:
             np.random.MT19937.state.__set__(self, value)  # type: ignore[attr-defined]
-
-
-class PythonSwap:
-    """The state of `random`'s functions."""
-
-    def __init__(self) -> None:
-        self.memory = _python_memory()
-
-    def read(self) -> Any:
-        return random.getstate() if self.memory is None else (self.memory.raw, SHARED.gauss_next)
-
-    def write(self, state: Any) -> None:
-        if self.memory is None:
-            random.setstate(state)
-        else:
-            self.memory.raw, SHARED.gauss_next = state
 
 
 class NumpySwap:
@@ -91,7 +69,7 @@ class EnvGenerators:
     def __init__(self) -> None:
         if type(mtrand.get_bit_generator()) is np.random.MT19937:  # ours: readable in microseconds from here on
             _make_ours_quick()
-        self.python, self.numpy, self.torch = PythonSwap(), NumpySwap(), TorchSwap()
+        self.numpy, self.torch = NumpySwap(), TorchSwap()
         self.own: tuple | None = None
         self.ours: tuple = ()
         self.torch_seed: int | None = None
@@ -116,10 +94,10 @@ class EnvGenerators:
             sys.modules["torch"].cuda.manual_seed_all(_torch_seed())
 
     def _read(self) -> tuple:
-        return self.python.read(), self.numpy.read(), self.torch.read()
+        return random.getstate(), self.numpy.read(), self.torch.read()
 
     def _write(self, state: tuple) -> None:
-        self.python.write(state[0])
+        random.setstate(state[0])
         self.numpy.write(state[1])
         self.torch.write(state[2])
 
@@ -164,12 +142,3 @@ def _make_ours_quick() -> None:
     state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
     mtrand.set_bit_generator(MT19937(0))
     np.random.set_state(state)  # noqa: NPY002
-
-
-def _python_memory() -> Any:
-    """Return the memory of Python's generator, or None if this Python does not keep its state there."""
-    if sys.implementation.name != "cpython":
-        return None
-    memory = (ctypes.c_char * PYTHON_STATE.size).from_address(id(SHARED) + object.__basicsize__)
-    *words, position = random.getstate()[1]
-    return memory if memory.raw == PYTHON_STATE.pack(position, *words) else None
