@@ -43,7 +43,7 @@ EXAMPLES = (
 VIDEO_FPS = 30
 NO_IMAGES_MESSAGE = (
     "No video: this task has no images, and its environment cannot draw any. It may lack a render method or a package "
-    "for it. For Gymnasium's classic control: pip install pygame."
+    "for it. For Gymnasium's classic control: pip install 'gymnasium[classic-control]'."
 )
 
 

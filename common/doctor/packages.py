@@ -56,7 +56,8 @@ def fits(versions: SpecifierSet, version: str | None) -> bool:
 
 def check_package(need: Requirement, needed: bool) -> DoctorCheck:
     """Check whether a package is installed in a version that fits."""
-    name, line = need.name, f"{need.name}{need.specifier}"
+    extras = f"[{','.join(sorted(need.extras))}]" if need.extras else ""
+    name, line = need.name, f"{need.name}{extras}{need.specifier}"
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

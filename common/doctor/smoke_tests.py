@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from common.replay.capacity import GIB, free_disk
 from common.storage.logdir import lock_logdir
 from common.training.factory import Factory
 
-STATES, GAME = "dmc_cartpole_balance", "atari_pong"
+STATES, GAME, FILMED = "dmc_cartpole_balance", "atari_pong", "gym_CartPole-v1"
 UP, DOWN = 2, 3  # actions of the game with opposite effects
 STEPS = 10
 MIN_FREE_GIB = 1.0
@@ -31,6 +32,7 @@ def smoke_tests(request: Request, logdir: Path) -> Iterator[DoctorCheck]:
     """Yield one check per test."""
     yield run_check("states", step_dmc, REINSTALL)
     yield run_check("atari", play_atari, "pip install 'ale-py>=0.11'", needed=False)
+    yield run_check("films", draw_cartpole, "pip install 'gymnasium[classic-control]'", needed=False)
     yield run_check("logdir", partial(check_writable, logdir), "choose another folder with --logdir")
     for algo in request.algos:
         yield run_check(f"update {algo}", partial(run_update, request, algo), REINSTALL)
@@ -63,6 +65,17 @@ def _last_image(action: int) -> np.ndarray:
     images = [env.step(action)[0]["image"] for _ in range(STEPS)]
     env.close()
     return images[-1]
+
+
+def draw_cartpole() -> str:
+    """Draw a picture of the demo's task without a screen, as `eval --video` does."""
+    env = make_env(FILMED, {"film": True})
+    env.reset()
+    picture: Any = env.render()
+    env.close()
+    if picture is None or picture.min() == picture.max():
+        raise UserError(f"{FILMED} draws no picture.")
+    return f"{FILMED}, pictures of {picture.shape[1]} x {picture.shape[0]} pixels"
 
 
 def check_writable(logdir: Path) -> str:

@@ -20,6 +20,7 @@ To add a suite, follow docs/add_an_environment_suite.md.
 import difflib
 import importlib
 import importlib.metadata
+import os
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -90,6 +91,10 @@ CHOICES = {
 MINIMUMS = {"repeat": 1, "size": 0, "time_limit": 0, "noops": 0, "least_noops": 0, "max_failures": 0, "timeout": 0}
 
 
+#: Environment variables of films: pygame draws without a window, opens no sound device and prints no greeting.
+FILM_VARIABLES = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+
+
 def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) -> gymnasium.Env:
     """Make one environment with normalized spaces.
 
@@ -100,6 +105,8 @@ def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) 
     """
     config = DEFAULTS | (env or {})
     _check_options(config)
+    for name, value in FILM_VARIABLES.items() if config.get("film") else ():
+        os.environ.setdefault(name, value)
     with hidden_arguments():
         suite, name = _find_suite(task)
         state = ProcessState()

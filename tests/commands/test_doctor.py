@@ -34,7 +34,7 @@ def test_all_checks_run_and_training_on_states_works(whole):
     code, lines, _ = whole
     assert code == 0, lines
     names = ["python", "packages", "device", "threads", "memory", "bfloat16", "egl", "osmesa", "glfw", "pixels"]
-    names += ["states", "atari", "logdir", *(f"update {algo}" for algo in program.ALGOS)]
+    names += ["states", "atari", "films", "logdir", *(f"update {algo}" for algo in program.ALGOS)]
     places = [next(i for i, line in enumerate(lines) if line.startswith(f"{name} ")) for name in names]
     assert places == sorted(places)
     assert lines[-1] == "Training on states works here."
@@ -87,7 +87,7 @@ def project(folder, versions, monkeypatch, dependencies, extras=()):
 
 def test_versions_are_compared_with_the_project(tmp_path, monkeypatch):
     installed = {"torch": "2.13.0+cpu", "mujoco": "4.0.0", "ale-py": "0.10.1"}
-    needs = ["torch>=2.7", "mujoco>=3.17,<4", "ale-py>=0.11", "numpy>=2", "other>=1; python_version < '3'"]
+    needs = ["torch>=2.7", "mujoco>=3.17,<4", "ale-py>=0.11", "numpy[fast]>=2", "other>=1; python_version < '3'"]
     found = project(tmp_path, installed, monkeypatch, needs, ["crafter>=1.8"])
     assert {name: check.status for name, check in found.items()} == {
         "python": OK, "packages": OK, "mujoco": BROKEN, "ale-py": BROKEN, "numpy": MISSING, "crafter": MISSING,
@@ -96,6 +96,7 @@ def test_versions_are_compared_with_the_project(tmp_path, monkeypatch):
     assert "break dm_control" in found["mujoco"].found
     assert "pip install --no-deps 'mujoco<4,>=3.17'" in found["mujoco"].todo
     assert "mix up actions" in found["ale-py"].found
+    assert found["numpy"].todo == "pip install 'numpy[fast]>=2'"
     assert [name for name, check in found.items() if check.needed and check.status != OK] == ["mujoco", "numpy"]
 
 
@@ -132,6 +133,13 @@ def test_a_game_that_ignores_actions_or_seed_is_reported(answer, says, monkeypat
 
 
 CLOCK = iter(range(1000))
+
+
+def test_an_environment_that_draws_nothing_is_reported(monkeypatch):
+    env = types.SimpleNamespace(reset=lambda: None, render=lambda: np.zeros((4, 4, 3), np.uint8), close=lambda: None)
+    monkeypatch.setattr(smoke_tests, "make_env", lambda *_: env)
+    with pytest.raises(UserError, match="CartPole-v1 draws no picture"):
+        smoke_tests.draw_cartpole()
 
 
 def test_a_logdir_that_cannot_be_written_is_reported(tmp_path, monkeypatch):

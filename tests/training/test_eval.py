@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.envs import FILM_VARIABLES
 from common.storage import video
 from tests.helpers.saved_runs import say, untrained
 
@@ -62,6 +63,18 @@ def test_a_reused_drawing_of_changing_size_is_recorded(tmp_path, monkeypatch):
     with Image.open(tmp_path / "run" / "videos" / "eval_000000070_0.gif") as film:
         assert (film.n_frames, film.size) == (8, (288, 256))
         assert film.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_the_task_of_the_demo_is_filmed_without_a_screen(tmp_path, monkeypatch, capfd):
+    for name in (*FILM_VARIABLES, "DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    untrained(tmp_path / "run", "v3", "gym_CartPole-v1")
+    assert say("eval", "--logdir", tmp_path / "run", "--video", 1, "--episodes", 1) == 0
+    assert os.environ["SDL_VIDEODRIVER"] == "dummy"
+    assert "No video" not in capfd.readouterr().out
+    with Image.open(next((tmp_path / "run" / "videos").glob("*.gif"))) as film:
+        assert film.n_frames > 5
+        assert len(film.convert("RGB").getcolors(2**16)) > 2
 
 
 def test_no_images_and_no_run(logdir, tmp_path, capsys, monkeypatch):
