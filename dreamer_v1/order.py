@@ -18,6 +18,7 @@ class Joint:
     """
 
     keeps_graph = True
+    learns_behavior = True
 
     def __call__(self, agent: Agent, batch: Batch, step: float, noise: Noise) -> tuple[Losses, LatentState, Metrics]:
         """Batch of tensors (B, T, ...) -> losses by name, replayed states (B, T), metrics."""

@@ -220,6 +220,8 @@ class Agent(nn.Module):
         """Draw the randomness of one update on a batch (B, T)."""
         starts = self.behavior.start_steps(torch.empty(batch, length)).numel()
         post = self.latent.noise(length, batch, device=self.device)
+        if not self.order.learns_behavior:
+            return {"post": post}
         return {"post": post} | self.behavior.noise(self.latent, starts, self.device)
 
     def autocast(self, acting: bool = False) -> AbstractContextManager:

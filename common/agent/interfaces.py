@@ -340,10 +340,12 @@ class Explore(Protocol):
 class Order(Protocol):
     """`order`: the sequence of losses, gradients and steps of one update. Stateless.
 
-    keeps_graph: whether behaviour losses may send gradients into the world model.
+    keeps_graph: whether behaviour losses may send gradients into the world model. learns_behavior: whether actor and
+    critic learn; only then does the update draw the randomness of imagination.
     """
 
     keeps_graph: bool
+    learns_behavior: bool
 
     def __call__(self, agent: Agent, batch: Batch, step: float, noise: Noise) -> tuple[Losses, LatentState, Metrics]:
         """Batch -> losses by name, replayed states (B, T), metrics. Once an update; see `Agent.update`."""
