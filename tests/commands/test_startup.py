@@ -24,15 +24,15 @@ def old_package(folder, name, module, source):
 
 
 @pytest.mark.parametrize(
-    ("name", "module", "source"),
+    ("words", "name", "module", "source"),
     [
-        ("gymnasium", "gymnasium", ""),  # an ImportError follows
-        ("gymnasium", "gymnasium", "raise AttributeError('np.bool8 was removed')"),
-        ("ruamel.yaml", "ruamel", "raise RuntimeError('compiled for another version')"),
+        (["doctor"], "gymnasium", "gymnasium", ""),  # an ImportError follows
+        (["--help"], "gymnasium", "gymnasium", "raise AttributeError('np.bool8 was removed')"),
+        (["doctor"], "ruamel.yaml", "ruamel", "raise RuntimeError('compiled for another version')"),
+        (["config", "--algo", "v3"], "ruamel.yaml", "ruamel", ""),
     ],
 )
-@pytest.mark.parametrize("words", [["doctor"], ["--help"], ["config", "--algo", "v3"]])
-def test_an_old_package_is_named_with_the_line_to_type(name, module, source, words, tmp_path):
+def test_an_old_package_is_named_with_the_line_to_type(words, name, module, source, tmp_path):
     old_package(tmp_path, name, module, source)
     command = [sys.executable, str(ROOT / "dreamer.py"), *words]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}

@@ -37,8 +37,8 @@ def equal(left, right):
     ("task", "config", "steps", "terminal"),
     [
         ("atari_breakout", V2, 350, True),
-        ("atari_breakout", V3_2023, 350, True),
-        ("atari100k_breakout", PLAIN, 350, True),
+        pytest.param("atari_breakout", V3_2023, 350, True, marks=pytest.mark.long),
+        pytest.param("atari100k_breakout", PLAIN, 350, True, marks=pytest.mark.long),
         ("atari_james_bond", V2 | {"size": 32, "repeat": 2}, 60, None),
         ("atari_pong", SHORT, 40, False),
         ("atari_pong", SHORT | {"timeout_terminal": True}, 40, True),
@@ -61,7 +61,12 @@ def test_records_are_those_of_the_python_environment(task, config, steps, termin
 
 @pytest.mark.parametrize(
     ("saves", "restores", "steps"),
-    [("ale-py", "ale-py", 0), ("ale-py", "ale-py", 250), ("python", "ale-py", 17), ("ale-py", "python", 250)],
+    [
+        pytest.param("ale-py", "ale-py", 0, marks=pytest.mark.long),
+        ("ale-py", "ale-py", 250),
+        ("python", "ale-py", 17),
+        pytest.param("ale-py", "python", 250, marks=pytest.mark.long),
+    ],
 )
 def test_a_restored_run_continues_like_the_uninterrupted_one(saves, restores, steps):
     with made(saves, "atari_breakout", V2, 3) as envs:
