@@ -2,7 +2,7 @@
 
 Training, evaluation, `load` and `export` share it.
 
-Shapes: n environments, A action (one-hot for discrete), D deter, Z stoch, F feature.
+Shapes: n environments, A action (one-hot for discrete), D deter, Z stoch, F feature, P outputs of the actor.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ class Acting:
 
     def choose_action(self, feat: Tensor, noise: Tensor | None, way: str) -> Tensor:
         """Choose by mode or sample: (n, F) -> (n, A)."""
-        out = self.actor(feat)
+        return self.choose(self.actor(feat), noise, way)
+
+    def choose(self, out: Tensor, noise: Tensor | None, way: str) -> Tensor:
+        """Choose by mode or sample: outputs of the actor (n, P) -> (n, A)."""
         if way == "mode":
             return self.actor.dist.mode(out, noise)
         assert noise is not None, "samples need noise"

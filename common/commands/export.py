@@ -11,7 +11,8 @@ import numpy as np
 
 from common.config.arguments import Option, Options
 from common.config.request import Request
-from common.deploy.export import PolicyStep, RandomInputs, check_exported, description, export_program, to_torch
+from common.deploy.export import PolicyStep, RandomInputs, description, export_program, to_torch
+from common.deploy.export_check import check_exported
 from common.deploy.onnx import require_packages, to_onnx
 from common.deploy.policy import load
 from common.errors import UserError, check_choice

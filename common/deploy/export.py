@@ -1,6 +1,6 @@
 """A policy step as a pure function of tensors, its inputs and outputs, and its export to a file.
 
-Shapes: n environments, A action, D deter, Z stoch.
+Shapes: n environments, A action, D deter, Z stoch, P parameters of the action distribution.
 """
 
 import dataclasses
@@ -14,25 +14,29 @@ import torch
 from torch import Tensor, nn
 
 from common.deploy.policy import Policy, acting_modules
-from common.errors import UserError
 from common.nn.encoder import MAX_CPU_IMAGES
 from common.storage import spaces
 
 STATE_INPUTS = ("deter", "stoch", "action")
-OUTPUTS = ("env_action", *(f"next_{name}" for name in STATE_INPUTS))
+OUTPUTS = ("env_action", *(f"next_{name}" for name in STATE_INPUTS), "policy")
 NOISE_INPUTS = ("latent_noise", "action_noise")
-MAX_DIFFERENCE = 1e-5
 
 Inputs = dict[str, Any]
 Runner = Callable[[Inputs], list[np.ndarray]]
 
 
 class PolicyStep(nn.Module):
-    """Map observations, acting state, episode starts and noise to the environment's action and the new acting state."""
+    """Map observations, acting state, episode starts and noise to the environment's action and the new acting state.
+
+    The last output, `policy`, describes the distribution from which the action was chosen.
+    """
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.acting, self.mode = policy.acting, policy.mode
+        self.draws = (
+            policy.acting.actor.dist.draws if policy.mode == "mode" else 0
+        )  # samples that a mode is chosen from
         self.parts = nn.ModuleList(acting_modules(policy.acting).values())
 
     def forward(
@@ -45,11 +49,12 @@ class PolicyStep(nn.Module):
         latent_noise: Tensor,
         action_noise: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return (n, A) in [-1, 1] or indices (n,) or (n, k), then deter (n, D), stoch (n, Z), action (n, A)."""
+        """Return (n, A) in [-1, 1] or indices (n,) or (n, k); deter (n, D), stoch (n, Z), action (n, A); out (n, P)."""
         before = {"deter": deter, "stoch": stoch, "action": action}
         latent = self.acting.infer_latent({**obs, "is_first": is_first}, before, latent_noise)
-        chosen = self.acting.choose_action(latent.feat, action_noise, self.mode)
-        return self.acting.to_env_action(chosen), latent.deter, latent.stoch, chosen
+        out = self.acting.actor(latent.feat)
+        chosen = self.acting.choose(out, action_noise, self.mode)
+        return self.acting.to_env_action(chosen), latent.deter, latent.stoch, chosen, out
 
 
 @dataclasses.dataclass
@@ -117,32 +122,3 @@ def to_torch(graph: torch.export.ExportedProgram, about: str) -> tuple[bytes, Ru
     file.seek(0)
     module = torch.export.load(file).module()
     return file.getvalue(), lambda inputs: [x.numpy() for x in module(**inputs)]
-
-
-def check_exported(step: PolicyStep, run: Runner, example: RandomInputs, steps: int = 5) -> float:
-    """Return the largest difference between the step and its file over `steps` steps of 1 and of 3 environments.
-
-    Raises UserError as `difference` does.
-    """
-    worst = 0.0
-    for n in (1, 3):
-        state: dict = {}
-        for k in range(steps):
-            inputs = example.draw(n) | state
-            inputs["is_first"] = torch.arange(n) >= k  # episodes begin at different steps
-            with torch.no_grad():
-                truth = step(**inputs)
-            for name, one, other in zip(OUTPUTS, truth, run(inputs), strict=True):
-                worst = max(worst, difference(name, one.numpy(), other))
-            state = dict(zip(STATE_INPUTS, truth[1:], strict=True))
-    return worst
-
-
-def difference(name: str, one: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest difference of two arrays, relative above 1; raise UserError above MAX_DIFFERENCE."""
-    if one.shape != other.shape:
-        raise UserError(f"The exported step gives {name} the shape {other.shape}, not {one.shape}.")
-    worst = float((np.abs(one.astype(float) - other) / np.maximum(1, np.abs(one))).max())
-    if not worst <= MAX_DIFFERENCE:
-        raise UserError(f"The exported step differs from the policy: {name} by {worst:.2g}. Nothing was written.")
-    return worst

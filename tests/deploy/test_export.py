@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from common.deploy.export import NOISE_INPUTS, PolicyStep, RandomInputs, check_exported, description, export_program
+from common.deploy.export import NOISE_INPUTS, OUTPUTS, PolicyStep, RandomInputs, description, export_program
+from common.deploy.export_check import check_exported
 from common.deploy.onnx import ndtri
 from common.errors import UserError
 from dreamer import load
@@ -52,7 +53,8 @@ def test_a_torch_file_acts_like_the_policy(made, capsys):
     given = {key: torch.as_tensor(x) for key, x in obs.items()}
     first = torch.ones(2, dtype=torch.bool)
     own = dict(zip(NOISE_INPUTS, noise, strict=True))
-    action, *state = step(obs=given, **policy.acting.initial(2), is_first=first, **own)
+    action, *state, outputs = step(obs=given, **policy.acting.initial(2), is_first=first, **own)
+    assert outputs.shape == (2, 2)  # mean and standard deviation
     assert np.allclose(action, expected, atol=1e-6)
     assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(state, after.values(), strict=True))
 
@@ -102,16 +104,100 @@ def test_an_onnx_file_acts_like_the_policy(made, algo, capsys):
     assert session.get_inputs()[0].shape[0] == "s0"  # any number of environments
 
 
+def checked_step(policy):
+    """Return a step, random inputs for it, and a function that runs it like a file."""
+    step = PolicyStep(policy).eval()
+    plain = lambda inputs: [x.numpy().copy() for x in step(**inputs)]
+    return step, plain, RandomInputs(policy, np.random.default_rng(0))
+
+
 def test_a_file_that_differs_is_refused(made):
-    policy = load(made / "v1", mode="sample")
-    step, example = PolicyStep(policy).eval(), RandomInputs(policy, np.random.default_rng(0))
-    plain = lambda inputs: [x.numpy() for x in step(**inputs)]
+    step, plain, example = checked_step(load(made / "v1", mode="sample"))
     assert check_exported(step, plain, example) == 0
     with pytest.raises(UserError, match=r"next_stoch by .*Nothing was written"):
         check_exported(step, lambda inputs: [x + 2e-5 * (k == 2) for k, x in enumerate(plain(inputs))], example)
     forgetful = lambda inputs: plain(inputs | {"is_first": torch.ones_like(inputs["is_first"])})
     with pytest.raises(UserError, match="differs from the policy"):
         check_exported(step, forgetful, example)
+
+
+def with_rounding_errors(step):
+    """Return a function that runs a step like a file in which tanh and its inverse are rounded differently."""
+
+    def run(inputs):
+        torch.manual_seed(0)
+        sample = step.acting.actor.dist.sample
+        with pytest.MonkeyPatch.context() as patch:
+            shake = lambda x: x * (1 - 2e-7 * torch.rand_like(x))
+            patch.setattr(step.acting.actor.dist, "sample", lambda *given: shake(sample(*given)))
+            return [x.numpy() for x in step(**inputs)]
+
+    return run
+
+
+def change_action(plain, change):
+    """Return a function that changes `next_action` in the outputs of `plain`, and `env_action` in the same way."""
+
+    def run(inputs):
+        made = dict(zip(OUTPUTS, plain(inputs), strict=True))
+        made["next_action"] = change(made["next_action"])
+        made["env_action"] = made["next_action"].argmax(-1) if made["env_action"].ndim == 1 else made["next_action"]
+        return list(made.values())
+
+    return run
+
+
+ACTION_FAULTS = {
+    "the other sign": lambda action: -action,
+    "rounded": lambda action: np.sign(action),
+    "smaller": lambda action: 0.9999 * action,
+    "of the next environment": lambda action: np.roll(action, 1, 0),
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_samples_of_equal_likelihood_may_be_exchanged_but_no_others(seed, tmp_path):
+    untrained(tmp_path / "run", "v1", "dummy_point_6", weight_seed=seed)
+    step, plain, example = checked_step(load(tmp_path / "run", mode="mode"))
+    assert check_exported(step, plain, example) == 0
+    torch.manual_seed(seed)
+    assert check_exported(step, with_rounding_errors(step), example) < 1e-5
+    for fault in ACTION_FAULTS.values():
+        with pytest.raises(UserError, match="next_action by"):
+            check_exported(step, change_action(plain, fault), example)
+    with pytest.raises(UserError, match="env_action by"):
+        check_exported(step, lambda inputs: [x * (-1) ** (k == 0) for k, x in enumerate(plain(inputs))], example)
+    with pytest.raises(UserError, match="policy by"):
+        check_exported(step, lambda inputs: [x * 1.001 ** (k == 4) for k, x in enumerate(plain(inputs))], example)
+
+
+def test_the_least_likely_sample_is_refused(made, monkeypatch):
+    step, plain, example = checked_step(load(made / "v1", mode="mode"))
+    dist = step.acting.actor.dist
+
+    def least_likely(inputs):
+        with monkeypatch.context() as patch:
+            log_prob = dist.log_prob
+            patch.setattr(dist, "log_prob", lambda *given: -log_prob(*given))
+            return plain(inputs)
+
+    with pytest.raises(UserError, match="next_action by"):
+        check_exported(step, least_likely, example)
+
+
+@pytest.mark.parametrize("mode", ["mode", "sample"])
+def test_discrete_actions_may_differ_only_at_equal_logits(mode, tmp_path):
+    untrained(tmp_path / "run", "v2", "dummy_bandit", weight_seed=0)
+    step, plain, example = checked_step(load(tmp_path / "run", mode=mode))
+    other = change_action(plain, lambda action: np.roll(action, 1, -1))
+    with pytest.raises(UserError, match="next_action by 1"):
+        check_exported(step, other, example)
+    for weight in step.acting.actor.outs.parameters():
+        weight.zero_()  # all logits are equal
+    if mode == "mode":
+        assert check_exported(step, other, example) == 0
+    with pytest.raises(UserError, match="next_action by"):  # no one-hot
+        check_exported(step, change_action(plain, lambda action: 0 * action), example)
 
 
 def test_the_inverse_normal_is_exact():

@@ -13,11 +13,11 @@ from common.storage.checkpoints import Checkpoints
 from common.storage.logdir import config_digest
 
 
-def untrained(logdir: Path, algo: str, task: str, **flags) -> dict:
+def untrained(logdir: Path, algo: str, task: str, weight_seed: int | None = None, **flags) -> dict:
     """Writes the logdir of a tiny agent with random weights; returns its config."""
     keys = {key.replace("__", "."): value for key, value in flags.items()}
     config = dreamer.resolve(algo, ["debug"], {"task": task, "logdir": str(logdir), "seed": 3} | keys)
-    torch.manual_seed(sum(map(ord, algo)))
+    torch.manual_seed(sum(map(ord, algo)) if weight_seed is None else weight_seed)
     with make_envs(task, config["env"], 1, 0, "none") as envs:
         logdir.mkdir(parents=True)
         configs.write(logdir / "config.yaml", config)
