@@ -74,7 +74,7 @@ def shortened(words: list[str]) -> list[str]:
 
 def needs_process(words: list[str]) -> bool:
     """Whether a command computes with an agent and must not share the process of the tests."""
-    return trains(words) or words[0] in ("eval", "speed")
+    return trains(words) or words[0] in ("eval", "speed", "dream")
 
 
 def needs_renderer(words: list[str]) -> bool:

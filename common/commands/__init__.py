@@ -32,6 +32,8 @@ GROUPS = {
     "Train and use an agent": {
         "train": Command("train", "Train an agent, or resume the run in --logdir", "", RUN, takes_config=True),
         "eval": Command("evaluate", "Play episodes with the agent of a run", "", ("logdir",), takes_config=True),
+        "dream": Command("dream", "Watch and steer the dreams of runs next to the environment", "", ("seed",)),
+        "play": Command("play", "Play an environment yourself", "", ("algo", "task", "configs", "seed")),
         "export": Command("export", "Write the policy of a run as a torch or ONNX file"),
     },
     "Compare": {

@@ -7,6 +7,7 @@ import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -184,12 +185,18 @@ def scale_frames(frames: np.ndarray, side: int = 256) -> np.ndarray:
     return frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
 
 
-def write_mp4(path: Path, frames: np.ndarray, fps: int = 15) -> None:
-    """Write frames (T, H, W, 3) of even sides atomically. Raises UserError if imageio-ffmpeg is not installed."""
+def require_mp4() -> Any:
+    """Return the package that writes mp4 files. Raises UserError if it is not installed."""
     try:
         import imageio_ffmpeg
     except ImportError as error:
         raise UserError(f"mp4 needs another package: pip install imageio-ffmpeg ({error}).") from error
+    return imageio_ffmpeg
+
+
+def write_mp4(path: Path, frames: np.ndarray, fps: int = 15) -> None:
+    """Write frames (T, H, W, 3) of even sides atomically. Raises UserError if imageio-ffmpeg is not installed."""
+    imageio_ffmpeg = require_mp4()
     high, wide = frames.shape[1:3]
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / path.name

@@ -7,8 +7,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "files.md"
 COMMON = ROOT / "common"
 #: Packages of common/ in the order of imports: a package imports only those after it.
-ROOMS = ("commands", "experiments", "analysis", "doctor", "profiling", "deploy", "training")
-ROOMS += ("agent", "replay", "envs", "nn", "storage", "config")
+ROOMS = ("commands", "experiments", "analysis", "doctor", "profiling", "viewer", "deploy")
+ROOMS += ("training", "agent", "replay", "envs", "nn", "storage", "config")
 
 HEAD = """# Files
 

@@ -46,6 +46,7 @@ class Atari(gymnasium.Env):
         minimal = config["actions"] == "minimal"
         actions = self.ale.getMinimalActionSet() if minimal else self.ale.getLegalActionSet()
         self.actions = [int(action.value) for action in actions]
+        self.action_names = [action.name for action in actions]
         self.frame = self.lives = 0
         self.action_space = spaces.Discrete(len(self.actions))
         self._reset_screens()

@@ -102,6 +102,11 @@ class Envs:
             slot.add_message(f"it is not filmed: {problem}")
         return frame
 
+    def action_names(self, index: int) -> list[str]:
+        """Return the names of the actions of one environment; empty if it has none or is in another process."""
+        env = self.slots[index].env
+        return env.action_names() if isinstance(env, LocalEnv) else []
+
     def check(self) -> None:
         """Raise TooManyEnvFailures if an environment is given up. Call after the records of `receive` are stored."""
         for slot in self.slots:

@@ -7,6 +7,7 @@ others.
 
 import atexit
 import contextlib
+import enum
 import functools
 import multiprocessing
 import multiprocessing.util
@@ -87,6 +88,15 @@ class ContainedEnv(gymnasium.Env):
         found = f"{type(rendered).__name__} {frame.dtype} {frame.shape}"
         return None, "" if rendered is None else f"render returned {found}, not uint8 (H, W, 3)"
 
+    def action_names(self) -> list[str]:
+        """Return the names of the actions; empty if the environment has none or has not been reset."""
+        try:
+            with self._limited():
+                return find_action_names(self.env) if self.env is not None else []
+        except BaseException as error:  # the environment's own code may raise anything
+            pass_on_interrupt(error)
+            return []
+
     def close(self) -> None:
         if self.env is not None:
             self.env.close()
@@ -124,6 +134,19 @@ class ContainedEnv(gymnasium.Env):
         space: Any = self.observation_space
         blank = {key: np.zeros(child.shape, child.dtype) for key, child in space.items()}
         return blank, {"failure": describe_error(error), "traceback": trace}
+
+
+def find_action_names(env: gymnasium.Env) -> list[str]:
+    """Return what `get_action_meanings`, `action_names` or an enumeration `actions` of an environment list."""
+    for name in ("get_action_meanings", "action_names", "actions"):
+        if env.has_wrapper_attr(name):
+            found = env.get_wrapper_attr(name)
+            found = found() if name == "get_action_meanings" else found
+            if isinstance(found, type) and issubclass(found, enum.Enum):
+                return [member.name for member in found]
+            if isinstance(found, list | tuple) and all(isinstance(word, str) for word in found):
+                return list(found)
+    return []
 
 
 @contextlib.contextmanager
@@ -172,6 +195,10 @@ class LocalEnv:
     def render_frame(self) -> tuple[np.ndarray | None, str]:
         """Return a rendered frame, uint8 (H, W, 3), or None and what `render` returned instead."""
         return self.env.render_frame()
+
+    def action_names(self) -> list[str]:
+        """Return the names of the actions, empty if there are none."""
+        return self.env.action_names()
 
     def stop(self, grace: float = 0) -> None:
         """Close the environment in any state."""
