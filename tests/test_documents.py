@@ -36,7 +36,7 @@ FAMILIAR = [
 ]  # two more in commands/test_legacy_cli.py
 
 #: Commands that train several runs.
-GRIDS = {"ablate", "bench", "compare", "demo", "ladder"}
+GRIDS = {"ablate", "bench", "compare", "demo", "ladder", "wm-eval"}
 
 #: Commands in the documents that other tests run.
 TESTED_ELSEWHERE = {"doctor": "commands/test_doctor.py"}

@@ -43,6 +43,9 @@ GROUPS = {
         "ladder": Command(
             "ladder", "Turn one version into another, feature by feature", "VERSION VERSION ...", ("configs",)
         ),
+        "wm-eval": Command(
+            "wm_eval", "Compare only the world models of versions, on the same stored records", "", GRID
+        ),
         "reference": Command("reference", "Show published scores, and compare your runs with them"),
     },
     "Read results and configs": {

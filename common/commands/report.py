@@ -5,6 +5,7 @@ import sys
 from common.analysis.report import write_report, write_score_tables
 from common.analysis.report.formatting import plural
 from common.analysis.report.run_collection import Runs
+from common.analysis.world_models import is_comparison, write_world_model_report
 from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError
@@ -27,8 +28,8 @@ EXAMPLES = (
 def report(request: Request) -> None:
     """Write report.html, report.md and report.json about grids, logdirs, or folders of them.
 
-    With --scores FILE, print tables of scores alone. Raises UserError, and writes nothing, if there is no run, or if
-    several folders are given without --out.
+    A comparison of world models gets its own report. With --scores FILE, print tables of scores alone. Raises
+    UserError, and writes nothing, if there is no run, or if several folders are given without --out.
     """
     if request.options["scores"]:
         print(score_tables(request))
@@ -37,6 +38,10 @@ def report(request: Request) -> None:
     out = request.options["out"] or (paths[0] if len(paths) == 1 else "")
     if not out:
         raise UserError("A report on several folders needs its own folder: give --out DIR.")
+    if len(paths) == 1 and is_comparison(expand_path(paths[0])):
+        found = write_world_model_report(paths[0], out)
+        print(f"{plural(len(found['runs']), 'world model')}: {expand_path(out) / 'report.html'}")
+        return
     levels = []
     for word in request.options["reach"]:
         try:

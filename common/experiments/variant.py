@@ -27,10 +27,14 @@ class Variant(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """Task -> frames of a run (0: the config value), and whether runs are evaluated after training."""
+    """Task -> frames of a run (0: the config value), and whether runs are evaluated after training.
+
+    stored: spaces of observations and actions of stored records, in place of those of an environment.
+    """
 
     tasks: dict[str, int]
     evaluated: bool = False
+    stored: tuple[spaces.Dict, spaces.Space] | None = None
 
     def configs(self, request: Request) -> dict[str, dict]:
         """Return task -> resolved config of a request."""
@@ -39,6 +43,8 @@ class Setting(NamedTuple):
 
     def facts(self, config: dict) -> Facts:
         """Return the facts about the environment of a config. Raises UserError if it does not exist."""
+        if self.stored is not None:
+            return Facts(*self.stored, evaluated=self.evaluated)
         return Facts(*task_spaces(config["task"], json.dumps(config["env"])), self.evaluated)
 
     def effects(self, before: dict[str, dict], after: dict[str, dict]) -> Changes:

@@ -44,7 +44,7 @@ def draw_gallery(report: dict) -> Gallery:
     )
 
 
-def _picture(name: str, about: str, figure: Figure, wide: Figure | None = None) -> Picture:
+def make_picture(name: str, about: str, figure: Figure, wide: Figure | None = None) -> Picture:
     """Render a figure; characters that do not belong in a file name are replaced."""
     drawn = [figure_style.inline_svg(one, about) for one in (figure, wide) if one is not None]
     return Picture(re.sub(r"[^\w.-]+", "_", name), about, *drawn)
@@ -72,13 +72,13 @@ def curves(report: dict, axis: str) -> list[Picture]:
             published = report["published"].get(task, []) if axis == "frames" else []
             draw = partial(figures.learning_curves, task, part, axis, styles, published, shown_levels(report, task))
             wide = draw(wide=True) if len(report["tasks"]) == 1 else None
-            pictures.append(_picture(name, f"Learning curves {about}", draw(), wide))
+            pictures.append(make_picture(name, f"Learning curves {about}", draw(), wide))
             continue
         for number, variant in enumerate(report["variants"]):
             if variant in part["curves"]:
                 other, levels = compared_with.get(variant), shown_levels(report, task)
                 figure = figures.curve_over_baseline(task, part, axis, styles, variant, other, levels)
-                pictures.append(_picture(f"{name}_{number}", f"Learning curve of {variant} {about}", figure))
+                pictures.append(make_picture(f"{name}_{number}", f"Learning curve of {variant} {about}", figure))
     return pictures
 
 
@@ -92,7 +92,9 @@ def aggregates(report: dict, place: int) -> list[Picture]:
         about = f"{statistic.capitalize()} over {len(part['tasks'])} tasks"
         shown = {variant: _times(line, factor) for variant, line in lines.items()}
         figure = figures.aggregate_curves(about, shown, unit, styles, levels)
-        pictures.append(_picture(f"aggregate_{place}_curve_{statistic}", f"{about} over environment frames", figure))
+        pictures.append(
+            make_picture(f"aggregate_{place}_curve_{statistic}", f"{about} over environment frames", figure)
+        )
     for statistic, title in AGGREGATE_TITLES.items():
         own = [row for row in part["values"] if row["statistic"] == statistic]
         rows = [
@@ -100,8 +102,8 @@ def aggregates(report: dict, place: int) -> list[Picture]:
             for row in own
         ]
         figure = row_figures.intervals(f"{title.capitalize()}, {unit}", rows)
-        pictures.append(_picture(f"aggregate_{place}_{statistic}", f"{title} of normalised scores", figure))
-    pictures.append(_picture(f"profile_{place}", "Performance profile", figures.profiles(part, styles)))
+        pictures.append(make_picture(f"aggregate_{place}_{statistic}", f"{title} of normalised scores", figure))
+    pictures.append(make_picture(f"profile_{place}", "Performance profile", figures.profiles(part, styles)))
     pairs = part["comparisons"]
     rows = [
         _effect_row(row | row["improvement"], styles, f"{row['one']} beats {row['two']}")
@@ -110,7 +112,7 @@ def aggregates(report: dict, place: int) -> list[Picture]:
     ]
     if rows:
         figure = row_figures.intervals("Probability of improvement", rows, line=0.5, limits=(-0.03, 1.03))
-        pictures.append(_picture(f"improvement_{place}", "Probability of improvement over all tasks", figure))
+        pictures.append(make_picture(f"improvement_{place}", "Probability of improvement over all tasks", figure))
     return pictures
 
 
@@ -139,7 +141,7 @@ def effects(report: dict) -> list[Picture]:
     shown, pictures = {task: rows for task, rows in groups.items() if rows}, []
     for place, (task, rows) in enumerate(shown.items()):
         wide = draw(report, task, rows, wide=True) if len(shown) == 1 else None
-        pictures.append(_picture(f"effects_{place}", f"Effects on {task}", draw(report, task, rows), wide))
+        pictures.append(make_picture(f"effects_{place}", f"Effects on {task}", draw(report, task, rows), wide))
     return pictures
 
 

@@ -4,7 +4,7 @@ import base64
 import re
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from common.analysis.report import figure_style, methods_text, run_tables, summary, tables
@@ -15,10 +15,10 @@ from common.analysis.report.gallery import MAX_CURVES_PER_FIGURE, Gallery, line_
 FOLDER = Path(__file__).parent
 
 
-def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: list[str]) -> str:
-    """Return the page. Texts of the report are escaped; figures are SVG drawn here."""
+def page_template(name: str, folder: Path = FOLDER) -> Template:
+    """Return a template of a page in a folder. It may import the macros of this folder, and texts are escaped."""
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader([folder, FOLDER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -26,33 +26,42 @@ def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: lis
     )
     environment.filters |= {
         "inline": lambda svg: Markup(svg),
-        "gif": lambda film: f"data:image/gif;base64,{base64.b64encode(film.data).decode()}",
+        "gif": lambda data: f"data:image/gif;base64,{base64.b64encode(data).decode()}",
         "breakable": lambda text: Markup(re.sub(r"(?<=[_/])", "<wbr>", escape(text))),  # long names break at _ and /
     }
-    environment.globals |= {
-        "tables": tables,
-        "run_tables": run_tables,
-        "summary": summary,
-        "methods": methods_text,
-        "AXES": AXES,
-    }
-    return environment.get_template("report.html.jinja").render(
+    environment.globals["css"] = Markup(figure_style.css() + (FOLDER / "report.css").read_text())
+    return environment.get_template(name)
+
+
+def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: list[str]) -> str:
+    """Return the page. Texts of the report are escaped; figures are SVG drawn here."""
+    return page_template("report.html.jinja").render(
+        tables=tables,
+        run_tables=run_tables,
+        summary=summary,
+        methods=methods_text,
+        AXES=AXES,
         report=report,
         gallery=gallery,
         legend_entries=legend_entries(report),
         films=films,
         dropped=dropped,
         many=len(report["variants"]) > MAX_CURVES_PER_FIGURE,
-        css=Markup(figure_style.css() + (FOLDER / "report.css").read_text()),
     )
 
 
 def legend_entries(report: dict) -> list[dict]:
     """Return name, colour variable and dashes of every variant and published method."""
     styles = line_styles(report)
-    variables = {light: f"var(--{name})" for name, (light, _) in figure_style.COLORS.items()}
-    text = lambda dashes: " ".join(f"{3 * part:g}" for part in dashes if part)
-    entries = [(variant, variables[color], text(dashes), False) for variant, (color, dashes) in styles.items()]
-    published = styles.published.items()
-    entries += [(f"published {method}", "var(--muted)", text(dashes), True) for method, dashes in published]
-    return [dict(zip(("name", "color", "dashes", "published"), entry, strict=True)) for entry in entries]
+    entries = [legend_entry(variant, *style) for variant, style in styles.items()]
+    muted = figure_style.MUTED
+    return entries + [
+        legend_entry(f"published {name}", muted, dashes, True) for name, dashes in styles.published.items()
+    ]
+
+
+def legend_entry(name: str, color: str, dashes: tuple, published: bool = False) -> dict:
+    """Return name, colour variable and dashes of a line. published: it is not of a variant."""
+    variables = {light: f"var(--{title})" for title, (light, _) in figure_style.COLORS.items()}
+    text = " ".join(f"{3 * part:g}" for part in dashes if part)
+    return {"name": name, "color": variables[color], "dashes": text, "published": published}

@@ -69,8 +69,13 @@ def check_options(variants: dict[str, Request]) -> tuple[dict[str, Any], int]:
     for key, instead in GRID_FLAGS.items():
         if key in flags:
             raise UserError(f"--{key} does not apply to a grid of runs. Use {instead}.")
-    on_gpu = flags.get("run.device", "auto") != "cpu" and torch.cuda.is_available()
-    return options, options["jobs"] or (1 if on_gpu else available_cores())
+    return options, parallel_runs(next(iter(variants.values())))
+
+
+def parallel_runs(request: Request) -> int:
+    """Return the number of runs at a time: --jobs, else one on a GPU or one per core."""
+    on_gpu = request.flags.get("run.device", "auto") != "cpu" and torch.cuda.is_available()
+    return request.options["jobs"] or (1 if on_gpu else available_cores())
 
 
 def available_cores() -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import UserError
@@ -18,12 +19,16 @@ from common.training.stop import Stop
 POLL_SECONDS = 0.2  # between two checks of the processes
 
 
-def run_grid(folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes: int = 0) -> None:
+def run_grid(
+    folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes: int = 0, *,
+    plan: "Callable[[Job], ScheduledJob] | None" = None, prepare: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
     """Train each unfinished job, `parallel` at a time, each in a separate process.
 
-    episodes: of an evaluation after each training; 0 = no evaluation. A failed job is recorded in `grid.json`, and the
-    others continue. Raises UserError before any change if `folder` is in use or contains another grid, and SystemExit
-    after SIGINT or SIGTERM, when all runs are saved.
+    episodes: of an evaluation after each training; 0 = no evaluation. plan: returns a job with its commands, in place
+    of `train` and `eval`. prepare: checks or writes more in the locked folder. A failed job is recorded in `grid.json`,
+    and the others continue. Raises UserError before any change if `folder` is in use or contains another grid, and
+    SystemExit after SIGINT or SIGTERM, when all runs are saved.
     """
     shared = [name for name, count in Counter(job.logdir for job in jobs).items() if count > 1]
     if shared:
@@ -32,7 +37,9 @@ def run_grid(folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes:
     with lock_logdir(folder, GRID_FILE), stop.listening():
         remove_temporary_files(folder)
         check_same_grid(folder, grid, jobs)
-        scheduled = [ScheduledJob(job, folder / job.logdir, episodes) for job in jobs]
+        prepare()
+        plan = plan or (lambda job: ScheduledJob(job, folder / job.logdir, episodes))
+        scheduled = [plan(job) for job in jobs]
         GridRunner(folder, grid, scheduled, parallel, stop).run()
 
 

@@ -1,0 +1,236 @@
+"""`wm-eval`: world models on the same frozen records; sound ones reach the noise floor, a faulty one is found.
+
+The records are of dummy_onehot: the next observation is the one-hot of the action, the reward its number / 3. These
+dynamics are deterministic and have no memory, so a sound model predicts any step from the actions alone.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import dreamer
+from common.analysis import stats
+from common.errors import UserError
+from common.experiments.world_models import frozen, measures
+from common.experiments.world_models.experiment import DATA_FLAGS
+from common.experiments.world_models.frozen import FrozenRecords
+from common.experiments.world_models.run import Protocol, train_and_measure
+from common.experiments.world_models.training import FrozenReplay, WorldModelFactory
+from common.storage.checkpoints import load_newest
+from common.training.factory import record_fields
+from common.training.offline import offline_config
+from tests.helpers.command_line import refused
+
+CONTEXT, HORIZON = 3, 10
+LEARNING_UPDATES = 220
+NOISE_FLOOR = {"vector": 0.02, "reward": 0.02}  # squared error; that of the mean of the data is about 0.19 and 0.14
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory):
+    """Write 30 episodes of dummy_onehot as files, in which each row has the action that led to it."""
+    folder, draws = tmp_path_factory.mktemp("records") / "onehot", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(30):
+        action = np.eye(4, dtype=np.float32)[draws.integers(4, size=21)]
+        action[0] = 0
+        reward = (action @ np.arange(4) / 3).astype(np.float32)
+        np.savez(folder / f"{number:03}.npz", vector=action, action=action, reward=reward, discount=np.ones(21))
+    return folder
+
+
+def config_of(algo, seed, records, logdir, updates, **flags):
+    keys = {"task": "stored:onehot", "run.offline": str(records), "logdir": str(logdir), "seed": seed, "steps": updates}
+    keys |= {"run.threads": 1, "run.compile": "off", "run.log_every": 100, "run.save_every": 0, "batch_size": 8}
+    keys |= {"batch_length": 12, "optim.lr.model": 1e-2, "optim.warmup": 0}
+    return offline_config(dreamer.resolve(algo, ["debug"], DATA_FLAGS | keys | flags))
+
+
+def protocol_of(records, **changes):
+    return Protocol(str(records), 0.1, 0, CONTEXT, HORIZON)._replace(**changes)
+
+
+def trained(folder, algo, seed, records, updates=LEARNING_UPDATES, **flags):
+    """Train and measure one world model; return its measures."""
+    logdir = folder / f"{algo}_{seed}"
+    train_and_measure(logdir, config_of(algo, seed, records, logdir, updates, **flags), protocol_of(records))
+    return json.loads((logdir / "world_model.json").read_text())
+
+
+def shift_actions(monkeypatch):
+    """Plant a fault: every model gets, in training and in prediction, the action of one step later."""
+    build = WorldModelFactory.agent
+
+    def shifted(self, *args):
+        agent = build(self, *args)
+        convert = agent.to_tensors
+
+        def later(arrays):
+            tensors = convert(arrays)
+            axis = tensors["prev_action"].ndim - 2
+            return tensors | {"prev_action": tensors["prev_action"].roll(-1, axis)}
+
+        agent.to_tensors = later
+        return agent
+
+    monkeypatch.setattr(WorldModelFactory, "agent", shifted)
+
+
+def mean_error(found, key):
+    return float(np.mean(found["open_loop"][key]["steps"]))
+
+
+# The data
+
+
+def test_no_record_of_a_held_out_episode_is_ever_drawn(episodes):
+    records = FrozenRecords(episodes, 0.2, 0)
+    records.ring.arrays["reward"][:] = np.arange(records.ring.slots)  # the reward now names the record
+    spec = record_fields(dict(records.spaces.observation.items()), (4,), {})
+    replay = FrozenReplay(spec, records, seed=0)
+    replay.read_records()
+    drawn = {number for _ in range(200) for number in replay.sample(8, 12)["reward"].ravel().tolist()}
+    held_out = {number for one in records.held_out(10**6) for number in one["reward"].tolist()}
+    assert len(held_out) == 6 * 21
+    assert not drawn & held_out
+    assert len(drawn) == 24 * 21 == records.training_length
+
+
+def test_the_split_follows_from_its_seed(episodes):
+    one, same, other = (FrozenRecords(episodes, 0.2, seed).split for seed in (1, 1, 2))
+    assert one == same != other
+    assert len(FrozenRecords(episodes, 0.01, 0).split.held_out) == frozen.LEAST_HELD_OUT
+
+
+def test_windows_after_a_held_out_episode_begin_a_new_one(episodes):
+    records = FrozenRecords(episodes, 0.2, 0)
+    begins = np.flatnonzero(records.training("is_first"))
+    assert begins.tolist() == list(range(0, 24 * 21, 21))
+
+
+def test_clips_stay_inside_their_episode():
+    clips = measures.choose_clips([0, 30, 34, 60], context=5, horizon=10)
+    edges = {0: (0, 30), 2: (34, 60)}  # the second episode is too short
+    assert [clip.episode for clip in clips] == [0, 0, 0, 2, 2, 2]
+    for clip in clips:
+        begin, stop = edges[clip.episode]
+        assert begin <= clip.first
+        assert clip.start - clip.first == 4
+        assert clip.start < clip.last < stop
+
+
+# Training
+
+
+def test_all_versions_draw_the_same_batches_and_a_stopped_run_continues(episodes, tmp_path):
+    straight = trained(tmp_path / "straight", "v1", 0, episodes, updates=6)
+    other = trained(tmp_path / "other", "v3", 1, episodes, updates=6)
+    for updates in (4, 6):
+        found = trained(tmp_path / "twice", "v1", 0, episodes, updates=updates)
+    assert straight["batches"] == other["batches"] == found["batches"] != ""
+    one, two = (load_newest(tmp_path / name / "v1_0") for name in ("straight", "twice"))
+    assert all(torch.equal(x, two["agent"][key]) for key, x in one["agent"].items() if torch.is_tensor(x))
+    assert found["open_loop"] == straight["open_loop"]
+    assert not list((tmp_path / "twice" / "v1_0").glob("replay/*"))
+
+
+@pytest.mark.parametrize("algo", ["v1", "v3"])
+def test_a_sound_model_predicts_to_the_noise_floor(algo, episodes, tmp_path):
+    found = trained(tmp_path, algo, 5, episodes)
+    for key, floor in NOISE_FLOOR.items():
+        assert max(found["open_loop"][key]["steps"]) < floor < 0.3 * np.mean(found["baselines"][key]["mean"])
+    assert found["open_loop"]["continue"]["steps"] == pytest.approx([0] * HORIZON, abs=0.01)
+
+
+def test_a_model_with_shifted_actions_is_found_worse(episodes, tmp_path, monkeypatch):
+    """The interval of the difference excludes equality, with three seeds of the cheapest version."""
+    seeds, updates = range(3), 60
+    sound = [trained(tmp_path / "sound", "v1", seed, episodes, updates) for seed in seeds]
+    shift_actions(monkeypatch)
+    faulty = [trained(tmp_path / "faulty", "v1", seed, episodes, updates) for seed in seeds]
+    for key in NOISE_FLOOR:
+        scores = [[np.array([mean_error(found, key) for found in group])] for group in (faulty, sound)]
+        effect = stats.difference(*scores)
+        assert effect.low > 0, (key, effect)
+        assert effect.verdict == "better", (key, effect)  # a higher error
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("algo", dreamer.ALGOS)
+def test_every_version_reaches_the_noise_floor_and_shows_the_fault(algo, episodes, tmp_path, monkeypatch):
+    sound = [trained(tmp_path / "sound", algo, seed, episodes, 400) for seed in range(3)]
+    for key, floor in NOISE_FLOOR.items():
+        assert max(max(found["open_loop"][key]["steps"]) for found in sound) < floor
+    shift_actions(monkeypatch)
+    faulty = [trained(tmp_path / "faulty", algo, seed, episodes, 400) for seed in range(3)]
+    for key in NOISE_FLOOR:
+        scores = [[np.array([mean_error(found, key) for found in group])] for group in (faulty, sound)]
+        assert stats.difference(*scores).low > 0
+
+
+# Measures
+
+
+def test_reliability_of_a_perfect_and_of_a_shifted_predictor():
+    draws = np.random.default_rng(0)
+    share = draws.random(20_000)
+    truth = (draws.random(20_000) < share).astype(float)
+    perfect, shifted = (measures.reliability(share + gap, truth, 0.0, 1.0) for gap in (0.0, 0.2))
+    assert perfect["error"] < 0.02
+    assert shifted["error"] == pytest.approx(0.2, abs=0.02)
+    assert sum(perfect["counts"]) == 20_000
+    scores = measures.bernoulli_scores(share, truth)
+    assert scores["brier"] == pytest.approx(1 / 6, abs=0.01)
+    assert scores["base_brier"] == pytest.approx(1 / 4, abs=0.01)
+
+
+# Errors
+
+
+def command(episodes, tmp_path, *more, algos="v1,v3"):
+    words = ["wm-eval", "--replay", episodes, "--algos", algos, "--configs", "debug", "--updates", "2"]
+    return [*words, "--logdir", tmp_path / "out", *more]
+
+
+def test_wrong_commands_are_refused_before_anything_is_written(episodes, tmp_path):
+
+    def check(says, *more, **options):
+        refused(*command(episodes, tmp_path, "--dry-run", *more, **options), cwd=tmp_path, says=says)
+
+    (tmp_path / "empty").mkdir()
+    check("does not exist. Give the directory of a run", "--replay", tmp_path / "nowhere")
+    check("neither config.yaml", "--replay", tmp_path / "empty")
+    check("matches none of the observations vector", "--encoder.keys", "image")
+    check("changes nothing in the world model of v3", "--ablate", "retnorm")
+    check("has no symlog to drop", "--ablate", "symlog", algos="v1")
+    check("Unknown ablation 'simlog'", "--ablate", "simlog")
+    check("leaves nothing to predict", "--context", "21")
+    check("--seed does not apply to wm-eval. Use --seeds", "--seed", "3")
+    check("--held-out is a share", "--held-out", "0.9")
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_episodes_are_refused(episodes, tmp_path):
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for path in sorted(episodes.glob("*.npz"))[:5]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=r"has 5 whole episodes, wm-eval needs 6 or more"):
+        FrozenRecords(folder, 0.1, 0)
+
+
+def test_changed_records_are_refused(episodes, tmp_path):
+    with pytest.raises(UserError, match="have changed since this comparison began"):
+        protocol_of(episodes, fingerprint="another").read()
+
+
+def test_dry_run_lists_the_runs_with_their_changes(episodes, tmp_path, capsys):
+    assert dreamer.main([str(word) for word in command(episodes, tmp_path, "--ablate", "symlog", "--dry-run")]) == 0
+    printed = capsys.readouterr().out
+    assert "9 runs" in printed
+    assert "# v3 no_symlog/stored:onehot/2: 2 updates" in printed
+    assert "encoder.symlog" in printed
+    assert "v1 no_symlog" not in printed  # V1 has no symlog
+    assert not (tmp_path / "out").exists()
