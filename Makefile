@@ -28,12 +28,13 @@ $(STAMP): $(wildcard requirements*.txt)
 	  echo "Name another one: make PYTHON=python3.11 install" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 ifeq ($(HASHES),)
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@$(BIN)/python install_packages.py -r requirements.txt
 	@# From Python 3.13 on, dm_control is installed without labmaze, which has no build there and is not used here.
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
 	  $(BIN)/python -m pip install --quiet --no-deps dm_control==1.0.50
 else
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-hashes.txt -r requirements-$(HASHES).txt
+	@$(BIN)/python install_packages.py \
+	  --require-hashes --no-deps -r requirements-hashes.txt -r requirements-$(HASHES).txt
 endif
 	@touch .venv/.installed $@
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import install_packages
+
 ROOT = Path(__file__).parent.parent
 HASHES = {name: ROOT / f"requirements-{name}.txt" for name in ("hashes", "cpu", "cuda")}
 
@@ -45,3 +47,34 @@ def test_hashes_are_required_of_every_file():
         cwd=ROOT, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert "--require-hashes --no-deps -r requirements-hashes.txt -r requirements-cpu.txt" in make.stdout
+
+
+PIP_OUTPUT = """Looking in indexes: https://host/simple
+Ignoring labmaze: markers 'python_version < "3.13"' don't match your environment
+Collecting numpy==2.4.6 (from -r requirements.txt (line 1))
+  Downloading numpy-2.4.6-cp311-cp311-linux.whl.metadata (62 kB)
+Collecting nvidia-cublas (from torch==2.13.0->-r requirements.txt (line 2))
+Downloading numpy-2.4.6-cp311-cp311-linux.whl (16.8 MB)
+Downloading nvidia_cublas-13.1-py3-none-linux.whl (423.1 MB)
+{more}
+Installing collected packages: numpy, nvidia-cublas, torch
+Successfully installed numpy-2.4.6
+"""
+
+
+def test_installation_prints_few_lines_of_progress():
+    more = "\n".join(f"Processing /files/p{i}-1.0-py3.whl (from -r requirements.txt (line {i}))" for i in range(3, 11))
+    assert list(install_packages.progress(PIP_OUTPUT.format(more=more).splitlines(keepends=True), 10)) == [
+        "downloading nvidia_cublas: 423.1 MB",
+        "10 of 10: p10",
+        "unpacking 3 packages, without further lines: a minute or more",
+    ]
+
+
+def test_an_installation_that_fails_ends_with_pips_exit_code(tmp_path):
+    (tmp_path / "wrong.txt").write_text("no-such-package-here==1\n")
+    command = [sys.executable, ROOT / "install_packages.py", "--no-index", "-r", tmp_path / "wrong.txt"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "Installing 1 packages and what they need" in done.stdout
+    assert "No matching distribution found for no-such-package-here==1" in done.stderr

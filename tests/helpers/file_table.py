@@ -21,7 +21,7 @@ that come after it. [architecture.md](architecture.md) explains how they fit tog
 
 def page() -> str:
     """Return the whole page as Markdown."""
-    sections = [section("Program", "", [ROOT / "dreamer.py"])]
+    sections = [section("Program", "", [ROOT / "dreamer.py", ROOT / "install_packages.py"])]
     sections += [package(folder) for folder in sorted(ROOT.glob("dreamer_v*"))]
     sections += [package(COMMON / room) for room in ROOMS]
     sections.append(section("`common/`", "Helpers that every package may import", modules(COMMON, "*.py")))
