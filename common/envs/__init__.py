@@ -38,18 +38,22 @@ __all__ = ["DEFAULTS", "Envs", "make_env", "make_envs"]
 
 
 class Suite(NamedTuple):
-    """A suite of tasks: the module with its function `make`, the package to install, the name of one of its tasks."""
+    """A suite of tasks: the module with its function `make`, the package to install, the name of one of its tasks.
+
+    obs: `env.obs` if it is not set.
+    """
 
     module: str
     package: str
     example: str
+    obs: str = "vector"
 
 
 #: Prefix of the task name -> suite.
 SUITES = {
     "dmc": Suite("common.envs.suites.dmc", "dm_control", "dmc_walker_walk"),
-    "atari": Suite("common.envs.suites.atari", "ale-py", "atari_pong"),
-    "atari100k": Suite("common.envs.suites.atari", "ale-py", "atari100k_pong"),
+    "atari": Suite("common.envs.suites.atari", "ale-py", "atari_pong", "image"),
+    "atari100k": Suite("common.envs.suites.atari", "ale-py", "atari100k_pong", "image"),
     "crafter": Suite("common.envs.suites.crafter", "crafter", "crafter_reward"),
     "minigrid": Suite("common.envs.suites.minigrid", "minigrid", "minigrid_DoorKey-5x5-v0"),
     "bsuite": Suite("common.envs.suites.bsuite", "bsuite", "bsuite_catch/0"),
@@ -66,7 +70,7 @@ DEFAULTS: dict[str, Any] = {
     "size": 64,  # side of an image; 0 keeps the environment's own size
     "gray": False,  # one channel instead of three
     "time_limit": 0,  # frames; 0 = the environment's own
-    "obs": "vector",  # dmc, minigrid: image | vector | both
+    "obs": "vector",  # dmc, minigrid: image | vector | both; atari: image | ram | both
     "camera": -1,  # dmc: -1 = the usual one of the domain
     "render": "full",  # dmc: full | fast | ray
     "sticky": 0.0,  # atari: probability that a frame repeats the previous action
@@ -82,7 +86,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 CHOICES = {
-    "obs": ("image", "vector", "both"),
+    "obs": ("image", "vector", "both", "ram"),
     "render": ("full", "fast", "ray"),
     "actions": ("full", "minimal"),
     "resize": ("area", "bilinear"),
@@ -103,12 +107,14 @@ def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) 
     Raises:
         UserError: unknown task or option, missing package or renderer, unsupported space.
     """
-    config = DEFAULTS | (env or {})
+    config = complete_options(task, env)
     _check_options(config)
     for name, value in FILM_VARIABLES.items() if config.get("film") else ():
         os.environ.setdefault(name, value)
     with hidden_arguments():
         suite, name = _find_suite(task)
+        if config["obs"] == "ram" and suite.module != SUITES["atari"].module:
+            raise UserError(f"env.obs ram is for Atari, and {task} is not: use --env.obs image, vector or both.")
         state = ProcessState()
         try:
             with state.inside(episode_seed(seed, index, 0)):
@@ -119,6 +125,12 @@ def make_env(task: str, env: dict | None = None, seed: int = 0, index: int = 0) 
         except BaseException as error:  # the code of a suite's package may raise anything
             pass_on_interrupt(error)
             raise UserError(_construction_error(task, suite, error)) from error
+
+
+def complete_options(task: str, env: dict | None) -> dict:
+    """Return the options of an environment, with defaults for those that are not in `env`."""
+    suite = SUITES.get(task.partition("_")[0], CUSTOM)
+    return DEFAULTS | {"obs": suite.obs} | (env or {})
 
 
 def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str = "auto") -> Envs:
@@ -134,7 +146,7 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
     """
     if parallel not in ("auto", "none", "process", "native"):
         raise UserError(f"parallel must be auto, none, process or native, not {parallel!r}.")
-    config = DEFAULTS | (env or {})
+    config = complete_options(task, env)
     probe = make_env(task, config, seed)
     try:
         native = None

@@ -137,6 +137,7 @@ def test_a_step_is_made_between_send_and_receive():
         (V2, 1, Envs),  # it is not faster for one game
         (V2 | {"resize": "bilinear"}, 2, Envs),
         (V2 | {"life_loss": "end"}, 2, Envs),
+        (V2 | {"obs": "ram"}, 2, Envs),
     ],
 )
 def test_auto_uses_it_for_several_games_that_it_plays_identically(config, n, kind):
@@ -149,6 +150,7 @@ def test_auto_uses_it_for_several_games_that_it_plays_identically(config, n, kin
     [
         ({"resize": "bilinear"}, "env.resize bilinear, only where env.resize is area"),
         ({"life_loss": "end"}, "env.life_loss end, only where env.life_loss is ignore"),
+        ({"obs": "ram"}, "env.obs ram, only where env.obs is image"),
         ({"size": 0}, "env.size is 32 or 64 or 96 or 128"),
         ({"size": 84}, "env.size 84"),
         ({"time_limit": 10}, "env.time_limit is a multiple of 4"),

@@ -37,6 +37,28 @@ def test_image_shapes(gray, size, shape):
     assert env.reset()[0]["image"].shape == env.observation_space["image"].shape == shape
 
 
+def test_the_memory_is_observed_alone_or_next_to_the_image():
+    envs = {obs: make_env("atari_breakout", {"obs": obs, "repeat": 4, "actions": "minimal"}) for obs in ("ram", "both")}
+    first = {obs: env.reset()[0] for obs, env in envs.items()}
+    assert {obs: sorted(seen) for obs, seen in first.items()} == {"ram": ["ram"], "both": ["image", "ram"]}
+    for action in (1, 2, 2, 3):
+        seen = {obs: env.step(action)[0]["ram"] for obs, env in envs.items()}
+        memory = envs["ram"].unwrapped.ale.getRAM()
+        assert seen["ram"].dtype == np.float32
+        assert np.array_equal(np.rint(seen["ram"] * 255), memory)
+        assert np.array_equal(seen["ram"], seen["both"])
+    assert not np.array_equal(seen["ram"], first["ram"]["ram"])
+    assert envs["ram"].observation_space["ram"].contains(seen["ram"])
+    assert envs["ram"].render().shape == (210, 160, 3)
+
+
+def test_states_and_the_memory_of_other_tasks_are_refused():
+    with pytest.raises(UserError, match=r"no vector of states.*--env\.obs ram"):
+        make_env("atari_pong", {"obs": "vector"})
+    with pytest.raises(UserError, match="for Atari, and dmc_walker_walk is not"):
+        make_env("dmc_walker_walk", {"obs": "ram"})
+
+
 def test_both_spellings_of_a_game():
     assert make_env("atari_james_bond").unwrapped.rom == make_env("atari_jamesbond").unwrapped.rom
 

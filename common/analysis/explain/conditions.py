@@ -63,7 +63,7 @@ CONDITIONS: dict[str, Callable[[dict, Facts], bool]] = {
     "a full replay": replay_fills_up,
     "scaled rewards": rewards_scaled,
     "Atari": lambda config, facts: suite(config).startswith("atari"),
-    "a choice of observations": lambda config, facts: suite(config) in ("dmc", "minigrid"),
+    "a choice of observations": lambda config, facts: suite(config) in ("dmc", "minigrid", "atari", "atari100k"),
     "DeepMind Control": lambda config, facts: suite(config) == "dmc",
 }
 

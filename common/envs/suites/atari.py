@@ -4,6 +4,7 @@ One agent step is `repeat` frames with one action. The image is the maximum of t
 drawn in every other frame are visible. Grayscale depends on `resize`: with `area` the emulator converts each frame
 before the maximum, as in V2's code (Gym's AtariPreprocessing); with `bilinear` the resized image is converted, as in
 V3's code. With `area`, a frame that ends an episode by a lost game or life is not part of the image, as in V2's code.
+`obs: ram` observes the 128 bytes of the console's memory in place of the image, `both` observes both.
 """
 
 import importlib.metadata
@@ -18,6 +19,11 @@ from common.envs.suites import unknown_task
 from common.errors import UserError
 
 BROKEN_RELEASES = ("0.10.0", "0.10.1")  # of ale-py: actions have no effect or the wrong one
+OBSERVATION_KEYS = {"image": ("image",), "ram": ("ram",), "both": ("image", "ram")}
+NO_VECTOR = (
+    "Atari has no vector of states. For the 128 bytes of the console's memory: --env.obs ram. For images: "
+    "--env.obs image. For both of them: --env.obs both."
+)
 ALIASES = {"james_bond": "jamesbond"}
 
 
@@ -25,8 +31,10 @@ def make(name: str, config: dict) -> gymnasium.Env:
     """Make one game with the protocol of the config.
 
     Raises:
-        UserError: unknown game, or a release of ale-py whose actions are wrong.
+        UserError: unknown game, states requested, or a release of ale-py whose actions are wrong.
     """
+    if config["obs"] == "vector":
+        raise UserError(NO_VECTOR)
     version = importlib.metadata.version("ale-py")
     if version in BROKEN_RELEASES:
         raise UserError(f"ale-py {version} ignores or confuses actions. Install another: pip install 'ale-py>=0.11'")
@@ -34,8 +42,9 @@ def make(name: str, config: dict) -> gymnasium.Env:
 
 
 class Atari(gymnasium.Env):
-    """observation {"image": uint8 (size, size, 3 or 1)}, action Discrete(18), in Skiing 9, or the game's minimal set.
+    """Observations are image uint8 (size, size, 3 or 1) and ram float32 (128,), bytes as 0 to 1, by `obs`.
 
+    Actions are Discrete(18), in Skiing 9, or the game's minimal set.
     A lost game is terminal, the time limit only with `timeout_terminal`, a lost life only with `life_loss: end`.
     """
 
@@ -50,7 +59,10 @@ class Atari(gymnasium.Env):
         self.frame = self.lives = 0
         self.action_space = spaces.Discrete(len(self.actions))
         self._reset_screens()
-        self.observation_space = spaces.Dict({"image": spaces.Box(0, 255, self._observe()["image"].shape, np.uint8)})
+        image = spaces.Box(0, 255, self._image().shape, np.uint8)
+        views = {"image": image, "ram": spaces.Box(0, 1, self._ram().shape, np.float32)}
+        self.keys = OBSERVATION_KEYS[config["obs"]]
+        self.observation_space = spaces.Dict({key: views[key] for key in self.keys})
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
         super().reset(seed=seed)
@@ -102,11 +114,22 @@ class Atari(gymnasium.Env):
         elif remaining < 2 and not lost:
             self.screens[remaining] = self._screen()
 
+    def render(self) -> Any:
+        """Return the screen, uint8 (210, 160, 3); in some games it has another height."""
+        return self.ale.getScreenRGB()
+
     def _observe(self) -> dict[str, np.ndarray]:
+        views = {"image": self._image, "ram": self._ram}
+        return {key: views[key]() for key in self.keys}
+
+    def _ram(self) -> np.ndarray:
+        return self.ale.getRAM().astype(np.float32) / 255
+
+    def _image(self) -> np.ndarray:
         screen = np.maximum(*self.screens)
         if self.config["resize"] == "area":
             self.screens[0] = screen  # kept if the next step ends before it stores a screen, as in V2's code
-        return {"image": images.fit_image(screen, self.config["size"], self.config["gray"], self.config["resize"])}
+        return images.fit_image(screen, self.config["size"], self.config["gray"], self.config["resize"])
 
 
 def draw_episode_start(rng: np.random.Generator, config: dict) -> tuple[int, int]:

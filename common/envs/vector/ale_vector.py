@@ -27,6 +27,7 @@ def unsupported_options(config: dict) -> dict[str, str]:
     """Return the config keys that ale-py's vectorized environment cannot play -> the values that it can play."""
     repeat, limit = config["repeat"], config["time_limit"]
     supported = {
+        "obs": (config["obs"] == "image", "image"),
         "resize": (config["resize"] == "area", "area"),
         "size": (config["size"] in EXACT_IMAGE_SIDES, " or ".join(map(str, EXACT_IMAGE_SIDES))),
         "life_loss": (config["life_loss"] == "ignore", "ignore"),  # it does not report lives that do not end the game
