@@ -91,6 +91,8 @@ SHORT_FLAGS = {
     "env.render.quality": "env.render",
 }
 
+EVAL_EPISODES = 10  # of `eval`, unless the run has more or --episodes is given
+
 #: Task prefix -> environment block used when --configs names none.
 ENVIRONMENT_BLOCKS = {
     **{name: name for name in ("atari", "atari100k", "crafter", "minigrid", "bsuite", "metaworld", "memorymaze")},
@@ -243,7 +245,9 @@ def config_of_run(algo: str | None, blocks: list[str], borrowed: dict[str, str],
     stored = stored_config(folder)
     if str(stored.get("algo")) not in ALGOS or set(resolve(stored["algo"])) - set(stored):
         raise UserError(f"{folder / CONFIG_FILE} is not complete. Restore it, or train again in another --logdir.")
-    return resolve(stored["algo"], flags=configs.flatten(stored) | flags)
+    kept = configs.flatten(stored)
+    kept["run.eval_episodes"] = max(kept["run.eval_episodes"], EVAL_EPISODES)
+    return resolve(stored["algo"], flags=kept | flags)
 
 
 def help_text(command: str) -> str:

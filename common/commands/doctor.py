@@ -16,28 +16,32 @@ REINSTALL = "make install, or: pip install -r requirements.txt in a fresh enviro
 
 OPTIONS: Options = {
     "logdir": Option("logs", "folder for runs, to check that it can be written", "DIR"),
+    "envs": Option(False, "check each suite of environments instead: installed, made, stepped and drawn"),
 }
 EXAMPLES = (
     "doctor",
     "doctor --logdir /scratch/logs",
+    "doctor --envs",
     "doctor --debug",
 )
+ENVS_NOTE = "Check your own environment with: python dreamer.py check-env my_module:MyEnv"
 
 
 def doctor(request: Request) -> None:
-    """Print one line per check, as soon as it is done.
+    """Print one line per check, as soon as it is done. With --envs, those of the environment suites.
 
     Raises UserError if a check fails that training on states needs, and for flags that do not apply.
     """
     if other := [*request.positionals, *(f"--{key}" for key in request.flags)]:
-        raise UserError(f"doctor takes only --logdir DIR, got {other[0]}. Omit it.")
+        raise UserError(f"doctor takes only --logdir DIR and --envs, got {other[0]}. Omit it.")
     failed, console = [], make_console()
-    for check in checks(request):
+    envs = request.options["envs"]
+    for check in checks_of("common.doctor.suites", "suites") if envs else checks(request):
         console.print(check.text(), soft_wrap=True)
         failed += [check.name] * (check.status != OK and check.needed)
     if failed:
         raise UserError(f"Training on states does not work here: {', '.join(failed)}. Run the commands after ->.")
-    print("Training on states works here.")
+    print(ENVS_NOTE if envs else "Training on states works here.")
 
 
 def checks(request: Request) -> Iterator[DoctorCheck]:

@@ -41,6 +41,10 @@ EXAMPLES = (
     "eval --logdir logs/pole --best --out results",
 )
 VIDEO_FPS = 30
+ONE_SEED_WARNING = (
+    "This is the score of one seed. Other seeds may score differently: before you compare, train 3 or more "
+    "(python dreamer.py compare --seeds 5, or --seed N)."
+)
 NO_IMAGES_MESSAGE = (
     "No video: this task has no images, and its environment cannot draw any. It may lack a render method or a package "
     "for it. For Gymnasium's classic control: pip install 'gymnasium[classic-control]'."
@@ -69,6 +73,8 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     summary = summarize(config, state["frames"], result, nonstandard_render_mode(trained_on))
     write_text(out / "eval.json", json.dumps(summary, indent=2) + "\n")
     print(result_line(summary))
+    if summary["n"]:
+        print(ONE_SEED_WARNING)
     if "render" in summary:
         print(render_mode_warning(summary["render"]))
     if "wall" in state and not is_finished(config, state["frames"], state["wall"]):

@@ -204,12 +204,13 @@ def space_notes(env: gymnasium.Env) -> list[str]:
 
 def _construction_error(task: str, suite: Suite, error: BaseException) -> str:
     """Return what a suite raised, with the package to install if a module is missing."""
-    if isinstance(error, ModuleNotFoundError) and not _is_installed(suite.package):
+    if isinstance(error, ModuleNotFoundError) and not is_installed(suite.package):
         return f"Task {task!r} needs a package: pip install {suite.package} ({error})."
     return f"Task {task!r} could not be made: {describe_error(error)}.{missing_module_hint(error)}"
 
 
-def _is_installed(package: str) -> bool:
+def is_installed(package: str) -> bool:
+    """Return whether a package is installed, in any version."""
     try:
         return bool(importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:

@@ -31,6 +31,10 @@ class RunningMeans:
         group[0] = group[0].to(values.device) + values
         group[1] += 1
 
+    def count(self, name: str) -> int:
+        """Return how many values of a metric are in its mean."""
+        return sum(count for names, (_, count) in self.groups.items() if name in names)
+
     def take(self) -> dict[str, float]:
         """Return the means since the last call, in order of first appearance."""
         means = self.peek()
@@ -57,6 +61,12 @@ class RunningMeans:
             if group["sum"].shape != (len(group["names"]),) or not isinstance(group["count"], int):
                 raise ValueError(f"means of {group['names']}")
         self.groups = {tuple(group["names"]): [group["sum"], group["count"]] for group in state}
+
+
+def spread_of(name: str, scores: list[float]) -> dict[str, float]:
+    """Return the smallest, the largest and the standard deviation of returns, under names that begin with `name`."""
+    array = np.array(scores, np.float64)
+    return {f"{name}_min": float(array.min()), f"{name}_max": float(array.max()), f"{name}_std": float(array.std())}
 
 
 class FiniteMetrics:
@@ -106,6 +116,15 @@ class Logger:
         self.scores.add("train", frames, score)
         self.means.add({"episode/score": float(score), "episode/length": float(length)})
         self.means.add({f"env/{name}": float(value) for name, value in extra.items()})
+
+    def take_means(self) -> dict[str, float]:
+        """Return the means since the last call, and the spread of the episode returns in them, sorted by name.
+
+        A resumed run logs the same numbers in the same order.
+        """
+        count = self.means.count("episode/score")
+        spread = spread_of("episode/score", self.scores.points["train"]["ys"][-count:]) if count else {}
+        return dict(sorted({**self.means.take(), **spread}.items()))
 
     def write(self, counters: dict[str, float], metrics: dict[str, float]) -> dict[str, float]:
         """Write one line: `counters` (with `frames`), then `metrics`; return the metrics.

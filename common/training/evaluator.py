@@ -9,6 +9,7 @@ import numpy as np
 
 from common.agent.agent import Agent
 from common.nn import rng
+from common.storage.logger import spread_of
 from common.storage.video import EpisodeRecorder, EvaluationRecorder, first_image_key
 from common.training.collector import Episode, Tally, VectorEnvs, require_finite, without_log
 
@@ -30,16 +31,16 @@ class EvalResult(NamedTuple):
     broken: int = 0
 
     def metrics(self) -> dict[str, float]:
-        """Return mean and standard deviation of the returns, the mean length, and the number of broken episodes.
+        """Return mean and spread of the returns, the mean length, and the number of broken episodes.
 
         Without a whole episode, only the number of broken ones.
         """
         if not self.episodes:
             return {"eval/broken": float(self.broken)}
-        scores = np.array([episode.score for episode in self.episodes])
+        scores = [episode.score for episode in self.episodes]
         lengths = np.array([episode.length for episode in self.episodes])
-        spread = {"eval/score": float(scores.mean()), "eval/score_std": float(scores.std())}
-        return {**spread, "eval/length": float(lengths.mean()), "eval/broken": float(self.broken)}
+        score = {"eval/score": float(np.mean(scores)), **spread_of("eval/score", scores)}
+        return {**score, "eval/length": float(lengths.mean()), "eval/broken": float(self.broken)}
 
 
 class Share:

@@ -204,7 +204,7 @@ class Loop:
         limit = self.config["run"]["max_seconds"]
         left = {"due": self._updates_left(), "limit": max(0.0, limit - self.wall) if limit else None}
         rates = self.progress.line(**left, score=scores.last("train"), eval=scores.last("eval"))
-        metrics = self.finite_metrics(dict(sorted(self.logger.means.take().items())))  # in an order that resumes keep
+        metrics = self.finite_metrics(self.logger.take_means())
         counts = {"train/skipped": self.skips.total, "train/broken": self.broken}
         sizes = {**counts, "replay/size": len(self.replay), "replay/gib": self.replay.gib}
         counters = self.counters()

@@ -12,8 +12,9 @@ from gymnasium import spaces
 
 import dreamer as program
 from common.commands import doctor
-from common.doctor import hardware, packages, smoke_tests
+from common.doctor import hardware, packages, smoke_tests, suites
 from common.doctor.check import BROKEN, MISSING, OK, DoctorCheck, run_check
+from common.envs import Suite
 from common.envs.suites import dmc
 from common.errors import UserError
 from common.nn import machine
@@ -61,7 +62,7 @@ def test_only_checks_that_states_need_make_it_fail(monkeypatch, capsys):
 @pytest.mark.parametrize("words", [["--task", "dmc_walker_walk"], ["now"], ["--batch_size", "3"]])
 def test_flags_of_training_are_refused(words, capsys):
     assert program.main(["doctor", *words]) == 2
-    assert f"doctor takes only --logdir DIR, got {words[0]}" in capsys.readouterr().err
+    assert f"doctor takes only --logdir DIR and --envs, got {words[0]}" in capsys.readouterr().err
 
 
 def test_a_check_that_raises_is_broken():
@@ -169,3 +170,35 @@ def test_checks_that_cannot_be_imported_are_broken(monkeypatch):
     assert check.name == "hardware"
     assert check.status == BROKEN
     assert check.needed
+
+
+def test_suites_are_checked_one_by_one_and_none_ends_the_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "common.py").write_text("raise RuntimeError('this is the module of a user')")
+    (tmp_path / "suite_aborts.py").write_text("import os; os.abort()")
+    (tmp_path / "suite_raises.py").write_text("raise ValueError('no screen')")
+    found = {"absent": Suite("", "no-such-package", "no_task")}
+    found |= {name: Suite("", "numpy", f"suite_{name}:Env") for name in ("aborts", "raises")}
+    monkeypatch.setattr(suites, "SUITES", found | {"gym": Suite("", "gymnasium", "gym_CartPole-v1")})
+    assert program.main(["doctor", "--envs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split(maxsplit=2) == ["absent", "missing", "no-such-package is not installed"]
+    assert lines[1].split() == ["->", "pip", "install", "no-such-package"]
+    line = {name: next(line for line in lines if line.startswith(f"{name} ")) for name in ("aborts", "raises", "gym")}
+    assert " broken " in line["aborts"]
+    assert "exit code -6" in line["aborts"]
+    assert " broken " in line["raises"]
+    assert "no screen" in line["raises"]
+    assert "5 steps, draws 600 x 400 pixels" in line["gym"]
+
+
+def test_a_suite_that_hangs_is_broken(monkeypatch):
+    monkeypatch.setattr(suites, "SECONDS", 0.1)
+    check = suites.check_suite("dummy", Suite("", "numpy", "dummy"))
+    assert (check.status, check.found.endswith("no answer in 0 s")) == (BROKEN, True)
+
+
+def test_a_suite_is_made_stepped_over_its_end_and_drawn():
+    assert suites.play("dummy_point_3") == "5 steps, draws 64 x 64 pixels"
+    assert suites.play("dummy_pixels") == "5 steps, image 'image'"

@@ -248,6 +248,26 @@ def test_running_means_survive_a_checkpoint():
     assert again.take() == {}
 
 
+def test_a_line_has_the_spread_of_its_episodes_also_after_a_resume(tmp_path):
+    def logger(folder, state=None):
+        (tmp_path / folder).mkdir()
+        return Logger(tmp_path / folder, task="dummy", method="v3", seed=0, state=state)
+
+    first = logger("first")
+    for frames, score in enumerate([7.0, 1.0, 4.0]):
+        first.log_episode(frames, score, 5, {})
+        if frames == 0:
+            assert first.take_means()["episode/score_std"] == 0
+    assert "episode/score_min" not in logger("other").take_means()
+    again = logger("again", {**first.state(3), "offset": 0})
+    expected = {"episode/score": 2.5, "episode/score_min": 1.0, "episode/score_max": 4.0, "episode/score_std": 1.5}
+    for each in (first, again):
+        means = each.take_means()
+        assert {name: means[name] for name in expected} == expected
+        assert list(means) == sorted(means)
+        assert each.take_means() == {}
+
+
 def test_non_finite_metrics_are_not_written(tmp_path):
     logger = Logger(tmp_path, task="t", method="m", seed=0)
     logger.add({"loss/a": torch.tensor(1.0), "loss/b": torch.tensor(torch.nan), "grad/c": torch.tensor(torch.inf)})

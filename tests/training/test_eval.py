@@ -65,6 +65,15 @@ def test_a_reused_drawing_of_changing_size_is_recorded(tmp_path, monkeypatch):
         assert film.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(("words", "n"), [((), 10), (("--episodes", 2), 2)])
+def test_ten_episodes_are_played_by_default_and_one_seed_is_mentioned(words, n, logdir, capsys):
+    assert say("eval", "--logdir", logdir, *words) == 0
+    said = capsys.readouterr().out
+    assert f"(mean ± std, n = {n})" in said
+    assert "This is the score of one seed." in said
+    assert len(json.loads((logdir / "eval.json").read_text())["scores"]) == n
+
+
 def test_the_task_of_the_demo_is_filmed_without_a_screen(tmp_path, monkeypatch, capfd):
     for name in (*FILM_VARIABLES, "DISPLAY"):
         monkeypatch.delenv(name, raising=False)

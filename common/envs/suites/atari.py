@@ -59,8 +59,8 @@ class Atari(gymnasium.Env):
         self.frame = self.lives = 0
         self.action_space = spaces.Discrete(len(self.actions))
         self._reset_screens()
-        image = spaces.Box(0, 255, self._image().shape, np.uint8)
-        views = {"image": image, "ram": spaces.Box(0, 1, self._ram().shape, np.float32)}
+        image, ram = self._image().shape, self._ram().shape
+        views: dict[str, Any] = {"image": spaces.Box(0, 255, image, np.uint8), "ram": spaces.Box(0, 1, ram, np.float32)}
         self.keys = OBSERVATION_KEYS[config["obs"]]
         self.observation_space = spaces.Dict({key: views[key] for key in self.keys})
 
