@@ -11,6 +11,7 @@ from typing import Any
 
 from common.doctor.check import BROKEN, MISSING, OK, DoctorCheck
 from common.envs import SUITES, Suite, is_installed, make_env
+from common.envs.suites import not_installable
 from common.errors import UserError
 
 ROOT = str(Path(__file__).parents[__name__.count(".")])  # the folder from which this module is imported
@@ -22,6 +23,8 @@ def suites() -> Iterator[DoctorCheck]:
     """Check each suite in a process of its own: a package that crashes, exits or hangs breaks its own line only."""
     for prefix, suite in SUITES.items():
         yield check_suite(prefix, suite)
+    for prefix in not_installable.NEEDS:
+        yield DoctorCheck(prefix, MISSING, "not a suite here", not_installable.requirement(prefix), needed=False)
 
 
 def check_suite(prefix: str, suite: Suite) -> DoctorCheck:

@@ -30,6 +30,7 @@ from common.envs.adapt.adapter import find_adapter
 from common.envs.adapt.process_state import ProcessState
 from common.envs.adapt.wrappers import Seeded, episode_seed
 from common.envs.faults import ContainedCalls, describe_error, hidden_arguments, missing_module_hint
+from common.envs.suites import not_installable
 from common.envs.vector.vector_env import Envs
 from common.errors import UserError
 from common.signals import pass_on_interrupt
@@ -236,6 +237,8 @@ def _find_suite(task: str) -> tuple[Suite, str]:
         if not task.startswith("gym_") or custom.names_module(task):
             return CUSTOM, task
     prefix, _, name = task.partition("_")
+    if prefix in not_installable.NEEDS:
+        raise not_installable.needs_error(prefix, name)
     if prefix not in SUITES:
         near = difflib.get_close_matches(prefix, SUITES, n=1)
         hint = f" Did you mean {'_'.join(filter(None, [near[0], name]))!r}?" if near else ""

@@ -148,3 +148,18 @@ def test_every_suite_has_a_block_and_an_example():
     for module, _, example in SUITES.values():
         assert importlib.util.find_spec(module)
         assert example.split("_")[0] in SUITES
+
+
+@pytest.mark.parametrize(
+    ("task", "needs"),
+    [
+        ("procgen_coinrun", "--task gym_procgen_gym:procgen_gym/procgen-coinrun-v0"),
+        ("dmlab_rooms_watermaze", "compile its module deepmind_lab from source with Bazel"),
+        ("minecraft_diamond", "pip install crafter, then --task crafter_reward"),
+    ],
+)
+def test_suites_that_do_not_install_say_what_they_need(task, needs):
+    with pytest.raises(UserError) as error:
+        make_env(task)
+    assert str(error.value).startswith(f"Task '{task}': ")
+    assert needs in str(error.value)
