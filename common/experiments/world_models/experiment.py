@@ -100,7 +100,7 @@ def check_options(request: Request) -> dict[str, Any]:
 def read_protocol(request: Request) -> Protocol:
     """Return the protocol of the request, without the fingerprint."""
     options = request.options
-    where = str(expand_path(options["replay"]).absolute())
+    where = str(expand_path(options["replay"]))
     return Protocol(where, options["held-out"], options["split-seed"], options["context"], options["horizon"])
 
 
@@ -195,7 +195,7 @@ def make_jobs(request: Request, variants: dict[str, Request], options: dict[str,
     """Return all jobs, ordered by seed, so that the first results cover all variants."""
     one_thread = {"run.threads": 1} if parallel_runs(request) >= available_cores() else {}
     seeds = range(options["first-seed"], options["first-seed"] + options["seeds"])
-    flags = {"steps": options["updates"], "run__offline": str(expand_path(options["replay"]).absolute())}
+    flags = {"steps": options["updates"], "run__offline": str(expand_path(options["replay"]))}
     jobs = []
     for seed in seeds:
         for name, variant in variants.items():
@@ -209,7 +209,7 @@ def words_of(request: Request) -> list[str]:
     """Return the words of this command, without folder, seeds' order or the flags that only its own process reads."""
     options = request.options
     names = list(dict.fromkeys([*options["algos"], *filter(None, [request.algo])]))
-    words = ["--replay", str(expand_path(options["replay"]).absolute()), "--algos", *names]
+    words = ["--replay", str(expand_path(options["replay"])), "--algos", *names]
     words += ["--ablate", *options["ablate"]] if options["ablate"] else []
     for key in ("updates", "seeds", "first-seed", "held-out", "split-seed", "context", "horizon", "jobs"):
         words += [f"--{key}", str(options[key])]
@@ -232,7 +232,7 @@ class WorldModelJob(ScheduledJob):
         """Return the arguments of the command; empty if the job is done."""
         if is_trained(self.logdir, self.job.config) and is_measured(self.logdir, self.protocol):
             return []
-        return [KIND, *self.job.words, "--logdir", str(self.folder.absolute()), "--only", self.job.name]
+        return [KIND, *self.job.words, "--logdir", str(self.folder), "--only", self.job.name]
 
 
 def train_one(folder: Path, grid: Grid, jobs: list[Job], only: str, protocol: Protocol, about: dict[str, Any]) -> None:
