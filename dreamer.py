@@ -191,7 +191,10 @@ def parse(argv: list[str]) -> tuple:
         raise UserError(configs.unknown_name("command", command, COMMANDS) + hint)
     positionals = not COMMANDS[command].takes_config
     options = command_options(command)
-    return command, *arguments.parse(argv, options, SHORT_FLAGS, positionals=positionals, check_key=check_key)
+    versions = tuple(ALGOS) if COMMANDS[command].version_flags else ()
+    return command, *arguments.parse(
+        argv, options, SHORT_FLAGS, positionals=positionals, versions=versions, check_key=check_key
+    )
 
 
 def check_key(key: str) -> None:

@@ -14,6 +14,7 @@ class Command(NamedTuple):
 
     function: its name in the command's module. It takes a resolved config if `takes_config`, else the `Request`. words:
     the positional arguments. run_flags: the flags for runs that it takes; with any of them, it also takes config keys.
+    version_flags: whether a version may be in front of a config key, to set it for that version alone.
     """
 
     function: str
@@ -21,12 +22,15 @@ class Command(NamedTuple):
     words: str = ""
     run_flags: tuple[str, ...] = ()
     takes_config: bool = False
+    version_flags: bool = False
 
 
 #: Heading in the help -> commands.
 GROUPS = {
     "Start": {
-        "demo": Command("demo", "Train V1, V2 and V3 on a small task and compare them, in minutes", "", GRID),
+        "demo": Command(
+            "demo", "Train V1, V2 and V3 on a small task and compare them, in minutes", "", GRID, version_flags=True
+        ),
         "doctor": Command("doctor", "Check packages, hardware, renderers, and an update of each version"),
     },
     "Train and use an agent": {
@@ -37,11 +41,19 @@ GROUPS = {
         "export": Command("export", "Write the policy of a run as a torch or ONNX file"),
     },
     "Compare": {
-        "compare": Command("compare", "Train versions on the same tasks and seeds, then write a report", "", GRID),
-        "bench": Command("bench", "Compare versions on a suite of tasks, with its settings", "", GRID),
+        "compare": Command(
+            "compare", "Train versions on the same tasks and seeds, then write a report", "", GRID, version_flags=True
+        ),
+        "bench": Command(
+            "bench", "Compare versions on a suite of tasks, with its settings", "", GRID, version_flags=True
+        ),
         "ablate": Command("ablate", "Compare a version with variants of it, feature by feature", "[VERSION]", GRID),
         "ladder": Command(
-            "ladder", "Turn one version into another, feature by feature", "VERSION VERSION ...", ("configs",)
+            "ladder",
+            "Turn one version into another, feature by feature",
+            "VERSION VERSION ...",
+            ("configs",),
+            version_flags=True,
         ),
         "wm-eval": Command(
             "wm_eval", "Compare only the world models of versions, on the same stored records", "", GRID

@@ -16,6 +16,7 @@ from common.experiments.grid.experiment import run_experiment
 from common.experiments.suites import OPTIONS as COMPARISON
 from common.experiments.suites import resolve_setting
 from common.experiments.variant import Setting, describe_variants
+from common.experiments.version_flags import refuse_version_flags
 
 OPTIONS: Options = {
     "drop": Option([], "ablations, see --list; A+B makes one variant of two", "NAME ..."),
@@ -45,6 +46,7 @@ def ablate(request: Request) -> None:
         raise UserError(configs.unknown_name("suite of ablations", name, known))
     suite = known.get(name)
     version = requested_version(request, suite)
+    refuse_version_flags(request, "ablate")
     requests, tasks, setting = resolve_setting(request, [version])
     base = requests[version]
     variants, omitted = make_variants(base, requested_variants(base, suite, setting), setting)

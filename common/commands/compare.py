@@ -8,6 +8,7 @@ from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
 from common.experiments.grid.experiment import run_experiment
 from common.experiments.suites import requested_tasks
+from common.experiments.version_flags import requests_by_version
 
 OPTIONS: Options = {
     "algos": Option([], "versions to compare", "VERSION ..."),
@@ -16,7 +17,7 @@ OPTIONS: Options = {
 }
 EXAMPLES = (
     "compare --algos v1,v2,v3 --tasks gym_CartPole-v1 --steps 1e5",
-    "compare --algos v2,v3 --tasks dmc_cup_catch,dmc_hopper_hop --steps 5e5 --dry-run",
+    "compare --algos v2,v3 --tasks dmc_cup_catch --steps 5e5 --v3.schedule.ratio 64",
     "compare --algos v1,v3 --tasks dummy_point --steps 3600 --match time --jobs 2",
 )
 
@@ -41,4 +42,4 @@ def requested_versions(request: Request) -> dict[str, Request]:
     names = dict.fromkeys([*request.options["algos"], *filter(None, [request.algo])])
     if not names:
         raise UserError(f"Name versions with --algos, such as --algos {','.join(request.algos[:3])}.")
-    return {name: request._replace(algo=name) for name in names}
+    return requests_by_version(request, list(names))

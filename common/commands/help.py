@@ -47,6 +47,9 @@ def command_help(program: str, name: str, runs: RunHelp) -> str:
             if short not in options:
                 keys.add_argument(f"--{short}", metavar="VALUE", help=f"{key} (default: {default})".replace("%", "%%"))
         keys.add_argument("--KEY", metavar="VALUE", help=f"any other key; `{program} config` prints all of them")
+        if command.version_flags:
+            text = "a key for one version alone, such as --v3.schedule.ratio 32, or its --configs"
+            keys.add_argument("--VERSION.KEY", metavar="VALUE", help=text)
     other = parser.add_argument_group("other flags")
     other.add_argument("--debug", action="store_true", help="show the traceback of an error")
     other.add_argument("-h", "--help", action="store_true", help="show this screen")

@@ -9,7 +9,7 @@ import fnmatch
 import functools
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from common.config import config as configs
@@ -74,12 +74,14 @@ def parse(
     short_flags: Mapping[str, str],
     *,
     positionals: bool,
+    versions: Collection[str] = (),
     check_key: Callable[[str], object] = lambda key: None,
 ) -> ParsedArguments:
     """Sort the words after a command: `--key VALUE` or `--key=VALUE`. The last one of a flag with one value counts.
 
     own: the flags that only this command takes. A flag without a value is true where the default is a bool.
-    short_flags: short flag -> config key. positionals: whether words may come before the first flag.
+    short_flags: short flag -> config key. positionals: whether words may come before the first flag. versions: names
+    that may be in front of a config key or of `configs`: `--v3.schedule.ratio 32`.
     check_key: raises UserError for an unknown config key; it is called before a wrong number of values is reported.
 
     Raises:
@@ -89,12 +91,21 @@ def parse(
     flag_places = (place for place, word in enumerate(argv) if word.startswith("--"))
     first = next(flag_places, len(argv)) if positionals else 0
     several = {*LIST_FLAGS, *(name for name, default in defaults.items() if isinstance(default, list))}
-    groups = _values_by_flag(argv[first:], several, lambda name: name if name in own else short_flags.get(name, name))
+    several |= {f"{version}.configs" for version in versions}
+
+    def full_name(name: str) -> str:
+        version, dot, key = name.partition(".")
+        if dot and version in versions:
+            return f"{version}.{short_flags.get(key, key)}"
+        return name if name in own else short_flags.get(name, name)
+
+    groups = _values_by_flag(argv[first:], several, full_name)
     blocks, borrowed = _pop_list(groups, "configs"), dict(map(_parse_feature, _pop_list(groups, "features")))
     given = {key: values or ["true"] * isinstance(defaults.get(key), bool) for key, values in groups.items()}
     for key, values in given.items():
         if key not in several and key not in own and len(values) != 1:
-            check_key(key)
+            version, dot, rest = key.partition(".")
+            check_key(rest if dot and version in versions else key)
     flags: dict[str, Any] = {
         key: values if key in several else _single_value(key, values) for key, values in given.items()
     }

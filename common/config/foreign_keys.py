@@ -1,4 +1,6 @@
-"""Names of flags in other Dreamer programs, and what to type here."""
+"""Names of flags in other Dreamer programs and other commands, and what to type here."""
+
+import re
 
 #: Key of another program -> the key here.
 SAME_KEYS = {
@@ -31,11 +33,16 @@ ADVICE = {
     "`python dreamer.py config` (all settings) with the same flags.",
     "run.script": "The first word is the command: python dreamer.py train or python dreamer.py eval.",
 }
+#: A flag for one version of a comparison, such as v3.schedule.ratio.
+VERSION_FLAG = re.compile(r"(v\d[\w-]*)\.(.+)")
+VERSION_FLAG_COMMANDS = "comparisons: compare, bench, demo and ladder"
 UNITS = {"steps": " (environment frames)", "run.device": " (cpu, cuda or auto)"}
 
 
 def advice(key: str) -> str:
     """Return what to type here for a key of another program, or an empty string for any other key."""
+    if match := VERSION_FLAG.fullmatch(key):
+        return f"{match[1]} before a key is for {VERSION_FLAG_COMMANDS}. Here it is --{match[2]}."
     name = key.replace("-", "_").lower()
     if name in SAME_KEYS:
         return f"Here it is --{SAME_KEYS[name]}{UNITS.get(SAME_KEYS[name], '')}."

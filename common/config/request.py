@@ -12,6 +12,7 @@ class Request(NamedTuple):
     borrowed, flags: --configs, --features (feature -> version) and config keys (as typed), for every run. options: the
     command's own flags, typed by their defaults. resolve(algo, blocks, flags, borrowed) returns a complete config and
     raises UserError for anything unknown. algos: the versions. default_algo: the version without --algo.
+    own: the flags among `flags` and `blocks` that only this version of a comparison has.
     """
 
     positionals: list[str]
@@ -23,6 +24,7 @@ class Request(NamedTuple):
     resolve: Callable[..., dict]
     algos: tuple[str, ...]
     default_algo: str = ""
+    own: dict[str, Any] = {}  # noqa: RUF012 (read only)
 
     def single_algo(self) -> str:
         """Return the version, for a command about one."""

@@ -9,6 +9,7 @@ from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
 from common.experiments.variant import Setting
+from common.experiments.version_flags import requests_by_version
 
 SUITES_FILE = Path(__file__).parents[2] / "configs" / "suites.yaml"
 
@@ -81,7 +82,7 @@ def resolve_setting(request: Request, versions: list[str]) -> tuple[dict[str, Re
     """
     options = request.options
     request, names = requested_tasks(request)
-    requests = {version: request._replace(algo=version) for version in versions}
+    requests = requests_by_version(request, versions)
     if options["setting"]:
         suite = find_suite(options["setting"])
         requests = {version: apply_suite(suite, each) for version, each in requests.items()}

@@ -14,19 +14,23 @@ from common.storage.logdir import config_changes, join_lines, refused_changes, s
 from common.storage.runinfo import has_started
 
 GRID_FILE = "grid.json"
-GRID_FIELDS = {"kind": str, "title": str, "match": str, "variants": list, "baseline": str | None}
+GRID_FIELDS = {"kind": str, "title": str, "match": str, "variants": list, "baseline": str | None, "own": dict}
 JOB_FIELDS = {"name": str, "variant": str, "task": str, "seed": int, "logdir": str, "status": str}
 BUDGET_KEYS = ("steps", "run.max_seconds")  # may grow, not shrink
 
 
 class Grid(NamedTuple):
-    """A comparison of `variants`, in order. match: the quantity that is equal. baseline: a variant, or None."""
+    """A comparison of `variants`, in order. match: the quantity that is equal. baseline: a variant, or None.
+
+    own: version -> config keys and blocks that were set for that version alone.
+    """
 
     kind: str
     title: str
     match: str
     variants: list[str]
     baseline: str | None = None
+    own: dict[str, dict[str, Any]] = {}  # noqa: RUF012 (read only)
 
 
 class Job(NamedTuple):
@@ -74,7 +78,7 @@ def read_grid(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         stored = read_json(path)
-        if is_grid(stored) and stored.keys() >= set(Grid._fields):
+        if is_grid(stored) and stored.keys() >= set(Grid._fields) - {"own"}:  # older grids lack it
             return stored
     except (OSError, ValueError):
         pass
@@ -88,7 +92,8 @@ def is_grid(stored: Any) -> bool:
         return False
     needed = all(isinstance(job.get(key), kind) for job in jobs for key, kind in JOB_FIELDS.items())
     alike = all(isinstance(stored[key], kind) for key, kind in GRID_FIELDS.items() if key in stored)
-    return needed and alike and all(isinstance(name, str) for name in stored.get("variants", []))
+    own = alike and all(isinstance(keys, dict) for keys in stored.get("own", {}).values())
+    return needed and own and all(isinstance(name, str) for name in stored.get("variants", []))
 
 
 def check_same_grid(folder: Path, grid: Grid, jobs: list[Job]) -> None:

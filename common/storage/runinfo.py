@@ -99,6 +99,11 @@ def frames_trained(logdir: Path) -> int:
     return _stored(logdir / "run.json", "frames", int) or 0
 
 
+def updates_made(logdir: Path) -> int:
+    """Return the gradient updates of the run in `logdir` at its last save; 0 without one."""
+    return _stored(logdir / "run.json", "updates", int) or 0
+
+
 def seconds_trained(logdir: Path) -> float:
     """Return the seconds of training over all sessions until the last save; 0 without one."""
     return _stored(logdir / "run.json", "wall", float) or 0.0

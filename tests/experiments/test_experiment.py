@@ -182,6 +182,19 @@ def test_runs_that_end_before_an_episode_are_described_and_no_error(tmp_path, mo
     ]
 
 
+def test_unequal_training_is_printed_while_runs_train_and_at_the_end(tmp_path, capsys):
+    words = [*COMPARE, "--seeds", "1", "--logdir", "grid"]
+    assert dreamer.main([*words, "--v3.schedule.ratio", "4000"]) == 0
+    planned = capsys.readouterr().out.splitlines()[1]
+    assert planned.startswith("The variants train unequally. On dummy_point: ")
+    for algo, updates in (("v1", 10), ("v3", 300)):
+        logdir = tmp_path / f"grid/runs/{algo}/dummy_point/0"
+        (logdir / "run.json").write_text(json.dumps({"updates": updates, "frames": 1000, "wall": 1.0}))
+        (logdir / "config.yaml").write_text("{algo: a, steps: 1000, run: {}, batch_size: 2, batch_length: 4}")
+    results.write_results(tmp_path / "grid")
+    assert "10 updates of v1 to 300 of v3 (30 times); 80 replayed steps of v1 to 2,400" in capsys.readouterr().out
+
+
 def test_no_report_is_written_if_every_run_fails(reports, capsys):
     words = [*COMPARE[:5], "--tasks", "broken_envs:Raises", "--steps", "1e3", "--seeds", "1", "--logdir", "grid"]
     assert dreamer.main(words) == 2

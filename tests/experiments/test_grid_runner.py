@@ -62,7 +62,7 @@ def test_a_failed_job_is_recorded_with_its_error_and_the_others_continue(tmp_pat
     assert found["a/bad/0"]["error"] == "the motor is on fire."
     assert found["a/killed/0"]["error"] == "ended by signal SIGKILL (out of memory?)"
     assert "before it was finished" in found["a/idle/0"]["error"]
-    assert "a/bad/0  failed  0%  0 frames  the motor is on fire." in capsys.readouterr().out
+    assert "a/bad/0  failed  0%  0 frames  0 updates  the motor is on fire." in capsys.readouterr().out
     assert "in two lines" in (tmp_path / "grid/runs/a/bad/0.log").read_text()
 
 

@@ -16,7 +16,7 @@ from common.experiments.grid.run_progress import (
 from common.experiments.grid.table import COLUMNS, ProgressRow, ProgressTable, select_rows, summarize
 
 CONFIG = {"steps": 1000, "run": {"max_seconds": 0}}
-HALF = RunProgress(frames=500, wall=100.0, score=12.34, speed=5.4, share=0.5, left=100.0)
+HALF = RunProgress(frames=500, wall=100.0, score=12.34, speed=5.4, share=0.5, left=100.0, updates=40)
 
 
 def write_metrics(folder, *lines):
@@ -30,12 +30,13 @@ def write_info(folder, **values):
 def test_the_last_value_of_each_metric_is_used(tmp_path):
     write_metrics(
         tmp_path,
-        {"frames": 100, "wall": 2.0, "episode/score": 1.0, "fps/env": 50.0},
+        {"frames": 100, "updates": 5, "wall": 2.0, "episode/score": 1.0, "fps/env": 50.0},
         {"frames": 200, "wall": 4.0, "episode/score": 3.0, "eval/score": 9.0},
         {"frames": 300, "wall": 6.0, "fps/env": 40.0},
     )
-    write_info(tmp_path, frames=250, wall=5.0)
-    assert read_progress(tmp_path, CONFIG) == RunProgress(frames=300, wall=6.0, score=3.0, speed=40.0, share=0.3)
+    write_info(tmp_path, frames=250, updates=7, wall=5.0)
+    expected = RunProgress(frames=300, wall=6.0, score=3.0, speed=40.0, share=0.3, updates=7)
+    assert read_progress(tmp_path, CONFIG) == expected
     assert read_progress(tmp_path / "nowhere", CONFIG) == RunProgress()
 
 
@@ -68,8 +69,9 @@ def test_an_evaluation_counts_if_it_is_of_the_latest_checkpoint(tmp_path):
 
 
 def test_cells_of_a_run():
-    assert ProgressRow("a/x/0", "running", HALF).cells() == ("a/x/0", "running", "50%", "500", "12.3", "5.4", "01:40")
-    assert ProgressRow("a/x/0", "waiting", RunProgress()).cells() == ("a/x/0", "waiting", "0%", "0", "", "", "")
+    cells = lambda *row: ProgressRow("a/x/0", *row).cells()
+    assert cells("running", HALF) == ("a/x/0", "running", "50%", "500", "40", "12.3", "5.4", "01:40")
+    assert cells("waiting", RunProgress()) == ("a/x/0", "waiting", "0%", "0", "0", "", "", "")
     assert ProgressRow("a/x/0", "failed", HALF, "on fire").cells()[-1] == "on fire"
     assert len(ProgressRow("a/x/0", "done", HALF).cells()) == len(COLUMNS)
 
@@ -96,26 +98,27 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """A terminal of 60 columns."""
-    for name, value in {"COLUMNS": "60", "LINES": "20", "TERM": "xterm", "NO_COLOR": "1"}.items():
+    """A terminal of 70 columns."""
+    for name, value in {"COLUMNS": "70", "LINES": "20", "TERM": "xterm", "NO_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
     return Terminal()
 
 
 def test_on_a_terminal_the_table_is_redrawn_in_place(terminal):
     rows = [ProgressRow("a/x/0", "running", HALF), ProgressRow("a/long/0", "failed", RunProgress(), "on fire" * 9)]
-    with ProgressTable(1, terminal) as table:
+    with ProgressTable(1, terminal, "v3 makes more updates. " * 4) as table:
         table.show(lambda: rows[:1])
         table.show(lambda: pytest.fail("shown again too early"))
         first = terminal.getvalue()
         table.show(lambda: rows, final=True)
     drawn = terminal.getvalue().removeprefix(first)
-    assert "a/x/0  running   50%     500   12.3       5.4  01:40" in first
+    assert "a/x/0  running   50%     500       40   12.3       5.4  01:40" in first
     assert "0 of 1 runs done, 1 running; about 01:40 left" in first
+    assert first.count("v3 makes more updates.") == 4
     assert "\x1b[1A\x1b[2K" * 2 in drawn  # up and erase
     lines = drawn.split("\x1b[2K")[-1].splitlines()
     assert lines[2].startswith("a/long/0  failed")
-    assert max(map(len, lines[2:])) <= 60
+    assert max(map(len, lines[2:])) <= 70
 
 
 @pytest.mark.parametrize("dumb", [False, True])
@@ -123,15 +126,16 @@ def test_elsewhere_each_change_is_a_line(dumb, terminal, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     stream = terminal if dumb else io.StringIO()
     name = "a" * 200
-    with ProgressTable(1, stream) as table:
+    with ProgressTable(1, stream, "v3 makes more updates.") as table:
         for share in (0.0, 0.05, 0.11, 0.15, 0.31):
             rows = [ProgressRow(name, "running", RunProgress(share=share)), ProgressRow("b", "waiting", HALF)]
             table.show(lambda rows=rows: rows, final=True)
         table.show(lambda: [ProgressRow(name, "failed", HALF, "on fire")], final=True)
     assert stream.getvalue().splitlines() == [
-        f"{name}  running  0%  0 frames",
-        "b  waiting  50%  500 frames  score 12.3",
-        f"{name}  running  11%  0 frames",
-        f"{name}  running  31%  0 frames",
-        f"{name}  failed  50%  500 frames  score 12.3  on fire",
+        "v3 makes more updates.",
+        f"{name}  running  0%  0 frames  0 updates",
+        "b  waiting  50%  500 frames  40 updates  score 12.3",
+        f"{name}  running  11%  0 frames  0 updates",
+        f"{name}  running  31%  0 frames  0 updates",
+        f"{name}  failed  50%  500 frames  40 updates  score 12.3  on fire",
     ]

@@ -15,6 +15,7 @@ from common.analysis.report.published_curves import published_curves
 from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
 from common.analysis.report.score_levels import score_levels
+from common.analysis.training_amounts import TrainingAmount, mean_amounts
 from common.config.render_mode import nonstandard_render_mode
 from common.training import health
 
@@ -56,12 +57,14 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
         "axis": axis,
         "baseline": baseline if baseline in variants else None,
         "variants": variants,
+        "own": runs.grid.get("own", {}),
         "without": [name for name in runs.named_in_grid if name not in variants],
         "tasks": runs.tasks,
         "seeds": {task: _seed_counts(runs, task) for task in runs.tasks},
         "pairs": [list(pair) for pair in pairs],
         "cuts": ends,
         "scores": scores.score_rows(finals),
+        "training": [row._asdict() for row in _training_amounts(ordered, axis, ends)],
         "comparisons": scores.comparisons(finals, pairs),
         "levels": {task: row._asdict() for task, row in known.items()},
         "scales": scales,
@@ -90,6 +93,14 @@ def _health_findings(runs: Sequence[Run]) -> list[dict]:
         for run in runs
         for finding in health.findings(run.metrics, run.config)
     ]
+
+
+def _training_amounts(runs: Sequence[Run], axis: str, ends: dict[str, Any]) -> list[TrainingAmount]:
+    """Return the amounts of training of each variant on each task, where its final score is taken."""
+    at_end = lambda run, field: float(np.interp(ends[run.task]["at"], run.counts[axis], run.counts[field]))
+    return mean_amounts(
+        TrainingAmount(run.variant, run.task, at_end(run, "updates"), at_end(run, "replayed")) for run in runs
+    )
 
 
 def _seed_counts(runs: Runs, task: str) -> dict[str, int]:

@@ -37,6 +37,7 @@ def render(report: dict, gallery: Gallery, folder: str) -> str:
     """Return the document. folder: of the figures."""
     compare = tables.comparisons
     parts = [f"# {escape(report['title'])}", escape(summary.overview(report)), escape(summary.warning(report))]
+    parts.append(escape(summary.uneven_training(report)))
     parts += [bullets(summary.findings(report)), "## Final scores", table(tables.scores(report))]
     parts += [escape(sentence) for sentence in tables.cuts(report, report["axis"])]
     if report["comparisons"]:

@@ -2,6 +2,7 @@
 
 from common.analysis import stats
 from common.analysis.report.formatting import interval, join_names, plural
+from common.analysis.training_amounts import TrainingAmount, uneven_notice
 from common.config.render_mode import render_mode_warning
 
 MAX_NAMES = 8  # in a sentence
@@ -14,14 +15,22 @@ BUDGETS = {
 
 
 def overview(report: dict) -> str:
-    """Return variants, tasks, seeds and budget, and a warning if images are not rendered as usual."""
+    """Return variants, tasks, seeds, budget, settings of one version, and a warning about how images are rendered."""
     few, most = _seeds(report)
     listed = []
     for kind, names in (("variant", report["variants"]), ("task", report["tasks"])):
         listed.append(plural(len(names), kind) + (f" ({join_names(names)})" if len(names) <= MAX_NAMES else ""))
     text = f"{' on '.join(listed)} with {'' if few == most else f'{few} to '}{plural(most, 'seed')} each"
     budget = BUDGETS.get(report["match"] or "")
-    return " ".join([f"{text}, at {budget}." if budget else f"{text}.", *map(render_mode_warning, report["drawn"])])
+    sentences = [f"{text}, at {budget}." if budget else f"{text}.", own_settings(report)]
+    return " ".join(filter(None, [*sentences, *map(render_mode_warning, report["drawn"])]))
+
+
+def own_settings(report: dict) -> str:
+    """Return the keys that were set for one version alone; "" without any."""
+    keys = lambda own: ", ".join(f"{key} {' '.join(v) if isinstance(v, list) else v}" for key, v in own.items())
+    listed = "; ".join(f"{version} has {keys(own)}" for version, own in report["own"].items())
+    return f"Set for one version alone: {listed}." if listed else ""
 
 
 def _seeds(report: dict) -> tuple[int, int]:
@@ -51,6 +60,11 @@ def warning(report: dict) -> str:
         names = join_names(report["without"])
         sentences.append(f"{names} {verb} no finished run: the step to the next rung includes the changes of both.")
     return " ".join(sentences)
+
+
+def uneven_training(report: dict) -> str:
+    """Return that updates or replayed steps of the variants differ more than twofold; "" if they do not."""
+    return uneven_notice((TrainingAmount(**row) for row in report["training"]), report["match"] or "")
 
 
 def findings(report: dict) -> list[str]:

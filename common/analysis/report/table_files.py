@@ -21,8 +21,11 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")  # a text that begins with one 
 
 def render_table_files(report: dict) -> dict[str, str]:
     """Return file name -> content of all tables with numbers; empty tables have no file."""
+    amounts = {(row["task"], row["variant"]): row for row in report["training"]}
     numbers = {
-        "scores": [row | report["levels"][row["task"]] for row in report["scores"]],
+        "scores": [
+            row | amounts[row["task"], row["variant"]] | report["levels"][row["task"]] for row in report["scores"]
+        ],
         "comparisons": report["comparisons"],
         "aggregates": [{"scale": part["scale"]} | row for part in report["aggregates"] for row in part["values"]],
         "aggregate_comparisons": [

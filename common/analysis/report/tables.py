@@ -16,6 +16,7 @@ from common.analysis.report.score_normalization import HUMAN_SCALE
 from common.analysis.stats import MIN_SEEDS
 
 MAX_VARIANT_COLUMNS = 6
+UPDATES_NOTE = "Updates: mean over seeds, where the score is taken."
 SCORE_NOTE = "Mean over seeds [95 % bootstrap interval] (number of seeds)."
 FEW_SEEDS = (
     f"A dash in place of an interval, p, chance or verdict: fewer than {MIN_SEEDS} seeds. Their spread does not show "
@@ -35,18 +36,24 @@ class ReportTable(NamedTuple):
 
 
 def scores(report: dict) -> ReportTable:
-    """Return the final score of every variant on every task, with interval and number of seeds."""
+    """Return the final score of every variant on every task, with interval, number of seeds, and updates."""
     cells = {(row["task"], row["variant"]): f"{interval(row)} ({row['seeds']})" for row in report["scores"]}
     known = known_levels(report)
     cells |= {
         (task, title): score(report["levels"][task][key]) for key, title in known.items() for task in report["tasks"]
     }
     tasks, variants = report["tasks"], [*known.values(), *report["variants"]]
-    note = " ".join(filter(None, [SCORE_NOTE, random_sources(report), few_seeds_note(report["scores"])]))
+    note = " ".join(filter(None, [SCORE_NOTE, UPDATES_NOTE, random_sources(report), few_seeds_note(report["scores"])]))
+    updates = {(row["task"], row["variant"]): count(row["updates"]) for row in report["training"]}
+    pair = lambda task, variant: (cells.get((task, variant), DASH), updates.get((task, variant), ""))
     if len(report["variants"]) > MAX_VARIANT_COLUMNS:
-        rows = [[variant, *(cells.get((task, variant), DASH) for task in tasks)] for variant in variants]
-        return ReportTable(["variant", *tasks], rows, note=note)
-    rows = [[task, *(cells.get((task, variant), DASH) for variant in variants)] for task in tasks]
+        rows = [[variant, *(cell for task in tasks for cell in pair(task, variant))] for variant in variants]
+        return ReportTable(["variant", *(name for task in tasks for name in (task, "updates"))], rows, note=note)
+    rows = [
+        [name, *(pair(task, variant)[place] for variant in variants)]
+        for task in tasks
+        for place, name in enumerate((task, "updates"))
+    ]
     return ReportTable(["task", *variants], rows, note=note)
 
 

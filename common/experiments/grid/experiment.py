@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from common.analysis.training_amounts import TrainingAmount, uneven_notice
 from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.envs import make_env
@@ -51,11 +52,17 @@ def run_experiment(
     jobs = make_jobs(variants, tasks, seeds, options["match"])
     if options["dry-run"]:
         head = f"{len(jobs)} runs, {parallel} at a time, in {folder}"
-        print(head, *(describe_job(folder, job) for job in jobs), sep="\n")
+        lines = [
+            head,
+            *(describe_job(folder, job) for job in jobs),
+            uneven_notice(planned_amounts(jobs), options["match"]),
+        ]
+        print(*filter(None, lines), sep="\n")
         return
     check_tasks(folder, jobs)
-    grid = Grid(kind, grid_title(variants, tasks, options), options["match"], list(variants), baseline)
-    run_grid(folder, grid, jobs, parallel, options["episodes"])
+    own = {str(request.algo): request.own for request in variants.values() if request.own}
+    grid = Grid(kind, grid_title(variants, tasks, options), options["match"], list(variants), baseline, own)
+    run_grid(folder, grid, jobs, parallel, options["episodes"], uneven_notice(planned_amounts(jobs), grid.match))
     write_results(folder)
 
 
@@ -120,14 +127,25 @@ def grid_title(variants: dict[str, Request], tasks: dict[str, int], options: dic
     return f"{who} on {where}, {seeds}, {amounts} {MATCH[options['match']][1]} each"
 
 
+def planned_amounts(jobs: list[Job]) -> list[TrainingAmount]:
+    """Return the amounts of training of each variant on each task, by its schedule; [] for runs with a time limit."""
+    first = {(job.variant, job.task): job for job in reversed(jobs) if not job.config["run"]["max_seconds"]}
+    return [TrainingAmount(*pair, *training_counts(job.config)) for pair, job in first.items()]
+
+
+def training_counts(config: dict) -> tuple[int, int]:
+    """Return the updates and the replayed steps of a run."""
+    updates = count_updates(config)
+    return updates, updates * config["batch_size"] * config["batch_length"]
+
+
 def describe_job(folder: Path, job: Job) -> str:
     """Return name, budget and command line of a job."""
-    run, batch = job.config["run"], job.config["batch_size"] * job.config["batch_length"]
-    if run["max_seconds"]:
-        budget = f"{run['max_seconds']:,} seconds"
+    if limit := job.config["run"]["max_seconds"]:
+        budget = f"{limit:,} seconds"
     else:
-        count = count_updates(job.config)
-        budget = f"{job.config['steps']:,} frames, {count:,} updates, {count * batch:,} replayed steps"
+        updates, replayed = training_counts(job.config)
+        budget = f"{job.config['steps']:,} frames, {updates:,} updates, {replayed:,} replayed steps"
     return f"# {job.name}: {budget}\npython dreamer.py train {shlex.join(job.words)} --logdir {folder / job.logdir}"
 
 

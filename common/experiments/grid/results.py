@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from common.analysis.reference.score_files import read_episode_scores
+from common.analysis.training_amounts import TrainingAmount, mean_amounts, uneven_notice
 from common.errors import UserError
 from common.experiments.grid.process import log_of
 from common.safe_io import read_json
 from common.storage.grid_file import read_grid
-from common.storage.runinfo import frames_trained, seconds_trained
+from common.storage.logdir import stored_config
+from common.storage.runinfo import frames_trained, seconds_trained, updates_made
 
 NEXT_STEPS = "Open it in a browser. To add versions, tasks, seeds or steps, rerun the command with the longer lists."
 WITHOUT_REPORT = (
@@ -21,10 +23,12 @@ def write_results(folder: Path) -> None:
 
     Raises UserError with the failed runs, if any, at the end.
     """
-    jobs = read_jobs(folder)
+    jobs, match = read_jobs(folder)
     failed = [job for job in jobs if job["status"] == "failed"]
     print("Making films of predictions, then the report.", flush=True)
     write_grid_films(folder)
+    if notice := uneven_notice(amounts_made(folder, jobs), match):
+        print(notice, flush=True)
     if len(failed) == len(jobs):
         print("There is no report, because every run failed.", flush=True)
         next_steps = ""
@@ -35,11 +39,24 @@ def write_results(folder: Path) -> None:
     print(next_steps, flush=True)
 
 
-def read_jobs(folder: Path) -> list[dict]:
-    """Return the jobs of a grid that has been run."""
+def read_jobs(folder: Path) -> tuple[list[dict], str]:
+    """Return the jobs of a grid that has been run, and the quantity that is equal in them."""
     found = read_grid(folder)
     assert found is not None, folder
-    return found["jobs"]
+    return found["jobs"], found["match"]
+
+
+def amounts_made(folder: Path, jobs: list[dict]) -> list[TrainingAmount]:
+    """Return the amounts of training of each variant on each task, of its finished runs."""
+    found = []
+    for job in jobs:
+        logdir = folder / job["logdir"]
+        updates = updates_made(logdir) if job["status"] == "done" else 0
+        if updates:
+            config = stored_config(logdir)
+            replayed = updates * config["batch_size"] * config["batch_length"]
+            found.append(TrainingAmount(job["variant"], job["task"], updates, replayed))
+    return mean_amounts(found)
 
 
 def write_grid_films(folder: Path) -> None:
@@ -63,7 +80,7 @@ def write_grid_report(folder: Path, failed: bool) -> bool:
     try:
         runs = write_report([folder], folder)
     except UserError as error:
-        done = [job for job in read_jobs(folder) if job["status"] == "done"]
+        done = [job for job in read_jobs(folder)[0] if job["status"] == "done"]
         if all(ended_before_an_episode(folder / job["logdir"]) for job in done):
             print("There is no report, because no run finished a training episode. The runs:")
             print(*(describe_result(job["name"], folder / job["logdir"]) for job in done), sep="\n", flush=True)

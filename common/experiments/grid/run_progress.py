@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.safe_io import is_finite_number, parse_json, read_json
-from common.storage.runinfo import frames_trained, is_finished, seconds_trained
+from common.storage.runinfo import frames_trained, is_finished, seconds_trained, updates_made
 
 METRICS_TAIL_BYTES = 1 << 16  # read from the end of a metrics file: some dozens of lines
 SCORE_METRICS = ("episode/score", "eval/score")
@@ -14,7 +14,7 @@ SCORE_METRICS = ("episode/score", "eval/score")
 class RunProgress(NamedTuple):
     """Frames, seconds of training, latest mean training score, frames per second, and the share of the budget.
 
-    left: seconds until the end of the run, by its own estimate; None before it has one.
+    left: seconds until the end of the run, by its own estimate; None before it has one. updates: made so far.
     """
 
     frames: int = 0
@@ -23,6 +23,7 @@ class RunProgress(NamedTuple):
     speed: float | None = None
     share: float = 0.0
     left: float | None = None
+    updates: int = 0
 
     @property
     def total(self) -> float | None:
@@ -45,7 +46,8 @@ def read_progress(logdir: Path, config: dict) -> RunProgress:
         left = max(0.0, left - (wall - last.get("wall", wall)))
     if share < 1 and not left:  # of the end of a run that was made longer since
         left = None
-    return RunProgress(frames, wall, score, last.get("fps/env"), share, left)
+    updates = max(int(last.get("updates", 0)), updates_made(logdir))
+    return RunProgress(frames, wall, score, last.get("fps/env"), share, left, updates)
 
 
 def latest_values(path: Path) -> dict[str, float]:

@@ -20,14 +20,14 @@ POLL_SECONDS = 0.2  # between two checks of the processes
 
 
 def run_grid(
-    folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes: int = 0, *,
+    folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes: int = 0, notice: str = "", *,
     plan: "Callable[[Job], ScheduledJob] | None" = None, prepare: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
     """Train each unfinished job, `parallel` at a time, each in a separate process.
 
-    episodes: of an evaluation after each training; 0 = no evaluation. plan: returns a job with its commands, in place
-    of `train` and `eval`. prepare: checks or writes more in the locked folder. A failed job is recorded in `grid.json`,
-    and the others continue. Raises UserError before any change if `folder` is in use or contains another grid, and
+    episodes: of an evaluation after each training; 0 = no evaluation. notice: a sentence that is shown with the
+    progress. plan: returns a job with its commands, in place of `train` and `eval`. prepare: checks or writes more in
+    the locked folder. A failed job is recorded in `grid.json`, and the others continue. Raises UserError before any change if `folder` is in use or contains another grid, and
     SystemExit after SIGINT or SIGTERM, when all runs are saved.
     """
     shared = [name for name, count in Counter(job.logdir for job in jobs).items() if count > 1]
@@ -40,7 +40,7 @@ def run_grid(
         prepare()
         plan = plan or (lambda job: ScheduledJob(job, folder / job.logdir, episodes))
         scheduled = [plan(job) for job in jobs]
-        GridRunner(folder, grid, scheduled, parallel, stop).run()
+        GridRunner(folder, grid, scheduled, parallel, stop, notice).run()
 
 
 @dataclasses.dataclass
@@ -94,8 +94,9 @@ class ScheduledJob:
 class GridRunner:
     """Starts and watches the processes of one grid."""
 
-    def __init__(self, folder: Path, grid: Grid, jobs: list[ScheduledJob], parallel: int, stop: Stop):
+    def __init__(self, folder: Path, grid: Grid, jobs: list[ScheduledJob], parallel: int, stop: Stop, notice: str = ""):
         self.folder, self.grid, self.jobs, self.parallel, self.stop = folder, grid, jobs, parallel, stop
+        self.notice = notice
 
     def run(self) -> None:
         """Work until nothing is left to do or a signal arrives. No process outlives this call."""
@@ -104,7 +105,7 @@ class GridRunner:
         self.save()
         print(f"{self.grid.title}. Folder: {self.folder}. Ctrl-C stops; rerun the command to continue.", flush=True)
         rows = lambda: [job.row() for job in self.jobs]
-        with ProgressTable(self.parallel) as table:
+        with ProgressTable(self.parallel, notice=self.notice) as table:
             try:
                 while self.with_status("waiting", "running"):
                     self.exit_on_signal()

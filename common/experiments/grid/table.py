@@ -14,7 +14,7 @@ from common.config.tables import make_console
 from common.experiments.grid.run_progress import RunProgress
 from common.storage.progress import format_rate
 
-COLUMNS = ("run", "", "done", "frames", "score", "frames/s", "left")
+COLUMNS = ("run", "", "done", "frames", "updates", "score", "frames/s", "left")
 REFRESH_SECONDS = 2.0
 LINES_PER_RUN = 10  # outside of a terminal: one for each tenth of the run
 STYLES = {"failed": "red", "running": "cyan", "waiting": "dim", "done": "green"}  # most urgent status first
@@ -35,14 +35,18 @@ class ProgressRow(NamedTuple):
         score = "" if now.score is None else f"{now.score:.1f}"
         speed = format_rate(now.speed) if now.speed and running else ""
         left = format_duration(now.left) if now.left is not None and running else ""
-        return self.name, self.status, f"{now.share:.0%}", f"{now.frames:,}", score, speed, self.error or left
+        counts = f"{now.share:.0%}", f"{now.frames:,}", f"{now.updates:,}"
+        return self.name, self.status, *counts, score, speed, self.error or left
 
 
 class ProgressTable:
-    """Shows the rows of a grid every REFRESH_SECONDS. Use it as a context, and call `show` as often as you like."""
+    """Shows the rows of a grid every REFRESH_SECONDS. Use it as a context, and call `show` as often as you like.
 
-    def __init__(self, parallel: int, stream: TextIO | None = None):
-        self.parallel, self.shown = parallel, -REFRESH_SECONDS
+    notice: a sentence about the comparison, below the table of a terminal, elsewhere before the first line.
+    """
+
+    def __init__(self, parallel: int, stream: TextIO | None = None, notice: str = ""):
+        self.parallel, self.notice, self.shown = parallel, notice, -REFRESH_SECONDS
         self.console = make_console(stream)
         live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop")
         self.live = live if self.console.is_terminal else None
@@ -51,6 +55,8 @@ class ProgressTable:
     def __enter__(self) -> "ProgressTable":
         if self.live:
             self.live.start()
+        elif self.notice:
+            print(self.notice, file=self.console.file, flush=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,11 +79,14 @@ class ProgressTable:
         for name in COLUMNS:
             text = name in ("run", "", "left")
             made.add_column(name, justify="left" if text else "right", no_wrap=name != "left")
-        for row in select_rows(rows, self.console.size.height - EXTRA_LINES):
+        notice = Text(self.notice, style="yellow")
+        lines = len(notice.wrap(self.console, self.console.size.width)) if self.notice else 0
+        for row in select_rows(rows, self.console.size.height - EXTRA_LINES - lines):
             made.add_row(
                 *(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row.cells()), style=STYLES[row.status]
             )
-        return Group(made, Text(summarize(rows, self.parallel), no_wrap=True, overflow="ellipsis"))
+        summary = Text(summarize(rows, self.parallel), no_wrap=True, overflow="ellipsis")
+        return Group(made, summary, *[notice] * bool(self.notice))
 
     def report(self, rows: list[ProgressRow]) -> None:
         """Print a line for each run with a new status, or with another tenth completed, since its last line."""
@@ -85,8 +94,8 @@ class ProgressTable:
             state = row.status, int(row.progress.share * LINES_PER_RUN)
             if self.reported.get(row.name, ("waiting", 0)) != state:
                 self.reported[row.name] = state
-                name, status, done, frames, score, speed, left = row.cells()
-                texts = [name, status, done, f"{frames} frames", score and f"score {score}"]
+                name, status, done, frames, updates, score, speed, left = row.cells()
+                texts = [name, status, done, f"{frames} frames", f"{updates} updates", score and f"score {score}"]
                 texts += [speed and f"{speed} frames/s", row.error or (left and f"{left} left")]
                 print("  ".join(filter(None, texts)), file=self.console.file, flush=True)
 
