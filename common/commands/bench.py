@@ -1,41 +1,41 @@
 """`bench`: train versions on the tasks of a suite, with its settings and budget. configs/suites.yaml has the suites."""
 
 import textwrap
-from pathlib import Path
 
 from common.commands.compare import requested_versions
 from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
-from common.experiments.grid.experiment import run_experiment
 from common.experiments.suites import BenchmarkSuite, apply_suite, find_suite, read_suites, select_tasks
+from common.experiments.sweep import SWEEP, run_versions
 
 OPTIONS: Options = {
     "suite": Option("", "suite of tasks, see --list", "NAME"),
     "algos": Option([], "versions (default: those of the suite)", "VERSION ..."),
     "tasks": Option([], "some tasks of the suite (default: all)", "TASK ..."),
+    "sweep": SWEEP,
     "list": Option(False, "list the suites and their tasks"),
     **GRID,
 }
 EXAMPLES = (
     "bench --list",
     "bench --suite cpu --algos v1,v2,v3 --logdir logs/cpu",
-    "bench --suite dmc5 --algos v3 --tasks dmc_walker_walk --seeds 1",
+    "bench --suite cpu --algos v3 --sweep schedule.ratio=8,32,128",
 )
 
 
 def bench(request: Request) -> None:
-    """Train each version on each task of a suite with each seed, and report on them; or list the suites.
+    """Train each version, or its variants by --sweep, on each task of a suite with each seed; or list the suites.
 
-    Other flags override the settings of the suite. Raises UserError as `compare` does.
+    The runs end with a report. Other flags override the settings of the suite. Raises UserError as `compare` does.
     """
     options = request.options
     if options["list"] or request.positionals == ["list"]:
         print("\n\n".join(describe_suite(name, suite) for name, suite in read_suites().items()))
         return
-    variants, tasks = plan_suite(request)
-    run_experiment("bench", variants, tasks, Path(options["logdir"] or f"logs/bench/{options['suite']}"))
+    versions, tasks = plan_suite(request)
+    run_versions("bench", versions, tasks, f"logs/bench/{options['suite']}")
 
 
 def plan_suite(request: Request) -> tuple[dict[str, Request], dict[str, int]]:

@@ -1,18 +1,17 @@
 """`compare`: train versions on tasks with several seeds and equal budgets, then write one report."""
 
-from pathlib import Path
-
 from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
-from common.experiments.grid.experiment import run_experiment
 from common.experiments.suites import requested_tasks
+from common.experiments.sweep import SWEEP, run_versions
 from common.experiments.version_flags import requests_by_version
 
 OPTIONS: Options = {
     "algos": Option([], "versions to compare", "VERSION ..."),
     "tasks": Option([], "tasks to train on", "TASK ..."),
+    "sweep": SWEEP,
     **GRID,
 }
 EXAMPLES = (
@@ -23,7 +22,7 @@ EXAMPLES = (
 
 
 def compare(request: Request) -> None:
-    """Train each version on each task with each seed, and report on them.
+    """Train each version, or its variants by --sweep, on each task with each seed, and report on them.
 
     Raises UserError for wrong flags before any run starts, and for failed runs at the end.
     """
@@ -33,8 +32,7 @@ def compare(request: Request) -> None:
     steps = request.options["steps"]
     if not tasks or not steps:
         raise UserError("compare needs --tasks and --steps, such as --tasks gym_CartPole-v1 --steps 1e5.")
-    folder = Path(request.options["logdir"] or "logs/compare")
-    run_experiment("compare", requested_versions(request), dict.fromkeys(tasks, steps), folder)
+    run_versions("compare", requested_versions(request), dict.fromkeys(tasks, steps), "logs/compare")
 
 
 def requested_versions(request: Request) -> dict[str, Request]:

@@ -17,7 +17,8 @@ from common.experiments.random_policy import random_scores
 from common.files import write_text
 
 EPISODES = 10  # of the final evaluation and of the random policy
-OPTIONS: Options = with_defaults(bench.OPTIONS, {"suite": "demo", "seeds": 1, "episodes": EPISODES, "logdir": "demo"})
+DEFAULTS = {"suite": "demo", "seeds": 1, "episodes": EPISODES, "logdir": "demo"}
+OPTIONS: Options = {name: one for name, one in with_defaults(bench.OPTIONS, DEFAULTS).items() if name != "sweep"}
 EXAMPLES = (
     "demo",
     "demo --algos v1,v3 --logdir demo13",

@@ -131,13 +131,13 @@ def _effect_row(row: dict, styles: LineStyles, label: str) -> dict:
 
 
 def effects(report: dict) -> list[Picture]:
-    """Draw the effect of each variant of an ablation or a ladder, on each task and over all; [] without a baseline."""
-    if report["kind"] != "ladder" and (report["kind"] != "ablate" or not report["baseline"]):
+    """Draw the effect of each variant on each task and over all, for a ladder and for comparisons with a baseline."""
+    if report["kind"] != "ladder" and not report["baseline"]:
         return []
     groups = {task: [row for row in report["comparisons"] if row["task"] == task] for task in report["tasks"]}
     for part in report["aggregates"]:
         groups[f"{len(part['tasks'])} tasks, {part['scale']}"] = part["comparisons"]
-    draw = _forest_plot if report["kind"] == "ablate" else _ladder_plot
+    draw = _ladder_plot if report["kind"] == "ladder" else _forest_plot
     shown, pictures = {task: rows for task, rows in groups.items() if rows}, []
     for place, (task, rows) in enumerate(shown.items()):
         wide = draw(report, task, rows, wide=True) if len(shown) == 1 else None
