@@ -38,6 +38,8 @@ GROUPS = {
         "eval": Command("evaluate", "Play episodes with the agent of a run", "", ("logdir",), takes_config=True),
         "dream": Command("dream", "Watch and steer the dreams of runs next to the environment", "", ("seed",)),
         "play": Command("play", "Play an environment yourself", "", ("algo", "task", "configs", "seed")),
+        "runs": Command("runs", "List runs with progress, time left and state", "[FOLDER]"),
+        "resume": Command("resume", "Continue a run by its number in the list of `runs`", "N", ("steps",)),
         "export": Command("export", "Write the policy of a run as a torch or ONNX file"),
     },
     "Compare": {
