@@ -22,7 +22,7 @@ def screen(*words, cwd):
 def test_the_screen_of_the_program_is_one_screen(flag, tmp_path):
     text = screen(flag, cwd=tmp_path)
     lines = text.splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= 44
     assert max(map(len, lines)) <= 100
     assert all(re.search(rf"^  {name} +[A-Z]", text, re.M) for name in COMMANDS)
     assert f"{program.PROGRAM} COMMAND --help" in text

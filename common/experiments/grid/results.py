@@ -1,6 +1,7 @@
 """The end of a grid: films, the report, and a summary on the terminal."""
 
 from pathlib import Path
+from typing import Any
 
 from common.analysis.reference.score_files import read_episode_scores
 from common.analysis.training_amounts import TrainingAmount, mean_amounts, uneven_notice
@@ -23,7 +24,8 @@ def write_results(folder: Path) -> None:
 
     Raises UserError with the failed runs, if any, at the end.
     """
-    jobs, match = read_jobs(folder)
+    found = read_stored_grid(folder)
+    jobs, match = found["jobs"], found["match"]
     failed = [job for job in jobs if job["status"] == "failed"]
     print("Making films of predictions, then the report.", flush=True)
     write_grid_films(folder)
@@ -39,11 +41,16 @@ def write_results(folder: Path) -> None:
     print(next_steps, flush=True)
 
 
-def read_jobs(folder: Path) -> tuple[list[dict], str]:
-    """Return the jobs of a grid that has been run, and the quantity that is equal in them."""
+def read_stored_grid(folder: Path) -> dict[str, Any]:
+    """Return the content of `grid.json` of a grid that has been run."""
     found = read_grid(folder)
     assert found is not None, folder
-    return found["jobs"], found["match"]
+    return found
+
+
+def read_jobs(folder: Path) -> list[dict]:
+    """Return the jobs of a grid that has been run."""
+    return read_stored_grid(folder)["jobs"]
 
 
 def amounts_made(folder: Path, jobs: list[dict]) -> list[TrainingAmount]:
@@ -80,7 +87,7 @@ def write_grid_report(folder: Path, failed: bool) -> bool:
     try:
         runs = write_report([folder], folder)
     except UserError as error:
-        done = [job for job in read_jobs(folder)[0] if job["status"] == "done"]
+        done = [job for job in read_jobs(folder) if job["status"] == "done"]
         if all(ended_before_an_episode(folder / job["logdir"]) for job in done):
             print("There is no report, because no run finished a training episode. The runs:")
             print(*(describe_result(job["name"], folder / job["logdir"]) for job in done), sep="\n", flush=True)

@@ -27,8 +27,9 @@ def run_grid(
 
     episodes: of an evaluation after each training; 0 = no evaluation. notice: a sentence that is shown with the
     progress. plan: returns a job with its commands, in place of `train` and `eval`. prepare: checks or writes more in
-    the locked folder. A failed job is recorded in `grid.json`, and the others continue. Raises UserError before any change if `folder` is in use or contains another grid, and
-    SystemExit after SIGINT or SIGTERM, when all runs are saved.
+    the locked folder. A failed job is recorded in `grid.json`, and the others continue. Raises UserError before any
+    change if `folder` is in use or contains another grid, and SystemExit after SIGINT or SIGTERM, when all runs are
+    saved.
     """
     shared = [name for name, count in Counter(job.logdir for job in jobs).items() if count > 1]
     if shared:
