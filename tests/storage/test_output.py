@@ -175,7 +175,8 @@ def test_numbers_of_the_environment_never_replace_metrics(tmp_path):
     for row in [row for row in rows if "episode/score" in row]:
         own = {name.removeprefix("env/"): value for name, value in row.items() if name.startswith("env/")}
         assert (row["episode/score"], row["episode/length"]) == (21.0, 6.0)  # rewards 1 to 6
-        assert {name for name in row if name.startswith("episode/")} == {"episode/score", "episode/length"}
+        names = {"episode/length", "episode/score", *(f"episode/score_{kind}" for kind in ("min", "max", "std"))}
+        assert {name for name in row if name.startswith("episode/")} == names
         assert own["score"] == own["speed"] == own["a.b"] == own["speed_max"] == own["speed/max"] == -994.0
         assert own["speed/sum"] == pytest.approx(sum(range(-999, -993)))
         assert own["score/mean"] == pytest.approx(-996.5)
