@@ -64,6 +64,7 @@ ALGOS = {
     "v3-2023": ("dreamer_v3.recipe_2023", "dreamer_v3_2023.yaml"),
 }
 DEFAULT_ALGO = "v3"
+ALTERNATIVES = "alternatives"  # in a version's file: options of parts that the version does not choose
 
 #: Flags of commands about runs, besides config keys.
 RUN_FLAGS = {
@@ -141,7 +142,7 @@ def resolve(
     layers = [layer[name] for name in names for layer in (shared, own) if name in layer]
     for feature, source in (borrowed or {}).items():
         layers.append(features.values(feature, lender_config(source, tuple(blocks), flags.get("task"))))
-    return configs.resolve(parts, own["defaults"], [*layers, dict(flags)])
+    return configs.resolve(parts, own["defaults"], [*layers, dict(flags)], version_alternatives(algo))
 
 
 def version_blocks(algo: str, extending: tuple[str, ...] = ()) -> dict:
@@ -150,7 +151,7 @@ def version_blocks(algo: str, extending: tuple[str, ...] = ()) -> dict:
     extending: versions whose files extend this one. Raises UserError if a file extends itself or an unknown version.
     """
     path = CONFIG_FOLDER / ALGOS[algo][1]
-    own = dict(read_config(path))
+    own = {name: block for name, block in read_config(path).items() if name != ALTERNATIVES}
     base = own.pop(EXTENDS, None)
     if base is None:
         return own
@@ -159,6 +160,17 @@ def version_blocks(algo: str, extending: tuple[str, ...] = ()) -> dict:
         raise UserError(f"{path} extends {base!r}. {configs.unknown_name('version to extend', str(base), known)}")
     own["defaults"] = {"algo": algo} | (own.get("defaults") or {})
     return extend(own, version_blocks(base, (*extending, algo)), recipe(algo), recipe(base))
+
+
+def version_alternatives(algo: str) -> dict[str, dict]:
+    """Return the options for which a version has values of its own, by the class of a part that it does not choose.
+
+    The result is shared: do not change it.
+    """
+    file = read_config(CONFIG_FOLDER / ALGOS[algo][1])
+    inherited = version_alternatives(file[EXTENDS]) if EXTENDS in file else {}
+    own = file.get(ALTERNATIVES) or {}
+    return inherited | {name: inherited.get(name, {}) | options for name, options in own.items()}
 
 
 def environment_blocks() -> dict:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from common.agent.acting import Acting, ActingState, action_sizes
 from common.agent.behavior import Behavior
+from common.agent.explore import Explorer, explorer_of
 from common.agent.interfaces import (
     Batch,
     Config,
@@ -63,15 +64,27 @@ class Agent(nn.Module):
         self.latent: Latent = self.world.rssm.latent
         self.order: Order = parts.build("order", config["order"])
         self.explore: Explore = parts.build("explore", config["explore"])
+        self.explorer.setup(self.world, self.acting, config)
         self.discrete: DiscretePolicy | None = self.acting.discrete
         self.check_config()
         self.to(self.device)
-        self.optim: Optim = parts.build("optim", config["optim"])
+        self.optim: Optim = parts.build("optim", self.with_learning_rates(config["optim"]))
         self.optim.setup(self.groups(), parts.build("clip", config["clip"]))
         self.scales = self.loss_scales()
         # A loss that is not listed trains the world model.
         self.trained_groups = {"actor": ("actor",), "critic": ("critic",)} | self.behavior.replay_value.trained_groups
+        self.trained_groups |= self.explorer.trained_groups
         self.guard = UpdateGuard()
+
+    @property
+    def explorer(self) -> Explorer:
+        """The exploration that learns; it has no parameters if `explore` only adds noise."""
+        return explorer_of(self.explore)
+
+    def with_learning_rates(self, optim: Config) -> Config:
+        """Return the config block of the optimiser with the learning rates of exploration."""
+        rates = self.explorer.learning_rates()
+        return optim | {"lr": optim["lr"] | rates} if rates else optim
 
     def check_config(self) -> None:
         """Raise UserError for a combination of parts that cannot work."""
@@ -105,25 +118,30 @@ class Agent(nn.Module):
     def groups(self) -> Groups:
         """Return the parameters by group. The groups are disjoint; the slow critic is in no group."""
         modules = {"model": self.world, "actor": self.behavior.actor, "critic": self.behavior.critic}
-        return {name: list(module.parameters()) for name, module in modules.items()}
+        groups = {name: list(module.parameters()) for name, module in modules.items()}
+        for name, params in self.explorer.groups().items():
+            groups[name] = groups.get(name, []) + params
+        return groups
 
     def loss_scales(self) -> dict[str, float]:
         """Return the weight of every loss. Raise UserError if an observation key is the name of another loss."""
         loss = self.config["loss"]
         decoder = self.world.decoder
         scales = {key: loss["rec"] for key in decoder.images + decoder.vectors}
-        clash = {"reward", "con", "actor", "critic", "kl", "dyn", "rep", "repval"} & set(scales)
+        names = {"reward", "con", "actor", "critic", "kl", "dyn", "rep", "repval", *self.explorer.scales}
+        clash = names & set(scales)
         if clash:
             raise UserError(f"Observation keys {sorted(clash)} are names of losses: rename them in the environment.")
         scales |= {"reward": loss["reward"], "con": loss["con"], "actor": loss["actor"], "critic": loss["critic"]}
-        return scales | self.world.kl.scales | self.behavior.replay_value.scales
+        return scales | self.world.kl.scales | self.behavior.replay_value.scales | self.explorer.scales
 
     def parameter_table(self) -> dict[str, int]:
         """Return the number of trained parameters of each module."""
         world, behavior = self.world, self.behavior
         modules = {name: getattr(world, name) for name in ("encoder", "rssm", "decoder", "reward", "con")}
         modules |= {"actor": behavior.actor, "critic": behavior.critic}
-        return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
+        table = {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
+        return table | self.explorer.parameter_table()
 
     @property
     def read_keys(self) -> set[str]:
@@ -149,7 +167,7 @@ class Agent(nn.Module):
         obs = self.to_tensors(record)
         way = self.config["actor"]["eval"] if mode == "eval" else "sample"
         with self.autocast(acting=True):
-            latent, action = self.acting.step(obs, state, way)
+            latent, action = self.explorer.acting(self.acting, mode, step).step(obs, state, way)
         action = self.explore(action, self.discrete, mode, step)
         action = action.masked_fill(obs["is_last"][:, None], 0.0)
         extras = {"action": action.cpu().numpy()} | self.latent_arrays(latent)
@@ -200,13 +218,14 @@ class Agent(nn.Module):
         self.guard.check_finite()
         self.optim.step_groups(self.guard.pending)
         self.behavior.slow.update(self.behavior.critic)
+        self.explorer.finish_update()
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
         return metrics | stats, latents
 
     def run_order(self, batch: Batch, step: float, noise: Noise) -> tuple[Losses, LatentState, Metrics]:
         """Run the order of the update; run it again if a backward pass could not be compiled."""
         self.guard = UpdateGuard()
-        self.guard.snapshot(self.behavior.running_statistics())
+        self.guard.snapshot(self.behavior.running_statistics() + self.explorer.running_statistics())
         try:
             with compiling(self.compiler):
                 return self.order(self, batch, step, noise)
@@ -220,9 +239,10 @@ class Agent(nn.Module):
         """Draw the randomness of one update on a batch (B, T)."""
         starts = self.behavior.start_steps(torch.empty(batch, length)).numel()
         post = self.latent.noise(length, batch, device=self.device)
+        noise = {"post": post} | self.explorer.noise(batch, length, self.device)
         if not self.order.learns_behavior:
-            return {"post": post}
-        return {"post": post} | self.behavior.noise(self.latent, starts, self.device)
+            return noise
+        return noise | self.behavior.noise(self.latent, starts, self.device)
 
     def autocast(self, acting: bool = False) -> AbstractContextManager:
         """Compute matrix products and convolutions in bfloat16; the rest stays float32.
@@ -236,12 +256,17 @@ class Agent(nn.Module):
     def model_losses(self, batch: Batch, noise: Noise) -> tuple[Losses, LatentState, Metrics]:
         """Return losses (B, T) of the world model, posterior states (B, T), metrics."""
         with section("world model"), self.autocast():
-            return self.world.loss(batch, noise["post"], self.context(batch))
+            embed, states, post = self.world.infer(batch, noise["post"], self.context(batch))
+            losses, stats = self.world.losses(states, post, batch)
+            more, extra = self.explorer.model_losses(self.world, states.detach(), embed.detach(), batch, noise)
+        return losses | more, states, stats | extra
 
     def behavior_losses(self, states: LatentState, batch: Batch, step: float, noise: Noise) -> tuple[Losses, Metrics]:
         """Return losses of actor and critic, metrics. No gradient reaches the parameters of the world model."""
         with frozen(self.world), self.autocast():
-            return self.behavior.losses(self.world, states, batch, step, noise)
+            losses, stats = self.behavior.losses(self.world, states, batch, step, noise)
+            more, extra = self.explorer.behavior_losses(self.world, states, batch, step, noise)
+        return losses | more, stats | extra
 
     def context(self, batch: Batch) -> LatentState | None:
         """Return the state before the first step of the batch if the replay stores latents, else None."""

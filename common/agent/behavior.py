@@ -3,14 +3,14 @@
 N = B T imagined trajectories of H steps; sequences hold H+1 states, the replayed start included. L states train.
 """
 
+from contextlib import AbstractContextManager
+
 import torch
 from torch import Tensor, nn
 
-from common.agent.heads import Head
 from common.agent.interfaces import (
     ActionDistribution,
     ActorGradient,
-    Advantage,
     Batch,
     Config,
     ContinuousPolicy,
@@ -21,11 +21,10 @@ from common.agent.interfaces import (
     Noise,
     ReplayValueLoss,
     Returns,
-    RewardNorm,
-    Slow,
 )
 from common.agent.returns import Targets
 from common.agent.rssm import LatentState
+from common.agent.valuation import Valuation
 from common.agent.world_model import WorldModel
 from common.config import parts
 from common.config.annealing import schedule
@@ -62,7 +61,7 @@ class Actor(nn.Module):
         return torch.cat([out(hidden) for out in self.outs], -1)
 
 
-class Behavior(nn.Module):
+class Behavior(Valuation):
     """Actor and critic, and all parts that decide how they learn.
 
     The gradient part decides whether imagination builds a graph. Without a graph, the rollout runs without autograd,
@@ -78,23 +77,15 @@ class Behavior(nn.Module):
         self.continuous: ContinuousPolicy | None = None if classes else dist  # type: ignore[assignment]
         self.imagination, self.entropy = config["imagination"], config["actor"]["entropy"]
         self.actor = Actor(feat, actions, dist, style, **mlp["actor"], outscale=config["actor"]["outscale"])
-        self.critic = Head(feat, build("critic"), style, **mlp["critic"])
-        self.slow: Slow = build("slow")
+        self.add_critic(feat, style, config)
         self.returns: Returns = build("returns")
         self.grad: ActorGradient = build("grad_disc" if classes else "grad_cont")
-        self.advantage: Advantage = build("advantage")
-        self.reward_norm: RewardNorm = build("reward_norm")
         self.replay_value: ReplayValueLoss = build("replay_value")
-        self.slow.setup(self.critic)
 
     @property
     def learns_from_actions(self) -> bool:
         """Whether the actor's loss reads the log-probability or the entropy of imagined actions."""
         return bool(self.entropy) or self.grad.reads_logp
-
-    def running_statistics(self) -> list[Tensor]:
-        """Return the buffers that change before the update is known to be finite."""
-        return [*self.advantage.buffers(), *self.reward_norm.buffers()]
 
     def start_steps(self, x: Tensor) -> Tensor:
         """Select the replayed steps from which imagination starts: (B, T, ...) -> (N, ...)."""
@@ -132,11 +123,11 @@ class Behavior(nn.Module):
         """
         start, terminal = states.detach().apply(self.start_steps), self.start_steps(batch["is_terminal"])
         noise = noise or self.noise(world.rssm.latent, len(terminal), terminal.device)
-        with torch.set_grad_enabled(self.grad.through_model), frozen(self.critic):
+        with torch.set_grad_enabled(self.grad.through_model), self.frozen_critics():
             with section("imagination"):
                 imagined, action = self.imagine(world, start, noise)
             with section("actor-critic"):
-                feat, values, targets = self.imagined_targets(world, imagined, terminal)
+                feat, values, targets = self.imagined_targets(world, imagined, action, terminal)
         knobs = {"entropy": schedule(self.entropy, step), "mix": schedule(self.grad.mix, step)}
         scheduled = {name: torch.full((), x, device=terminal.device) for name, x in knobs.items()}
         replayed = {key: batch[key] for key in REPLAY_VALUE_KEYS if key in batch}
@@ -145,22 +136,30 @@ class Behavior(nn.Module):
                 feat, action, values, targets, noise["entropy"], states, replayed, scheduled
             )
 
+    def frozen_critics(self) -> AbstractContextManager:
+        """Treat the critic as a constant."""
+        return frozen(self.critic)
+
     @compilable
     def imagined_targets(
-        self, world: WorldModel, imagined: LatentState, terminal: Tensor
+        self, world: WorldModel, imagined: LatentState, action: Tensor, terminal: Tensor
     ) -> tuple[Tensor, dict[str, Tensor], Targets]:
         """Predict rewards, values and discounts of imagined states, and compute the targets.
 
-        imagined (N, H+1), terminal flags of the starts (N,) -> features (N, H+1, F), predictions (N, H+1), targets.
+        imagined (N, H+1), actions (N, H, A), terminal flags of the starts (N,) -> features (N, H+1, F), predictions
+        (N, H+1), targets.
         """
         feat = imagined.feat
-        reward = self.reward_norm(world.reward.pred(feat))
+        rewards = self.imagined_rewards(world, feat, action)
         con = world.con.pred(feat)
         first = self.returns.first_con(con[:, 0], world.con, terminal, self.discount)
         con = torch.cat([first[:, None], con[:, 1:]], 1)
-        value = self.slow.target(self.critic, feat)
-        targets = self.returns(reward, value, con, world.con.outer_discount)
-        return feat.detach(), {"reward": reward, "value": value, "continue": con}, targets
+        estimates, targets = self.evaluate(self.returns, rewards["reward"], feat, con, world.con.outer_discount)
+        return feat.detach(), rewards | estimates | {"continue": con}, targets
+
+    def imagined_rewards(self, world: WorldModel, feat: Tensor, action: Tensor) -> dict[str, Tensor]:
+        """Return the rewards to learn from, as `reward`: features (N, H+1, F), actions (N, H, A) -> (N, H+1)."""
+        return {"reward": world.reward.pred(feat)}
 
     @compilable
     def actor_critic_losses(
@@ -180,14 +179,9 @@ class Behavior(nn.Module):
         states (B, T) and entries (B, T) of the replay; scheduled numbers.
         """
         losses, stats = self.actor_loss(feat, action, values["value"], targets, scheduled, noise)
-        losses["critic"] = targets.critic_weight * self.critic_loss(feat[:, targets.critic], targets.critic_ret)
+        losses["critic"] = self.imagined_critic_loss(feat, targets)
         losses |= self.replay_value(self, states, replayed, targets.ret)
         return losses, stats | imagination_metrics(values, targets.ret)
-
-    def critic_loss(self, feat: Tensor, target: Tensor) -> Tensor:
-        """Return the critic's loss, with that of the slow critic: (..., F), (...) -> (...)."""
-        out = self.critic(feat)
-        return self.critic.dist.loss(out, target.detach()) + self.slow.regularize(self.critic, out, feat)
 
     def actor_loss(
         self,
@@ -203,9 +197,7 @@ class Behavior(nn.Module):
         seen = at if self.learns_from_actions else slice(at.start, at.start + 1)  # one step, for the metrics only
         out, action = self.actor(feat[:, seen]), action[:, seen]
         logp = dist.log_prob(out, action.detach() if self.grad.stop_action else action)
-        ret, baseline = targets.actor_ret, value[:, at]
-        self.advantage.update(ret.detach(), (ret - baseline).detach())
-        gain = self.grad(self.advantage, ret, baseline, logp, scheduled["mix"])
+        gain = self.gain(self.grad, value, targets, logp, scheduled["mix"])
         entropy = dist.entropy(out, noise) if self.entropy else -logp.detach()
         loss = -targets.actor_weight * (gain + scheduled["entropy"] * entropy)
         low, high = dist.entropy_range(self.actor.actions)

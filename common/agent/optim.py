@@ -11,6 +11,13 @@ from common.agent.update_guard import make_restorer
 from common.errors import UserError, check_choice
 from common.nn.sections import section
 
+#: Group of exploration -> the group whose settings it takes, unless it has one of its own.
+SETTINGS_OF = {
+    "ensemble": "critic",
+    "explore_actor": "actor",
+    "explore_critic": "critic",
+    "explore_critic_extr": "critic",
+}
 Slots = dict[str, Any]  # state of one group: number of steps `t`, moments `mu` and `nu`, a tensor for each parameter
 
 
@@ -95,7 +102,7 @@ class Optimizer(nn.Module):
     def update_group(self, name: str, grads: list[Tensor]) -> None:
         """Step one group with clipped gradients."""
         slots = self.slots[name]
-        lr = self.lr[name] * self.lr_factor(slots["t"])
+        lr = setting(self.lr, name) * self.lr_factor(slots["t"])
         slots["t"] += 1
         self.update(self.groups[name], grads, slots, lr, name)
 
@@ -165,7 +172,7 @@ class Adam(Optimizer):
         if not self.keras:
             torch._foreach_div_(root, correction)
             correction = 1.0
-        torch._foreach_add_(root, self.eps[name])
+        torch._foreach_add_(root, setting(self.eps, name))
         torch._foreach_addcdiv_(params, mu, root, -lr * correction / (1 - self.beta1**t))
 
 
@@ -183,10 +190,15 @@ class GlobalNorm:
         norms = {name: total_norm(values) for name, values in grads.items()}
         joint = torch.stack([n.square() for n in norms.values()]).sum().sqrt()
         for name, values in grads.items():
-            limit, norm = self.limits[name], joint if self.shared else norms[name]
+            limit, norm = setting(self.limits, name), joint if self.shared else norms[name]
             if limit:
                 torch._foreach_mul_(values, limit / norm.clamp(min=limit))
         return norms
+
+
+def setting(values: dict[str, float], group: str) -> float:
+    """Return the value of a group: its own, or that of the group that it follows."""
+    return values[group] if group in values else values[SETTINGS_OF[group]]
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:

@@ -48,10 +48,21 @@ class WorldModel(nn.Module):
 
         noise: (T, B, ...) for the posterior samples. context: state before the first step; None for the initial state.
         """
+        _, states, post = self.infer(batch, noise, context)
+        losses, stats = self.losses(states, post, batch)
+        return losses, states, stats
+
+    def infer(
+        self, batch: Batch, noise: Tensor, context: LatentState | None = None
+    ) -> tuple[Tensor, LatentState, Tensor]:
+        """Return embeddings (B, T, E), posterior states (B, T) and parameters (B, T, P). Arguments as in `loss`."""
         embed = self.encoder(batch)
-        states, post = self.rssm.observe(embed, batch["prev_action"], batch["is_first"], noise, context)
+        return embed, *self.rssm.observe(embed, batch["prev_action"], batch["is_first"], noise, context)
+
+    def losses(self, states: LatentState, post: Tensor, batch: Batch) -> tuple[Losses, Metrics]:
+        """Return losses (B, T) by name and metrics, from what `infer` returns for a batch (B, T, ...)."""
         losses, stats = self.head_losses(states, post, batch["reward"], batch["is_terminal"])
-        return losses | self.decoder.losses(self.gate_gradient("rec", states), batch), states, stats
+        return losses | self.decoder.losses(self.gate_gradient("rec", states), batch), stats
 
     @compilable
     def head_losses(

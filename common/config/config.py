@@ -96,18 +96,18 @@ def flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def resolve(recipe: Any, defaults: dict, layers: Iterable[dict]) -> dict:
+def resolve(recipe: Any, defaults: dict, layers: Iterable[dict], alternatives: dict[str, dict] | None = None) -> dict:
     """Return the complete config of a recipe, the defaults of its version's file, and further layers.
 
     A layer has nested or dotted keys, or globs such as "mlp.*.units". Another part at a seam comes with its own
-    defaults, before the layer sets its options. Raises UserError for unknown keys and for values of a wrong type or out
-    of range.
+    defaults, before the layer sets its options. alternatives: class of another part -> options for which the version
+    has values of its own. Raises UserError for unknown keys and for values of a wrong type or out of range.
     """
     config = {seam: part_defaults(seam, getattr(recipe, seam)) for seam in parts.PARTS}
     config |= {key: copy.deepcopy(value) for key, value in defaults.items() if key not in parts.PARTS}
     part_values = {key: value for key, value in defaults.items() if key in parts.PARTS}
     for layer in (part_values, *layers):
-        apply_layer(config, layer)
+        apply_layer(config, layer, alternatives)
     ranges.check_values(flatten(config))
     return config
 
@@ -117,12 +117,12 @@ def part_defaults(seam: str, cls: type, name: str = "") -> dict:
     return {"use": name or parts.name_of(seam, cls)} | copy.deepcopy(parts.options(cls))
 
 
-def apply_layer(config: dict, layer: dict) -> None:
-    """Set the keys of one layer in place, the choice of parts before their options."""
+def apply_layer(config: dict, layer: dict, alternatives: dict[str, dict] | None = None) -> None:
+    """Set the keys of one layer in place, the choice of parts before their options. alternatives: as in `resolve`."""
     flat = flatten(layer)
     for key in sorted(flat, key=lambda key: not key.endswith(".use")):
         for name in matching_keys(config, key):
-            _assign(config, name, flat[key])
+            _assign(config, name, flat[key], alternatives or {})
 
 
 def matching_keys(config: dict, key: str) -> list[str]:
@@ -206,13 +206,15 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     return f"Unknown {kind} {name!r}. {hint}"
 
 
-def _assign(config: dict, key: str, value: Any) -> None:
+def _assign(config: dict, key: str, value: Any, alternatives: dict[str, dict]) -> None:
     """Set one existing key. `SEAM.use` replaces the part and its options."""
     *path, last = key.split(".")
     if last == "use" and path[0] in parts.PARTS:
         value = parts.current_name(path[0], value)
         if value != config[path[0]]["use"]:
             config[path[0]] = part_defaults(path[0], parts.find(path[0], value), value)
+            for option, own in alternatives.get(value, {}).items():
+                _assign(config, f"{path[0]}.{option}", own, {})
         return
     node = config
     for name in path:

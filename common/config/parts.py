@@ -83,7 +83,11 @@ PARTS = {
         "dreamer_v3.returns:AdvantageNorm",
     ],
     "reward_norm": ["common.agent.returns:RawReward", "dreamer_v2.returns:StreamNorm"],
-    "explore": ["dreamer_v1.actor:ActionNoise", "dreamer_v2.actor:NoNoise"],
+    "explore": [
+        "dreamer_v1.actor:ActionNoise",
+        "dreamer_v2.actor:NoNoise",
+        "common.agent.plan2explore:Plan2Explore",
+    ],
     "order": ["dreamer_v1.order:Joint", "dreamer_v2.order:ModelFirst"],
     "optim": ["common.agent.optim:Adam", "dreamer_v3.optim:LaProp"],
     "clip": ["common.agent.optim:GlobalNorm", "dreamer_v3.optim:AGC"],
