@@ -216,14 +216,15 @@ def count(names, prefix) -> int:
 
 
 class Spy:
-    """Calls through and keeps the arguments and the result of the last call."""
+    """Calls through and keeps the arguments and the result of the last call, and of all calls as pairs."""
 
     def __init__(self, target):
-        self.target = target
+        self.target, self.calls = target, []
 
     def __call__(self, *args, **kwargs):
         self.args = args
         self.result = self.target(*args, **kwargs)
+        self.calls.append((args, self.result))
         return self.result
 
     def __getattr__(self, name):

@@ -1,15 +1,15 @@
 """Parity with the official implementations: every file of a directory of golden numbers.
 
-pytest tests/parity/test_parity.py [--golden DIR]; DIR holds v1_v2/*.npz and v3/*.npz, with any
-seeds, shapes and settings.
+pytest tests/parity/test_parity.py [--golden DIR]; DIR holds v1_v2/*.npz, v3/*.npz and
+p2e/*.npz, with any seeds, shapes and settings.
 """
 
 import pathlib
 
-from tests.parity import v1, v2, v3
+from tests.parity import p2e, p2e_v3, v1, v2, v3
 from tests.parity.common import Golden
 
-CHECKS = {"v1_v2": v1.CHECKS | v2.CHECKS, "v3": v3.CHECKS}
+CHECKS = {"v1_v2": v1.CHECKS | v2.CHECKS, "v3": v3.CHECKS, "p2e": p2e.CHECKS | p2e_v3.CHECKS}
 
 
 def pytest_generate_tests(metafunc):
