@@ -118,7 +118,7 @@ class Agent(nn.Module):
     def groups(self) -> Groups:
         """Return the parameters by group. The groups are disjoint; the slow critic is in no group."""
         modules = {"model": self.world, "actor": self.behavior.actor, "critic": self.behavior.critic}
-        groups = {name: list(module.parameters()) for name, module in modules.items()}
+        groups: Groups = {name: [*module.parameters()] for name, module in modules.items()}
         for name, params in self.explorer.groups().items():
             groups[name] = groups.get(name, []) + params
         return groups

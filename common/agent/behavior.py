@@ -82,6 +82,13 @@ class Behavior(Valuation):
         self.grad: ActorGradient = build("grad_disc" if classes else "grad_cont")
         self.replay_value: ReplayValueLoss = build("replay_value")
 
+    predicts_reward = True  # whether imagination evaluates the reward head
+
+    @property
+    def imagined_actions(self) -> int:
+        """The number of actions in an imagined sequence."""
+        return self.imagination["horizon"]
+
     @property
     def learns_from_actions(self) -> bool:
         """Whether the actor's loss reads the log-probability or the entropy of imagined actions."""
@@ -150,12 +157,13 @@ class Behavior(Valuation):
         (N, H+1), targets.
         """
         feat = imagined.feat
-        rewards = self.imagined_rewards(world, feat, action)
+        values = self.imagined_rewards(world, feat, action)
+        values |= self.evaluate(values["reward"], feat)
         con = world.con.pred(feat)
         first = self.returns.first_con(con[:, 0], world.con, terminal, self.discount)
         con = torch.cat([first[:, None], con[:, 1:]], 1)
-        estimates, targets = self.evaluate(self.returns, rewards["reward"], feat, con, world.con.outer_discount)
-        return feat.detach(), rewards | estimates | {"continue": con}, targets
+        targets = self.returns(values["reward"], values["value"], con, world.con.outer_discount)
+        return feat.detach(), values | {"continue": con}, targets
 
     def imagined_rewards(self, world: WorldModel, feat: Tensor, action: Tensor) -> dict[str, Tensor]:
         """Return the rewards to learn from, as `reward`: features (N, H+1, F), actions (N, H, A) -> (N, H+1)."""
@@ -178,7 +186,7 @@ class Behavior(Valuation):
         feat (N, H+1, F), action (N, H, A) and predictions (N, H+1) of imagined states; noise of the entropy;
         states (B, T) and entries (B, T) of the replay; scheduled numbers.
         """
-        losses, stats = self.actor_loss(feat, action, values["value"], targets, scheduled, noise)
+        losses, stats = self.actor_loss(feat, action, values, targets, scheduled, noise)
         losses["critic"] = self.imagined_critic_loss(feat, targets)
         losses |= self.replay_value(self, states, replayed, targets.ret)
         return losses, stats | imagination_metrics(values, targets.ret)
@@ -187,7 +195,7 @@ class Behavior(Valuation):
         self,
         feat: Tensor,
         action: Tensor,
-        value: Tensor,
+        values: dict[str, Tensor],
         targets: Targets,
         scheduled: dict[str, Tensor],
         noise: Tensor | None,
@@ -197,7 +205,7 @@ class Behavior(Valuation):
         seen = at if self.learns_from_actions else slice(at.start, at.start + 1)  # one step, for the metrics only
         out, action = self.actor(feat[:, seen]), action[:, seen]
         logp = dist.log_prob(out, action.detach() if self.grad.stop_action else action)
-        gain = self.gain(self.grad, value, targets, logp, scheduled["mix"])
+        gain = self.gain(self.grad, values, targets, logp, scheduled["mix"])
         entropy = dist.entropy(out, noise) if self.entropy else -logp.detach()
         loss = -targets.actor_weight * (gain + scheduled["entropy"] * entropy)
         low, high = dist.entropy_range(self.actor.actions)

@@ -25,13 +25,15 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from common.agent.acting import action_sizes
+from common.agent.acting import Acting, action_sizes
 from common.agent.behavior import Behavior
+from common.agent.explore import DisagreementModel, Explorer, explorer_of
 from common.agent.interfaces import Config, Continue
 from common.agent.returns import Unscaled
 from common.agent.rssm import RSSM, LatentState
 from common.agent.slow import NoSlow
 from common.agent.world_model import WorldModel
+from common.config import parts
 from common.nn.layer_cost import LayerCost, layer_costs
 
 FLOAT32_BYTES = 4  # bytes
@@ -127,18 +129,50 @@ def update_cost(config: Config, obs_space: spaces.Dict, act_space: spaces.Space,
     with torch.device("meta"):
         world = WorldModel(obs_space, actions, config)
         behavior = Behavior(world.rssm.feat_size, actions, classes, config)
-        batch, length = config["batch_size"], config["batch_length"]
-        passes = [*model_passes(world, obs_space, batch * length), *behavior_passes(world, behavior, batch, length)]
+        explorer = explorer_of(parts.build("explore", config["explore"]))
+        explorer.setup(world, Acting(world.encoder, world.rssm, behavior.actor, classes), config)
+        passes = [*every_pass(world, behavior, explorer, obs_space, config["batch_size"], config["batch_length"])]
     modules = {name: getattr(world, name) for name in ("encoder", "rssm", "decoder", "reward", "con")}
     modules |= {"actor": behavior.actor, "critic": behavior.critic}
     size = lambda module: sum(p.numel() for p in module.parameters())
     used = [p for p in passes if p.positions and p.layers]
-    return UpdateCost(
-        {name: size(module) for name, module in modules.items()},
-        size(behavior.slow),
-        used,
-        2 if half else FLOAT32_BYTES,
-    )
+    slow = sum(size(part.slow) for part in (behavior, *explorer.valuations()))
+    table = {name: size(module) for name, module in modules.items()} | explorer.parameter_table()
+    return UpdateCost(table, slow, used, 2 if half else FLOAT32_BYTES)
+
+
+def every_pass(
+    world: WorldModel, behavior: Behavior, explorer: Explorer, obs_space: spaces.Dict, batch: int, length: int
+) -> Iterable[ModulePass]:
+    """Yield all passes of an update on a batch of `batch` sequences of `length`."""
+    yield from model_passes(world, obs_space, batch * length)
+    yield from behavior_passes(world, behavior, batch, length)
+    for exploring in explorer.behaviors():
+        yield from behavior_passes(world, exploring, batch, length)
+    for model in explorer.disagreements():
+        yield from disagreement_passes(world, model, explorer.behaviors()[0], batch, length)
+
+
+def disagreement_passes(
+    world: WorldModel, model: DisagreementModel, behavior: Behavior, batch: int, length: int
+) -> Iterable[ModulePass]:
+    """Yield the passes of an ensemble: training, predictions in imagination, and the critics of more rewards."""
+    x, action = torch.zeros(1, model.inputs), torch.zeros(1, model.actions)
+    layers = [
+        layer for member in model.ensemble.members for layer in layer_costs(member, torch.cat([x, action], -1), action)
+    ]
+    starts = behavior.start_steps(torch.zeros(batch, length)).numel()
+    states, through = behavior.imagination["horizon"] + 1, behavior.grad.through_model and model.differentiable
+    yield ModulePass("exploration", "ensemble", layers, batch * (length - model.offset), True, "inner")
+    yield ModulePass("exploration", "disagreement", layers, starts * states, False, "all" if through else "none")
+    critic = layer_costs(behavior.critic, torch.zeros(1, world.rssm.feat_size))
+    valued = starts * trained_state_counts(behavior)[1]
+    for _ in range(model.more_critics):
+        flow = "all" if behavior.grad.through_model else "none"
+        yield ModulePass("exploration", "other values", critic, starts * states, False, flow)
+        yield ModulePass("exploration", "other critic", critic, valued, True, "inner")
+        regular = type(behavior.slow).regularize is not NoSlow.regularize
+        yield ModulePass("exploration", "other slow critic", critic, valued * regular)
 
 
 def model_passes(world: WorldModel, obs_space: spaces.Dict, steps: int) -> Iterable[ModulePass]:
@@ -168,12 +202,14 @@ def behavior_passes(world: WorldModel, behavior: Behavior, batch: int, length: i
     actor, critic = layer_costs(behavior.actor, state.feat), layer_costs(behavior.critic, state.feat)
     horizon, starts = behavior.imagination["horizon"], behavior.start_steps(torch.zeros(batch, length)).numel()
     rolled, seen, flow = starts * horizon, starts * (horizon + 1), "all" if through else "none"
+    acted = starts * behavior.imagined_actions
     action = torch.zeros(1, rssm.action, requires_grad=True)
     step = [*layer_costs(cast(nn.Module, rssm.cell), *state, action), *prior_layers(rssm)]
-    yield ModulePass("imagination", "policy", actor, rolled, through, "inner" if through else "none")
+    yield ModulePass("imagination", "policy", actor, acted, through, "inner" if through else "none")
     yield ModulePass("imagination", "dynamics", step, rolled, False, flow, starts)
     made = lambda name, layers, inputs=flow: ModulePass("actor-critic", name, layers, seen, False, inputs)
-    yield made("rewards", layer_costs(world.reward, state.feat))
+    if behavior.predicts_reward:
+        yield made("rewards", layer_costs(world.reward, state.feat))
     con_flow = flow if continue_is_differentiable(world.con, state.feat) else "none"
     yield made("continues", continue_layers(world.con, state.feat), con_flow)
     yield made("values", critic)

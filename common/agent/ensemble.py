@@ -10,19 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from common.nn.compile import compilable
-from common.nn.nets import Linear, MLP, Layer, Style, mlp_to
+from common.nn.nets import Layer, Linear, Style, mlp_to
 
 MIN_STD = 1e-6  # where all members agree, the gradient of the standard deviation would be infinite
 
 
-class MLPMember(nn.Sequential):
+class MLPMember(nn.Module):
     """A plain network on inputs and action (V2, V3): (..., I + A), (..., A) -> (..., D)."""
 
     def __init__(self, inp: int, action: int, out: int, style: Style, *, layers: int, units: int):
-        super().__init__(*mlp_to(inp + action, out, style, layers=layers, units=units))
+        super().__init__()
+        self.net = mlp_to(inp + action, out, style, layers=layers, units=units)
 
     def forward(self, x: Tensor, action: Tensor) -> Tensor:
-        return super().forward(x)
+        return self.net(x)
 
 
 class ActionLayersMember(nn.Module):
@@ -92,7 +93,10 @@ class Ensemble(nn.Module):
         if rows is None:
             error = (self(x, action) - target).square()
         else:
-            own = [member(torch.cat([x[r], action[r]], -1), action[r]) for member, r in zip(self.members, rows)]
+            own = [
+                member(torch.cat([x[r], action[r]], -1), action[r])
+                for member, r in zip(self.members, rows, strict=True)
+            ]
             error = (torch.stack(own).float() - target[rows]).square()
         total = error.mean(-1) if self.average else error.sum(-1)
         return EnsembleLoss(self.factor * total.sum(0), error.detach().flatten(1).mean(1))

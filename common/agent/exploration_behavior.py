@@ -49,17 +49,20 @@ class ExplorationBehavior(Behavior):
     departure: the disagreement of a state is about the action chosen in it, not about the one that led to it.
     """
 
-    def __init__(
-        self, feat: int, actions: int, classes: list[int], config: Config, mix: RewardMix, *, departure: bool
-    ):
+    def __init__(self, feat: int, actions: int, classes: list[int], config: Config, mix: RewardMix, *, departure: bool):
         super().__init__(feat, actions, classes, config | {"replay_value": {"use": "NoReplayValue"}})
-        self.mix, self.departure = mix, departure
+        self.mix, self.departure, self.predicts_reward = mix, departure, mix.extr > 0
         self.intr_norm: RewardNorm = parts.build("reward_norm", mix.norm)
         self.extr_norm: RewardNorm = parts.build("reward_norm", mix.norm)
         self.disagreement: Disagreement
         if mix.two_critics:
             self.extrinsic = Valuation()
             self.extrinsic.add_critic(feat, Style(**config["net"]), config)
+
+    @property
+    def imagined_actions(self) -> int:
+        """The number of actions in an imagined sequence; with `departure`, one in the last state too."""
+        return super().imagined_actions + self.departure
 
     def running_statistics(self) -> list[Tensor]:
         """Return the buffers that change before the update is known to be finite."""
@@ -113,24 +116,30 @@ class ExplorationBehavior(Behavior):
     def imagined_targets(
         self, world: WorldModel, imagined: LatentState, action: Tensor, terminal: Tensor
     ) -> tuple[Tensor, dict[str, Tensor], Targets]:
-        """Do what `Behavior.imagined_targets` does; with two critics, `targets.others` has those of the extrinsic."""
+        """Do what `Behavior.imagined_targets` does; with two critics, also predict what the extrinsic one needs."""
         feat, values, targets = super().imagined_targets(world, imagined, action, terminal)
-        if not self.mix.two_critics:
-            return feat, values, targets
-        reward = self.extr_norm(world.reward.pred(imagined.feat))
-        con, outer = values["continue"], world.con.outer_discount
-        estimates, extr = self.extrinsic.evaluate(self.returns, reward, imagined.feat, con, outer)
-        values |= {f"extr_{name}": x for name, x in estimates.items()}
-        return feat, values, targets._replace(others=((estimates["value"], extr),))
+        if self.mix.two_critics:
+            extr = self.extr_norm(world.reward.pred(imagined.feat))
+            estimates = self.extrinsic.evaluate(extr, imagined.feat)
+            values |= {f"extr_{name}": x for name, x in estimates.items()}
+        return feat, values, targets
 
-    def gain(self, grad: ActorGradient, value: Tensor, targets: Targets, logp: Tensor, mix: Tensor) -> Tensor:
+    def extrinsic_targets(self, values: dict[str, Tensor], targets: Targets) -> Targets:
+        """Return the targets of the extrinsic reward, with the weights of the others."""
+        extr = self.returns(values["extr_reward"], values["extr_value"], values["continue"], 1.0)
+        return targets._replace(ret=extr.ret, critic_ret=extr.critic_ret, actor_ret=extr.actor_ret)
+
+    def gain(
+        self, grad: ActorGradient, values: dict[str, Tensor], targets: Targets, logp: Tensor, mix: Tensor
+    ) -> Tensor:
         """Return the actor's objective (N, L); with two critics, the mean of both by the scales."""
-        gain = super().gain(grad, value, targets, logp, mix)
+        gain = super().gain(grad, values, targets, logp, mix)
+        if not self.mix.two_critics:
+            return gain
+        extr = self.extrinsic_targets(values, targets)
+        other = self.extrinsic.gain(grad, {"value": values["extr_value"]}, extr, logp, mix)
         total = self.mix.intr + self.mix.extr
-        for extr_value, extr in targets.others:
-            other = self.extrinsic.gain(grad, extr_value, extr, logp, mix)
-            gain = self.mix.intr / total * gain + self.mix.extr / total * other
-        return gain
+        return self.mix.intr / total * gain + self.mix.extr / total * other
 
     @compilable
     def actor_critic_losses(
@@ -145,10 +154,8 @@ class ExplorationBehavior(Behavior):
         scheduled: dict[str, Tensor],
     ) -> tuple[Losses, Metrics]:
         """Do what `Behavior.actor_critic_losses` does, with a loss `critic_extr` if there are two critics."""
-        losses, stats = super().actor_critic_losses(
-            feat, action, values, targets, noise, states, replayed, scheduled
-        )
-        for _, extr in targets.others:
-            losses["critic_extr"] = self.extrinsic.imagined_critic_loss(feat, extr)
+        losses, stats = super().actor_critic_losses(feat, action, values, targets, noise, states, replayed, scheduled)
+        if self.mix.two_critics:
+            losses["critic_extr"] = self.extrinsic.imagined_critic_loss(feat, self.extrinsic_targets(values, targets))
         stats["train/disagreement_std"] = values["disagreement"].std()
         return losses, stats

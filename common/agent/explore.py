@@ -5,7 +5,7 @@ Shapes: B batch, T time, N imagined trajectories, A action, F feature, E embeddi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,7 +15,24 @@ from common.agent.rssm import LatentState
 
 if TYPE_CHECKING:
     from common.agent.behavior import Behavior
+    from common.agent.ensemble import Ensemble
+    from common.agent.valuation import Valuation
     from common.agent.world_model import WorldModel
+
+
+class DisagreementModel(NamedTuple):
+    """An ensemble as the forecast of costs sees it: widths of inputs and actions, steps to its target.
+
+    differentiable: whether the actor gets the gradient of the disagreement. more_critics: of rewards that have one of
+    their own.
+    """
+
+    ensemble: Ensemble
+    inputs: int
+    actions: int
+    offset: int
+    differentiable: bool
+    more_critics: int
 
 
 class Explorer(nn.Module):
@@ -32,6 +49,14 @@ class Explorer(nn.Module):
 
     def behaviors(self) -> list[Behavior]:
         """Return the actor-critics of exploration."""
+        return []
+
+    def valuations(self) -> list[Valuation]:
+        """Return the critics of exploration with their parts."""
+        return []
+
+    def disagreements(self) -> list[DisagreementModel]:
+        """Return the ensembles, for the forecast of costs."""
         return []
 
     def groups(self) -> Groups:

@@ -5,19 +5,19 @@ Sekar et al. 2020, arXiv 2005.05960; code ramanans1/plan2explore (V1), danijar/d
 the deviations.
 """
 
-import contextlib
-from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.agent.acting import Acting
 from common.agent.behavior import Behavior
 from common.agent.ensemble import Ensemble
 from common.agent.exploration_behavior import ExplorationBehavior, RewardMix
-from common.agent.explore import Explorer
+from common.agent.explore import DisagreementModel, Explorer
 from common.agent.interfaces import Batch, Config, Device, DiscretePolicy, Explore, Groups, Losses, Metrics, Noise
 from common.agent.rssm import LatentState
+from common.agent.valuation import Valuation
 from common.agent.world_model import WorldModel
 from common.config import parts
 from common.errors import UserError, check_choice
@@ -34,13 +34,13 @@ class Plan2Explore(Explorer):
     actions, as in `ActionNoise`. intr_scale, extr_scale: of disagreement and predicted reward; extr_scale 0 explores
     without any reward. mix: see `RewardMix`. momentum, norm_scale, norm_eps: `StreamNorm` of each reward.
 
-    models, net, layers, units, factor, average, spread, log: see `Ensemble`. layers, units 0: those of `mlp.critic`, or 2
-    layers of the target's width for `net` action_layers. inputs: "feat", "deter", or "prior" (the feature with a sample
-    of the prior). target: "stoch", "deter", "feat" or "embed", `offset` steps later. action: the one that led to the
-    inputs ("arrival"), the one chosen there ("departure"), or "none". bootstrap: each member sees replay rows drawn with
-    replacement. mask_first: pairs across the start of an episode do not count. scale: of the ensemble's loss. shared:
-    the ensemble trains with the optimiser and clipping of the world model, otherwise with its own rate lr. reward_grad:
-    whether the actor gets the gradient of the disagreement where imagination has one.
+    models, net, layers, units, factor, average, spread, log: see `Ensemble`. layers, units 0: those of `mlp.critic`, or
+    two layers of the target's width for `net` action_layers. inputs: "feat", "deter", or "prior" (the feature with a
+    sample of the prior). target: "stoch", "deter", "feat" or "embed", `offset` steps later. action: the one that led to
+    the inputs ("arrival"), the one chosen there ("departure"), or "none". bootstrap: each member sees replay rows drawn
+    with replacement. mask_first: pairs across the start of an episode do not count. scale: of the ensemble's loss.
+    shared: the ensemble trains with the optimiser and clipping of the world model, otherwise with its own rate lr.
+    reward_grad: whether the actor gets the gradient of the disagreement where imagination has one.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Plan2Explore(Explorer):
         self.models, self.net, self.layers, self.units = models, net, layers, units
         self.inputs, self.target, self.offset, self.action = inputs, target, offset, action
         self.bootstrap, self.mask_first, self.shared, self.lr = bootstrap, mask_first, shared, lr
-        self.ensemble_options = {"factor": factor, "average": average, "spread": spread, "log": log}
+        self.ensemble_options: dict[str, Any] = {"factor": factor, "average": average, "spread": spread, "log": log}
         self.reward_grad = reward_grad
         self.scales = {"ensemble": scale}
 
@@ -117,23 +117,33 @@ class Plan2Explore(Explorer):
         action, out = 0 if self.action == "none" else rssm.action, sizes[self.target]
         usual = (2, out) if self.net == "action_layers" else (critic["layers"], critic["units"])
         shape = {"layers": self.layers or usual[0], "units": self.units or usual[1]}
-        form = {"models": self.models, "net": self.net} | shape
+        self.widths = inp, action
+        form: dict[str, Any] = {"models": self.models, "net": self.net} | shape
         return Ensemble(inp, action, out, Style(**config["net"]), **form, **self.ensemble_options)
 
     def behaviors(self) -> list[Behavior]:
         """Return the actor-critic of exploration."""
         return [self.behavior]
 
+    def valuations(self) -> list[Valuation]:
+        """Return the critics of exploration with their parts."""
+        return [*self.behavior.critics().values()]
+
+    def disagreements(self) -> list[DisagreementModel]:
+        """Return the ensemble, for the forecast of costs."""
+        more = len(self.valuations()) - 1
+        return [DisagreementModel(self.ensemble, *self.widths, self.offset, self.reward_grad, more)]
+
     def groups(self) -> Groups:
         """Return the parameters by group."""
         modules = {"actor": self.behavior.actor} | {name: v.critic for name, v in self.behavior.critics().items()}
-        groups = {"model" if self.shared else "ensemble": list(self.ensemble.parameters())}
-        return groups | {PREFIX + name: list(module.parameters()) for name, module in modules.items()}
+        groups: Groups = {"model" if self.shared else "ensemble": [*self.ensemble.parameters()]}
+        return groups | {PREFIX + name: [*module.parameters()] for name, module in modules.items()}
 
     def parameter_table(self) -> dict[str, int]:
         """Return the number of trained parameters of each network."""
-        modules = {"actor": self.behavior.actor} | {name: v.critic for name, v in self.behavior.critics().items()}
-        modules = {"ensemble": self.ensemble} | {PREFIX + name: module for name, module in modules.items()}
+        modules: dict[str, nn.Module] = {"ensemble": self.ensemble, PREFIX + "actor": self.behavior.actor}
+        modules |= {PREFIX + name: valuation.critic for name, valuation in self.behavior.critics().items()}
         return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
 
     def learning_rates(self) -> dict[str, float]:
@@ -193,7 +203,7 @@ class Plan2Explore(Explorer):
         action = batch["prev_action"]
         if self.action == "departure":  # the action that leads to the next record is stored with it
             action = torch.cat([action[:, 1:], torch.zeros_like(action[:, :1])], 1)
-        if self.inputs == "prior":
+        if noise is not None:  # inputs are features of the prior
             with torch.no_grad():
                 latent = world.rssm.latent
                 states = LatentState(states.deter, latent.sample(world.rssm.prior(states.deter), noise).float())
@@ -227,5 +237,5 @@ class Plan2Explore(Explorer):
 
     def finish_update(self) -> None:
         """Step the slow critics."""
-        for valuation in self.behavior.critics().values():
+        for valuation in self.valuations():
             valuation.slow.update(valuation.critic)

@@ -18,7 +18,6 @@ class Targets(NamedTuple):
     """Imagined returns (N, H), and which of them train actor and critic.
 
     critic, actor: slices of the H+1 imagined states. Their returns and weights are (N, L) each.
-    others: values (N, H+1) and targets of further rewards, each with a critic of its own.
     """
 
     ret: Tensor
@@ -28,7 +27,6 @@ class Targets(NamedTuple):
     actor: slice
     actor_ret: Tensor
     actor_weight: Tensor
-    others: tuple["tuple[Tensor, Targets]", ...] = ()
 
 
 def backward_scan(inputs: Tensor, factors: Tensor, last: Tensor) -> Tensor:

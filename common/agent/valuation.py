@@ -6,7 +6,7 @@ Shapes as in `common/agent/behavior.py`.
 from torch import Tensor, nn
 
 from common.agent.heads import Head
-from common.agent.interfaces import ActorGradient, Advantage, Config, Returns, RewardNorm, Slow
+from common.agent.interfaces import ActorGradient, Advantage, Config, RewardNorm, Slow
 from common.agent.returns import Targets
 from common.config import parts
 from common.nn.nets import Style
@@ -33,19 +33,18 @@ class Valuation(nn.Module):
         """Return the buffers that change before the update is known to be finite."""
         return [*self.advantage.buffers(), *self.reward_norm.buffers()]
 
-    def evaluate(
-        self, returns: Returns, reward: Tensor, feat: Tensor, con: Tensor, outer_discount: float
-    ) -> tuple[dict[str, Tensor], Targets]:
-        """Normalise rewards, predict values and compute the targets.
+    def evaluate(self, reward: Tensor, feat: Tensor) -> dict[str, Tensor]:
+        """Return normalised rewards and values (N, H+1) of rewards (N, H+1) and features (N, H+1, F)."""
+        return {"reward": self.reward_norm(reward), "value": self.slow.target(self.critic, feat)}
 
-        Rewards and discounts (N, H+1), features (N, H+1, F) -> normalised rewards and values (N, H+1), targets.
+    def gain(
+        self, grad: ActorGradient, values: dict[str, Tensor], targets: Targets, logp: Tensor, mix: Tensor
+    ) -> Tensor:
+        """Return the actor's objective (N, L) and update the normaliser.
+
+        values: `value` (N, H+1), as `evaluate` returns it. logp: log-probabilities (N, L).
         """
-        reward, value = self.reward_norm(reward), self.slow.target(self.critic, feat)
-        return {"reward": reward, "value": value}, returns(reward, value, con, outer_discount)
-
-    def gain(self, grad: ActorGradient, value: Tensor, targets: Targets, logp: Tensor, mix: Tensor) -> Tensor:
-        """Return the actor's objective (N, L): values (N, H+1), log-probabilities (N, L). Updates the normaliser."""
-        ret, baseline = targets.actor_ret, value[:, targets.actor]
+        ret, baseline = targets.actor_ret, values["value"][:, targets.actor]
         self.advantage.update(ret.detach(), (ret - baseline).detach())
         return grad(self.advantage, ret, baseline, logp, mix)
 

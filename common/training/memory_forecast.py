@@ -70,7 +70,6 @@ def activation_bytes(agent: Any, obs_space: Any, config: dict) -> int:
         return 0
     batch, length = config["batch_size"], config["batch_length"]
     with rng.isolated_rng(config["seed"]), torch.device(agent.device):
-        passes = [*cost.model_passes(agent.world, obs_space, batch * length)]
-        passes += cost.behavior_passes(agent.world, agent.behavior, batch, length)
+        passes = [*cost.every_pass(agent.world, agent.behavior, agent.explorer, obs_space, batch, length)]
     outputs = sum(p.positions * sum(layer.outputs for layer in p.layers) for p in passes if p.autograd)
     return BYTES_HELD_PER_OUTPUT_BYTE * cost.FLOAT32_BYTES * outputs

@@ -54,6 +54,16 @@ def test_flops_follow_the_switches(algo, flags):
 
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
+@pytest.mark.parametrize("extr", [0.0, 0.5])
+def test_flops_of_exploration(algo, extr):
+    flags = SIZE | {"explore.use": "Plan2Explore", "explore.extr_scale": extr}
+    config, spaces = dreamer.resolve(algo, ["debug"], flags), (obs_space(image=False), action_space("box"))
+    counted = cost.update_cost(config, *spaces)
+    assert counted.flops == pytest.approx(ran(config, spaces), rel=TOLERANCE)
+    assert counted.parameters == Agent(*spaces, config).parameter_table()
+
+
+@pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_forward_flops_of_each_network(algo):
     config, spaces = dreamer.resolve(algo, ["debug"], SIZE), (obs_space(), action_space("discrete"))
     passes = {p.name: p for p in cost.update_cost(config, *spaces).passes}

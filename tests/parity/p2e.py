@@ -13,7 +13,7 @@ from common.agent.rssm import LatentState
 from common.nn.nets import frozen
 from tests.parity import names
 from tests.parity.common import Slot, Spy, close_grads, close_grads_of, dense, gradients, leaf, load, swap, under
-from tests.parity.shared import HALF_LOG_2PI, close_latent, given_noise, official_feat
+from tests.parity.shared import HALF_LOG_2PI, given_noise
 from tests.parity.v2_config import GRADS
 
 AFTER = 5e-2  # tolerance of steps, in units of the learning rate
@@ -161,7 +161,7 @@ def check_v1_reward(golden, here, agent):
 def v2_slots(agent):
     slots, rows, outs = {}, input_rows(agent), target_rows(agent)
     for m, member in enumerate(agent.explorer.ensemble.members):
-        hidden, out = member
+        hidden, out = member.net
         slots |= under(f"model{m}", names.mlp(hidden, rows) | under("out/out", out_dense(out, None, outs)))
     return slots
 
@@ -212,7 +212,7 @@ def check_steps(golden, here, agent, slots, setting, batch):
     """Two losses and steps on the same batch; V2's loss also has the constants of its Gaussians."""
     explorer, states, embed = agent.explorer, flat_state(golden, f"{here}in"), golden.get(f"{here}in/embed")
     before = values_of(explorer.ensemble)
-    size = explorer.ensemble.members[0][-1].out_features
+    size = explorer.ensemble.members[0].net[-1].out_features
     constant = HALF_LOG_2PI * size * explorer.models if explorer.ensemble.factor == 0.5 else 0.0
     for step, name in enumerate(("loss", "loss2"), 1):
         losses, _ = explorer.model_losses(agent.world, states, embed, batch, {"explore": {}})
@@ -301,7 +301,7 @@ def check_v2_full(golden):
     states, batch = flat_state(golden, "in"), arrival_batch(golden, "", agent)
     terminal = golden["in/is_terminal"]
     update = ExplorationUpdate(agent, states, batch | {"is_terminal": terminal}, noise)
-    size = agent.explorer.ensemble.members[0][-1].out_features
+    size = agent.explorer.ensemble.members[0].net[-1].out_features
     constant = HALF_LOG_2PI * size * agent.explorer.models
     golden.close("out/ensemble_loss", update.losses["ensemble"].mean() + constant)
     golden.close("out/ensemble_grad_norm", update.norms["grad/ensemble"])
@@ -315,7 +315,7 @@ def check_v2_full(golden):
 
 def close_v2_behavior(golden, update):
     agent, targets = update.agent, update.targets
-    behavior, rssm = agent.explorer.behavior, agent.world.rssm
+    behavior = agent.explorer.behavior
     imagined, action = update.imagined.apply(swap), swap(update.action)
     split = imagined.stoch.unflatten(-1, agent.latent.shape) if hasattr(agent.latent, "shape") else imagined.stoch
     golden.close("out/ac/seq/stoch", split)

@@ -3,7 +3,6 @@
 import torch
 
 import dreamer
-from common.nn.nets import frozen
 from tests.parity.common import Slot, close_grads, dense, gradients, leaf, load, plain, swap, under
 from tests.parity.p2e import ExplorationUpdate, check_steps, close_after, flat_state, make_agent, rewards
 
@@ -27,14 +26,16 @@ def head(net, name="dist_out/out"):
 def ensemble(agent):
     slots = {}
     for m, member in enumerate(agent.explorer.ensemble.members):
-        slots |= under(f"disag{m}", head(member))
+        slots |= under(f"disag{m}", head(member.net))
     return slots
 
 
 def rssm(module):
     """The parts of imagination; the official cell reads [deter, inputs]."""
     cell, (prior, out) = module.cell, module.priors[0]
-    rows = torch.cat([torch.arange(module.deter) + cell.inp.linear.out_features, torch.arange(cell.inp.linear.out_features)])
+    rows = torch.cat(
+        [torch.arange(module.deter) + cell.inp.linear.out_features, torch.arange(cell.inp.linear.out_features)]
+    )
     gates = {"kernel": Slot((cell.gates.weight,), lambda weight: weight.t()[rows])}
     gates |= under("norm", {"scale": plain(cell.norm.scale), "bias": plain(cell.norm.shift)})
     slots = under("img_in", layer(cell.inp)) | under("gru", gates)

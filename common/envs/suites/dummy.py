@@ -11,6 +11,10 @@
                       terminal end                                             vector, Discrete(4)
     dummy_cliff       a cue names the arm that ends the episode (terminal);
                       reward 1 per step survived                               vector, Discrete(4)
+    dummy_chain       100 cells; one choice of four steps forward, the others
+                      step back; reward 1 only in the last cell, which random
+                      actions never see. `log_coverage`: share of the cells
+                      that the episode has seen                                vector, Discrete(4)
 
 Suffixes in any order change observations, actions and length: `image`, `vector` or `both`; `discrete`, `box` or
 `multi`; a number is the episode length (time limit; the terminal end of the counter). dummy_point_image_multi_30 is
@@ -57,6 +61,7 @@ class World(Protocol):
     """The dynamics of a task. Its vector has `size` numbers; an action is a choice in 0..3 and a force in [-1, 1]."""
 
     size: int
+    logs: dict[str, float]  # after each record: numbers for the logs, by name
 
     def reset(self, random: np.random.Generator, length: int) -> Any:
         """Start an episode of `length` steps; return the vector."""
@@ -81,14 +86,15 @@ class Dummy(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
         super().reset(seed=seed)
         self.time = 0
-        return self._observe(self.world.reset(self.np_random, self.length)), {}
+        vector = self.world.reset(self.np_random, self.length)
+        return self._observe(vector), dict(self.world.logs)
 
     def step(self, action: Any) -> tuple[dict, float, bool, bool, dict]:
         self.time += 1
         choice, force = _decode(self.action_space, action)
         vector, reward, terminated = self.world.step(choice, force)
         truncated = self.time >= self.length and not terminated
-        return self._observe(vector), reward, terminated, truncated, {}
+        return self._observe(vector), reward, terminated, truncated, dict(self.world.logs)
 
     def _observe(self, vector: Any) -> dict[str, np.ndarray]:
         self.vector = np.asarray(vector, np.float32)
@@ -99,7 +105,13 @@ class Dummy(gymnasium.Env):
         return draw_columns(self.vector)
 
 
-class RingWalk:
+class NoLogs:
+    """A world without numbers for the logs."""
+
+    logs: dict[str, float] = {}  # noqa: RUF012 (read only)
+
+
+class RingWalk(NoLogs):
     """Walk on a ring of eight cells: choices 0 and 1 step back, 2 and 3 forward. Observes the cell as one-hot."""
 
     size = 8
@@ -113,7 +125,7 @@ class RingWalk:
         return np.eye(8)[self.cell], float(self.cell == 0), False
 
 
-class Point:
+class Point(NoLogs):
     """A point and a target in [-1, 1]; the force moves the point by up to 0.2. Observes both."""
 
     size = 2
@@ -128,7 +140,7 @@ class Point:
         return self.state, float(max(0, 1 - 2 * distance)), False
 
 
-class Bandit:
+class Bandit(NoLogs):
     """The cue is the one-hot of the arm that pays 1, and changes every step."""
 
     size = N_CHOICES
@@ -146,7 +158,7 @@ class Bandit:
         return np.eye(N_CHOICES)[self.arm]
 
 
-class OneHotView:
+class OneHotView(NoLogs):
     """Observes the last action as one-hot (zeros after a reset); pays its number / 3."""
 
     size = N_CHOICES
@@ -158,7 +170,7 @@ class OneHotView:
         return np.eye(N_CHOICES)[choice], choice / (N_CHOICES - 1), False
 
 
-class Counter:
+class Counter(NoLogs):
     """Observes the step and the last choice (-1 after a reset); pays 1 at its terminal end."""
 
     size = 2
@@ -181,6 +193,28 @@ class Cliff(Bandit):
         return self._cue(), float(not fatal), fatal
 
 
+class Chain:
+    """A chain of cells: choice 3 steps forward, every other choice back. Observes both digits of the cell as one-hots.
+
+    It pays 1 in the last cell. Random actions drift back: they see about 8 cells of 100 in thousands of steps.
+    """
+
+    cells, size = 100, 20
+
+    def reset(self, random: np.random.Generator, length: int) -> Any:
+        self.cell = self.furthest = 0
+        return self._observe()
+
+    def step(self, choice: int, force: float) -> tuple[Any, float, bool]:
+        self.cell = int(np.clip(self.cell + (1 if choice == N_CHOICES - 1 else -1), 0, self.cells - 1))
+        self.furthest = max(self.furthest, self.cell)
+        return self._observe(), float(self.cell == self.cells - 1), False
+
+    def _observe(self) -> np.ndarray:
+        self.logs = {"log_coverage": (self.furthest + 1) / self.cells}
+        return np.concatenate([np.eye(10)[self.cell // 10], np.eye(10)[self.cell % 10]])
+
+
 #: Kind -> dynamics and default suffixes.
 KINDS: dict[str, tuple[type[World], dict[str, str]]] = {
     "mixed": (RingWalk, {"view": "both", "action": "discrete", "length": "50"}),
@@ -189,6 +223,7 @@ KINDS: dict[str, tuple[type[World], dict[str, str]]] = {
     "bandit": (Bandit, {"view": "vector", "action": "discrete", "length": "10"}),
     "onehot": (OneHotView, {"view": "vector", "action": "discrete", "length": "20"}),
     "counter": (Counter, {"view": "vector", "action": "discrete", "length": "10"}),
+    "chain": (Chain, {"view": "vector", "action": "discrete", "length": "150"}),
     "cliff": (Cliff, {"view": "vector", "action": "discrete", "length": "20"}),
 }
 
