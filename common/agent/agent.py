@@ -239,10 +239,10 @@ class Agent(nn.Module):
         """Draw the randomness of one update on a batch (B, T)."""
         starts = self.behavior.start_steps(torch.empty(batch, length)).numel()
         post = self.latent.noise(length, batch, device=self.device)
-        noise = {"post": post} | self.explorer.noise(batch, length, self.device)
-        if not self.order.learns_behavior:
-            return noise
-        return noise | self.behavior.noise(self.latent, starts, self.device)
+        noise = {"post": post}
+        if self.order.learns_behavior:
+            noise |= self.behavior.noise(self.latent, starts, self.device)
+        return noise | self.explorer.noise(batch, length, self.device)
 
     def autocast(self, acting: bool = False) -> AbstractContextManager:
         """Compute matrix products and convolutions in bfloat16; the rest stays float32.

@@ -94,7 +94,7 @@ class Plan2Explore(Explorer):
         length, prefill = config["batch_length"], config["run"]["prefill"] * config["env"]["repeat"]
         if self.mix.intr <= 0:
             raise UserError(
-                "explore.intr_scale must be above 0: without it, disagreement is no reward. "
+                "explore.intr_scale must be above 0: with 0, nothing explores. "
                 "For a run without exploration, type --explore.use NoNoise or --explore.use ActionNoise."
             )
         if self.offset >= length:
