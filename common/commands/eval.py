@@ -8,9 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +24,7 @@ from common.storage import spaces, video
 from common.storage.logdir import stored_config
 from common.storage.runinfo import is_finished
 from common.storage.saved_agent import load_saved_agent, load_weights, refuse_malformed
+from common.training.camera import NOTHING_TO_DRAW, picture_source
 from common.training.evaluator import EvalResult, Evaluator
 from common.training.factory import Factory
 from common.training.threads import kept_threads
@@ -44,10 +43,6 @@ VIDEO_FPS = 30
 ONE_SEED_WARNING = (
     "This is the score of one seed. Other seeds may score differently: before you compare, train 3 or more "
     "(python dreamer.py compare --seeds 5, or --seed N)."
-)
-NO_IMAGES_MESSAGE = (
-    "No video: this task has no images, and its environment cannot draw any. It may lack a render method or a package "
-    "for it. For Gymnasium's classic control: pip install 'gymnasium[classic-control]'."
 )
 
 
@@ -167,12 +162,6 @@ def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[EvalR
         envs.close()
 
 
-def picture_source(envs: Any) -> Callable[[dict], np.ndarray | None]:
-    """Return a function from a record to a picture: its image, or a drawing by the environment."""
-    key = video.first_image_key(dict(envs.obs_space.items()))
-    return (lambda record: video.to_rgb(record[key][0]).copy()) if key else lambda record: envs.render(0)
-
-
 def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.ndarray], films: int) -> None:
     """Write the videos: the one by `run.video_every`, or those of --video."""
     if first is not None or asked:
@@ -180,7 +169,7 @@ def _film(folder: Path, frames: int, first: np.ndarray | None, asked: list[np.nd
     if first is not None:
         write_bytes(folder / f"eval_{frames:09d}.gif", video.encode_gif(first))
     if films and not asked:
-        print(NO_IMAGES_MESSAGE)
+        print(f"No video: {NOTHING_TO_DRAW}")
     shown = {folder / f"eval_{frames:09d}_{k}": video.scale_frames(pictures) for k, pictures in enumerate(asked)}
     for path, pictures in shown.items():
         write_bytes(path.with_suffix(".gif"), video.encode_gif(pictures, VIDEO_FPS))

@@ -54,14 +54,14 @@ def write_films(folder: Path) -> None:
             write_task_films(films, list(load_players(runs)))
 
 
-def finished_runs(folder: Path, grid: dict, task: str) -> dict[str, Path]:
+def finished_runs(folder: Path, grid: dict, task: str, most: int = video.MAX_ROWS) -> dict[str, Path]:
     """Return variant -> logdir of its first finished run on a task with a checkpoint, in the grid's order.
 
-    If there are more variants than a film has room for, only the first and the last take part.
+    most: number of variants that a film has room for. If there are more, only the first and the last take part.
     """
     found: dict[str, Path] = {}
     names = grid["variants"]
-    for name in names if len(names) <= video.MAX_ROWS else [names[0], names[-1]]:
+    for name in names if len(names) <= most else [names[0], names[-1]]:
         jobs = [job for job in grid["jobs"] if (job["variant"], job["task"], job["status"]) == (name, task, "done")]
         logdirs = (folder / job["logdir"] for job in jobs)
         if logdir := next((path for path in logdirs if any((path / "checkpoints").glob("checkpoint-*"))), None):

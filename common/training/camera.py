@@ -1,5 +1,6 @@
 """Videos of a training run: open-loop predictions of the model, and training episodes."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,10 @@ from common.replay import Replay
 from common.storage import video
 
 CONTEXT_STEPS = 5  # steps that the model observes before it predicts open loop
+NOTHING_TO_DRAW = (
+    "this task has no images, and its environment cannot draw any. It may lack a render method or a package "
+    "for it. For Gymnasium's classic control: pip install 'gymnasium[classic-control]'."
+)
 
 
 class Prediction(NamedTuple):
@@ -26,6 +31,12 @@ def predict_open_loop(agent: Agent, replay: Replay, batch: int, length: int) -> 
     error = lambda truth, model: float(video.error_curve(truth, model)[context:].mean())
     show = lambda truth, model: video.open_loop_frames(truth, model, context)
     return {key: Prediction(error(*pair), show(*pair)) for key, pair in pairs.items()}
+
+
+def picture_source(envs: Any) -> Callable[[dict], np.ndarray | None]:
+    """Return a function from a record to a picture: its image, or a drawing by the environment."""
+    key = video.first_image_key(dict(envs.obs_space.items()))
+    return (lambda record: video.to_rgb(record[key][0]).copy()) if key else lambda record: envs.render(0)
 
 
 class Camera:

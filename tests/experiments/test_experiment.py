@@ -83,7 +83,7 @@ def test_all_jobs_run_and_the_report_is_written(tmp_path, reports, capsys):
 def test_the_arguments_of_a_job_give_its_config(monkeypatch):
     seen = []
     monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
-    monkeypatch.setattr(experiment, "write_results", lambda folder: None)
+    monkeypatch.setattr(experiment, "write_results", lambda *_: None)
     words = ["--features", "retnorm=v1", "--mlp.*.units", "9", "--first-seed", "4", "--episodes", "3", "--envs", "2"]
     assert dreamer.main([*COMPARE, *words, "--seeds", "1"]) == 0
     assert [(job.variant, job.task, job.seed) for job in seen] == [("v1", "dummy_point", 4), ("v3", "dummy_point", 4)]
@@ -120,7 +120,7 @@ def test_an_offline_run_has_the_config_that_training_stores(monkeypatch):
     """Otherwise, the finished grid would be refused as another one when the command is rerun."""
     seen = []
     monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
-    monkeypatch.setattr(experiment, "write_results", lambda folder: None)
+    monkeypatch.setattr(experiment, "write_results", lambda *_: None)
     assert dreamer.main([*COMPARE, "--run.offline", "records", "--seeds", "1"]) == 0
     assert [job.config["schedule"] for job in seen] == [{"use": "Every", "steps": 1, "updates": 1}] * 2
     assert [job.config["run"]["prefill"] for job in seen] == [0, 0]
@@ -296,7 +296,7 @@ def test_published_suites_apply_their_block_to_all_tasks(monkeypatch, suite, tas
     seen = []
     monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
     monkeypatch.setattr(experiment, "check_tasks", lambda folder, jobs: None)
-    monkeypatch.setattr(experiment, "write_results", lambda folder: None)
+    monkeypatch.setattr(experiment, "write_results", lambda *_: None)
     assert dreamer.main(["bench", "--suite", suite, "--algo", "v3", "--seeds", "1", "--jobs", "1"]) == 0
     assert len({job.task for job in seen}) == len(seen) == tasks
     steps = suites.read_suites()[suite].tasks

@@ -38,7 +38,7 @@ def write_report(
     files |= {f"{TABLES_FOLDER}/{name}": text for name, text in render_table_files(report).items()}
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES_FOLDER)
-    files["report.html"] = html.render(report, pictures, *films.collect_films(runs))
+    files["report.html"] = html.render(report, pictures, *films.collect_films(runs), films.acting_films(runs))
     folder = expand_path(out)
     for name in (FIGURES_FOLDER, TABLES_FOLDER):
         make_output_folder(folder / name)

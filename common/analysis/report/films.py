@@ -18,6 +18,7 @@ from common.files import slug
 MAX_FILM_BYTES = 2 * 2**20
 PAPER_SHARE = 0.6  # of the pixels of a picture of curves
 MAX_TOTAL_BYTES = 12 * 2**20
+MAX_ACTING_BYTES = 6 * 2**20  # of a GIF with agents that act
 SHARED_FILMS_FOLDER = "films"  # in the folder of a grid
 RUN_FILM_NAME = re.compile(r"openloop_(?P<key>.+)_(?P<frames>\d+)\.gif")
 SHARED_FILM_NAME = re.compile(r"(?P<key>.+)_(?P<seed>\d+)_(?P<frames>\d+)\.gif")
@@ -64,6 +65,18 @@ def collect_films(runs: Runs) -> tuple[list[ReportFilm], list[str]]:
         else:
             dropped.append(f"{film.key} of {film.variant} on {film.task} ({size / 2**20:.1f} MiB)")
     return kept, dropped
+
+
+def acting_film_path(folder: Path, task: str) -> Path:
+    """Return the file with the GIF of all agents that act on a task, in the folder of a grid."""
+    return folder / f"acting_{slug(task)}.gif"
+
+
+def acting_films(runs: Runs) -> dict[str, bytes]:
+    """Return task -> GIF of all agents that act on it, for tasks that have one which is not too large for a page."""
+    paths = {task: acting_film_path(runs.folder, task) for task in runs.tasks} if runs.folder else {}
+    films = {task: path.read_bytes() for task, path in paths.items() if path.is_file()}
+    return {task: data for task, data in films.items() if len(data) <= MAX_ACTING_BYTES}
 
 
 def _read(folder: Path, name: re.Pattern, variant: str, task: str, seed: int | None = None) -> list[ReportFilm]:

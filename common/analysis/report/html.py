@@ -2,7 +2,9 @@
 
 import base64
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
@@ -26,15 +28,30 @@ def page_template(name: str, folder: Path = FOLDER) -> Template:
     )
     environment.filters |= {
         "inline": lambda svg: Markup(svg),
-        "gif": lambda data: f"data:image/gif;base64,{base64.b64encode(data).decode()}",
+        "gif": lambda film: gif_address(film.data),
+        "gif_address": gif_address,
         "breakable": lambda text: Markup(re.sub(r"(?<=[_/])", "<wbr>", escape(text))),  # long names break at _ and /
     }
     environment.globals["css"] = Markup(figure_style.css() + (FOLDER / "report.css").read_text())
     return environment.get_template(name)
 
 
-def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: list[str]) -> str:
-    """Return the page. Texts of the report are escaped; figures are SVG drawn here."""
+def gif_address(data: bytes) -> str:
+    """Return a GIF as an address that a page can show."""
+    return f"data:image/gif;base64,{base64.b64encode(data).decode()}"
+
+
+def render(
+    report: dict,
+    gallery: Gallery,
+    films: list[ReportFilm],
+    dropped: list[str],
+    acting: Mapping[str, bytes] = MappingProxyType({}),
+) -> str:
+    """Return the page. Texts of the report are escaped; figures are SVG drawn here.
+
+    acting: task -> GIF of all agents that act on it.
+    """
     return page_template("report.html.jinja").render(
         tables=tables,
         run_tables=run_tables,
@@ -46,6 +63,7 @@ def render(report: dict, gallery: Gallery, films: list[ReportFilm], dropped: lis
         legend_entries=legend_entries(report),
         films=films,
         dropped=dropped,
+        acting=acting,
         many=len(report["variants"]) > MAX_CURVES_PER_FIGURE,
     )
 

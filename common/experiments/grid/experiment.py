@@ -30,6 +30,7 @@ OPTIONS: Options = {
     "jobs": Option(0, "runs at a time; 0: one per core, or one on a GPU", "N", group=HELP_GROUP),
     "episodes": Option(0, "episodes to evaluate after each training; 0: none", "N", group=HELP_GROUP),
     "logdir": Option("", "folder for the runs and the report (default: below logs/)", "DIR", group=HELP_GROUP),
+    "gif": Option(False, "film the agents of all variants side by side", group=HELP_GROUP),
     "dry-run": Option(False, "print the runs and their commands only", group=HELP_GROUP),
 }
 MINIMA = {"seeds": 1, "first-seed": 0, "steps": 0, "jobs": 0, "episodes": 0}
@@ -63,7 +64,7 @@ def run_experiment(
     own = {str(request.algo): request.own for request in variants.values() if request.own}
     grid = Grid(kind, grid_title(variants, tasks, options), options["match"], list(variants), baseline, own)
     run_grid(folder, grid, jobs, parallel, options["episodes"], uneven_notice(planned_amounts(jobs), grid.match))
-    write_results(folder)
+    write_results(folder, options["gif"])
 
 
 def check_options(variants: dict[str, Request]) -> tuple[dict[str, Any], int]:

@@ -19,16 +19,17 @@ WITHOUT_REPORT = (
 )
 
 
-def write_results(folder: Path) -> None:
+def write_results(folder: Path, gif: bool = False) -> None:
     """Write films and report of a grid that has been run, and print the path of the report.
 
+    gif: whether to film all agents side by side.
     Raises UserError with the failed runs, if any, at the end.
     """
     found = read_stored_grid(folder)
     jobs, match = found["jobs"], found["match"]
     failed = [job for job in jobs if job["status"] == "failed"]
     print("Making films of predictions, then the report.", flush=True)
-    write_grid_films(folder)
+    write_grid_films(folder, gif)
     if notice := uneven_notice(amounts_made(folder, jobs), match):
         print(notice, flush=True)
     if len(failed) == len(jobs):
@@ -66,14 +67,20 @@ def amounts_made(folder: Path, jobs: list[dict]) -> list[TrainingAmount]:
     return mean_amounts(found)
 
 
-def write_grid_films(folder: Path) -> None:
+def write_grid_films(folder: Path, gif: bool) -> None:
     """Write the films of a grid. An error is printed: the report does not need films."""
     from common.experiments.film import write_films  # here: agents and video take long to import
 
-    try:
-        write_films(folder)
-    except Exception as error:  # for example a broken renderer
-        print(f"Films were not written: {error if isinstance(error, UserError) else repr(error)}", flush=True)
+    writers = [write_films]
+    if gif:
+        from common.experiments.acting_film import write_acting_films
+
+        writers.append(write_acting_films)
+    for write in writers:
+        try:
+            write(folder)
+        except Exception as error:  # for example a broken renderer
+            print(f"Films were not written: {error if isinstance(error, UserError) else repr(error)}", flush=True)
 
 
 def write_grid_report(folder: Path, failed: bool) -> bool:
