@@ -25,13 +25,15 @@ try:
         COMMANDS,
         command_function,
         command_options,
+        first_words,
         legacy_cli,
+        misspelled_flags,
         seed_variables,
         stdio,
         stored_values,
     )
-    from common.commands.help import RunHelp, command_help, program_help
-    from common.config import arguments, features
+    from common.commands.help import RunHelp, command_help, program_help, version_text
+    from common.config import arguments, features, notices
     from common.config import config as configs
     from common.config.arguments import Option
     from common.config.extends import EXTENDS, extend
@@ -78,8 +80,8 @@ RUN_FLAGS = {
 }
 
 
-#: Short flag -> config key.
-SHORT_FLAGS = {
+#: Alias of a flag -> config key.
+FLAG_ALIASES = {
     "envs": "run.envs",
     "episodes": "run.eval_episodes",
     "mode": "actor.eval",
@@ -188,6 +190,11 @@ def lender_config(source: str, blocks: tuple[str, ...], task: str | None) -> dic
     return resolve(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
 
 
+def block_names() -> set[str]:
+    """Return the names of the config blocks of all versions."""
+    return {*environment_blocks(), *(name for algo in ALGOS for name in version_blocks(algo))}
+
+
 def with_environment_block(task: str, blocks: list[str]) -> list[str]:
     """Return `blocks`, behind the block of the task's environment unless one of them is for an environment."""
     block = "gym" if ":" in task else ENVIRONMENT_BLOCKS.get(task.split("_")[0])
@@ -196,21 +203,37 @@ def with_environment_block(task: str, blocks: list[str]) -> list[str]:
 
 def parse(argv: list[str]) -> tuple:
     """Split a command line into the command and the fields of `arguments.ParsedArguments`."""
-    command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
-    if command not in COMMANDS:
-        key, equals, value = command.partition("=")
-        hint = f" A flag is --{key} {value}." if key and equals else ""
-        raise UserError(configs.unknown_name("command", command, COMMANDS) + hint)
-    positionals = not COMMANDS[command].takes_config
+    command = argv.pop(0) if argv and not argv[0].startswith(first_words.DASHES) else "train"
     options = command_options(command)
+    positionals = not COMMANDS[command].takes_config
     versions = tuple(ALGOS) if COMMANDS[command].version_flags else ()
-    return command, *arguments.parse(
-        argv, options, SHORT_FLAGS, positionals=positionals, versions=versions, check_key=check_key
-    )
+    check = functools.partial(check_key, command)
+    parsed = arguments.parse(argv, options, FLAG_ALIASES, positionals=positionals, versions=versions, check_key=check)
+    misspelled_flags.check((without_version(key, versions) for key in parsed.flags), *names_of_flags(command))
+    return command, *parsed
 
 
-def check_key(key: str) -> None:
+def without_version(key: str, versions: tuple[str, ...]) -> str:
+    """'v3.schedule.ratio' -> 'schedule.ratio'."""
+    version, dot, rest = key.partition(".")
+    return rest if dot and version in versions else key
+
+
+def names_of_flags(command: str) -> tuple[list[str], list[str]]:
+    """Return the names of a command's flags, and those of the config keys that it takes."""
+    own, run_flags = command_options(command), COMMANDS[command].run_flags
+    return [*own, *run_flags, *(FLAG_ALIASES if run_flags else ())], all_keys() if run_flags else []
+
+
+@functools.cache
+def all_keys() -> list[str]:
+    """Return the config keys of all versions."""
+    return list(dict.fromkeys(key for algo in ALGOS for key in configs.flatten(resolve(algo))))
+
+
+def check_key(command: str, key: str) -> None:
     """Raise UserError unless some version has the config key, or a key that matches the glob."""
+    misspelled_flags.check([key], *names_of_flags(command))
     if key in RUN_FLAGS:
         return
     errors = []
@@ -270,12 +293,19 @@ def help_text(command: str) -> str:
     if not command:
         return program_help(PROGRAM, "Train, evaluate and compare DreamerV1, V2 and V3.", CLOSING_LINES)
     if command not in COMMANDS:
-        raise UserError(configs.unknown_name("command", command, COMMANDS))
+        raise UserError(first_words.unknown_command(command))
     defaults, shared = configs.flatten(resolve(DEFAULT_ALGO)), environment_blocks()
     blocks = {f"blocks of {algo}": [name for name in version_blocks(algo) if name not in shared] for algo in ALGOS}
     names = {"environment blocks": list(shared)} | blocks | {"features": list(features.FEATURES)}
-    short_flags = {short: (key, defaults[key]) for short, key in SHORT_FLAGS.items()}
-    return command_help(PROGRAM, command, RunHelp(RUN_FLAGS, short_flags, names))
+    flag_aliases = {short: (key, defaults[key]) for short, key in FLAG_ALIASES.items()}
+    return command_help(PROGRAM, command, RunHelp(RUN_FLAGS, flag_aliases, names))
+
+
+def information(words: list[str]) -> str:
+    """Return the text of a command line that asks for help or for the version, else an empty string."""
+    if set(words) & set(first_words.HELP):
+        return help_text("" if words[0].startswith("-") else words[0])
+    return version_text() if words[:1] in (["version"], ["--version"], ["-V"]) else ""
 
 
 def error_text(error: UserError | OSError) -> str:
@@ -296,13 +326,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def execute(argv: list[str]) -> int:
     """Run a command line and print its error, if any. Returns the exit code."""
     keep_freed_memory()
+    notices.drop_all()
     try:
-        if {"-h", "--help"} & set(argv):
-            print(help_text("" if argv[0].startswith("-") else argv[0]), flush=True)
-            return 0
         words = seed_variables.translate([word for word in argv if word != "--debug"], os.environ)
+        words = first_words.translate(words, first_words.Names(ALGOS, block_names(), ENVIRONMENT_BLOCKS))
+        if text := information(words):
+            print(text, flush=True)
+            return 0
         command, *parsed = parse(legacy_cli.translate(words, DEFAULT_ALGO))
         command_function(command)(command_input(command, *parsed))
+        notices.print_all()
     except KeyboardInterrupt:
         stdio.print_error("Interrupted.")
         return 130

@@ -18,7 +18,7 @@ from common.config import features
 from common.envs.suites import dmc
 from common.errors import UserError
 from tests.helpers import file_table
-from tests.helpers.command_line import ROOT, SHORT, forked, here
+from tests.helpers.command_line import ROOT, SHORT, run_in_fork, run_in_this_process
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
@@ -97,7 +97,7 @@ def run(tmp_path, renderer):
     def run(words):
         words = shortened(words)
         words += ["--env.render", "ray"] if needs_renderer(words) and not renderer else []
-        done = (forked if needs_process(words) else here)(*words, cwd=tmp_path)
+        done = (run_in_fork if needs_process(words) else run_in_this_process)(*words, cwd=tmp_path)
         assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-2000:])
         return done.stderr
 
@@ -172,7 +172,7 @@ def test_the_table_of_files_has_every_package():
 def test_every_key_named_exists(path):
     """`group.key` in a document is a config key of some version, a short name of one, or an option of a part."""
     seams = program.configs.parts.PARTS
-    keys = set(program.SHORT_FLAGS) | {
+    keys = set(program.FLAG_ALIASES) | {
         key for algo in program.ALGOS for key in program.configs.flatten(program.resolve(algo))
     }
     for seam, paths in seams.items():
@@ -190,7 +190,7 @@ def test_every_key_named_exists(path):
 def test_the_feature_table_is_up_to_date(tmp_path):
     page = (ROOT / "docs" / "features.md").read_text()
     table = re.search(r"<!-- features -->\n(.*?)\n<!-- /features -->", page, re.S)
-    fresh = here("table", "--configs", "dmc_vision", cwd=tmp_path).stdout.strip()
+    fresh = run_in_this_process("table", "--configs", "dmc_vision", cwd=tmp_path).stdout.strip()
     assert table[1].strip() == fresh, "Paste the output of `python dreamer.py table --configs dmc_vision`."
 
 
@@ -205,7 +205,7 @@ def test_the_glossary_has_every_metric_and_no_other(tmp_path):
     for algo in program.ALGOS:
         task = "dummy_mixed_10_box" if algo == "v3" else "dummy_mixed_10"
         words = ["--algo", algo, "--configs", "debug", "--task", task, "--steps", "500", "--logdir", algo]
-        done = forked(*words, "--replay.capacity", "2000", cwd=tmp_path)
+        done = run_in_fork(*words, "--replay.capacity", "2000", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         written |= {name for line in (tmp_path / algo / "metrics.jsonl").open() for name in json.loads(line)}
     known = glossary()
@@ -216,13 +216,13 @@ def test_the_glossary_has_every_metric_and_no_other(tmp_path):
 
 def test_config_prints_what_training_would_use(tmp_path):
     words = ["--algo", "v2", "--configs", "atari", "paper", "--task", "atari_pong", "--seed", "7", "--envs", "3"]
-    (tmp_path / "printed.yaml").write_text(here("config", *words, cwd=tmp_path).stdout)
+    (tmp_path / "printed.yaml").write_text(run_in_this_process("config", *words, cwd=tmp_path).stdout)
     expected = program.resolve("v2", ["atari", "paper"], {"task": "atari_pong", "seed": "7", "run.envs": "3"})
     assert program.configs.read(tmp_path / "printed.yaml") == expected
 
 
 def test_the_last_value_of_a_repeated_flag_wins_and_blocks_add_up(tmp_path):
     words = ["--algo", "v2", "--configs", "atari", "--seed", "1", "--configs", "paper", "--seed=2", "--algo", "v2"]
-    (tmp_path / "printed.yaml").write_text(here("config", *words, cwd=tmp_path).stdout)
+    (tmp_path / "printed.yaml").write_text(run_in_this_process("config", *words, cwd=tmp_path).stdout)
     expected = program.resolve("v2", ["atari", "paper"], {"seed": "2"})
     assert program.configs.read(tmp_path / "printed.yaml") == expected

@@ -31,7 +31,7 @@ def bench(request: Request) -> None:
     The runs end with a report. Other flags override the settings of the suite. Raises UserError as `compare` does.
     """
     options = request.options
-    if options["list"] or request.positionals == ["list"]:
+    if options["list"]:
         print("\n\n".join(describe_suite(name, suite) for name, suite in read_suites().items()))
         return
     versions, tasks = plan_suite(request)
@@ -44,8 +44,6 @@ def plan_suite(request: Request) -> tuple[dict[str, Request], dict[str, int]]:
     Raises UserError for unknown names.
     """
     options = request.options
-    if request.positionals:
-        raise UserError(f"Suites take only flags, got {' '.join(request.positionals)}. Use --suite NAME.")
     if not options["suite"]:
         raise UserError(f"bench needs --suite, one of {', '.join(read_suites())}.")
     suite = find_suite(options["suite"])

@@ -26,8 +26,6 @@ def compare(request: Request) -> None:
 
     Raises UserError for wrong flags before any run starts, and for failed runs at the end.
     """
-    if request.positionals:
-        raise UserError(f"compare takes only flags, got {' '.join(request.positionals)}. Name versions with --algos.")
     request, tasks = requested_tasks(request)
     steps = request.options["steps"]
     if not tasks or not steps:

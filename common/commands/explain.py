@@ -64,6 +64,8 @@ def configs_to_explain(request: Request) -> dict[str, dict]:
     """Return name -> config of each version, run and file on the command line."""
     names = request.positionals or ([request.algo] if request.algo else list(request.algos))
     paths = [name for name in names if name not in request.algos]
+    if feature := next((name for name in paths if name in features.FEATURES), ""):
+        raise UserError(f"{feature!r} is a feature. Type --feature {feature}.")
     if len(paths) == len(names) and (request.flags or request.blocks or request.borrowed):
         raise UserError("Configs of runs and files cannot be changed here: omit --configs, --features and config keys.")
     return {name: read_config(name, request.algos) if name in paths else request.config(name) for name in names}

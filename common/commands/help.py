@@ -2,7 +2,11 @@
 
 import argparse
 import functools
+import importlib.metadata
+import platform
 import textwrap
+import tomllib
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.commands import COMMANDS, GROUPS, command_module, command_options
@@ -14,12 +18,23 @@ WIDTH = 100  # columns
 class RunHelp(NamedTuple):
     """Contents of the help of every command about runs.
 
-    flags: the flags for runs. short_flags: short flag -> its config key and default. names: title -> known names.
+    flags: the flags for runs. flag_aliases: alias -> its config key and default. names: title -> known names.
     """
 
     flags: dict[str, Option]
-    short_flags: dict[str, tuple[str, Any]]
+    flag_aliases: dict[str, tuple[str, Any]]
     names: dict[str, list[str]]
+
+
+def version_text() -> str:
+    """Return the version of this program, of Python and of torch."""
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    if project.is_file():
+        version = tomllib.loads(project.read_text())["project"]["version"]
+    else:  # installed as a package
+        version = importlib.metadata.version("dreamer-hub")
+    torch = importlib.metadata.version("torch")
+    return f"dreamer-hub {version}, Python {platform.python_version()}, torch {torch}"
 
 
 def program_help(program: str, description: str, closing: list[str]) -> str:
@@ -43,7 +58,7 @@ def command_help(program: str, name: str, runs: RunHelp) -> str:
         flags = {key: runs.flags[key] for key in command.run_flags if key not in options}
         add_options(parser, flags, "flags of the run" if command.takes_config else "flags of every run")
         keys = parser.add_argument_group(f"config keys (defaults of {runs.flags['algo'].default})")
-        for short, (key, default) in runs.short_flags.items():
+        for short, (key, default) in runs.flag_aliases.items():
             if short not in options:
                 keys.add_argument(f"--{short}", metavar="VALUE", help=f"{key} (default: {default})".replace("%", "%%"))
         keys.add_argument("--KEY", metavar="VALUE", help=f"any other key; `{program} config` prints all of them")

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from common.commands.speed import output_path, percent
+from common.config import notices
 from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.config.tables import listing, show, table
@@ -40,8 +41,6 @@ def plan(request: Request, factory: Factory | None = None) -> dict:
     Raises UserError for wrong arguments, and if the run cannot start.
     """
     options = request.options
-    if request.positionals:
-        raise UserError(f"plan takes only the flags of train, got {request.positionals[0]!r}. Omit it.")
     if options["updates"] < 1:
         raise UserError(f"--updates must be at least 1, got {options['updates']}.")
     path = output_path("json", options["json"]) if options["json"] else None
@@ -51,6 +50,7 @@ def plan(request: Request, factory: Factory | None = None) -> dict:
     rng.seed_all(config["seed"])
     try:
         with build_run(config, factory or Factory(), check_bound) as run:
+            notices.print_all()
             found = forecast_run(request, config, run, options["updates"])
         show(head(found), time_table(found), suggestions_table(found))
     except NotTimed as reason:

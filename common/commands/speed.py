@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
+from common.config import notices
 from common.config.arguments import Option, Options
 from common.config.tables import listing, show, table
 from common.errors import UserError
@@ -49,6 +50,7 @@ def speed(config: dict, factory: Factory | None = None) -> dict:
         raise UserError("--json and --profile name the same file. Choose two files.")
     rng.seed_all(config["seed"])
     with build_run(config, factory or Factory()) as run:
+        notices.print_all()
         if run.agent.compiler:
             print("Compiling the update. The first time this may take minutes.", flush=True)
         found = measure_run(config, run, options["updates"], profile=paths.get("profile"))

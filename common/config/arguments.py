@@ -17,6 +17,7 @@ from common.config import parts
 from common.errors import UserError
 
 LIST_FLAGS = ("configs", "features")  # flags of every command that take several values
+ONE_DASH = re.compile(r"(?:-|[–—])(?!inf\b|nan\b)([A-Za-z]\w*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ def with_defaults(options: Options, changed: Mapping[str, Any]) -> dict[str, Any
 def parse(
     argv: list[str],
     own: Options,
-    short_flags: Mapping[str, str],
+    flag_aliases: Mapping[str, str],
     *,
     positionals: bool,
     versions: Collection[str] = (),
@@ -80,7 +81,7 @@ def parse(
     """Sort the words after a command: `--key VALUE` or `--key=VALUE`. The last one of a flag with one value counts.
 
     own: the flags that only this command takes. A flag without a value is true where the default is a bool.
-    short_flags: short flag -> config key. positionals: whether words may come before the first flag. versions: names
+    flag_aliases: alias -> config key. positionals: whether words may come before the first flag. versions: names
     that may be in front of a config key or of `configs`: `--v3.schedule.ratio 32`.
     check_key: raises UserError for an unknown config key; it is called before a wrong number of values is reported.
 
@@ -92,13 +93,7 @@ def parse(
     first = next(flag_places, len(argv)) if positionals else 0
     several = {*LIST_FLAGS, *(name for name, default in defaults.items() if isinstance(default, list))}
     several |= {f"{version}.configs" for version in versions}
-
-    def full_name(name: str) -> str:
-        version, dot, key = name.partition(".")
-        if dot and version in versions:
-            return f"{version}.{short_flags.get(key, key)}"
-        return name if name in own else short_flags.get(name, name)
-
+    full_name = functools.partial(_full_name, own=own, aliases=flag_aliases, versions=versions)
     groups = _values_by_flag(argv[first:], several, full_name)
     blocks, borrowed = _pop_list(groups, "configs"), dict(map(_parse_feature, _pop_list(groups, "features")))
     given = {key: values or ["true"] * isinstance(defaults.get(key), bool) for key, values in groups.items()}
@@ -162,6 +157,8 @@ def _values_by_flag(argv: list[str], several: set[str], full_name: Callable[[str
     """Return the words after each flag, under the flag's full name, in the order of the last use."""
     groups: dict[str, list[str]] = {}
     for word in argv:
+        if found := ONE_DASH.match(word):
+            raise UserError(f"Flags start with two dashes. Type --{found[1]} instead of {word}.")
         if word.startswith("--") and len(word) > 2:
             name, _, value = word[2:].partition("=")
             key = full_name(name)
@@ -177,6 +174,15 @@ def _values_by_flag(argv: list[str], several: set[str], full_name: Callable[[str
     return groups
 
 
+def _full_name(name: str, own: Options, aliases: Mapping[str, str], versions: Collection[str]) -> str:
+    """Return the name of a flag for one of its spellings: an alias, or a flag of the command with underscores."""
+    version, dot, key = name.partition(".")
+    if dot and version in versions:
+        return f"{version}.{aliases.get(key, key)}"
+    dashed = name.replace("_", "-")
+    return name if name in own else dashed if dashed in own else aliases.get(name, name)
+
+
 def _single_value(key: str, values: list[str]) -> str:
     if len(values) != 1:
         raise UserError(f"--{key} takes one value, got {' '.join(values) or 'none'}.")
@@ -184,10 +190,12 @@ def _single_value(key: str, values: list[str]) -> str:
 
 
 def _pop_list(groups: dict[str, list[str]], key: str) -> list[str]:
-    """Remove a flag that takes several values from `groups` and return its values."""
-    if groups.get(key) == []:
+    """Remove a flag that takes several values from `groups` and return its values, which may be joined by commas."""
+    values = [value.strip() for word in groups.get(key, []) for value in word.split(",") if value.strip()]
+    if key in groups and not values:
         raise UserError(f"--{key} needs at least one value. `python dreamer.py train --help` lists them.")
-    return groups.pop(key, [])
+    groups.pop(key, None)
+    return values
 
 
 def _parse_feature(text: str) -> tuple[str, str]:

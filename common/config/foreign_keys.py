@@ -22,7 +22,7 @@ SAME_KEYS = {
     "actor_lr": "optim.lr.actor",
     "value_lr": "optim.lr.critic",
     "critic_lr": "optim.lr.critic",
-    "jax.platform": "run.device",
+    **dict.fromkeys(("jax.platform", "cpu", "gpu", "cuda", "use_cuda"), "run.device"),
     "jax.compute_dtype": "run.precision",
     "jax.precision": "run.precision",
     "jax.jit": "run.compile",

@@ -1,8 +1,9 @@
 """A parsed command line, for commands about several runs or about no run."""
 
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from common.config import notices
 
 
 class Request(NamedTuple):
@@ -50,8 +51,8 @@ class Request(NamedTuple):
 
 
 def algo_or_default(algo: str | None, algos: tuple[str, ...], default: str) -> str:
-    """Return the version, or the default with a notice on stderr if it is None."""
+    """Return the version, or the default with a notice if it is None."""
     if algo is None:
         others = ", ".join(name for name in algos if name != default)
-        print(f"No --algo given: this is {default}. Others: {others}.", file=sys.stderr)
+        notices.add(f"No --algo given: this is {default}. Others: {others}.")
     return algo or default

@@ -17,7 +17,6 @@ An action is Box(-1, 1, (A,)), Discrete(n) or MultiDiscrete([...]).
 To add a suite, follow docs/add_an_environment_suite.md.
 """
 
-import difflib
 import importlib
 import importlib.metadata
 import os
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
+from common.envs import task_hints
 from common.envs.adapt.adapter import find_adapter
 from common.envs.adapt.process_state import ProcessState
 from common.envs.adapt.wrappers import Seeded, episode_seed
@@ -240,8 +240,9 @@ def _find_suite(task: str) -> tuple[Suite, str]:
     if prefix in not_installable.NEEDS:
         raise not_installable.needs_error(prefix, name)
     if prefix not in SUITES:
-        near = difflib.get_close_matches(prefix, SUITES, n=1)
-        hint = f" Did you mean {'_'.join(filter(None, [near[0], name]))!r}?" if near else ""
+        tasks = task_hints.nearest_tasks(task, SUITES, make_env)
+        if tasks:
+            raise UserError(f"No suite has the task {task!r}. Did you mean {' or '.join(tasks)}?")
         examples = ", ".join(suite.example for suite in [*SUITES.values(), CUSTOM])
-        raise UserError(f"No suite has the task {task!r}.{hint} Examples: {examples}.")
+        raise UserError(f"No suite has the task {task!r}. Examples: {examples}.")
     return SUITES[prefix], name

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from common.config import notices
 from common.errors import NonFiniteError, UserError
 from common.files import remove_temporary_files
 from common.nn.compile import make_compiler
@@ -194,6 +195,7 @@ class Session:
             stack.callback(evaluator.close)
             pieces = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
             need = memory_forecast.forecast_memory(config, envs, agent, replay, free)
+            notices.print_all()
             print(banner(config, **pieces, threads=str(threads), memory=str(need)), flush=True)
             need.check()
             if state is None and need.free > 2 * need.weights + need.update:  # a second agent may be timed

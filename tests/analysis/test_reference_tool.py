@@ -6,7 +6,7 @@ import pytest
 
 import dreamer as program
 from common.analysis.reference import curves
-from tests.helpers.command_line import dreamer, refused, snapshot
+from tests.helpers.command_line import expect_error, run_in_new_process, snapshot
 from tests.helpers.reference import logdir, seeds
 
 
@@ -122,9 +122,11 @@ def test_mistakes_give_one_message_and_write_nothing(line, folder, capsys, monke
 
 def test_in_a_separate_process(tmp_path):
     seeds(tmp_path / "runs", [500, 600, 700], algo="v3-2023")
-    done = dreamer("reference", "--check", "runs", "--overlay", "runs", "--out", "runs.png", cwd=tmp_path)
+    done = run_in_new_process("reference", "--check", "runs", "--overlay", "runs", "--out", "runs.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Written: runs.png" in done.stdout
     assert "BELOW the published band of v3-2023" in done.stdout
     (tmp_path / "foreign.json").write_text(json.dumps({"a": 1}))
-    refused("reference", "--file", "foreign.json", cwd=tmp_path, says=["foreign.json is not a score file", "Expected"])
+    expect_error(
+        "reference", "--file", "foreign.json", cwd=tmp_path, says=["foreign.json is not a score file", "Expected"]
+    )

@@ -7,7 +7,7 @@ import pytest
 import dreamer as program
 from common.config import config as configs
 from common.config import parts
-from tests.helpers.command_line import SHORT, here
+from tests.helpers.command_line import SHORT, run_in_this_process
 
 WORDS = ["--algo", "v2", "--configs", "debug", "--task", "dummy_bandit", *SHORT, "--run.video_every", "0"]
 
@@ -16,7 +16,7 @@ WORDS = ["--algo", "v2", "--configs", "debug", "--task", "dummy_bandit", *SHORT,
 def older_run(tmp_path_factory):
     """A short V2 run whose config.yaml has the former names."""
     logdir = tmp_path_factory.mktemp("older") / "run"
-    done = here(*WORDS, "--logdir", logdir, cwd=logdir.parent)
+    done = run_in_this_process(*WORDS, "--logdir", logdir, cwd=logdir.parent)
     assert done.returncode == 0, done.stderr
     config = parts.with_former_names(configs.read(logdir / "config.yaml"))
     assert [config[seam]["use"] for seam in ("kl", "slow", "grad_cont")] == ["SplitKL", "HardCopy", "Dynamics"]
@@ -26,7 +26,7 @@ def older_run(tmp_path_factory):
 
 def test_it_is_resumed_without_a_notice(older_run, tmp_path):
     shutil.copytree(older_run, tmp_path / "run")
-    done = here(*WORDS, "--logdir", tmp_path / "run", "--steps", 160, cwd=tmp_path)
+    done = run_in_this_process(*WORDS, "--logdir", tmp_path / "run", "--steps", 160, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Resumed at frame 120" in done.stderr
     assert "is now" not in done.stderr
@@ -45,7 +45,7 @@ def test_it_is_resumed_without_a_notice(older_run, tmp_path):
 )
 def test_it_is_read_without_a_notice(older_run, words, printed, tmp_path):
     shutil.copytree(older_run, tmp_path / "run")
-    done = here(*words, cwd=tmp_path)
+    done = run_in_this_process(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
     assert "is now" not in done.stderr

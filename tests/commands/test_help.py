@@ -8,11 +8,11 @@ import pytest
 import dreamer as program
 from common.commands import COMMANDS, command_module, command_options
 from common.config.arguments import Option, default_values
-from tests.helpers.command_line import here
+from tests.helpers.command_line import run_in_this_process
 
 
 def screen(*words, cwd):
-    done = here(*words, cwd=cwd)
+    done = run_in_this_process(*words, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 100
     return done.stdout
@@ -59,6 +59,6 @@ def test_names_to_choose_from_are_listed(tmp_path):
 
 
 def test_an_unknown_command_has_no_help(tmp_path):
-    done = here("trian", "--help", cwd=tmp_path)
+    done = run_in_this_process("trian", "--help", cwd=tmp_path)
     assert done.returncode == 2
     assert "Did you mean train?" in done.stderr

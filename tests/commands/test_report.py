@@ -5,7 +5,7 @@ import json
 import pytest
 
 import dreamer as program
-from tests.helpers.command_line import SHORT, dreamer, snapshot
+from tests.helpers.command_line import SHORT, run_in_new_process, snapshot
 from tests.helpers.fake_runs import png_size, write_grid, write_run
 
 pytestmark = pytest.mark.xdist_group("cli_report")  # one worker makes the shared fixtures
@@ -34,7 +34,7 @@ def run(*words):
 
 
 def test_report_on_a_grid_in_a_separate_process(grid, tmp_path):
-    done = dreamer("report", "--logdirs", grid, "--out", tmp_path / "out", cwd=tmp_path)
+    done = run_in_new_process("report", "--logdirs", grid, "--out", tmp_path / "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "12 runs, 1 left out: " in done.stdout
     assert "Left out: v1/dmc_walker_walk/9 (failed): Training diverged" in done.stderr

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.helpers.command_line import SHORT, forked, here, refused
+from tests.helpers.command_line import SHORT, expect_error, run_in_fork, run_in_this_process
 from tests.helpers.fake_runs import write_run
 
 
@@ -31,7 +31,7 @@ def set_steps(logdir, steps):
 
 def listed(tmp_path, *words):
     """Return the cells of each run that `runs` lists."""
-    done = here("runs", *words, cwd=tmp_path)
+    done = run_in_this_process("runs", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return [line.split() for line in done.stdout.splitlines() if re.match(r" *\d+ +[v–]", line)], done.stdout
 
@@ -97,24 +97,24 @@ def test_damaged_files_make_a_run_broken(folder):
 ])  # fmt: skip
 def test_wrong_arguments_are_refused(folder, words, says):
     (folder / "logs/grid/empty").mkdir()
-    refused(*words, cwd=folder, says=says)
+    expect_error(*words, cwd=folder, says=says)
 
 
 def test_a_running_run_is_not_resumed(folder):
     with (folder / "logs/m/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        refused("resume", "2", cwd=folder, says="Run 2, logs/m, is running.")
+        expect_error("resume", "2", cwd=folder, says="Run 2, logs/m, is running.")
 
 
 def test_a_stopped_run_continues_with_its_config(tmp_path):
     words = ["--algo", "v1", "--configs", "debug", "--task", "dummy_point", "--seed", "3", "--batch_size", "3"]
-    assert forked(*words, *SHORT, "--logdir", "logs/a", cwd=tmp_path).returncode == 0
+    assert run_in_fork(*words, *SHORT, "--logdir", "logs/a", cwd=tmp_path).returncode == 0
     set_steps(tmp_path / "logs/a", 240)
     before = (tmp_path / "logs/a/config.yaml").read_text()
-    done = forked("resume", "1", cwd=tmp_path)
+    done = run_in_fork("resume", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Run 1: logs/a. It was started with: " in done.stdout
     info = json.loads((tmp_path / "logs/a/run.json").read_text())
     assert (info["resumes"], info["frames"] >= 240) == (1, True)
     assert (tmp_path / "logs/a/config.yaml").read_text() == before
-    refused("resume", "1", "--steps", "300", "--batch_size", "5", cwd=tmp_path, says="batch_size: 3 -> 5")
+    expect_error("resume", "1", "--steps", "300", "--batch_size", "5", cwd=tmp_path, says="batch_size: 3 -> 5")

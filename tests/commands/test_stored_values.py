@@ -5,7 +5,7 @@ import pytest
 import dreamer
 from common.config import config as configs
 from common.training.budget import count_updates
-from tests.helpers.command_line import here
+from tests.helpers.command_line import run_in_this_process
 
 TASK = "gym_CartPole-v1"
 #: Version -> schedule and budget of `--configs cpu` in the past.
@@ -47,5 +47,5 @@ def test_a_run_of_the_block_is_short(algo):
 
 
 def test_a_new_logdir_needs_nothing(tmp_path):
-    done = here("config", "--algo", "v3", "--configs", "cpu", "--task", TASK, cwd=tmp_path)
+    done = run_in_this_process("config", "--algo", "v3", "--configs", "cpu", "--task", TASK, cwd=tmp_path)
     assert "ratio: 32.0" in done.stdout

@@ -10,7 +10,7 @@ from common.config import config as configs
 from common.config import parts
 from common.errors import UserError
 from common.storage.logdir import config_changes, config_digest
-from tests.helpers.command_line import ROOT, SHORT, dreamer
+from tests.helpers.command_line import ROOT, SHORT, run_in_new_process
 
 SOURCE = """
 class HalfKL:
@@ -77,7 +77,7 @@ def test_it_trains_evaluates_and_loads_in_fresh_processes(module):
     words = ["--algo", "v3", "--configs", "debug", "--task", "dummy_bandit", *SHORT, "--logdir", "run"]
     words += ["--run.compile", "off", "--kl.use", USE]
     for command in (words, [*words, "--steps", "160"], ["eval", "--logdir", "run"], ["explain", "run", "v3"]):
-        done = dreamer(*command, cwd=module)
+        done = run_in_new_process(*command, cwd=module)
         assert done.returncode == 0, done.stderr
     assert f"{USE}: no entry" in done.stdout
     code = f"import sys; sys.path.append({str(ROOT)!r}); from dreamer import load; print(load('run').keys)"

@@ -90,7 +90,7 @@ def test_signals_stay_ours():
     with stop.listening(), make_envs(f"{MEDDLING}:TakesSignals", None, 1) as envs:
         play(envs, 3)
         for number in STOP_SIGNALS:
-            signal.raise_signal(number)  # to this thread: another one would only tell this one to run the handler later
+            signal.raise_signal(number)  # to this thread: another one would only make this one run the handler later
             assert stop.signal == number
         assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
         assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -7,7 +7,7 @@ import pytest
 import dreamer
 from common.analysis.report import write_report
 from common.experiments.grid import experiment
-from tests.helpers.command_line import refused
+from tests.helpers.command_line import expect_error
 from tests.helpers.fake_runs import write_grid
 
 BENCH = ["bench", "--suite", "cpu", "--tasks", "gym_Pendulum-v1", "--algos", "v3", "--seeds", "1", "--jobs", "1"]
@@ -71,7 +71,7 @@ def test_a_schedule_is_one_value(jobs):
     (["batch_size=4,8", "--v3.batch_size", "9"], "batch_size is in --sweep and in --v3.batch_size. Omit one of them."),
 ], ids=" ".join)  # fmt: skip
 def test_what_cannot_be_swept_is_refused_before_anything_runs(tmp_path, sweep, says):
-    refused(*BENCH, "--sweep", *sweep, "--logdir", "grid", cwd=tmp_path, says=says)
+    expect_error(*BENCH, "--sweep", *sweep, "--logdir", "grid", cwd=tmp_path, says=says)
     assert not list(tmp_path.iterdir())
 
 

@@ -4,7 +4,7 @@ import pytest
 
 import dreamer
 from common.experiments.grid import experiment
-from tests.helpers.command_line import here, refused
+from tests.helpers.command_line import expect_error, run_in_this_process
 
 TASK = ["--configs", "debug", "--tasks", "dummy_point", "--steps", "1000", "--seeds", "1", "--jobs", "1"]
 COMPARE = ["compare", "--algos", "v1,v3", *TASK]
@@ -75,25 +75,27 @@ def test_bench_and_ladder_take_them(jobs, command, variant):
     (["--v1.configs", "size1m"], "Unknown config block for v1 'size1m'"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")  # fmt: skip
 def test_what_cannot_be_set_for_one_version_is_refused(tmp_path, words, says):
-    refused(*COMPARE, *words, "--logdir", "grid", cwd=tmp_path, says=says)
+    expect_error(*COMPARE, *words, "--logdir", "grid", cwd=tmp_path, says=says)
     assert not list(tmp_path.iterdir())
 
 
 def test_other_commands_name_the_key_for_them(tmp_path):
     words = ["--v3.schedule.ratio", "7"]
-    refused("ablate", "v3", "--drop", "symlog", *TASK, *words, cwd=tmp_path, says="Use --schedule.ratio.")
+    expect_error("ablate", "v3", "--drop", "symlog", *TASK, *words, cwd=tmp_path, says="Use --schedule.ratio.")
     for command in (["train"], ["plan", "--task", "dummy_point"], ["explain", "v3"]):
-        refused(*command, *words, cwd=tmp_path, says="compare, bench, demo and ladder. Here it is --schedule.ratio.")
+        expect_error(
+            *command, *words, cwd=tmp_path, says="compare, bench, demo and ladder. Here it is --schedule.ratio."
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_the_help_shows_the_form(tmp_path):
     for command in ("compare", "bench", "ladder", "demo"):
-        assert "--VERSION.KEY VALUE" in here(command, "--help", cwd=tmp_path).stdout
-    assert "--VERSION.KEY" not in here("ablate", "--help", cwd=tmp_path).stdout
+        assert "--VERSION.KEY VALUE" in run_in_this_process(command, "--help", cwd=tmp_path).stdout
+    assert "--VERSION.KEY" not in run_in_this_process("ablate", "--help", cwd=tmp_path).stdout
 
 
 def test_unequal_training_is_listed_before_it_begins(tmp_path):
-    printed = here(*COMPARE, "--v3.schedule.ratio", "4000", "--dry-run", cwd=tmp_path).stdout
+    printed = run_in_this_process(*COMPARE, "--v3.schedule.ratio", "4000", "--dry-run", cwd=tmp_path).stdout
     assert "The variants train unequally. On dummy_point: " in printed.splitlines()[-1]
     assert "--schedule.ratio 4000" in printed

@@ -21,7 +21,7 @@ from common.experiments.world_models.training import FrozenReplay, WorldModelFac
 from common.storage.checkpoints import load_newest
 from common.training.factory import record_fields
 from common.training.offline import offline_config
-from tests.helpers.command_line import refused
+from tests.helpers.command_line import expect_error
 
 CONTEXT, HORIZON = 3, 10
 LEARNING_UPDATES = 220
@@ -197,7 +197,7 @@ def command(episodes, tmp_path, *more, algos="v1,v3"):
 def test_wrong_commands_are_refused_before_anything_is_written(episodes, tmp_path):
 
     def check(says, *more, **options):
-        refused(*command(episodes, tmp_path, "--dry-run", *more, **options), cwd=tmp_path, says=says)
+        expect_error(*command(episodes, tmp_path, "--dry-run", *more, **options), cwd=tmp_path, says=says)
 
     (tmp_path / "empty").mkdir()
     check("does not exist. Give the directory of a run", "--replay", tmp_path / "nowhere")

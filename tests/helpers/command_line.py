@@ -16,8 +16,8 @@ SHORT = ["--steps", "120", "--run.prefill", "20", "--run.eval_every", "0", "--ru
 SHORT += ["--run.save_every", "60", "--replay.capacity", "2000"]
 
 
-def dreamer(*words, cwd, timeout=120) -> subprocess.CompletedProcess:
-    """`python dreamer.py WORDS` with one thread, in `cwd`."""
+def run_in_new_process(*words, cwd, timeout=120) -> subprocess.CompletedProcess:
+    """`python dreamer.py WORDS` in a new process with one thread."""
     command = [sys.executable, str(ROOT / "dreamer.py"), *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
@@ -26,22 +26,22 @@ def dreamer(*words, cwd, timeout=120) -> subprocess.CompletedProcess:
 forks = functools.cache(Forks)
 
 
-def forked(*words, cwd) -> subprocess.CompletedProcess:
-    """The same in a forked process that has imported everything, which saves seconds."""
+def run_in_fork(*words, cwd) -> subprocess.CompletedProcess:
+    """`python dreamer.py WORDS` in a forked process that has imported everything, which saves seconds."""
     return forks().run([str(word) for word in words], cwd)
 
 
-def here(*words, cwd) -> subprocess.CompletedProcess:
-    """The same in this process, for short commands."""
+def run_in_this_process(*words, cwd) -> subprocess.CompletedProcess:
+    """`python dreamer.py WORDS` in this process, for short commands."""
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         code = program.main([str(word) for word in words])
     return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
 
 
-def refused(*words, cwd, says=()) -> str:
-    """Runs a command that must fail without a traceback; returns its only error message."""
-    done = here(*words, cwd=cwd)
+def expect_error(*words, cwd, says=()) -> str:
+    """Run a command that must end with exit code 2 and one error; return its message, which contains `says`."""
+    done = run_in_this_process(*words, cwd=cwd)
     assert done.returncode == 2, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     everything = done.stdout + done.stderr
     assert "Traceback" not in everything, everything

@@ -10,7 +10,7 @@ from common.nn import machine
 from common.profiling import lower_bound, speed
 from common.profiling.lower_bound import LowerBound
 from common.training.factory import Factory
-from tests.helpers.command_line import here
+from tests.helpers.command_line import run_in_this_process
 
 BOUND = LowerBound(update=1.0, updates=100, parameters=10, need=10, free=100, where="")
 
@@ -39,7 +39,7 @@ def fast_measurement(monkeypatch):
 def test_a_hopeless_run_builds_no_agent_and_names_what_to_type(tmp_path, monkeypatch, fast_measurement):
     monkeypatch.setattr(Factory, "agent", lambda *given: pytest.fail("an agent was built"))
     words = ["plan", "--algo", "v3", "--task", "gym_CartPole-v1", "--run.device", "cpu", "--json", "plan.json"]
-    done = here(*words, cwd=tmp_path)
+    done = run_in_this_process(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "takes more than 30 days" in done.stdout
     assert "python dreamer.py plan --algo v3 --configs cpu --task gym_CartPole-v1" in done.stdout
@@ -52,7 +52,7 @@ def test_an_agent_that_needs_more_than_half_of_the_free_memory_is_not_built(tmp_
     monkeypatch.setattr(Factory, "agent", lambda *given: pytest.fail("an agent was built"))
     monkeypatch.setattr(lower_bound, "free_memory", lambda: 2**16)
     words = ["plan", "--algo", "v1", "--configs", "debug", "--task", "dummy_bandit", "--run.device", "cpu"]
-    done = here(*words, cwd=tmp_path)
+    done = run_in_this_process(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "needs more than half of the free memory" in done.stdout
 

@@ -245,7 +245,7 @@ def test_evaluations_that_are_not_counted_are_reported():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["now"], "plan takes only the flags of train, got 'now'"),
+        (["now"], "plan takes only flags, got 'now'"),
         (["--updates", "0"], "--updates must be at least 1"),
         (["--task", "dummy_pint", "--algo", "v3"], "Nearest: dummy_point"),
         (["--algo", "v3", "--configs", "debug", "--replay.capacity", "3"], "Raise replay.capacity"),

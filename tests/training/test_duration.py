@@ -6,7 +6,7 @@ import dreamer
 from common.training import duration
 from common.training.factory import Factory
 from common.training.threads import ThreadChoice
-from tests.helpers.command_line import SHORT, here
+from tests.helpers.command_line import SHORT, run_in_this_process
 
 LARGE = duration.LARGE_PARAMETERS
 
@@ -41,19 +41,19 @@ def test_a_run_measures_updates_and_prints_it_before_training(tmp_path, monkeypa
     monkeypatch.setattr(duration, "LONG_SECONDS", 0)
     words = ["--algo", "v1", "--configs", "debug", "--task", "gym_CartPole-v1", *SHORT, "--run.device", "cpu"]
     words += ["--run.compile", "off", "--run.threads", "1", "--logdir", "run"]
-    done = here(*words, cwd=tmp_path)
+    done = run_in_this_process(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "updates/s measured" in done.stderr
     assert "--algo v1 --configs cpu --task gym_CartPole-v1" in done.stderr
-    assert "measured" not in here(*words, "--steps", "160", cwd=tmp_path).stderr
+    assert "measured" not in run_in_this_process(*words, "--steps", "160", cwd=tmp_path).stderr
 
 
 def test_the_measurement_changes_no_result(tmp_path, monkeypatch):
     words = ["--algo", "v3", "--configs", "debug", "--task", "dummy_bandit", *SHORT, "--run.compile", "off"]
     words += ["--run.threads", "1"]
-    assert here(*words, "--logdir", "plain", cwd=tmp_path).returncode == 0
+    assert run_in_this_process(*words, "--logdir", "plain", cwd=tmp_path).returncode == 0
     monkeypatch.setattr(duration, "LARGE_PARAMETERS", 0)
-    done = here(*words, "--logdir", "measured", cwd=tmp_path)
+    done = run_in_this_process(*words, "--logdir", "measured", cwd=tmp_path)
     assert done.returncode == 0
     scores = [(tmp_path / name / "scores.jsonl").read_text() for name in ("plain", "measured")]
     assert scores[0] == scores[1].replace("measured", "plain")

@@ -10,7 +10,7 @@ from common.errors import UserError
 from common.viewer import films, script
 from common.viewer.runs import load_runs, picture_key, short_names
 from common.viewer.settings import Settings
-from tests.helpers.command_line import here, refused
+from tests.helpers.command_line import expect_error, run_in_this_process
 from tests.helpers.saved_runs import untrained
 
 SCRIPT = """
@@ -97,7 +97,7 @@ def test_vectors_are_filmed_as_curves(make_session):
 
 def test_record_writes_a_film_of_the_agent(run_folder, tmp_path):
     runs = [str(run_folder(algo, "dummy_mixed")) for algo in ("v1", "v2", "v3")]
-    done = here("dream", "--logdirs", *runs, "--record", "out/film.gif", "--steps", "6", cwd=tmp_path)
+    done = run_in_this_process("dream", "--logdirs", *runs, "--record", "out/film.gif", "--steps", "6", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "7 frames of dummy_mixed, 3 dream(s)" in done.stdout
     assert gif_frames((tmp_path / "out" / "film.gif").read_bytes())[0] == 7
@@ -105,14 +105,16 @@ def test_record_writes_a_film_of_the_agent(run_folder, tmp_path):
 
 def test_play_records_a_script(tmp_path):
     (tmp_path / "film.txt").write_text("1 3\nrandom 2\n")
-    done = here("play", "--task", "dummy_mixed", "--record", "film.gif", "--actions", "film.txt", cwd=tmp_path)
+    done = run_in_this_process(
+        "play", "--task", "dummy_mixed", "--record", "film.gif", "--actions", "film.txt", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert gif_frames((tmp_path / "film.gif").read_bytes())[0] == 6
 
 
 def test_wrong_command_lines_say_what_to_type(run_folder, tmp_path, monkeypatch):
     logdir = str(run_folder("v1", "dummy_mixed"))
-    refuse = lambda *words, says: refused(*words, cwd=tmp_path, says=says)
+    refuse = lambda *words, says: expect_error(*words, cwd=tmp_path, says=says)
     refuse("dream", says="--logdirs logs/v1 logs/v2 logs/v3")
     refuse("dream", logdir, says=f"--logdirs {logdir}")
     refuse("dream", "--logdir", logdir, "--algo", "v1", says="omit --algo")
