@@ -22,7 +22,6 @@ EXAMPLES = (
     "doctor",
     "doctor --logdir /scratch/logs",
     "doctor --envs",
-    "doctor --debug",
 )
 ENVS_NOTE = "Check your own environment with: python dreamer.py check-env my_module:MyEnv"
 
