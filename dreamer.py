@@ -294,11 +294,10 @@ def help_text(command: str) -> str:
         return program_help(PROGRAM, "Train, evaluate and compare DreamerV1, V2 and V3.", CLOSING_LINES)
     if command not in COMMANDS:
         raise UserError(first_words.unknown_command(command))
-    defaults, shared = configs.flatten(resolve(DEFAULT_ALGO)), environment_blocks()
+    shared = environment_blocks()
     blocks = {f"blocks of {algo}": [name for name in version_blocks(algo) if name not in shared] for algo in ALGOS}
     names = {"environment blocks": list(shared)} | blocks | {"features": list(features.FEATURES)}
-    flag_aliases = {short: (key, defaults[key]) for short, key in FLAG_ALIASES.items()}
-    return command_help(PROGRAM, command, RunHelp(RUN_FLAGS, flag_aliases, names))
+    return command_help(PROGRAM, command, RunHelp(RUN_FLAGS, FLAG_ALIASES, names))
 
 
 def information(words: list[str]) -> str:

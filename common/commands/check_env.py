@@ -28,6 +28,8 @@ OPTIONS: Options = {
     "episodes": Option(3, "episodes with random actions", "N"),
     "limit": Option(1000, "steps per episode at most", "N"),
 }
+#: Flag for runs -> what it is here.
+RUN_FLAG_HELP = {"algo": Option("", "version that reads the environment (default: all of them)", "VERSION")}
 EXAMPLES = (
     "check-env my_env:MyEnv",
     "check-env dmc_walker_walk --algo v3 --configs dmc_vision",

@@ -34,6 +34,8 @@ OPTIONS: Options = {
     "best": Option(False, "use the checkpoint with the best score instead of the newest"),
     "out": Option("", "directory for the results (default: that of the run)", "DIR"),
 }
+#: Flag for runs -> what it is here.
+RUN_FLAG_HELP = {"logdir": Option("", "run directory of the training (needed)", "DIR")}
 EXAMPLES = (
     "eval --logdir logs/pole --episodes 10",
     "eval --logdir logs/pole --mode sample --video 2",

@@ -22,8 +22,8 @@ from common.safe_io import expand_path
 
 FORMATS = {"torch": (to_torch, ".pt2"), "onnx": (to_onnx, ".onnx")}
 OPTIONS: Options = {
-    "logdir": Option("", "run directory", "DIR"),
-    "out": Option("", "file to write, ending in .pt2 or .onnx", "FILE"),
+    "logdir": Option("", "run directory (needed)", "DIR"),
+    "out": Option("", "file to write, ending in .pt2 or .onnx (needed)", "FILE"),
     "format": Option("torch", "torch or onnx", "FORMAT"),
     "mode": Option("", "mode or sample (default: as in evaluations of the run)", "MODE"),
 }

@@ -6,8 +6,9 @@ import importlib.metadata
 import platform
 import textwrap
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from common.commands import COMMANDS, GROUPS, command_module, command_options
 from common.config.arguments import Option, add_options
@@ -18,11 +19,11 @@ WIDTH = 100  # columns
 class RunHelp(NamedTuple):
     """Contents of the help of every command about runs.
 
-    flags: the flags for runs. flag_aliases: alias -> its config key and default. names: title -> known names.
+    flags: the flags for runs. flag_aliases: alias -> its config key. names: title -> known names.
     """
 
     flags: dict[str, Option]
-    flag_aliases: dict[str, tuple[str, Any]]
+    flag_aliases: Mapping[str, str]
     names: dict[str, list[str]]
 
 
@@ -55,12 +56,13 @@ def command_help(program: str, name: str, runs: RunHelp) -> str:
     parser = _parser(" ".join(filter(None, words)), f"{command.summary}.")
     add_options(parser, options, f"flags of {name}")
     if command.run_flags:
-        flags = {key: runs.flags[key] for key in command.run_flags if key not in options}
+        own_help = getattr(command_module(name), "RUN_FLAG_HELP", {})
+        flags = {key: own_help.get(key, runs.flags[key]) for key in command.run_flags if key not in options}
         add_options(parser, flags, "flags of the run" if command.takes_config else "flags of every run")
-        keys = parser.add_argument_group(f"config keys (defaults of {runs.flags['algo'].default})")
-        for short, (key, default) in runs.flag_aliases.items():
-            if short not in options:
-                keys.add_argument(f"--{short}", metavar="VALUE", help=f"{key} (default: {default})".replace("%", "%%"))
+        keys = parser.add_argument_group("config keys")  # no defaults: they depend on version, blocks and task
+        for alias, key in runs.flag_aliases.items():
+            if alias not in options:
+                keys.add_argument(f"--{alias}", metavar="VALUE", help=key)
         keys.add_argument("--KEY", metavar="VALUE", help=f"any other key; `{program} config` prints all of them")
         if command.version_flags:
             text = "a key for one version alone, such as --v3.schedule.ratio 32, or its --configs"

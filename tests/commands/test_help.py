@@ -52,6 +52,15 @@ def test_defaults_are_shown(tmp_path):
         assert not default or re.search(rf"--{name} .*\(default: {default}\)", text)
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("eval", "--logdir DIR .*needed"), ("check-env", "--algo VERSION .*all of them")]
+)
+def test_a_default_of_training_is_not_shown_where_it_does_not_hold(name, shown, tmp_path):
+    text = screen(name, "--help", cwd=tmp_path)
+    assert re.search(shown, text)
+    assert not re.search(r"logs/TASK/VERSION|--algo.*default: v3|run.envs \(default", text)
+
+
 def test_names_to_choose_from_are_listed(tmp_path):
     text = screen("train", "--help", cwd=tmp_path)
     assert all(word in text for word in ("dmc_vision", "size12m", "retnorm", "--envs", "run.envs", "--logdir"))
