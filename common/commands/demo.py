@@ -19,6 +19,10 @@ from common.files import write_text
 EPISODES = 10  # of the final evaluation and of the random policy
 DEFAULTS = {"suite": "demo", "seeds": 1, "episodes": EPISODES, "logdir": "demo"}
 OPTIONS: Options = {name: one for name, one in with_defaults(bench.OPTIONS, DEFAULTS).items() if name != "sweep"}
+ONE_SEED = (
+    "Each score is of one seed: it shows that a version learns, not which one is best. "
+    "For more: python dreamer.py demo --seeds 5"
+)
 EXAMPLES = (
     "demo",
     "demo --algos v1,v3 --logdir demo13",
@@ -47,6 +51,8 @@ def print_results(folder: Path, random: dict[str, list[float]]) -> None:
     """Print the table, write it to `demo.md`, and open the report if there is a display."""
     found = json.loads((folder / "report.json").read_text())
     text = f"{found['title']}\n\n{results_table(found['runs'], random)}\n"
+    if len(found["runs"]) == len({(run["variant"], run["task"]) for run in found["runs"]}):
+        text += f"\n{ONE_SEED}\n"
     write_text(folder / "demo.md", text)
     page = (folder / "report.html").resolve()
     print(f"\n{text}\nLearning curves and more: {page}")

@@ -99,6 +99,7 @@ def test_the_demo_is_a_comparison_with_a_table(tmp_path):
     assert " ± " in rows[0][2]
     assert str(tmp_path / "demo/report.html") in printed
     assert "mean ± std of 2 episodes" in printed
+    assert "Each score is of one seed" in printed
 
 
 def test_all_versions_made_the_requested_updates(grid):
