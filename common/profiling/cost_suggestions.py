@@ -25,7 +25,9 @@ from common.replay.capacity import GIB
 from common.training.factory import Factory
 from common.training.threads import choose_threads
 
-SMALLER_BLOCKS = ("size200m", "size100m", "size50m", "size25m", "size12m", "size1m", "cpu")  # if a version has them
+SMALLER_BLOCKS = (  # the largest first; those that a version has
+    "size200m", "size100m", "size50m", "size25m", "size12m", "size1m", "large", "medium", "small", "xsmall", "cpu",
+)  # fmt: skip
 HALVE_UPDATES = {"ratio": 0.5, "every": 2, "steps": 2}  # option of the schedule -> factor
 MIN_SAVED_SHARE = 0.05  # of the time, or of the memory
 MAX_FLOPS_SHARE = 0.7  # of a smaller network, compared with the current one

@@ -30,6 +30,17 @@ COUNTS = {
     "400m": {"img64": 372_896_398, "img96g": 420_106_130, "vec24": 345_473_059},
 }
 
+#: The V3 of 2023 with color images and 6 discrete actions: size -> trained parameters, millions in the paper's table.
+COUNTS_2023 = {
+    "xsmall": (8_262_440, 8),
+    "small": (17_922_952, 18),
+    "medium": (36_896_456, 37),
+    "large": (76_748_808, 77),
+    "xlarge": (200_721_032, 200),
+}
+#: Counts of S that another implementation of the V3 of 2023 lists.
+SMALL_2023 = {"world": 15_687_811, "actor": 1_053_702, "critic": 1_181_439}
+
 
 def spaces_of(kind):
     """A color image, a gray one, or vectors; with 6 continuous or 18 discrete actions."""
@@ -70,14 +81,30 @@ def test_count(size, kind):
     assert sum(p.numel() for group in agent.groups().values() for p in group) == COUNTS[size][kind]
 
 
+@pytest.mark.parametrize("size", COUNTS_2023)
+def test_count_of_2023(size):
+    with torch.device("meta"):
+        agent = Agent(
+            spaces_of("img64")[0], spaces.Discrete(6), dreamer.resolve("v3-2023", [size]), torch.device("meta")
+        )
+    table = agent.parameter_table()
+    total, millions = COUNTS_2023[size]
+    assert sum(table.values()) == total
+    assert total / 1e6 == pytest.approx(millions, abs=1)
+    if size == "small":
+        world = sum(count for name, count in table.items() if name not in ("actor", "critic"))
+        assert {"world": world, "actor": table["actor"], "critic": table["critic"]} == SMALL_2023
+
+
 @pytest.mark.parametrize("case", SHAPES)
 def test_shapes(case):
     found = {name: list(array.shape) for name, array in arrays(make_agent(*case.split("/"), "meta")).items()}
     assert found == SHAPES[case]
 
 
-def test_default_size_is_200m():
+def test_the_default_sizes_are_the_published_ones():
     assert dreamer.resolve("v3") == dreamer.resolve("v3", ["size200m"])
+    assert dreamer.resolve("v3-2023") == dreamer.resolve("v3-2023", ["xlarge"])
 
 
 @pytest.mark.parametrize("kind", ["img64", "img96g", "vec24"])
