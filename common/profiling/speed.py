@@ -12,6 +12,7 @@ import torch
 
 from common.agent import cost
 from common.agent.agent import Agent
+from common.agent.interfaces import Schedule
 from common.nn import machine
 from common.nn.compile import make_compiler
 from common.profiling import measure
@@ -31,7 +32,7 @@ class BuiltRun(NamedTuple):
     envs: Any
     agent: Agent
     replay: Replay
-    schedule: Any
+    schedule: Schedule
     threads: ThreadChoice
 
 

@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 from common.agent.agent import Agent
+from common.agent.interfaces import Schedule
 from common.config.render_mode import nonstandard_render_mode, render_mode_warning, renderer_description
 from common.replay import Replay
 from common.training.collector import VectorEnvs
@@ -13,8 +14,9 @@ STRIDE, WINDOW = 1000, 1_000_000  # agent steps between calls, and in all, to me
 
 
 def banner(
-    config: dict[str, Any], *, envs: VectorEnvs, agent: Agent, replay: Replay, schedule: Any, threads: str, memory: str
-) -> str:
+    config: dict[str, Any], *, envs: VectorEnvs, agent: Agent, replay: Replay, schedule: Schedule,
+    threads: str, memory: str,
+) -> str:  # fmt: skip
     """Return device, algorithm, task, spaces, parameters, schedule, replay, memory and budget of a run.
 
     threads: number of threads and how it was chosen. memory: forecast of the memory need.
@@ -50,7 +52,7 @@ def banner(
     return "\n".join(f"{name:>{width}}  {text}" for name, text in rows.items())
 
 
-def updates_per_step(schedule: Any, *, repeat: int, batch: int) -> float:
+def updates_per_step(schedule: Schedule, *, repeat: int, batch: int) -> float:
     """Return the mean number of updates per agent step, measured on a copy of the schedule."""
     probe = copy.deepcopy(schedule)
     options = {"repeat": repeat, "replayed_per_update": batch}
@@ -59,7 +61,7 @@ def updates_per_step(schedule: Any, *, repeat: int, batch: int) -> float:
     return sum(probe.due(step, **options) for step in steps) / (len(steps) * STRIDE)
 
 
-def expected_updates(config: dict, repeat: int, schedule: Any) -> float:
+def expected_updates(config: dict, repeat: int, schedule: Schedule) -> float:
     """Estimate the updates of a run that trains as soon as the prefill is over."""
     rate = updates_per_step(schedule, repeat=repeat, batch=config["batch_size"] * config["batch_length"])
     return rate * max(0, agent_steps(config, repeat) - config["run"]["prefill"]) + config["run"]["pretrain"]

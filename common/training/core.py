@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from common.agent.agent import Agent
+from common.agent.interfaces import Schedule
 from common.nn import rng
 from common.replay.capacity import free_memory
 from common.training.banner import expected_updates
@@ -21,7 +22,7 @@ class Core(NamedTuple):
 
     factory: Factory
     envs: VectorEnvs
-    schedule: Any
+    schedule: Schedule
     threads: ThreadChoice
     agent: Agent
     free: int

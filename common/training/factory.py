@@ -14,6 +14,7 @@ from common.nn.machine import resolve_device
 
 if TYPE_CHECKING:  # commands that build no agent start faster
     from common.agent.agent import Agent
+    from common.agent.interfaces import Schedule
     from common.replay import Replay
     from common.training.collector import VectorEnvs
     from common.training.loop import Loop
@@ -50,7 +51,7 @@ class Factory:
 
         return Agent(obs_space, act_space, config, resolve_device(config["run"]["device"]))
 
-    def schedule(self, config: dict[str, Any]) -> Any:
+    def schedule(self, config: dict[str, Any]) -> Schedule:
         """Build the schedule, which says when updates are due."""
         from common.config import parts
 

@@ -193,7 +193,7 @@ class Session:
             agent.compiler = make_compiler(config["run"]["compile"], torch.device(agent.device), updates)
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
-            pieces = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
+            pieces: dict[str, Any] = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}
             need = memory_forecast.forecast_memory(config, envs, agent, replay, free)
             notices.print_all()
             print(banner(config, **pieces, threads=str(threads), memory=str(need)), flush=True)
