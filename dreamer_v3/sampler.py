@@ -39,10 +39,17 @@ class Windows:
         """Return streams and starts of rows, int64 (B,) each; the queued windows come first."""
         size = length + context
         queued = self._queued(ring, batch, size) if self.online and not report else np.zeros((2, 0), np.int64)
-        windows = (ring.count - ring.oldest - size + 1) * ring.streams
-        offset, stream = np.divmod(rng.integers(windows, size=batch - queued.shape[1]), ring.streams)
-        first, stream = np.concatenate([queued, [ring.oldest + offset, stream]], 1)
+        rest = self.pick(ring, rng, batch - queued.shape[1], length, context, report)
+        first, stream = np.concatenate([queued, rest], 1)
         return stream, first + context
+
+    def pick(
+        self, ring: Ring, rng: np.random.Generator, count: int, length: int, context: int, report: bool
+    ) -> np.ndarray:
+        """Draw `count` windows uniformly: rows of first records, context included, and of streams, (2, count)."""
+        windows = (ring.count - ring.oldest - length - context + 1) * ring.streams
+        offset, stream = np.divmod(rng.integers(windows, size=count), ring.streams)
+        return np.stack([ring.oldest + offset, stream])
 
     def _queued(self, ring: Ring, batch: int, size: int) -> np.ndarray:
         """Take up to `batch` windows from the queue: rows of first records and streams, (2, <= B)."""

@@ -209,18 +209,31 @@ class Agent(nn.Module):
         """Train once on a batch of arrays (B, T, ...).
 
         step: agent steps so far. noise: randomness to use instead of fresh samples, for tests.
-        Returns metrics (scalars) and the new latents (B, T, ...) for the replay.
+        Returns metrics (scalars) and the new latents (B, T, ...) for the replay, with priorities if it samples by them.
         Raises NonFiniteError if a loss or a gradient is not finite; the agent is then as it was before.
         """
         tensors = self.to_tensors(batch)
         losses, states, stats = self.run_order(tensors, step, noise or self.noise(*tensors["reward"].shape))
-        latents = self.latent_arrays(states.detach())  # waits for the device: the guard's check then costs nothing
+        latents = self.latent_arrays(states.detach()) | self.priorities(
+            losses
+        )  # waits for the device: the guard's check then costs nothing
         self.guard.check_finite()
         self.optim.step_groups(self.guard.pending)
         self.behavior.slow.update(self.behavior.critic)
         self.explorer.finish_update()
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
         return metrics | stats, latents
+
+    def priorities(self, losses: Losses) -> Arrays:
+        """Return {"priority": (B, T)}, the sum of decoder and KL losses of each record; {} if no sampler reads it.
+
+        Source: V3 of 2024, `agent.py`, `priosignal` model.
+        """
+        if not self.config["sampler"].get("priority"):
+            return {}
+        decoder = self.world.decoder
+        names = [*decoder.images, *decoder.vectors, *self.world.kl.scales]
+        return {"priority": torch.stack([losses[name].detach().float() for name in names]).sum(0).cpu().numpy()}
 
     def run_order(self, batch: Batch, step: float, noise: Noise) -> tuple[Losses, LatentState, Metrics]:
         """Run the order of the update; run it again if a backward pass could not be compiled."""

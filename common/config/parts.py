@@ -92,7 +92,7 @@ PARTS = {
     "optim": ["common.agent.optim:Adam", "dreamer_v3.optim:LaProp"],
     "clip": ["common.agent.optim:GlobalNorm", "dreamer_v3.optim:AGC"],
     "schedule": ["dreamer_v1.schedule:Bursts", "dreamer_v2.schedule:Every", "dreamer_v3.schedule:Ratio"],
-    "sampler": ["dreamer_v1.sampler:Episodes", "dreamer_v3.sampler:Windows"],
+    "sampler": ["dreamer_v1.sampler:Episodes", "dreamer_v3.sampler:Windows", "dreamer_v3.mixed_sampler:MixedWindows"],
 }
 
 #: The parts of this program have short names in configs; a part that is added to PARTS later is stored as MODULE:CLASS.

@@ -146,9 +146,13 @@ class Replay:
 
         Args:
           index: (B, T) int64 from `sample`; if it names a record twice, the later value stays.
-          latents: {"deter": (B, T, ...), "stoch": (B, T, ...)}.
+          latents: {"deter": (B, T, ...), "stoch": (B, T, ...)}; also "priority" (B, T) if the sampler reads it.
         """
         number, stream = np.divmod(index, self.streams)
+        if "priority" in latents:
+            self.sampler.set_priorities(stream, number, latents["priority"])  # type: ignore[attr-defined]
+        if not latents.keys() & self.spec.keys():
+            return
         alive = (number >= self.ring.oldest) & (number < self.ring.count)
         number, stream = number[alive], stream[alive]
         if self._mapped is not None:

@@ -11,6 +11,9 @@ class Sampler(Protocol):
     """Chooses the windows of a batch.
 
     A window has the `length` records of a stream from number `start` on. The `context` records before it are stored.
+
+    A sampler with an option `priority` that is not 0 also has `set_priorities(stream, number, priority)`: after each
+    update it receives the world model's loss of the trained records, arrays (B, T). They may have left the ring.
     """
 
     def rebuild(self, ring: Ring) -> None:
@@ -28,7 +31,10 @@ class Sampler(Protocol):
         """Return streams and starts of `batch` windows, int64 (B,) each. A report must not change the sampler."""
 
     def state(self) -> dict[str, Any]:
-        """Return what `rebuild` cannot derive from the records, as plain Python for a checkpoint."""
+        """Return what `rebuild` cannot derive from the records, for a checkpoint.
+
+        Values are ints, or float32 tensors (streams, records stored) next to the number of the `oldest` record.
+        """
 
     def restore(self, state: dict[str, Any]) -> None:
         """Set what `state` returned. Called after `rebuild`."""

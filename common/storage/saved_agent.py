@@ -83,8 +83,17 @@ def load_replay_state(logdir: Path) -> dict:
 def check_replay(state: dict) -> None:
     """Raise KeyError, TypeError or ValueError for a replay's state that would harm the files of a replay."""
     counts = {key: read_number(state, key, int) for key in ("generation", "streams", "slots", "count", "oldest")}
-    for key in state["sampler"]:
-        read_number(state["sampler"], key, int)
+    for key, value in state["sampler"].items():
+        if isinstance(value, torch.Tensor):
+            shape = counts["streams"], counts["count"] - counts["oldest"]
+            if (
+                (*value.shape,) != shape
+                or value.dtype != torch.float32
+                or state["sampler"]["oldest"] != counts["oldest"]
+            ):
+                raise ValueError(f"replay.sampler.{key} has shape {tuple(value.shape)} and {value.dtype}, not {shape}")
+        else:
+            read_number(state["sampler"], key, int)
     if state["kind"] not in ("ring", "chunks") or counts["oldest"] > counts["count"]:
         raise ValueError(f"replay of kind {state['kind']!r:.40}, records {counts['oldest']} to {counts['count']}")
 

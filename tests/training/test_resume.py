@@ -33,10 +33,11 @@ def test_stop_in_an_evaluation_resumes_exactly(straight, tmp_path, monkeypatch, 
     [
         {"schedule": {"use": "Bursts", "every": 60, "updates": 7}, "sampler": {"use": "Episodes"}},
         {"schedule": {"use": "Every", "steps": 3, "updates": 2}, "replay__context": 0, "replay__disk": True},
+        {"sampler": {"use": "MixedWindows", "priority": 0.5, "recency": 0.25}},
         {"task": "dummy_point_30", "run__envs": 3, "replay__capacity": 60},
         {"task": "tests.helpers.faulty_envs:Steady", "run__envs": 2},
     ],
-    ids=["bursts", "every-disk", "point-small", "logged-numbers"],
+    ids=["bursts", "every-disk", "mixed", "point-small", "logged-numbers"],
 )
 def test_resume_is_exact_for_other_schedules_and_tasks(tmp_path, monkeypatch, changes):
     train(config(tmp_path / "straight", **changes), FakeFactory())
