@@ -110,4 +110,4 @@ class MixedWindows(Windows):
             values, skipped = state["values"].numpy(), self.ring.oldest - state["oldest"]
             numbers = np.arange(self.ring.oldest, self.ring.count)
             self.priorities.values[:, numbers % self.ring.slots] = values[:, skipped:]
-            self.priorities.window = 0, 0  # tables are made anew
+            self.priorities.window = 0, 0  # the tables are computed again
