@@ -4,6 +4,7 @@ import copy
 import functools
 import importlib
 import inspect
+import io
 import json
 import typing
 
@@ -113,8 +114,13 @@ def test_the_state_of_a_part_survives_saving_and_loading(seam, name):
         torch.testing.assert_close(two.state_dict(), one.state_dict(), rtol=0, atol=0)
     elif hasattr(one, "restore"):
         SHAPES[seam](one)
-        two.restore(json.loads(json.dumps(one.state())))
-        assert two.state() == one.state()
+        if seam == "sampler":  # restored after its ring
+            SHAPES[seam](two)
+        file = io.BytesIO()
+        torch.save(one.state(), file)
+        file.seek(0)
+        two.restore(torch.load(file, weights_only=True))
+        torch.testing.assert_close(two.state(), one.state(), rtol=0, atol=0, equal_nan=True)
 
 
 # What each seam computes
