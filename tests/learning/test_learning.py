@@ -38,9 +38,9 @@ PICTURE = {"task": "dummy_onehot_image", "steps": 2000, "batch_size": 8, "batch_
 SOLVED = {"dummy_point_20": 11.0, "dummy_bandit": 5.5, "dummy_onehot_image": 17.5}
 #: Settings of a version for one of the tasks: V3 needs higher learning rates.
 FAST = {"latent.stoch": 8, "latent.classes": 8, "optim.lr.model": 4e-3, "optim.lr.critic": 2e-3, "optim.lr.actor": 2e-3}
-#: With seed 0, V1 settles on the wrong arm: two seeds of three solve the task in this number of steps.
+#: V1's actor settles on one arm before its world model knows which arm pays, unless the model learns faster than usual.
 EXTRA = {
-    ("v1", "dummy_bandit"): {"seed": 1},
+    ("v1", "dummy_bandit"): {"optim.lr.model": 4e-3, "optim.lr.actor": 1e-4},
     ("v3", "dummy_bandit"): FAST,
     ("v3", "dummy_onehot_image"): {"schedule.ratio": 12.8},
 }
