@@ -1,6 +1,7 @@
 """Values of a stored run for keys that a config block did not set when the run was started.
 
-The block `cpu` later got a smaller budget and schedule. Runs that were started before resume with the same command.
+The block `cpu` later got a smaller budget and schedule, and then a lower learning rate for the actors of V1 and V2.
+Runs that were started before resume with the same command.
 """
 
 import fnmatch
@@ -12,8 +13,8 @@ from common.errors import UserError
 from common.storage.logdir import CONFIG_FILE, resolve_logdir, stored_config
 from common.storage.runinfo import has_started
 
-#: Block -> keys that it did not set in the past.
-LATER_KEYS = {"cpu": ("steps", "schedule.*")}
+#: Block -> keys that it did not set in the past, or set to other values.
+LATER_KEYS = {"cpu": ("steps", "schedule.*", "optim.lr.actor")}
 
 
 def stored_values(config: dict, blocks: Iterable[str], typed: Iterable[str]) -> dict:

@@ -89,17 +89,26 @@ def frames(folder, algo, key):
 
 
 def test_the_demo_is_a_comparison_with_a_table(tmp_path):
-    words = ["--configs", "debug", "--algos", "v1,v3", "--steps", "150", "--episodes", "2", "--run.prefill", "60"]
+    words = ["--configs", "debug", "--algos", "v1,v3", "--steps", "220", "--episodes", "2", "--run.prefill", "60"]
     code, printed, errors = finish(start(tmp_path, "demo", *words, "--replay.capacity", "2000"))
     assert code == 0, errors
     lines = (tmp_path / "demo/demo.md").read_text().splitlines()
     rows = [line.split(" | ") for line in lines if line.startswith("| v") and "gym" in line]
-    assert [(row[0], row[1]) for row in rows] == [("| v1", "gym_CartPole-v1"), ("| v3", "gym_CartPole-v1")]
-    assert [row[3] for row in rows] == ["21", "21"]  # the random policy's score
+    assert [(row[0], row[1]) for row in rows] == [("| v1", "gym_Pendulum-v1"), ("| v3", "gym_Pendulum-v1")]
+    assert len({row[3] for row in rows}) == 1
+    assert -1500 < float(rows[0][3]) < -900  # the random policy's score
     assert " ± " in rows[0][2]
     assert str(tmp_path / "demo/report.html") in printed
     assert "mean ± std of 2 episodes" in printed
     assert "Each score is of one seed" in printed
+    page = (tmp_path / "demo/report.html").read_text()
+    sections = re.findall(r'<section id="(\w+)">', page)
+    assert sections[:4] == ["agents", "curves", "next", "scores"]
+    assert sections.count("curves") == 1
+    assert "python dreamer.py eval --logdir demo/runs/v3/gym_Pendulum-v1/0 " in page
+    with Image.open(tmp_path / "demo/films/gym_Pendulum-v1/acting_220.gif") as film:
+        assert film.width == 2 * 250 + acting_film.GAP  # two panes
+        assert film.n_frames > 1
 
 
 def test_all_versions_made_the_requested_updates(grid):

@@ -8,10 +8,10 @@ from common.training.budget import count_updates
 from tests.helpers.command_line import run_in_this_process
 
 TASK = "gym_CartPole-v1"
-#: Version -> schedule and budget of `--configs cpu` in the past.
+#: Version -> values of `--configs cpu` in the past.
 FORMER = {
-    "v1": {"schedule.every": 1000, "schedule.updates": 100, "steps": 100_000},
-    "v2": {"schedule.steps": 5, "steps": 100_000},
+    "v1": {"schedule.every": 1000, "schedule.updates": 100, "steps": 100_000, "optim.lr.actor": 3e-4},
+    "v2": {"schedule.steps": 5, "steps": 100_000, "optim.lr.actor": 3e-4},
     "v3": {"schedule.ratio": 512.0, "steps": 100_000},
 }
 

@@ -19,17 +19,15 @@ def next_steps(runs: Runs) -> list[NextStep]:
         return []
     folder, last = shlex.quote(str(runs.folder)), runs.runs[-1]
     logdir, steps = shlex.quote(str(last.logdir)), 2 * last.config["steps"]
-    return [
-        NextStep("Train the same agents longer", f"python dreamer.py demo --logdir {folder} --steps {steps}"),
-        NextStep("Train more seeds", f"python dreamer.py demo --logdir {folder} --seeds 3"),
-        NextStep("Evaluate an agent and film it", f"python dreamer.py eval --logdir {logdir} --episodes 10 --video 1"),
-        NextStep(
-            "Train on another task",
-            "python dreamer.py --algo v3 --configs cpu --task gym_Pendulum-v1 --logdir logs/pendulum",
-        ),
-        NextStep(
-            "Remove one idea of V3 and compare",
-            "python dreamer.py ablate v3 --drop retnorm --setting cpu --tasks gym_Pendulum-v1",
-        ),
-        NextStep("See what differs between versions", "python dreamer.py explain v1 v3"),
-    ]
+    firsts = {run.variant: run.logdir for run in reversed(runs.on(last.task))}
+    logdirs = shlex.join(str(firsts[variant]) for variant in runs.variants if variant in firsts)
+    commands = {
+        "Train the same agents longer": f"demo --logdir {folder} --steps {steps}",
+        "Train more seeds": f"demo --logdir {folder} --seeds 3",
+        "Evaluate an agent and film it": f"eval --logdir {logdir} --episodes 10 --video 1",
+        "Dream with the agents in the browser": f"dream --logdirs {logdirs}",
+        "Train on another task": "train --algo v3 --configs cpu --task gym_CartPole-v1 --logdir logs/cartpole",
+        "Compare V3 with itself without one idea": "ablate v3 --drop retnorm --setting cpu --tasks gym_Pendulum-v1",
+        "See what differs between two versions": "explain v1 v3",
+    }
+    return [NextStep(purpose, f"python dreamer.py {words}") for purpose, words in commands.items()]
