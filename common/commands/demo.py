@@ -17,7 +17,7 @@ from common.experiments.random_policy import random_scores
 from common.files import write_text
 
 EPISODES = 10  # of the final evaluation and of the random policy
-DEFAULTS = {"suite": "demo", "seeds": 1, "episodes": EPISODES, "logdir": "demo"}
+DEFAULTS = {"suite": "demo", "seeds": 1, "episodes": EPISODES, "logdir": "demo", "gif": True}
 OPTIONS: Options = {name: one for name, one in with_defaults(bench.OPTIONS, DEFAULTS).items() if name != "sweep"}
 ONE_SEED = (
     "Each score is of one seed: it shows that a version learns, not which one is best. "

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,12 +104,9 @@ def test_the_demo_is_a_comparison_with_a_table(tmp_path):
     assert "Each score is of one seed" in printed
     page = (tmp_path / "demo/report.html").read_text()
     sections = re.findall(r'<section id="(\w+)">', page)
-    assert sections[:4] == ["agents", "curves", "next", "scores"]
-    assert sections.count("curves") == 1
+    assert sections[:4] == ["acting", "curves", "next", "scores"]
+    assert (sections.count("curves"), sections.count("acting")) == (1, 1)
     assert "python dreamer.py eval --logdir demo/runs/v3/gym_Pendulum-v1/0 " in page
-    with Image.open(tmp_path / "demo/films/gym_Pendulum-v1/acting_220.gif") as film:
-        assert film.width == 2 * 250 + acting_film.GAP  # two panes
-        assert film.n_frames > 1
 
 
 def test_all_versions_made_the_requested_updates(grid):

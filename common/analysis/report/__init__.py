@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.analysis.report import figure_style, films, gallery, html, markdown
 from common.analysis.report.analysis import analyse
+from common.analysis.report.next_steps import next_steps
 from common.analysis.report.run_collection import Runs, load_runs
 from common.analysis.report.score_tables import plain_text, read_score_tables, score_report
 from common.analysis.report.table_files import csv_text, latex, render_table_files
@@ -38,7 +39,8 @@ def write_report(
     files |= {f"{TABLES_FOLDER}/{name}": text for name, text in render_table_files(report).items()}
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES_FOLDER)
-    files["report.html"] = html.render(report, pictures, *films.collect_films(runs), films.acting_films(runs))
+    shown = *films.collect_films(runs), films.acting_films(runs)
+    files["report.html"] = html.render(report, pictures, *shown, next_steps(runs))
     folder = expand_path(out)
     for name in (FIGURES_FOLDER, TABLES_FOLDER):
         make_output_folder(folder / name)

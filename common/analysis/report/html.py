@@ -47,10 +47,12 @@ def render(
     films: list[ReportFilm],
     dropped: list[str],
     acting: Mapping[str, bytes] = MappingProxyType({}),
+    next_steps: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the page. Texts of the report are escaped; figures are SVG drawn here.
 
-    acting: task -> GIF of all agents that act on it.
+    acting: task -> GIF of all agents that act on it. next_steps: purpose -> command; if given, the page opens with the
+    GIFs, the learning curves and these commands.
     """
     return page_template("report.html.jinja").render(
         tables=tables,
@@ -64,6 +66,7 @@ def render(
         films=films,
         dropped=dropped,
         acting=acting,
+        next_steps=next_steps,
         many=len(report["variants"]) > MAX_CURVES_PER_FIGURE,
     )
 

@@ -1,22 +1,14 @@
-"""What to do after the demo: commands, each with what it is for."""
+"""Commands for what to do after the demo, each with its purpose."""
 
 import shlex
-from typing import NamedTuple
 
 from common.analysis.report.run_collection import Runs
 
 
-class NextStep(NamedTuple):
-    """A command and what it does."""
-
-    purpose: str
-    command: str
-
-
-def next_steps(runs: Runs) -> list[NextStep]:
-    """Return the next steps after the demo; [] for the runs of other commands."""
+def next_steps(runs: Runs) -> dict[str, str]:
+    """Return purpose -> command for the runs of a demo; {} for those of other commands."""
     if runs.grid.get("kind") != "demo":
-        return []
+        return {}
     folder, last = shlex.quote(str(runs.folder)), runs.runs[-1]
     logdir, steps = shlex.quote(str(last.logdir)), 2 * last.config["steps"]
     firsts = {run.variant: run.logdir for run in reversed(runs.on(last.task))}
@@ -30,4 +22,4 @@ def next_steps(runs: Runs) -> list[NextStep]:
         "Compare V3 with itself without one idea": "ablate v3 --drop retnorm --setting cpu --tasks gym_Pendulum-v1",
         "See what differs between two versions": "explain v1 v3",
     }
-    return [NextStep(purpose, f"python dreamer.py {words}") for purpose, words in commands.items()]
+    return {purpose: f"python dreamer.py {words}" for purpose, words in commands.items()}
