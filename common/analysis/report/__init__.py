@@ -39,8 +39,8 @@ def write_report(
     files |= {f"{TABLES_FOLDER}/{name}": text for name, text in render_table_files(report).items()}
     files["report.json"] = json.dumps(report, indent=1, allow_nan=False) + "\n"
     files["report.md"] = markdown.render(report, pictures, FIGURES_FOLDER)
-    shown = *films.collect_films(runs), films.acting_films(runs)
-    files["report.html"] = html.render(report, pictures, *shown, next_steps(runs))
+    kept, dropped = films.collect_films(runs)
+    files["report.html"] = html.render(report, pictures, kept, dropped, films.acting_films(runs), next_steps(runs))
     folder = expand_path(out)
     for name in (FIGURES_FOLDER, TABLES_FOLDER):
         make_output_folder(folder / name)
