@@ -16,6 +16,7 @@ from common.storage.runinfo import has_started
 GRID_FILE = "grid.json"
 GRID_FIELDS = {"kind": str, "title": str, "match": str, "variants": list, "baseline": str | None, "own": dict}
 JOB_FIELDS = {"name": str, "variant": str, "task": str, "seed": int, "logdir": str, "status": str}
+BUDGET_FLAGS = {"wm-eval": "--updates"}  # of the kinds of grids without --steps
 BUDGET_KEYS = ("steps", "run.max_seconds")  # may grow, not shrink
 
 
@@ -112,8 +113,8 @@ def check_same_grid(folder: Path, grid: Grid, jobs: list[Job]) -> None:
     if differing:
         raise UserError(
             f"{folder} contains another grid (stored -> given):\n  {join_lines(differing)}\n"
-            "Use the stored values to continue it; you may add versions, tasks and seeds, and raise --steps. "
-            "Or choose another --logdir."
+            "Use the stored values to continue it; you may add versions, tasks and seeds, and raise "
+            f"{BUDGET_FLAGS.get(grid.kind, '--steps')}. Or choose another --logdir."
         )
 
 

@@ -5,13 +5,20 @@ dynamics are deterministic and have no memory, so a sound model predicts any ste
 """
 
 import json
+import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import dreamer
 from common.analysis import stats
+from common.analysis.world_models import films
 from common.errors import UserError
 from common.experiments.world_models import frozen, measures
 from common.experiments.world_models.experiment import DATA_FLAGS
@@ -21,7 +28,8 @@ from common.experiments.world_models.training import FrozenReplay, WorldModelFac
 from common.storage.checkpoints import load_newest
 from common.training.factory import record_fields
 from common.training.offline import offline_config
-from tests.helpers.command_line import expect_error
+from tests.helpers import command_line
+from tests.helpers.command_line import expect_error, run_in_this_process, snapshot
 
 CONTEXT, HORIZON = 3, 10
 LEARNING_UPDATES = 220
@@ -224,6 +232,99 @@ def test_too_few_episodes_are_refused(episodes, tmp_path):
 def test_changed_records_are_refused(episodes, tmp_path):
     with pytest.raises(UserError, match="have changed since this comparison began"):
         protocol_of(episodes, fingerprint="another").read()
+
+
+def test_runs_made_one_by_one_get_one_report_and_other_data_are_refused(episodes, tmp_path):
+    flags = ["--seeds", "1", "--compile", "off", "--threads", "1"]
+    for algo in ("v1", "v3"):
+        name = f"{algo}/stored:onehot/0"
+        done = run_in_this_process(*command(episodes, tmp_path, *flags, "--only", name), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert run_in_this_process("report", tmp_path / "out", cwd=tmp_path).returncode == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["batches"] == [report["runs"][0]["batches"]]
+    assert report["keys"] == ["vector", "reward", "continue"]
+    assert {(row["low"], row["verdict"]) for row in report["comparisons"]} == {(None, None)}  # one seed
+    page = (tmp_path / "out" / "report.html").read_text()
+    for text in (
+        "Too few seeds",
+        "vector: not comparable",
+        "v1: the latent state is continuous",
+        "No held-out episode",
+    ):
+        assert text in page
+    assert not re.search(r"(src|href)=\"(?!#|data:)", page.replace("xlink:href", ""))
+    document = (tmp_path / "out" / "report.md").read_text()
+    linked = re.findall(r"\]\((\w+/[^)]+)\)", document)
+    assert linked
+    assert all((tmp_path / "out" / name).is_file() for name in linked)
+    assert "SymlogMSE" in document
+    before = snapshot(tmp_path / "out")
+    expect_error(
+        *command(episodes, tmp_path, *flags, "--split-seed", "1"), cwd=tmp_path, says="other data (stored -> given)"
+    )
+    expect_error(
+        *command(episodes, tmp_path, *flags, "--updates", "1"), cwd=tmp_path, says=["steps: 2 -> 1", "--updates"]
+    )
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_films_show_truth_and_every_model_in_one_picture():
+    truth = np.zeros((2, 5, 16, 16, 3), np.uint8)
+    rows = {"v1": truth + np.uint8(100), "v3 no_symlog": truth + np.uint8(200)}
+    made = films.frames(truth, rows, context=2)
+    side, gap, left = 96, films.GAP, films.LABEL_WIDTH
+    assert made.shape == (5, 3 * (side + gap) + gap, left + 2 * (side + gap), 3)
+    assert [made[0, gap + row * (side + gap) + 9, left + 9].tolist() for row in range(3)] == [
+        [0] * 3,
+        [100] * 3,
+        [200] * 3,
+    ]
+    bar = made[:, gap + 2 * side + gap, left + 5]  # below the first model
+    assert [row.tolist() == list(films.SEEN) for row in bar] == [True, True, False, False, False]
+
+
+@pytest.mark.long
+def test_a_stopped_comparison_continues_and_ends_with_a_report(tmp_path):
+    """Real processes: images and vectors of a run, stopped by SIGTERM, then finished by the same command."""
+    task = ["--configs", "debug", "--task", "dummy_point_both_15"]
+    assert (
+        command_line.run_in_new_process(
+            "--algo", "v3", *task, *command_line.SHORT, "--logdir", "run", cwd=tmp_path
+        ).returncode
+        == 0
+    )
+    words = [
+        "wm-eval",
+        "--replay",
+        "run",
+        "--algos",
+        "v1,v2,v3",
+        "--configs",
+        "debug",
+        "--updates",
+        "60",
+        "--seeds",
+        "1",
+    ]
+    words += ["--compile", "off", "--logdir", "out", "--ablate", "symlog", "--horizon", "8"]
+    start = [sys.executable, str(command_line.ROOT / "dreamer.py"), *words]
+    process = subprocess.Popen(start, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not any(tmp_path.glob("out/runs/*/*/*/metrics.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert "Rerun the same command to continue." in process.communicate(timeout=120)[0]
+    assert process.returncode == 143
+    done = command_line.run_in_new_process(*words, cwd=tmp_path, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert "Report on 4 world models: out/report.html" in done.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["variants"] == ["v1", "v2", "v3", "v3 no_symlog"]
+    assert len(report["batches"]) == 1
+    with Image.open(tmp_path / "out" / "films" / "image.gif") as film:
+        assert film.n_frames == 13
+    assert (tmp_path / "out" / "report.html").read_text().count("data:image/gif;base64,") == 1
 
 
 def test_dry_run_lists_the_runs_with_their_changes(episodes, tmp_path, capsys):

@@ -13,7 +13,7 @@ from common.analysis.report.run_collection import Runs
 from common.analysis.report.run_data import Run
 from common.analysis.world_models.collection import KIND, WorldModelRun, WorldModels
 
-SHOWN_STEPS = (1, 5, 15, 45)
+SHOWN_STEPS = (1, 15)  # and the last one
 BASELINES = {"mean": "mean of the training data", "last": "last observation, repeated"}
 CALIBRATED = ("continue", "reward")
 CONTINUE_SCORES = ("brier", "base_brier", "log_loss")
