@@ -20,11 +20,12 @@ import dreamer
 from common.analysis import stats
 from common.analysis.world_models import films
 from common.errors import UserError
-from common.experiments.world_models import frozen, measures
-from common.experiments.world_models.experiment import DATA_FLAGS
+from common.experiments.world_models import calibration, clips, frozen
 from common.experiments.world_models.frozen import FrozenRecords
-from common.experiments.world_models.run import Protocol, train_and_measure
+from common.experiments.world_models.protocol import Protocol
+from common.experiments.world_models.run import train_and_measure
 from common.experiments.world_models.training import FrozenReplay, WorldModelFactory
+from common.experiments.world_models.variants import DATA_FLAGS
 from common.storage.checkpoints import load_newest
 from common.training.factory import record_fields
 from common.training.offline import offline_config
@@ -119,10 +120,10 @@ def test_windows_after_a_held_out_episode_begin_a_new_one(episodes):
 
 
 def test_clips_stay_inside_their_episode():
-    clips = measures.choose_clips([0, 30, 34, 60], context=5, horizon=10)
+    chosen = clips.choose_clips([0, 30, 34, 60], context=5, horizon=10)
     edges = {0: (0, 30), 2: (34, 60)}  # the second episode is too short
-    assert [clip.episode for clip in clips] == [0, 0, 0, 2, 2, 2]
-    for clip in clips:
+    assert [clip.episode for clip in chosen] == [0, 0, 0, 2, 2, 2]
+    for clip in chosen:
         begin, stop = edges[clip.episode]
         assert begin <= clip.first
         assert clip.start - clip.first == 4
@@ -185,11 +186,11 @@ def test_reliability_of_a_perfect_and_of_a_shifted_predictor():
     draws = np.random.default_rng(0)
     share = draws.random(20_000)
     truth = (draws.random(20_000) < share).astype(float)
-    perfect, shifted = (measures.reliability(share + gap, truth, 0.0, 1.0) for gap in (0.0, 0.2))
+    perfect, shifted = (calibration.reliability(share + gap, truth, 0.0, 1.0) for gap in (0.0, 0.2))
     assert perfect["error"] < 0.02
     assert shifted["error"] == pytest.approx(0.2, abs=0.02)
     assert sum(perfect["counts"]) == 20_000
-    scores = measures.bernoulli_scores(share, truth)
+    scores = calibration.bernoulli_scores(share, truth)
     assert scores["brier"] == pytest.approx(1 / 6, abs=0.01)
     assert scores["base_brier"] == pytest.approx(1 / 4, abs=0.01)
 

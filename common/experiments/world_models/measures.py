@@ -4,10 +4,9 @@ Errors are squared errors in the units of the environment (pixels in [0, 1]), so
 with different losses. All values are plain Python, for `world_model.json`. H: predicted steps.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,8 @@ from torch import Tensor
 from common.agent.agent import Agent
 from common.agent.rssm import LatentState
 from common.agent.world_model import DEAD_LATENT_NATS
+from common.experiments.world_models.calibration import bernoulli_scores, reliability
+from common.experiments.world_models.clips import Clip, by_step_and_episode, choose_clips, film_clips
 from common.experiments.world_models.predictions import (
     CONTINUE,
     DECODED_TOGETHER,
@@ -33,41 +34,9 @@ from common.replay.ring import Arrays
 
 SAMPLES = 8  # of the latent state; a prediction is their mean
 MOST_RECORDS = 10_000  # of the held-out episodes that are used
-MOST_CLIPS = 64
 CLIPS_TOGETHER = 16
-FILM_CLIPS = 4
-BINS = 10  # of reliability
 MOST_CODES = 4096  # records from which the information of latent variables is estimated
 EVALUATION_STREAM = 4  # separates the random numbers drawn here from those of training
-
-
-class Clip(NamedTuple):
-    """Records `first` to `last` of an episode: the model observes the episode until `start`, then predicts."""
-
-    episode: int
-    first: int
-    start: int
-    last: int
-
-
-def choose_clips(starts: Sequence[int], context: int, horizon: int) -> list[Clip]:
-    """Return clips that begin every `horizon` records of each episode, after at least `context` records.
-
-    starts: place of the first record of each episode, and the number of records at the end.
-    """
-    clips = [
-        Clip(episode, start - context + 1, start, min(start + horizon, stop - 1))
-        for episode, (begin, stop) in enumerate(itertools.pairwise(starts))
-        for start in range(begin + context - 1, stop - 1, horizon)
-    ]
-    chosen = np.linspace(0, len(clips) - 1, min(MOST_CLIPS, len(clips))).round().astype(int).tolist()
-    return [clips[place] for place in chosen]
-
-
-def film_clips(clips: Sequence[Clip]) -> list[Clip]:
-    """Return the first clip of each of the first episodes."""
-    first = {clip.episode: clip for clip in reversed(clips)}
-    return [first[episode] for episode in sorted(first)][:FILM_CLIPS]
 
 
 @torch.no_grad()
@@ -118,7 +87,7 @@ def _open_loop(
                 errors[key][first + row, :length] = squared_error(predicted[key], truth[key]).cpu().numpy()
             if clip in filmed:
                 pictures[clip] = select(own, 0)
-    measured = {key: _by_step_and_episode(values, clips, len(found.starts) - 1) for key, values in errors.items()}
+    measured = {key: by_step_and_episode(values, clips, len(found.starts) - 1) for key, values in errors.items()}
     return measured, _films(heads, found, filmed, pictures)
 
 
@@ -131,18 +100,6 @@ def _mean_prediction(heads: Heads, states: LatentState) -> dict[str, Tensor]:
         flat = heads.predict(some.apply(lambda x: x.flatten(0, 1)))
         parts.append({key: value.unflatten(0, (samples, -1)).mean(0) for key, value in flat.items()})
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-
-
-def _by_step_and_episode(errors: np.ndarray, clips: Sequence[Clip], episodes: int) -> dict[str, list]:
-    """Return means over clips (clips, H) by step (H,), and over clips and steps by episode; None without a clip."""
-    steps = [_mean(errors[:, step]) for step in range(errors.shape[1])]
-    own = [[place for place, clip in enumerate(clips) if clip.episode == episode] for episode in range(episodes)]
-    return {"steps": steps, "episodes": [_mean(errors[places]) for places in own]}
-
-
-def _mean(values: np.ndarray) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else None
 
 
 def _films(heads: Heads, found: Filtered, clips: Sequence[Clip], ahead: dict[Clip, LatentState]) -> Arrays:
@@ -185,39 +142,6 @@ def _one_step(
         scores = bernoulli_scores(probability, truth)
         calibration[CONTINUE] = reliability(probability, truth, 0.0, 1.0) | scores
     return {key: float(torch.cat(parts).mean()) for key, parts in errors.items()}, calibration
-
-
-def reliability(predicted: np.ndarray, truth: np.ndarray, low: float, high: float) -> dict[str, Any]:
-    """Sort predictions (n,) into equal bins from low to high; return counts, mean prediction and mean truth of each.
-
-    error: the mean distance between the two means, weighted by the counts (expected calibration error). Predictions
-    outside the range count in the outer bins. mse: mean squared error.
-    """
-    width = (high - low) / BINS
-    places = np.clip(((predicted - low) / width).astype(int), 0, BINS - 1) if width > 0 else np.zeros(len(truth), int)
-    counts = np.bincount(places, minlength=BINS)
-    sums = [np.bincount(places, values, BINS) for values in (predicted, truth)]
-    return {
-        "low": low,
-        "high": high,
-        "counts": counts.tolist(),
-        "predicted": sums[0].tolist(),
-        "truth": sums[1].tolist(),
-        "error": float(np.abs(sums[0] - sums[1]).sum() / max(1, len(truth))),
-        "mse": float(np.square(predicted - truth).mean()),
-    }
-
-
-def bernoulli_scores(probability: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Return Brier score and log loss in nats of probabilities (n,), and the Brier score of the share of ones."""
-    clipped = probability.clip(1e-6, 1 - 1e-6)
-    share = float(truth.mean())
-    return {
-        "brier": float(np.square(probability - truth).mean()),
-        "log_loss": float(-(truth * np.log(clipped) + (1 - truth) * np.log(1 - clipped)).mean()),
-        "base_brier": share * (1 - share),
-        "ends": int((truth == 0).sum()),
-    }
 
 
 @torch.no_grad()
@@ -282,31 +206,3 @@ def _latents(agent: Agent, found: Filtered) -> dict[str, Any]:
         "perplexity": float(perplexity.mean()),
         "dead": float((counts == 0).double().mean()),
     }
-
-
-def baseline_errors(
-    episodes: Sequence[Arrays], means: dict[str, np.ndarray], images: Sequence[str], context: int, horizon: int
-) -> dict[str, dict[str, list[float | None]]]:
-    """Return the errors by step (H,) of two predictions without a model, on the same clips as the models'.
-
-    mean: the mean over the training records, by key. last: the last record that was observed.
-    """
-    starts = np.cumsum([0, *(len(episode["reward"]) for episode in episodes)]).tolist()
-    clips, found = choose_clips(starts, context, horizon), {}
-    for key, mean in means.items():
-        scale = 255.0 if key in images else 1.0
-        whole = np.concatenate([_values(episode, key) for episode in episodes])
-        errors = np.full((2, len(clips), horizon), np.nan)
-        for row, clip in enumerate(clips):
-            truth = whole[clip.start + 1 : clip.last + 1] / scale
-            for place, guess in enumerate((mean, whole[clip.start])):
-                gap = np.square(truth - np.asarray(guess, np.float64) / scale).reshape(len(truth), -1)
-                errors[place, row, : len(truth)] = gap.mean(1)
-        names = ("mean", "last")
-        found[key] = {n: [_mean(errors[i, :, step]) for step in range(horizon)] for i, n in enumerate(names)}
-    return found
-
-
-def _values(arrays: Arrays, key: str) -> np.ndarray:
-    """Return an observation, the reward, or 1 where the episode continues."""
-    return 1.0 - arrays["is_terminal"] if key == CONTINUE else arrays[key]

@@ -2,48 +2,26 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from common.agent.agent import Agent
 from common.agent.update_guard import nonfinite_names
 from common.analysis.world_models.collection import RESULT_FILE
 from common.analysis.world_models.films import RUN_FILE
-from common.errors import UserError
+from common.experiments.world_models.calibration import BINS
+from common.experiments.world_models.clips import baseline_errors, choose_clips
 from common.experiments.world_models.frozen import FrozenRecords
-from common.experiments.world_models.measures import BINS, MOST_RECORDS, SAMPLES, baseline_errors, choose_clips, measure
+from common.experiments.world_models.measures import MOST_RECORDS, SAMPLES, measure
 from common.experiments.world_models.predictions import CONTINUE, REWARD
+from common.experiments.world_models.protocol import Protocol
 from common.experiments.world_models.training import WorldModelFactory, mean_of
 from common.files import atomic_write, write_text
 from common.safe_io import read_json
 from common.storage.runinfo import frames_trained
 from common.storage.saved_agent import load_saved_agent, load_weights, refuse_malformed
 from common.training.train import train
-
-
-class Protocol(NamedTuple):
-    """Data and measures that are the same for all runs.
-
-    held_out: share of the whole episodes. split_seed: chooses them and the order of the batches. context: records that
-    the model observes before it predicts. horizon: predicted steps. fingerprint: of the records.
-    """
-
-    replay: str
-    held_out: float
-    split_seed: int
-    context: int
-    horizon: int
-    fingerprint: str = ""
-
-    def read(self, *, complete: bool = True) -> FrozenRecords:
-        """Read the records. Raises UserError if they are no longer those of the fingerprint."""
-        records = FrozenRecords(Path(self.replay), self.held_out, self.split_seed, complete=complete)
-        if self.fingerprint and records.fingerprint != self.fingerprint:
-            raise UserError(
-                f"The records in {self.replay} have changed since this comparison began. A frozen replay is needed: "
-                "restore it, or copy the run directory and give the copy as --replay in a new --logdir."
-            )
-        return records
 
 
 def train_and_measure(logdir: Path, config: dict[str, Any], protocol: Protocol) -> None:
@@ -82,9 +60,7 @@ def measure_run(
     print(f"Measuring on {len(episodes)} held-out episodes, {len(clips)} clips.", flush=True)
     rewards = records.training("reward")
     found, films = measure(agent, episodes, (float(rewards.min()), float(rewards.max())), context, horizon)
-    decoder = agent.world.decoder
-    means = {key: mean_of(records.training(key)) for key in [*decoder.images, *decoder.vectors, REWARD]}
-    means[CONTINUE] = 1 - mean_of(records.training("is_terminal"))
+    images, means = agent.world.decoder.images, training_means(records, agent)
     facts = {
         "protocol": protocol._asdict(),
         "updates": state["frames"],
@@ -95,9 +71,16 @@ def measure_run(
         "clips_by_step": [sum(clip.start + step <= clip.last for clip in clips) for step in range(1, horizon + 1)],
         "measured_episodes": len(episodes),
         "measured_records": starts[-1],
-        "images": decoder.images,
-        "baselines": baseline_errors(episodes, means, decoder.images, context, horizon),
+        "images": images,
+        "baselines": baseline_errors(episodes, means, images, context, horizon),
     }
     with atomic_write(logdir / RUN_FILE) as file:
         np.savez_compressed(file, **films)  # type: ignore[arg-type]
     write_text(logdir / RESULT_FILE, json.dumps({**facts, **found}, indent=1) + "\n")
+
+
+def training_means(records: FrozenRecords, agent: Agent) -> dict[str, np.ndarray]:
+    """Return the means over the training records of everything that the agent predicts, by name."""
+    decoder = agent.world.decoder
+    means = {key: mean_of(records.training(key)) for key in [*decoder.images, *decoder.vectors, REWARD]}
+    return means | {CONTINUE: 1 - mean_of(records.training("is_terminal"))}
