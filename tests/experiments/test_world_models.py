@@ -274,7 +274,7 @@ def test_films_show_truth_and_every_model_in_one_picture():
     truth = np.zeros((2, 5, 16, 16, 3), np.uint8)
     rows = {"v1": truth + np.uint8(100), "v3 no_symlog": truth + np.uint8(200)}
     made = films.frames(truth, rows, context=2)
-    side, gap, left = 96, films.GAP, films.LABEL_WIDTH
+    side, gap, left = 64, films.GAP, films.LABEL_WIDTH
     assert made.shape == (5, 3 * (side + gap) + gap, left + 2 * (side + gap), 3)
     assert [made[0, gap + row * (side + gap) + 9, left + 9].tolist() for row in range(3)] == [
         [0] * 3,

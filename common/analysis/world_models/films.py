@@ -10,9 +10,9 @@ from common.storage.video import encode_gif, to_rgb
 
 RUN_FILE = "films.npz"  # in the directory of a run
 FOLDER = "films"  # of a report
-GAP, LABEL_WIDTH = 4, 62  # pixels
+GAP, LABEL_WIDTH = 4, 52  # pixels
 PAPER, INK, SEEN = (24, 28, 33), (232, 236, 240), (60, 190, 110)
-SMALLEST_SIDE = 96  # smaller images are enlarged
+SMALLEST_SIDE = 64  # smaller images are enlarged
 FPS = 8
 LONGEST_LABEL = 11
 
@@ -72,7 +72,7 @@ def frames(truth: np.ndarray, rows: dict[str, np.ndarray], context: int) -> np.n
 def labels(names: list[str], height: int, tall: int, wide: int) -> np.ndarray:
     """Return the paper of a picture with a name for each row."""
     image = Image.new("RGB", (wide, tall), PAPER)
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
     for row, name in enumerate(names):
         lines = "\n".join(part[:LONGEST_LABEL] for part in name.replace("=", "=\n").split())
         draw.multiline_text((5, GAP + row * (height + GAP) + height // 2 - 7), lines, INK, font=font)
