@@ -22,7 +22,7 @@ else:
 
 def pytest_addoption(parser):
     default = pathlib.Path(__file__).parent / "golden"
-    parser.addoption("--golden", default=str(default), help="directory with v1_v2/*.npz and v3/*.npz")
+    parser.addoption("--golden", default=str(default), help="directory with v1_v2/*.npz, v3/*.npz and p2e/*.npz")
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails")
 
 

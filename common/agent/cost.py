@@ -148,7 +148,8 @@ def every_pass(
     yield from model_passes(world, obs_space, batch * length)
     yield from behavior_passes(world, behavior, batch, length)
     for exploring in explorer.behaviors():
-        yield from behavior_passes(world, exploring, batch, length)
+        for each in behavior_passes(world, exploring, batch, length):
+            yield dataclasses.replace(each, part="exploration")
     for model in explorer.disagreements():
         yield from disagreement_passes(world, model, explorer.behaviors()[0], batch, length)
 

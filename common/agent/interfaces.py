@@ -328,7 +328,10 @@ class RewardNorm(Protocol):
 
 
 class Explore(Protocol):
-    """`explore`: changes actions on their way to the environment. Stateless."""
+    """`explore`: changes actions on their way to the environment.
+
+    Stateless, unless it also learns: then it derives from `Explorer` in `common/agent/explore.py`.
+    """
 
     def __call__(self, action: Tensor, discrete: DiscretePolicy | None, mode: str, step: float) -> Tensor:
         """(n, A) -> (n, A). discrete: the policy of discrete actions. mode: "train" or "eval". step: agent steps."""

@@ -44,7 +44,7 @@ FEATURES: dict[str, tuple[str, list[str]]] = {
     "entropy": ("Entropy scale", ["actor.entropy"]),
     "policy": ("Continuous action distribution", ["policy_cont.*"]),
     "actor_init": ("Output scale of the actor at the start", ["actor.outscale"]),
-    "explore": ("Exploration noise", ["explore.*"]),
+    "explore": ("Exploration: noise on actions, or Plan2Explore", ["explore.*"]),
     "eval": ("Action in evaluation", ["actor.eval"]),
     "act": ("Activations", ["net.act", "net.conv_act"]),
     "norm": ("Norm of all layers", ["net.norm", "net.eps", "net.bias"]),

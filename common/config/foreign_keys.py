@@ -22,6 +22,16 @@ SAME_KEYS = {
     "actor_lr": "optim.lr.actor",
     "value_lr": "optim.lr.critic",
     "critic_lr": "optim.lr.critic",
+    "expl_until": "explore.until",
+    "expl_intr_scale": "explore.intr_scale",
+    "expl_extr_scale": "explore.extr_scale",
+    "expl_rewards.disag": "explore.intr_scale",
+    "expl_rewards.extr": "explore.extr_scale",
+    "expl_noise": "explore.amount",
+    "disag_models": "explore.models",
+    "disag_target": "explore.target",
+    "disag_offset": "explore.offset",
+    "disag_log": "explore.log",
     **dict.fromkeys(("jax.platform", "cpu", "gpu", "cuda", "use_cuda"), "run.device"),
     "jax.compute_dtype": "run.precision",
     "jax.precision": "run.precision",
@@ -31,12 +41,17 @@ SAME_KEYS = {
 ADVICE = {
     "dry_run": "To check a run without training, use `python dreamer.py plan` (time, memory and disk) or "
     "`python dreamer.py config` (all settings) with the same flags.",
+    "expl_behavior": "Here it is --explore.use: Plan2Explore, ActionNoise or NoNoise.",
     "run.script": "The first word is the command: python dreamer.py train or python dreamer.py eval.",
 }
 #: A flag for one version of a comparison, such as v3.schedule.ratio.
 VERSION_FLAG = re.compile(r"(v\d[\w-]*)\.(.+)")
 VERSION_FLAG_COMMANDS = "comparisons: compare, bench, demo and ladder"
-UNITS = {"steps": " (environment frames)", "run.device": " (cpu, cuda or auto)"}
+UNITS = {
+    "steps": " (environment frames)",
+    "explore.until": " (environment frames)",
+    "run.device": " (cpu, cuda or auto)",
+}
 
 
 def advice(key: str) -> str:

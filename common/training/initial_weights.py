@@ -9,8 +9,11 @@ from common.storage.checkpoints import describe_mismatch
 from common.storage.logdir import stored_config
 from common.storage.saved_agent import load_saved_agent, refuse_malformed
 
-#: run.init_parts -> prefixes of the names that are copied; the optimiser's state never is.
+#: run.init_parts -> prefixes of the names that are copied; the optimiser's state never is. With "all", the networks of
+#: exploration are too, if both runs have them.
 WEIGHT_PREFIXES = {"world_model": ("world.",), "all": ("world.", "behavior.")}
+
+EXPLORATION = "explore."
 
 
 def load_initial_weights(agent: Agent, config: dict[str, Any]) -> str:
@@ -20,8 +23,9 @@ def load_initial_weights(agent: Agent, config: dict[str, Any]) -> str:
     """
     logdir, parts = expand_path(config["run"]["init"]), config["run"]["init_parts"]
     source, state = stored_config(logdir), load_saved_agent(logdir)
-    chosen = lambda weights: {key: value for key, value in weights.items() if key.startswith(WEIGHT_PREFIXES[parts])}
     with refuse_malformed(logdir):
+        prefixes = weight_prefixes(parts, state["agent"], agent.state_dict())
+        chosen = lambda weights: {key: value for key, value in weights.items() if key.startswith(prefixes)}
         weights = chosen(state["agent"])
         if differences := describe_mismatch(weights, chosen(agent.state_dict())):
             raise UserError(
@@ -32,3 +36,9 @@ def load_initial_weights(agent: Agent, config: dict[str, Any]) -> str:
         agent.load_state_dict(weights, strict=False)
     what = parts.replace("_", " ")
     return f"Started with {what} of {logdir}: {source['algo']} on {source['task']}, frame {state['frames']:,}."
+
+
+def weight_prefixes(parts: str, *states: dict[str, Any]) -> tuple[str, ...]:
+    """Return the prefixes of the names to copy between agents with these states."""
+    explore = all(any(name.startswith(EXPLORATION) for name in state) for state in states)
+    return WEIGHT_PREFIXES[parts] + ((EXPLORATION,) if parts == "all" and explore else ())

@@ -10,7 +10,10 @@ from common.agent.ensemble import Ensemble
 from common.config import config as configs
 from common.errors import NonFiniteError, UserError
 from common.nn.nets import Style
+from common.storage.checkpoints import load_newest
+from dreamer import load
 from tests.helpers.fakes import action_space, obs_space, random_batch
+from tests.helpers.saved_runs import untrained
 
 P2E = {"explore.use": "Plan2Explore"}
 each_version = pytest.mark.parametrize("algo", dreamer.ALGOS)
@@ -149,6 +152,18 @@ def test_actions_come_from_the_actor_that_acts(algo):
     chosen = {mode: agent.act(record, agent.initial(3), mode)[0] for mode in ("train", "eval")}
     assert np.mean(chosen["train"] == 2) > 0.6  # V3 mixes uniform actions in
     assert np.mean(chosen["eval"] == 0) > 0.6
+
+
+def test_a_loaded_policy_is_that_of_the_task(tmp_path):
+    config = untrained(tmp_path / "run", "v2", "dummy_point_6", explore__use="Plan2Explore")
+    policy = load(tmp_path / "run", mode="mode")
+    weights = load_newest(tmp_path / "run")["agent"]
+    for name, value in policy.acting.actor.state_dict().items():
+        assert torch.equal(value, weights[f"behavior.actor.{name}"])
+        assert not torch.equal(value, weights[f"explore.behavior.actor.{name}"]) or not value.any()
+    action, _ = policy({"vector": np.zeros(2, np.float32)})
+    assert action.shape == (1,)
+    assert config["explore"]["use"] == "Plan2Explore"
 
 
 @each_version

@@ -110,7 +110,7 @@ SWITCHES = {
     "model_grads.con": ("false",),
     "net.norm": ("none", "layer", "rms"),
     "clip.use": ("GlobalNorm", "AGC"),
-    "explore.use": ("NoNoise", "ActionNoise"),
+    "explore.use": ("NoNoise", "ActionNoise", "Plan2Explore"),
     "reward_transform": ("tanh", "sign"),
     "imagination.horizon": ("2",),
 }

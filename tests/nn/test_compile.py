@@ -88,6 +88,23 @@ def test_traced_updates_equal_eager_ones(algo, monkeypatch):
     test_compiled_updates_equal_eager_ones(algo, set(), True, "fp32")
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("algo", dreamer.ALGOS)
+def test_traced_updates_with_exploration_equal_eager_ones(algo, monkeypatch):
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager_decomp_partition"))
+    flags = SHORT | {"explore.use": "Plan2Explore", "explore.extr_scale": 0.5, "explore.models": 2}
+    grads, metrics = learned(agent_of(algo, False, **flags))
+    agent = agent_of(algo, False, **flags)
+    agent.compiler = Only(set())
+    fast_grads, fast_metrics = learned(agent)
+    assert {"Ensemble.loss", "ExplorationBehavior.imagined_targets"} <= {
+        f.__qualname__ for f in agent.compiler.compiled
+    }
+    close(fast_grads, grads, 1e-3)
+    for key, value in metrics.items():
+        assert fast_metrics[key].item() == pytest.approx(value.item(), rel=1e-3, abs=1e-5), key
+
+
 @needs_cxx
 @pytest.mark.parametrize(("algo", "names", "image", "precision"), COMPILED)
 def test_compiled_updates_equal_eager_ones(algo, names, image, precision):

@@ -4,7 +4,7 @@ import torch
 
 import dreamer
 from tests.parity.common import Slot, close_grads, dense, gradients, leaf, load, plain, swap, under
-from tests.parity.p2e import ExplorationUpdate, check_steps, close_after, flat_state, make_agent, rewards
+from tests.parity.p2e_shared import ExplorationUpdate, check_steps, close_after, flat_state, make_agent, rewards
 
 GRADS = {"reinforce": "Reinforce", "backprop": "DynamicsGradient"}
 

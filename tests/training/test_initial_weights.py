@@ -46,6 +46,17 @@ def test_a_new_run_starts_with_the_weights_of_another(source, tmp_path, parts, t
     assert say(*words, "--run.prefill", 99) == 0  # the same command finds its own run
 
 
+@pytest.mark.parametrize(("use", "taken"), [("Plan2Explore", {"explore"}), ("NoNoise", set())])
+def test_exploration_is_taken_if_both_runs_have_it(use, taken, tmp_path):
+    untrained(tmp_path / "source", "v2", TASK, explore__use="Plan2Explore")
+    flags = {"task": TASK, "run.init": str(tmp_path / "source"), "run.init_parts": "all", "explore.use": use}
+    agent = agent_for(config := dreamer.resolve("v2", ["debug"], flags))
+    load_initial_weights(agent, config)
+    source, state = load_newest(tmp_path / "source")["agent"], agent.state_dict()
+    found = matching({key: x for key, x in source.items() if key in state}, state)
+    assert {name.split(".")[0] for name in found} == {"world", "behavior"} | taken
+
+
 def test_networks_of_other_shapes_are_named(source):
     wide = dreamer.resolve("v2", ["debug"], {"task": TASK, "run.init": str(source), "rssm.deter": 24})
     with pytest.raises(UserError, match=r"(?s)there -> here.*world\.rssm\.cell\.gates\.weight: 48 x 32 -> 72 x 40"):
