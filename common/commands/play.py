@@ -26,4 +26,4 @@ def play(request: Request) -> None:
         raise UserError(f"play needs a task: --task {words}.")
     check_options(request.options)
     config = request.config(request.algo or request.default_algo)
-    show(Environment(config), (), request.options, config["seed"])
+    show(Environment(config), (), request.options, config)

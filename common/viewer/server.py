@@ -6,9 +6,11 @@ can `env.timeout` interrupt an environment.
 
 import asyncio
 import contextlib
+import os
 import secrets
 import socket
 import sys
+import threading
 import time
 import webbrowser
 from pathlib import Path
@@ -52,12 +54,19 @@ def serve(session: Session, *, port: int, browser: bool, grace: float) -> None:
         print(
             f"Open {address}\nCtrl-C ends it. It also ends {grace:g} seconds after the last page is closed.", flush=True
         )
-        if browser and not webbrowser.open(address):
-            print("No browser could be opened: open the address yourself.", file=sys.stderr)
+        if browser:
+            threading.Thread(target=open_browser, args=(address,), daemon=True).start()
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(run(uvicorn.Server(config), player, listener))
     if player.error:
         raise player.error
+
+
+def open_browser(address: str) -> None:
+    """Open the address in a browser with a window; a text browser would take the terminal."""
+    windows = sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
+    if not windows or not webbrowser.open(address):
+        print("No browser with a window was found: open the address yourself.", file=sys.stderr, flush=True)
 
 
 def listen(port: int) -> socket.socket:
@@ -148,10 +157,10 @@ class Player:
     async def connect(self, page: WebSocket) -> None:
         """Serve one page until it disconnects."""
         await page.accept()
-        await page.send_text(messages.hello(self.session, self.formats))
-        await page.send_bytes(messages.frame_bytes(self.session, self.session.history[-1]))
-        self.pages.add(page)
         try:
+            await page.send_text(messages.hello(self.session, self.formats))
+            await page.send_bytes(messages.frame_bytes(self.session, self.session.history[-1]))
+            self.pages.add(page)
             while True:
                 await self.receive(page, await page.receive_text())
         except (WebSocketDisconnect, KeyError, RuntimeError):

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from common.errors import UserError
 from common.files import make_output_folder
 from common.safe_io import expand_path
@@ -48,14 +50,18 @@ def require_packages() -> None:
         )
 
 
-def show(environment: Environment, runs: Sequence[Run], own: dict[str, Any], seed: int) -> None:
+def show(environment: Environment, runs: Sequence[Run], own: dict[str, Any], config: dict) -> None:
     """Serve the page of a session, or write its film; close the environment afterwards.
 
-    own: the flags of the command. Raises UserError as `check_options`, `picture_key`, `serve` and `run_script` do.
+    own: the flags of the command. config: has the seed and `run.threads`. Without a number, torch gets one thread,
+    which is faster for a batch of one and leaves the other cores to the environment and the browser.
+
+    Raises UserError as `check_options`, `picture_key`, `serve` and `run_script` do.
     """
+    torch.set_num_threads(config["run"]["threads"] or 1)
     try:
         key = picture_key(environment.images, runs, own["key"])
-        session = Session(environment, runs, key, seed, memory=None if own["record"] else HISTORY_STEPS)
+        session = Session(environment, runs, key, config["seed"], memory=None if own["record"] else HISTORY_STEPS)
         if own["record"]:
             record(session, own)
         else:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import acting, atari, figures, loop, memory, rendering, replay, updates
+from benchmarks import acting, atari, dreaming, figures, loop, memory, rendering, replay, updates
 
 
 def test_replay_script_samples_with_all_samplers(tmp_path, monkeypatch, capsys):
@@ -136,3 +136,12 @@ def test_atari_script_alternates_between_all_kinds(monkeypatch, tmp_path, capsys
     assert (found["algo"], found["games"]) == ("v2", 2)
     assert all(found[kind]["steps"] > 0 and found[kind]["busy_ms"] > 0 for kind in atari.KINDS)
     assert capsys.readouterr().out.splitlines()[-1].startswith("| v2 | 2 | ")
+
+
+def test_dreaming_script_times_steps_of_all_groups(monkeypatch, capsys):
+    monkeypatch.setattr(dreaming, "GROUPS", (("v1",), ("v2", "v3")))
+    monkeypatch.setattr(dreaming, "WARM_UP", 1)
+    dreaming.main(["--task", "dummy_pixels", "--configs", "debug", "--steps", "2"])
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["runs"] for row in rows] == [["v1"], ["v2", "v3"]]
+    assert all(row["ms"] > 0 and row["steps_per_second"] == pytest.approx(1000 / row["ms"]) for row in rows)

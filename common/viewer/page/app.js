@@ -48,7 +48,10 @@ function receiveFrame(buffer) {
     start += pixels.length;
     return pixels;
   });
-  if (frame.step < (last?.step ?? 0)) frames = []; // a full reset
+  if (frame.step < (last?.step ?? 0)) { // a full reset, after which the person holds nothing
+    frames = [];
+    hand.sent = "";
+  }
   if (frame.step !== last?.step) count(frame);
   last = frame;
   dirty = true;
@@ -128,7 +131,9 @@ class Card {
     const lines = [...Array(count).keys()].map((index) => (frame) => frame.action?.[index]);
     const series = ["--text", "--dim", "--mark"].slice(0, count).map((name) => ({ color: name }));
     const named = (frame) => facts.actions.choices[frame.action?.[0]]?.name ?? format(frame.action?.[0]);
-    return [...charts, { chart: new Chart(count > 1 ? `actions 0 to ${count - 1}` : "action", series), lines, value: named }];
+    const range = facts.actions.kind === "continuous" ? [-1.05, 1.05] : null;
+    const chart = new Chart(count > 1 ? `actions 0 to ${count - 1}` : "action", series, range);
+    return [...charts, { chart, lines, value: named }];
   }
 
   runCharts() {
@@ -282,10 +287,12 @@ function press(key, shift) {
 }
 
 addEventListener("keydown", (event) => {
+  if (event.target.matches("input, select") && (event.key === "Enter" || event.key === "Escape")) event.target.blur();
   if (!facts || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
   const onButton = event.target.matches("button") && (event.code === "Space" || event.code === "Enter");
   if (onButton) return;
-  if (hand.uses(event.code) || (event.code in { KeyW: 1, KeyA: 1, KeyS: 1, KeyD: 1 })) {
+  const scrolls = settings.who === "human" && (event.code === "Space" || event.code.startsWith("Arrow"));
+  if (scrolls || hand.uses(event.code) || event.code in { KeyW: 1, KeyA: 1, KeyS: 1, KeyD: 1 }) {
     if (settings.who === "human" && !event.repeat) hand.down(event.code);
     event.preventDefault();
   } else if (press(event.key.toLowerCase(), event.shiftKey)) event.preventDefault();
