@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from common.errors import UserError
 from common.files import write_bytes
 from common.storage import video
-from common.viewer.session import Frame, Session, view
+from common.viewer.frames import Frame, view
+from common.viewer.session import Session
 
 PANE_HEIGHT, TITLE_HEIGHT, GAP = 192, 16, 4
 BACKGROUND, TEXT = (24, 24, 27), (228, 228, 231)

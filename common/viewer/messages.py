@@ -15,7 +15,8 @@ import numpy as np
 from common.errors import UserError
 from common.safe_io import parse_json
 from common.storage import video
-from common.viewer.session import Frame, Session, view
+from common.viewer.frames import Frame, view
+from common.viewer.session import Session
 from common.viewer.settings import CHOICES, MAX_HORIZON, MAX_SPEED, MAX_TEMPERATURE
 
 MAX_SIDE = 256  # pixels of a picture on a page; larger ones are thinned out

@@ -26,8 +26,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from common.errors import UserError
 from common.viewer import films, messages
+from common.viewer.frames import Frame
 from common.viewer.gate import Gate
-from common.viewer.session import HISTORY_STEPS, Frame, Session
+from common.viewer.session import HISTORY_STEPS, Session
 
 HOST = "127.0.0.1"
 PAGE = Path(__file__).parent / "page"

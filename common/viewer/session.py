@@ -6,7 +6,7 @@ Nothing here knows of pages, sockets or clocks: the server and `--record` call t
 import dataclasses
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,27 +14,13 @@ import torch
 from common.errors import UserError
 from common.training.camera import CONTEXT_STEPS
 from common.viewer.actions import Action, Actions
-from common.viewer.dreaming import Dreamer, Prediction
+from common.viewer.dreaming import Dreamer
 from common.viewer.environment import Environment
+from common.viewer.frames import Frame, image_error, predicted_picture, run_numbers
 from common.viewer.runs import Run
 from common.viewer.settings import Settings, checked
 
 HISTORY_STEPS = 300  # kept for clips and for pages that connect later
-
-
-class Frame(NamedTuple):
-    """Numbers and pictures after a step.
-
-    numbers: plain JSON values for plots. real: picture of the environment, uint8 (H, W, 3), None if it has none.
-    models: picture that each run predicts, None for runs without one. predictions: of each run. vectors: true vectors
-    (n,) by key; the last ones if the episode is over.
-    """
-
-    numbers: dict[str, Any]
-    real: np.ndarray | None
-    models: list[np.ndarray | None]
-    predictions: list[Prediction]
-    vectors: dict[str, np.ndarray]
 
 
 class Session:
@@ -186,74 +172,36 @@ class Session:
         for dreamer, prediction in zip(self.dreamers, predictions, strict=True):
             dreamer.total += prediction.reward
         real = self.environment.picture(self.record, self.key)
+        models = [predicted_picture(prediction, self.key) for prediction in predictions]
         vectors = {key: np.reshape(self.record[key][0], -1) for key in self.environment.vectors}
-        models = [self._picture(prediction) for prediction in predictions]
-        frame = Frame(self._numbers(predictions, models, real), real, models, predictions, vectors)
-        self.history.append(frame)
-        return frame
+        truth = not (self.imagined and self.over)
+        runs = [
+            run_numbers(
+                dreamer,
+                prediction,
+                imagined=self.imagined > 0,
+                true_reward=self.reward if truth else None,
+                error=image_error(model, real) if truth else None,
+            )
+            for dreamer, prediction, model in zip(self.dreamers, predictions, models, strict=True)
+        ]
+        numbers = self._numbers() | {
+            "reward": self.reward if truth else None,
+            "vectors": {key: vector.tolist() for key, vector in vectors.items()} if truth else {},
+            "runs": runs,
+        }
+        self.history.append(Frame(numbers, real, models, predictions, vectors))
+        return self.history[-1]
 
-    def _picture(self, prediction: Prediction) -> np.ndarray | None:
-        """Return the predicted image as uint8 (H, W, 3)."""
-        if self.key is None:
-            return None
-        image = prediction.observations[self.key].clip(0, 1)
-        shown = image if image.shape[-1] == 3 else np.repeat(image[..., -1:], 3, -1)
-        return (255 * shown).round().astype(np.uint8)
-
-    def _numbers(
-        self, predictions: list[Prediction], models: list[np.ndarray | None], real: np.ndarray | None
-    ) -> dict[str, Any]:
-        """Return the values of a frame for plots; an imagined step has an entropy, an observed one a KL."""
-        imagined, truth = self.imagined > 0, not (self.imagined and self.over)
+    def _numbers(self) -> dict[str, Any]:
+        """Return the counts and sums of a frame."""
         return {
             "step": self.steps,
             "episode": self.episode,
-            "first": bool(self.record["is_first"][0]) and not imagined,
+            "first": bool(self.record["is_first"][0]) and not self.imagined,
             "over": self.over,
             "imagined": self.imagined,
             "action": self.action.numbers if self.action else None,
-            "reward": self.reward if truth else None,
             "return": self.total,
             "since": self.since,
-            "vectors": {key: np.reshape(self.record[key][0], -1).tolist() for key in self.environment.vectors}
-            if truth
-            else {},
-            "runs": [
-                {
-                    "reward": prediction.reward,
-                    "true_reward": dreamer.learned_reward(self.reward) if truth else None,
-                    "value": prediction.value,
-                    "continue": prediction.proceed,
-                    "kl": None if imagined else dreamer.kl,
-                    "entropy": dreamer.entropy,
-                    "return": dreamer.total,
-                    "error": image_error(model, real) if truth else None,
-                    "vectors": {
-                        key: np.reshape(prediction.observations[key], -1).tolist()
-                        for key in self.environment.vectors
-                        if key in prediction.observations
-                    },
-                }
-                for dreamer, prediction, model in zip(self.dreamers, predictions, models, strict=True)
-            ],
         }
-
-
-def image_error(model: np.ndarray | None, real: np.ndarray | None) -> float | None:
-    """Return the mean squared error of a predicted picture, with pixels in [0, 1]; None without a picture."""
-    if model is None or real is None or model.shape != real.shape:
-        return None
-    return float(np.square((model.astype(np.float32) - real) / 255).mean())
-
-
-def difference(model: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Return half the difference of two pictures uint8 (H, W, 3), added to gray: equal pixels are 128."""
-    return ((model.astype(np.int16) - real.astype(np.int16) + 256) // 2).clip(0, 255).astype(np.uint8)
-
-
-def view(frame: Frame, run: int, name: str) -> np.ndarray | None:
-    """Return a run's picture in a view: real, model or difference; None without one."""
-    model = frame.models[run]
-    if name == "model" or model is None or frame.real is None:
-        return model
-    return frame.real if name == "real" else difference(model, frame.real)

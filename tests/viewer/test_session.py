@@ -13,7 +13,7 @@ from common.errors import UserError
 from common.nn import rng
 from common.replay.ring import previous_actions
 from common.training.factory import EVAL_SEED_OFFSET
-from common.viewer.session import Frame, difference, view
+from common.viewer.frames import Frame, difference, view
 from common.viewer.settings import Settings
 from tests.helpers.saved_runs import untrained
 from tests.viewer.conftest import ALGOS
