@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -64,9 +65,19 @@ def serve(session: Session, *, port: int, browser: bool, grace: float) -> None:
 
 
 def open_browser(address: str) -> None:
-    """Open the address in a browser with a window; a text browser would take the terminal."""
+    """Open the address in a browser with a window; a text browser would take the terminal.
+
+    A process between this one and the browser ends at once, so that the browser is not a child of the command, whose
+    children end with it.
+    """
     windows = sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
-    if not windows or not webbrowser.open(address):
+    try:
+        found = windows and webbrowser.get()
+    except webbrowser.Error:
+        found = False
+    if found:
+        subprocess.run([sys.executable, "-m", "webbrowser", address], stdout=subprocess.DEVNULL, check=False)
+    else:
         print("No browser with a window was found: open the address yourself.", file=sys.stderr, flush=True)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from common.processes import foreign_children
 from tests.helpers.command_line import ROOT
 
 pytest.importorskip("starlette", reason="the page needs starlette")
@@ -249,6 +250,26 @@ def test_an_environment_that_is_given_up_ends_the_server_with_its_error(served):
         assert receive(page, "notice")["text"] == "Environment 0 broke"
         one.thread.join(20)
     assert str(one.player.error) == "Environment 0 broke"
+
+
+def test_a_browser_opens_the_address_and_is_not_a_child(tmp_path, monkeypatch, capfd):
+    script = tmp_path / "browser"
+    script.write_text(f"#!/bin/sh\necho $1 > {tmp_path}/address\nexec sleep 5\n")
+    script.chmod(0o755)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    if sys.platform != "darwin":
+        viewer_server.open_browser("http://127.0.0.1:1/")
+        assert "open the address yourself" in capfd.readouterr().err
+    monkeypatch.setenv("BROWSER", f"{script} %s &")
+    before = foreign_children()
+    viewer_server.open_browser("http://127.0.0.1:1/?token=a")
+    assert foreign_children() <= before
+    end = time.monotonic() + 20
+    while not (tmp_path / "address").exists() or not (tmp_path / "address").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert (tmp_path / "address").read_text().strip() == "http://127.0.0.1:1/?token=a"
 
 
 @pytest.fixture
