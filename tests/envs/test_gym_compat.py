@@ -8,6 +8,7 @@ from dm_env import specs
 from gymnasium import spaces
 
 from common.envs import make_env, make_envs
+from common.envs.adapt.any_interface import as_gymnasium
 from common.envs.adapt.gym_compat import is_reset_pair
 from common.errors import UserError
 from tests.helpers import awkward_envs as awkward
@@ -180,3 +181,82 @@ def test_unbounded_actions_are_reported_once_and_scaled():
         (message,) = envs.messages()
         assert "Their range is 5 around zero" in message
         assert envs.messages() == []
+
+
+class Plain(gymnasium.Env):
+    """Returns zeros and counts steps in an info."""
+
+    observation_space, action_space = spaces.Box(-1, 1, (3,), np.float32), spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(3, np.float32), 1.0, False, False, {}
+
+
+class Forwards(Plain):
+    """Gives the specs of a dm_env environment inside it, as wrappers of dm_control do."""
+
+    def __getattr__(self, name):
+        return getattr(awkward.Desk(), name)
+
+
+class LooksUp(Plain):
+    """Looks unknown attributes up in a dict."""
+
+    def __getattr__(self, name):
+        return {}[name]
+
+
+class SeedsNothing(Plain):
+    """Its `seed` returns a number, and its `reset` takes none."""
+
+    def reset(self):
+        return np.zeros(3, np.float32), {}
+
+    def seed(self):
+        return 3
+
+
+class GivesLists(Plain):
+    """Returns lists in place of tuples."""
+
+    def reset(self, *, seed=None, options=None):
+        return list(super().reset(seed=seed))
+
+    def step(self, action):
+        return list(super().step(action))
+
+
+class Unsigned(Plain):
+    """Its `reset` has no signature, as functions written in C."""
+
+    def __init__(self):
+        self.reset = type("Reset", (), {"__signature__": 0, "__call__": lambda _: Plain.reset(self)})()
+
+
+@pytest.mark.parametrize("kind", [Forwards, LooksUp, SeedsNothing, GivesLists, Unsigned])
+def test_unusual_attributes_and_answers_of_gymnasium_s_interface(kind):
+    env = as_gymnasium(kind(), "it")
+    obs, info = env.reset(seed=1)
+    assert (obs.tolist(), info) == ([0, 0, 0], {})
+    assert env.step(0)[1:] == (1.0, False, False, {})
+    assert not env.get_wrapper_attr("returns_done")
+    env.close()
+
+
+def test_classes_of_the_old_interface_may_look_attributes_up():
+    old = type("Looks", (awkward.Old,), {"__getattr__": lambda self, name: {}[name]})()
+    old.reset = awkward.Old.reset.__get__(old)
+    assert as_gymnasium(old, "it").reset(seed=1)[1] == {}
+
+
+def test_a_reset_that_needs_other_arguments_is_named():
+    class Needs(Plain):
+        def reset(self, state):
+            return super().reset()
+
+    with pytest.raises(TypeError, match=r"reset needs the arguments state\. Give them default values"):
+        as_gymnasium(Needs(), "it").reset(seed=1)

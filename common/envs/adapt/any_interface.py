@@ -5,16 +5,17 @@ from typing import Any
 import gymnasium
 
 from common.envs.adapt.dm_env import DmEnv
-from common.envs.adapt.gym_compat import DuckTypedEnv, GymCompat
+from common.envs.adapt.gym_compat import DuckTypedEnv, GymCompat, find_attribute
 from common.errors import UserError
+
+GYMNASIUM_PARTS = ("observation_space", "action_space", "reset", "step")
 
 
 def as_gymnasium(env: Any, name: str) -> gymnasium.Env:
     """Return an environment of any interface as Gymnasium's. Raises UserError with the parts that it lacks."""
-    if callable(getattr(env, "action_spec", None)) and callable(getattr(env, "observation_spec", None)):
+    absent = [part for part in GYMNASIUM_PARTS if find_attribute(env, part) is None]
+    if has_specs(env if absent else type(env)) and not isinstance(env, gymnasium.Env):
         return DmEnv(env)
-    parts = ("observation_space", "action_space", "reset", "step")
-    absent = [part for part in parts if getattr(env, part, None) is None]
     problem = f"has no {' and no '.join(absent)}" if absent else ""
     if isinstance(env, gymnasium.vector.VectorEnv):
         problem = "is a vector of environments"
@@ -26,6 +27,14 @@ def as_gymnasium(env: Any, name: str) -> gymnasium.Env:
             "interface, the old gym's or dm_env's: docs/custom_env.md has an example."
         )
     return GymCompat(convert_inside(env) if isinstance(env, gymnasium.Env) else DuckTypedEnv(env))
+
+
+def has_specs(env: Any) -> bool:
+    """Whether an object has the specs of dm_env.
+
+    A wrapper of another interface may give those of a dm_env environment inside it, through `__getattr__`.
+    """
+    return all(callable(find_attribute(env, name)) for name in ("action_spec", "observation_spec"))
 
 
 def convert_inside(env: gymnasium.Env) -> gymnasium.Env:

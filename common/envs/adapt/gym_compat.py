@@ -1,7 +1,8 @@
 """Environments with the old gym's interface, or a similar one, as Gymnasium environments."""
 
+import contextlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,7 @@ from common.envs.adapt.answers import one_flag
 from common.errors import UserError
 
 RESET_OPTIONS = ("seed", "options")  # arguments of Gymnasium's reset
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class GymCompat(gymnasium.Wrapper):
@@ -29,8 +31,9 @@ class GymCompat(gymnasium.Wrapper):
 
     @property
     def returns_done(self) -> bool:
-        inside = self.env.has_wrapper_attr("returns_done") and self.env.get_wrapper_attr("returns_done")
-        return self.had_four_values or inside
+        with contextlib.suppress(Exception):  # of a `__getattr__`
+            return self.had_four_values or bool(self.env.get_wrapper_attr("returns_done"))
+        return self.had_four_values
 
     @property
     def spec(self) -> Any:  # type: ignore[override]
@@ -38,21 +41,23 @@ class GymCompat(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, Any]:
         result = call_reset(self.env, {"seed": seed, "options": options})
+        if isinstance(result, list) and len(result) == 2 and isinstance(result[1], Mapping):
+            result = tuple(result)
         if not is_reset_pair(result, self.observation_space):
             return result, {}
         return result[0], check_info(result[1], "reset")
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, Any]:
         result: Any = self.env.step(action)
-        if not isinstance(result, tuple) or len(result) not in (4, 5):
-            found = f"{len(result)} values" if isinstance(result, tuple) else f"a {type(result).__name__}"
+        if not isinstance(result, tuple | list) or len(result) not in (4, 5):
+            found = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
             raise ValueError(
                 f"step returned {found}, not (observation, reward, terminated, truncated, info) "
                 "or the old (observation, reward, done, info)."
             )
         check_info(result[-1], "step")
         if len(result) == 5:
-            return result
+            return tuple(result)  # type: ignore[return-value]
         self.had_four_values = True
         obs, reward, answer, info = result
         done = one_flag(answer, "done")
@@ -81,7 +86,7 @@ class DuckTypedEnv(gymnasium.Env):
         return call_render(self.env)
 
     def close(self) -> None:
-        if hasattr(self.env, "close"):
+        if callable(find_attribute(self.env, "close")):
             self.env.close()
 
 
@@ -104,9 +109,9 @@ def check_info(info: Any, call: str) -> Mapping:
 
 def call_render(env: Any) -> Any:
     """Return the result of `render`, in the mode rgb_array if it takes a mode; None without such a method."""
-    if not callable(getattr(env, "render", None)):
+    if not callable(find_attribute(env, "render")):
         return None
-    return env.render(mode="rgb_array") if "mode" in inspect.signature(env.render).parameters else env.render()
+    return env.render(mode="rgb_array") if "mode" in call_parameters(env.render) else env.render()
 
 
 def call_reset(env: Any, options: dict) -> Any:
@@ -117,21 +122,56 @@ def call_reset(env: Any, options: dict) -> Any:
     names = reset_arguments(env)
     accepted = {key: options[key] for key in RESET_OPTIONS if key in names}
     if "seed" not in accepted and options["seed"] is not None:
-        if callable(getattr(env, "seed", None)):
+        if accepts_seed(find_attribute(env, "seed")):
             env.seed(options["seed"])
         elif isinstance(env, gymnasium.Env):
             gymnasium.Env.reset(env, seed=options["seed"])  # seeds np_random
+    required = [p.name for p in call_parameters(env.reset).values() if p.default is p.empty and p.kind in NAMED]
+    if absent := [name for name in required if name not in accepted]:
+        raise TypeError(f"reset needs the arguments {', '.join(absent)}. Give them default values.")
     return env.reset(**accepted)
 
 
 def reset_arguments(env: Any) -> set[str]:
     """Return the names that `reset` accepts. A wrapper with **kwargs accepts what the environment inside accepts."""
-    parameters = inspect.signature(env.reset).parameters.values()
+    parameters = call_parameters(env.reset).values()
     names = {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        inside = getattr(env, "env", None)
-        names |= reset_arguments(inside) if callable(getattr(inside, "reset", None)) else {*RESET_OPTIONS}
+        inside = find_attribute(env, "env")
+        names |= reset_arguments(inside) if callable(find_attribute(inside, "reset")) else {*RESET_OPTIONS}
     return names
+
+
+def call_parameters(call: Callable) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a function or method by name; none if it has no signature, as some written in C."""
+    try:
+        return inspect.signature(call).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
+def find_attribute(env: Any, name: str) -> Any:
+    """Return an attribute, or None if it is absent, also if a `__getattr__` raises another exception then."""
+    if hasattr(type(env), name):
+        return getattr(env, name, None)
+    with contextlib.suppress(Exception):
+        return getattr(env, name)
+    return None
+
+
+def accepts_seed(method: Any) -> bool:
+    """Whether a method `seed` can be called with one argument. One without arguments has another purpose."""
+    if not callable(method):
+        return False
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):  # written in C
+        return True
+    try:
+        signature.bind(0)
+    except TypeError:
+        return False
+    return True
 
 
 def to_gymnasium_space(space: Any) -> spaces.Space:
