@@ -19,8 +19,8 @@ class Interrupted(KeyboardInterrupt):
 
 def pass_on_interrupt(error: BaseException) -> None:
     """Raise `error` again if Ctrl-C caused it; return if the user's code most likely raised it itself."""
-    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if isinstance(error, Interrupted) or (default and isinstance(error, KeyboardInterrupt)):
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # which raises no subclass
+    if isinstance(error, Interrupted) or (default and type(error) is KeyboardInterrupt):
         raise error
 
 

@@ -11,9 +11,17 @@ from gymnasium import spaces
 from common.envs.adapt.adapter import adapt_env
 from common.envs.adapt.answers import one_flag, one_number
 from common.envs.adapt.gym_compat import GymCompat
+from common.envs.vector.workers import split_logs
 
 TENSOR = torch.tensor([0.5], requires_grad=True)
 OPTIONS = {"repeat": 2, "time_limit": 0, "size": 64, "gray": False, "resize": "area", "action_scale": 1.0}
+
+
+class Unprintable:
+    """A value whose text cannot be made."""
+
+    def __repr__(self):
+        raise RuntimeError("no text")
 
 
 class Answers(gymnasium.Env):
@@ -56,7 +64,8 @@ def test_bools_and_integers_are_rewards(reward, total):
 
 @pytest.mark.parametrize(
     "reward", [[0.0, 1.0], (1.0, 2.0), {"agent": 1.0}, "1.0", b"1", np.array(["1.0"]), np.ones(2), torch.ones(2), [],
-               {1.0}, 1j, np.array([1j]), object(), [[1.0], [2.0]]]
+               {1.0}, 1j, np.array([1j]), object(), [[1.0], [2.0]], np.ma.masked, np.ma.array([1.0], mask=True),
+               Unprintable()]
 )  # fmt: skip
 def test_other_rewards_are_refused_by_name(reward):
     with pytest.raises(ValueError, match=r"The reward must be one number, got .*Return one float"):
@@ -87,3 +96,16 @@ def test_long_answers_are_cut_and_types_of_numbers_are_kept():
         one_number([0] * 1000, "reward")
     assert type(one_number(np.array([1], np.float32), "reward")) is np.float32  # sums stay in float32
     assert one_flag(np.array(True), "terminated") is True
+
+
+def test_observations_and_logs_may_be_tensors_that_need_a_gradient():
+    class Tensors(Answers):
+        def reset(self, *, seed=None, options=None):
+            return torch.ones(3, requires_grad=True), {}
+
+    obs, _ = adapt_env(GymCompat(Tensors()), OPTIONS).reset()
+    assert obs["vector"].tolist() == [1, 1, 1]
+    numbers, others = split_logs({"log_a": TENSOR, "log_b": [2], "log_c": np.ones(2), "log_d": Unprintable()})
+    assert numbers == {"log_a": 0.5, "log_b": 2.0}
+    assert list(others) == ["log_c", "log_d"]
+    assert "'a Unprintable' is not a number" in others["log_d"]

@@ -2,13 +2,18 @@
 
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
 
 import dreamer
-from common.envs import make_env, make_envs
+from common.envs import DEFAULTS, make_env, make_envs
+from common.envs.adapt.adapter import adapt_env
+from common.envs.adapt.any_interface import as_gymnasium
+from common.envs.check.random_rollout import RandomRollout
 from common.envs.faults import describe_error, hidden_arguments, missing_module_hint
 from common.errors import UserError
+from tests.helpers.contained_envs import Quiet
 
 CONTAINED = "tests.helpers.contained_envs"
 BOTH = pytest.mark.parametrize("parallel", ["none", "process"])
@@ -146,3 +151,26 @@ def test_the_place_of_an_exception_that_was_raised_again_is_that_of_its_cause():
         namespace["again"](own)
     caught.value.__traceback__ = caught.value.__traceback__.tb_next  # without this test's own frame
     assert describe_error(caught.value).endswith("in own)")
+
+
+class OwnInterrupt(KeyboardInterrupt):
+    """An exception of an environment; Ctrl-C raises no subclass."""
+
+
+class InterruptsItself(Quiet):
+    """Raises an interrupt of its own, and has an observation that no encoder reads."""
+
+    parts = gymnasium.spaces.Sequence(gymnasium.spaces.Box(-1, 1, (2,)))
+    observation_space = gymnasium.spaces.Dict({"parts": parts, "seen": gymnasium.spaces.Discrete(2)})
+
+    def reset(self, *, seed=None, options=None):
+        return {"parts": (np.zeros(2), np.zeros((2, 2))), "seen": 1}, {}
+
+    def step(self, action):
+        raise OwnInterrupt("stop")
+
+
+def test_check_env_names_an_interrupt_of_the_environment_and_omits_what_no_encoder_reads():
+    rollout = RandomRollout(lambda: adapt_env(as_gymnasium(InterruptsItself(), "it"), DEFAULTS), 1, 3)
+    assert rollout.failure.startswith("OwnInterrupt: stop (")
+    assert list(rollout.ranges) == ["seen"]

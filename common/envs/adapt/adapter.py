@@ -14,7 +14,7 @@ from gymnasium import spaces
 
 from common.envs.adapt import images
 from common.envs.adapt.actions import MAX_ONE_HOT, action_notes, normalize_action_space
-from common.envs.adapt.answers import one_flag, one_number
+from common.envs.adapt.answers import as_array, one_flag, one_number
 from common.envs.adapt.image_notes import ImageWatch, scaled_bytes_note
 from common.envs.adapt.wrappers import ActionRepeat
 from common.errors import UserError
@@ -189,7 +189,7 @@ def _one_hot(sizes: np.ndarray, start: Any, key: str) -> tuple[spaces.Box, Calla
     offsets = np.cumsum(sizes) - sizes
 
     def convert(value: Any) -> np.ndarray:
-        index = np.asarray(value).reshape(-1) - start
+        index = as_array(value).reshape(-1) - start
         if index.shape != sizes.shape or index.dtype.kind not in "iu" or (index < 0).any() or (index >= sizes).any():
             raise ValueError(f"Observation {key!r} is {value!r}, its space has {sizes.tolist()} values from {start}.")
         vector = np.zeros(sizes.sum(), np.float32)
@@ -219,7 +219,7 @@ def _image(space: spaces.Box, key: str, fit: Callable) -> tuple[spaces.Box, Call
 
 
 def _check_array(value: Any, space: spaces.Space, key: str) -> np.ndarray:
-    value = np.asarray(value)
+    value = as_array(value)
     if value.shape != space.shape:
         raise ValueError(f"Observation {key!r} has shape {value.shape}, its space says {space.shape}.")
     wrong = space.dtype == np.uint8 and value.dtype != np.uint8

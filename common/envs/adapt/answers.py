@@ -5,7 +5,7 @@ would also accept other answers, with another meaning: the string "False" is tru
 """
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -42,7 +42,12 @@ def one_flag(value: Any, name: str) -> bool:
 
 
 def only_element(value: Any) -> Any:
-    """Return the only element of an array, tensor, list or tuple, else the value itself; None if it has several."""
+    """Return the only element of an array, tensor, list or tuple, else the value itself; None if it has several.
+
+    Also None for an element that a masked array hides.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        return None
     if isinstance(value, np.ndarray):
         return only_element(value.reshape(-1)[0]) if value.size == 1 else None
     if isinstance(value, np.generic):
@@ -64,7 +69,22 @@ def element_of_tensor(value: Any) -> Any:
         return None
 
 
+def as_array(value: Any) -> np.ndarray:
+    """Return an observation as an array. Tensors that need a gradient or are on a GPU are copied from there."""
+    if callable(getattr(value, "detach", None)):
+        value = value.detach().cpu()
+    return np.asarray(value)
+
+
 def shown(value: Any) -> str:
-    """Return a value as text of at most MAX_SHOWN characters."""
-    text = repr(value)
+    """Return a value as one line of at most MAX_SHOWN characters."""
+    text = " ".join(safe_text(value, repr).split())
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def safe_text(value: Any, to_text: Callable[[Any], str] = str) -> str:
+    """Return a value as text; the name of its type if its own code for that fails."""
+    try:
+        return to_text(value)
+    except Exception:
+        return f"a {type(value).__name__}"

@@ -6,6 +6,7 @@ import numpy as np
 from gymnasium import spaces
 
 from common.envs.adapt import images
+from common.envs.adapt.answers import as_array
 
 DARK_PIXEL = 16  # of 255; images of bytes below it are symbols, or too dark to see
 WATCHED_OBSERVATIONS = 50  # of an environment, after which training judges its images
@@ -93,7 +94,7 @@ class ImageWatch:
             return []
         self.seen += 1
         for key in self.spaces:
-            array = np.asarray(values[key])
+            array = as_array(values[key])
             self.low[key], self.high[key] = min(self.low[key], array.min()), max(self.high[key], array.max())
         if self.seen < WATCHED_OBSERVATIONS:
             return []

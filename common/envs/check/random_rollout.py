@@ -10,6 +10,7 @@ import numpy as np
 
 from common.envs import raw_spaces
 from common.envs.adapt.adapter import find_adapter, named_leaves
+from common.envs.adapt.answers import as_array
 from common.envs.faults import describe_error
 from common.envs.vector.workers import split_logs
 from common.errors import UserError
@@ -133,7 +134,8 @@ def raw_values(env: gymnasium.Env, obs: dict) -> dict[str, np.ndarray]:
     """Return the numbers of the last observation by key, as they were before the adapter, if there is one."""
     adapter = find_adapter(env)
     values = dict(named_leaves(adapter.env.observation_space, adapter.raw_observation)) if adapter else obs
-    arrays = {key: np.asarray(value) for key, value in values.items()}
+    readable = {*obs, *adapter.logged} if adapter else {*obs}  # others may not be arrays
+    arrays = {key: as_array(value) for key, value in values.items() if key in readable}
     return {key: value for key, value in arrays.items() if value.dtype.kind in "biuf" and value.size}
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from common.envs.adapt.adapter import Adapter, find_adapter
+from common.envs.adapt.answers import only_element, safe_text
 from common.envs.faults import describe_error
 from common.errors import escape_surrogates
 from common.processes import end_worker, kill_session, reaper
@@ -169,11 +170,11 @@ def split_logs(info: dict) -> tuple[dict[str, float], dict[str, str]]:
     """Return the entries of an info named `log_...` or `log/...`: the numbers, and a sentence about each other one."""
     numbers, others = {}, {}
     for key, value in info.items():
-        if (name := escape_surrogates(str(key))).startswith(("log_", "log/")):
+        if (name := escape_surrogates(safe_text(key))).startswith(("log_", "log/")):
             try:
-                numbers[name] = float(np.asarray(value).item())
+                numbers[name] = float(only_element(value))
             except (TypeError, ValueError, OverflowError):
-                others[name] = f"info[{name!r}] is left out of the logs: {str(value)[:40]!r} is not a number."
+                others[name] = f"info[{name!r}] is left out of the logs: {safe_text(value)[:40]!r} is not a number."
     return numbers, others
 
 
