@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 END_SECONDS = 1.0  # between SIGTERM and SIGKILL, and for threads that are about to end
+EXIT_SECONDS = 10.0  # for functions that an environment has registered with atexit
 POLL_SECONDS = 0.3  # between two looks of the reaper at its parent
 
 
@@ -122,17 +123,27 @@ def end_leftovers() -> bool:
 
 
 def end_command(code: int) -> NoReturn:
-    """End this process with an exit code, even if an environment left threads or processes that do not end."""
+    """End this process with an exit code, even if threads, processes or exit functions of an environment do not end."""
     try:
         ended = end_leftovers()
     finally:
         reaper.stop()
+    threading.Thread(target=_end_late, args=(code,), daemon=True).start()
     if ended:
         sys.exit(code)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    os._exit(code)
+
+
+def _end_late(code: int) -> None:
+    """End this process after `EXIT_SECONDS`, if it has not ended before."""
+    time.sleep(EXIT_SECONDS)
+    print(
+        f"Note: a function of atexit took over {EXIT_SECONDS:g} seconds and was stopped.", file=sys.stderr, flush=True
+    )
     os._exit(code)
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,63 @@ def test_settings_hold_inside_the_environment_only():
             now = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), np.geterr()
             assert (*now, gc.isenabled()) == before
             assert torch.zeros(1).device.type == "cpu"
+
+
+def changeable():
+    """Return the working directory, the umask, the recursion limit and the filters of warnings."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return os.getcwd(), mask, sys.getrecursionlimit(), list(warnings.filters)
+
+
+def test_folder_umask_and_filters_of_warnings_hold_inside_the_environment_only():
+    before = changeable()
+    with make_envs(f"{MEDDLING}:SettlesMore", None, 1) as envs:
+        for _ in range(2):
+            assert play(envs, 2).all()
+            assert changeable() == before
+    assert changeable() == before
+
+
+def test_an_environment_may_delete_its_working_directory():
+    before = os.getcwd()
+    for _ in range(2):  # the name of the second one is looked up in our folder
+        with make_envs(f"{MEDDLING}:LosesFolder", None, 1) as envs:
+            play(envs, 2)
+        assert os.getcwd() == before
+
+
+ENDING = """
+import sys
+from common import processes
+from common.envs import make_env
+processes.EXIT_SECONDS = 0.2
+for task in sys.argv[1:]:
+    for _ in range(2):
+        env = make_env(task)
+        env.reset()
+        env.step(0)
+        del env
+        print("printed")
+processes.end_command(5)
+"""
+
+
+def end(*tasks):
+    """Return the process of a command that makes two environments of each task."""
+    command = [sys.executable, "-c", ENDING, *(f"{MEDDLING}:{task}" for task in tasks)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_stdout_stays_open_after_an_environment_took_or_closed_it():
+    done = end("TakesStdout", "DetachesStdout", "ClosesStdout")
+    assert (done.stdout, done.stderr, done.returncode) == ("printed\n" * 6, "", 5)
+
+
+def test_a_command_ends_despite_an_exit_function_of_its_environment():
+    done = end("LingersAtExit")
+    assert done.returncode == 5
+    assert "a function of atexit took over 0.2 seconds" in done.stderr
 
 
 def test_signals_stay_ours():

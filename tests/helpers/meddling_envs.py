@@ -1,13 +1,18 @@
 """Environments that change process-wide state or start processes."""
 
+import atexit
 import gc
+import io
 import multiprocessing
 import os
 import random
 import signal
 import subprocess
+import sys
+import tempfile
 import threading
 import time
+import warnings
 
 import gymnasium
 import numpy as np
@@ -76,6 +81,59 @@ class Settles(Plain):
     def observe(self):
         kept = torch.get_default_dtype() == torch.float64, not torch.is_grad_enabled(), torch.get_num_threads() == 3
         return np.array(kept, np.float32)
+
+
+class SettlesMore(Plain):
+    """Changes the process at the construction and observes whether that holds."""
+
+    def start(self):
+        self.folder = tempfile.mkdtemp()
+        os.chdir(self.folder)
+        os.umask(0o777)
+        warnings.simplefilter("error")
+        sys.setrecursionlimit(900)
+
+    def observe(self):
+        mask = os.umask(0)
+        os.umask(mask)
+        kept = os.getcwd() == self.folder, mask == 0o777, warnings.filters[0][0] == "error"
+        return np.array(kept, np.float32)
+
+
+class LosesFolder(Plain):
+    """Deletes its working directory at the construction."""
+
+    def start(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+
+
+class TakesStdout(Plain):
+    """Writes to the file of sys.stdout through a stream of its own."""
+
+    def start(self):
+        sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+
+
+class DetachesStdout(Plain):
+    """Takes the file from sys.stdout."""
+
+    def start(self):
+        sys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding="utf-8")
+
+
+class ClosesStdout(Plain):
+    """Closes sys.stdout."""
+
+    def start(self):
+        sys.stdout.close()
+
+
+class LingersAtExit(Plain):
+    """Registers a function with atexit that does not end."""
+
+    def start(self):
+        atexit.register(time.sleep, 1000)
 
 
 class TakesSignals(Plain):

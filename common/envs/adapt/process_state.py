@@ -7,9 +7,11 @@ breaks its training, and one that installs signal handlers keeps a run from bein
 import _signal
 import contextlib
 import gc
+import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,12 +32,70 @@ def _stream(name: str) -> Setting:
     return lambda: getattr(sys, name), lambda value: setattr(sys, name, value)
 
 
+#: Streams that environments have put in place of ours. Without a reference to it, Python closes such a stream and its
+#: file, which is often our file: io.TextIOWrapper(sys.stdout.buffer).
+REPLACED_STREAMS: list[Any] = []
+
+
+def _keep_and_repair_streams(own: list[Any]) -> None:
+    """Keep streams that an environment has set, and open ours again if it has closed or detached them."""
+    REPLACED_STREAMS.extend(each for each in own if not any(each is kept for kept in REPLACED_STREAMS))
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if _is_closed(getattr(sys, name)):
+            with contextlib.suppress(OSError):  # the file itself is closed
+                stream = open(number, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+                setattr(sys, name, stream)
+
+
+def _is_closed(stream: Any) -> bool:
+    """Whether a stream is closed or has lost its buffer."""
+    try:
+        return getattr(stream, "closed", False) is True
+    except ValueError:  # detached
+        return True
+
+
+def _working_directory() -> str:
+    """Return the working directory; empty if it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def _set_working_directory(path: str) -> None:
+    with contextlib.suppress(OSError):  # it was deleted
+        os.chdir(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
+
+
+def _error_filters() -> list[tuple]:
+    """Return the filters that turn warnings into errors."""
+    return [each for each in warnings.filters if each[0] == "error"]
+
+
+def _set_error_filters(value: list[tuple]) -> None:
+    """Set the filters that turn warnings into errors. The others stay, and so does the order."""
+    kept = [each for each in warnings.filters if each[0] != "error" or each in value]
+    warnings.filters[:] = [*(each for each in value if each not in kept), *kept]  # type: ignore[index]
+
+
 PYTHON_SETTINGS: list[Setting] = [
+    (_working_directory, _set_working_directory),
+    (_umask, os.umask),
+    (_error_filters, _set_error_filters),
+    (sys.getrecursionlimit, sys.setrecursionlimit),
     (np.geterr, lambda value: np.seterr(**value)),
     (gc.isenabled, lambda value: gc.enable() if value else gc.disable()),
     _stream("stdout"),
     _stream("stderr"),
 ]
+STREAM_INDICES = (len(PYTHON_SETTINGS) - 2, len(PYTHON_SETTINGS) - 1)
 
 
 def _torch_settings(torch: Any) -> list[Setting]:
@@ -95,6 +155,7 @@ class ProcessState:
             if (found := read()) != value:
                 self.own[index] = found
                 write(value)
+        _keep_and_repair_streams([self.own[index] for index in STREAM_INDICES if index in self.own])
 
 
 def _handlers() -> tuple | None:
