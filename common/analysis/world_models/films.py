@@ -14,6 +14,8 @@ GAP, LABEL_WIDTH = 4, 52  # pixels
 PAPER, INK, SEEN = (24, 28, 33), (232, 236, 240), (60, 190, 110)
 SMALLEST_SIDE = 64  # smaller images are enlarged
 FPS = 8
+LEVEL = 32  # brightness levels are this far apart: a film of noisy predictions is then much smaller
+MOST_CLIPS = 3
 LONGEST_LABEL = 11
 
 
@@ -45,7 +47,8 @@ def moving_pictures(found: WorldModels) -> dict[str, bytes]:
         stored = found.folder / FOLDER / file_name(key)
         if rows:
             truth = next(own[f"truth/{key}"] for own in clips.values() if f"truth/{key}" in own)
-            films[key] = encode_gif(frames(truth, rows, found.about["protocol"]["context"]), FPS)
+            some = {variant: clips[:MOST_CLIPS] // LEVEL * LEVEL for variant, clips in rows.items()}
+            films[key] = encode_gif(frames(truth[:MOST_CLIPS], some, found.about["protocol"]["context"]), FPS)
         elif stored.exists():
             films[key] = stored.read_bytes()
     return films
