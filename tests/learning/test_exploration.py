@@ -1,0 +1,54 @@
+"""On a chain that random actions do not cross, disagreement alone sees almost all cells, and V3 without it few."""
+
+import numpy as np
+import pytest
+
+import dreamer
+from common.envs.suites.dummy import Chain
+from common.training.train import train
+from tests.learning.test_learning import SMALL, VERSIONS
+
+pytestmark = pytest.mark.learning
+
+STEPS = 1500
+DISAGREEMENT = {"explore.use": "Plan2Explore", "explore.extr_scale": 0.0, "explore.intr_scale": 1.0}
+DISAGREEMENT |= {"explore.models": 4}
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The cells that the environment was in, on a chain where the same choice steps forward in every cell."""
+    cells, observe = set(), Chain._observe
+
+    def counting(self):
+        cells.add(self.cell)
+        return observe(self)
+
+    monkeypatch.setattr(Chain, "forward", (3, 3, 3, 3))
+    monkeypatch.setattr(Chain, "_observe", counting)
+    return cells
+
+
+def run(folder, **flags):
+    flags = SMALL | VERSIONS["v3"] | {"task": "dummy_chain", "steps": STEPS, "seed": 1} | flags
+    train(dreamer.resolve("v3", ["debug"], flags | {"run.parallel": "none", "logdir": str(folder / "run")}))
+
+
+def test_random_actions_see_less_than_a_tenth(seen):
+    chain, random = Chain(), np.random.default_rng(0)
+    for step in range(STEPS):
+        if step % 150 == 0:
+            chain.reset(random, 150)
+        chain.step(int(random.integers(4)), 0.0)
+    assert len(seen) < 0.1 * Chain.cells
+
+
+def test_disagreement_sees_more_than_four_fifths(seen, tmp_path):
+    run(tmp_path, **DISAGREEMENT)
+    assert len(seen) > 0.8 * Chain.cells
+
+
+@pytest.mark.long
+def test_without_it_v3_sees_less_than_a_tenth(seen, tmp_path):
+    run(tmp_path)
+    assert len(seen) < 0.1 * Chain.cells
