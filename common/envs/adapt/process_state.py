@@ -32,8 +32,8 @@ def _stream(name: str) -> Setting:
     return lambda: getattr(sys, name), lambda value: setattr(sys, name, value)
 
 
-#: Streams that environments have put in place of ours. Without a reference to it, Python closes such a stream and its
-#: file, which is often our file: io.TextIOWrapper(sys.stdout.buffer).
+#: Streams that environments have set. Python closes a stream that nobody refers to, and with it its file, which is
+#: often our file: io.TextIOWrapper(sys.stdout.buffer).
 REPLACED_STREAMS: list[Any] = []
 
 
