@@ -52,6 +52,8 @@ def episode_records(folder: Path, files: list[Path]) -> Records:
                 replay.add(record)
         if keys := episode_files.left_out(files[0]):
             replay.messages.append(f"Left out of {folder}, because they are not observations: {', '.join(keys)}.")
+        if not episode_files.has_terminals(files[0]):
+            replay.messages.append(f"No end is terminal in {folder}: its files have no is_terminal and no discount.")
 
     lengths = [len(records["reward"]) for records in episode_files.read_files(files)]
     found = episode_files.spaces_of(next(episode_files.read_files(files)))

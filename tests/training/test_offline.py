@@ -182,6 +182,15 @@ UNSUITABLE = {
     "flag": (dict(is_first=NAN_AT_5), "is_first that is neither true nor false"),
     "key": (dict(camera=np.zeros((20, 2))), "camera is .*, not missing. Give a folder with files of one task"),
     "shape": (dict(vector=np.zeros((20, 4))), "vector is .*4.* not .*3"),
+    "transitions": (dict(next_vector=np.zeros((20, 3))), "next_vector, as files of transitions have"),
+    "dones": (dict(dones=np.zeros(20)), "dones, as files of transitions have"),
+    "choices": (dict(action=np.arange(20) % 2), "Store discrete actions one-hot"),
+    "choice column": (dict(action=np.arange(20)[:, None] % 2), "Store discrete actions one-hot"),
+    "flag of two": (dict(is_first=np.zeros((20, 2), bool)), "is not an episode"),
+    "texts": (dict(reward=np.array(["1"] * 20)), "reward of type .*Store numbers"),
+    "float image": (dict(vector=np.zeros((20, 32, 32, 3))), "Store images as uint8"),
+    "channels first": (dict(vector=np.zeros((20, 3, 32, 32), np.uint8)), "Store images as uint8"),
+    "rows": (dict(vector=np.zeros((19, 3))), "all arrays must have 20 rows"),
     "empty": (
         dict.fromkeys(("vector", "action", "reward", "is_first", "is_last", "is_terminal"), np.zeros(0)),
         "not an",
@@ -189,7 +198,6 @@ UNSUITABLE = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize("case", UNSUITABLE)
 def test_unsuitable_files_are_refused_by_name_before_training(tmp_path, case):
     arrays, message = UNSUITABLE[case]
@@ -205,3 +213,28 @@ def test_one_hot_and_other_actions_do_not_mix(tmp_path):
     chunk(tmp_path, "b.npz", 20, action=one_hot / 2)
     with pytest.raises(UserError, match=r"b\.npz does not fit .*a\.npz: its actions are not one-hot"):
         episode_records(tmp_path, episode_files.episode_paths(tmp_path))
+
+
+@pytest.mark.parametrize("key", ["is_terminal", "discount"])
+def test_a_terminal_row_ends_an_episode(tmp_path, key):
+    """In a file without is_first and is_last, the rows after it are of the next episode."""
+    terminal = np.isin(np.arange(20), (7, 19))
+    value = terminal if key == "is_terminal" else 1 - terminal.astype(np.float32)
+    np.savez(tmp_path / "a.npz", vector=np.ones((20, 3)), reward=np.ones(20), action=np.zeros((20, 1)), **{key: value})
+    records = episode_files.read_episode(tmp_path / "a.npz")
+    assert np.flatnonzero(records["is_first"]).tolist() == [0, 8]
+    assert np.flatnonzero(records["is_terminal"]).tolist() == np.flatnonzero(records["is_last"]).tolist() == [7, 19]
+
+
+def test_files_have_the_forms_of_environments(tmp_path):
+    """Matrices are vectors, grey images have a channel, and numbers about the whole file are left out."""
+    arrays = {"matrix": np.ones((20, 4, 5)), "grey": np.zeros((20, 32, 32), np.uint8), "next_piece": np.ones(20)}
+    path = chunk(tmp_path, "a.npz", 20, **arrays, fps=30)
+    records = episode_files.read_episode(path)
+    assert {key: records[key].shape for key in arrays} == {
+        "matrix": (20, 20),
+        "grey": (20, 32, 32, 1),
+        "next_piece": (20,),
+    }
+    assert episode_files.left_out(path) == ["fps"]
+    assert episode_files.has_terminals(path)
