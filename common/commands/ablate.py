@@ -8,7 +8,7 @@ NAME is an ablation of configs/ablations.yaml, or FEATURE=VERSION. --suite appli
 from pathlib import Path
 
 from common.config import config as configs
-from common.config.arguments import Option, Options
+from common.config.arguments import Option, Options, with_help
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.ablation import AblationSuite, ablation_suites, ablations, make_variants, resolve_addition
@@ -23,7 +23,7 @@ OPTIONS: Options = {
     "add": Option([], "features to take from other versions", "FEATURE[=VERSION] ..."),
     "suite": Option("", "the ablations that a paper published, see --list", "NAME"),
     "list": Option(False, "list the ablations and the suites of them"),
-    **COMPARISON,
+    **with_help(COMPARISON, logdir="folder for the runs and the report (default: logs/ablate/VERSION)"),
 }
 EXAMPLES = (
     "ablate --list",

@@ -3,7 +3,7 @@
 import textwrap
 
 from common.commands.compare import requested_versions
-from common.config.arguments import Option, Options
+from common.config.arguments import Option, Options, with_help
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
@@ -16,7 +16,7 @@ OPTIONS: Options = {
     "tasks": Option([], "some tasks of the suite (default: all)", "TASK ..."),
     "sweep": SWEEP,
     "list": Option(False, "list the suites and their tasks"),
-    **GRID,
+    **with_help(GRID, logdir="folder for the runs and the report (default: logs/bench/SUITE)"),
 }
 EXAMPLES = (
     "bench --list",

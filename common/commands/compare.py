@@ -1,6 +1,6 @@
 """`compare`: train versions on tasks with several seeds and equal budgets, then write one report."""
 
-from common.config.arguments import Option, Options
+from common.config.arguments import Option, Options, with_help
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
@@ -12,7 +12,11 @@ OPTIONS: Options = {
     "algos": Option([], "versions to compare", "VERSION ..."),
     "tasks": Option([], "tasks to train on", "TASK ..."),
     "sweep": SWEEP,
-    **GRID,
+    **with_help(
+        GRID,
+        steps="budget of a run, in the unit of --match (needed)",
+        logdir="folder for the runs and the report (default: logs/compare)",
+    ),
 }
 EXAMPLES = (
     "compare --algos v1,v2,v3 --tasks gym_CartPole-v1 --steps 1e5",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from common.commands import bench
-from common.config.arguments import Options, with_defaults
+from common.config.arguments import Options, with_defaults, with_help
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import run_experiment
@@ -18,7 +18,10 @@ from common.files import write_text
 
 EPISODES = 10  # of the final evaluation and of the random policy
 DEFAULTS = {"suite": "demo", "seeds": 1, "episodes": EPISODES, "logdir": "demo", "gif": True}
-OPTIONS: Options = {name: one for name, one in with_defaults(bench.OPTIONS, DEFAULTS).items() if name != "sweep"}
+OPTIONS: Options = with_help(
+    {name: one for name, one in with_defaults(bench.OPTIONS, DEFAULTS).items() if name != "sweep"},
+    jobs="runs at a time; 0: all",
+)
 ONE_SEED = (
     "Each score is of one seed: it shows that a version learns, not which one is best. "
     "For more: python dreamer.py demo --seeds 5"

@@ -26,6 +26,8 @@ OPTIONS: Options = {
     "logdir": Option("", "run directory, for one run", "DIR"),
     **PAGE_OPTIONS,
 }
+#: Flag for runs -> what it is here.
+RUN_FLAG_HELP = {"seed": Option("", "seed of the environment and of all samples (default: that of the first run)", "N")}
 EXAMPLES = (
     "dream --logdirs logs/v1 logs/v2 logs/v3",
     "dream --logdir logs/cartpole --no-browser --port 0",

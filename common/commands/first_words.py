@@ -30,16 +30,15 @@ ADVICE = {
     "tensorboard": "TensorBoard is a program of its own. Type: tensorboard --logdir logs",
     "test": "Type `python dreamer.py eval --logdir DIR` to test an agent, or `make test` to test this program.",
     "video": "Type `python dreamer.py eval --logdir DIR --video 1` to film an episode of an agent.",
-    "resume": "Rerun the command that started the run, with the same --logdir: train resumes it.",
     "run": "Type `python dreamer.py train` to train, or `python dreamer.py eval` to evaluate an agent.",
     "install": "Type `make install` in the folder of this program.",
 }
 #: Command about runs -> flag of a word after it, which has no other meaning.
-RUN_READERS = {"eval": "--logdir", "export": "--logdir", "dream": "--logdirs"}
-GRIDS = ("compare", "bench", "demo", "wm-eval")  # commands with --algos and --tasks
+RUN_READERS = {"eval": "--logdir", "export": "--logdir", "dream": "--logdirs", "wm-eval": "--replay"}
+SEVERAL_VERSIONS = ("compare", "bench", "demo", "wm-eval")  # commands with --algos, and all but the last with --tasks
 SUITE_RUNNERS = ("bench", "demo")  # commands with --suite
-NO_VERSION = (*RUN_READERS, "doctor", "reference")  # commands without --algo and --configs
-ONE_VALUE = ("--algo", "--task", "--logdir", "--suite")
+NO_VERSION = ("eval", "export", "dream", "doctor", "reference")  # commands without --algo and --configs
+ONE_VALUE = ("--algo", "--task", "--logdir", "--replay", "--suite")
 HELP = ("-h", "--help")
 DASHES = ("-", "–", "—")
 
@@ -100,10 +99,10 @@ def flag_of(command: str | None, word: str, names: Names, rest: Sequence[str]) -
 
     command: None if there is none before the word. rest: the flags that follow. Raises UserError if it has no meaning.
     """
-    several = "s" * (command in GRIDS)
+    several = "s" * (command in SEVERAL_VERSIONS)
     if word in names.algos and command not in NO_VERSION:
         return f"--algo{several}", word
-    if command in RUN_READERS and "--logdir" not in rest:
+    if command in RUN_READERS and RUN_READERS[command].removesuffix("s") not in rest:
         return RUN_READERS[command], word
     if command in SUITE_RUNNERS and word in command_module("bench").read_suites():  # imported late: it is slow
         return "--suite", word

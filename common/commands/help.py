@@ -58,7 +58,7 @@ def command_help(program: str, name: str, runs: RunHelp) -> str:
     if command.run_flags:
         own_help = getattr(command_module(name), "RUN_FLAG_HELP", {})
         flags = {key: own_help.get(key, runs.flags[key]) for key in command.run_flags if key not in options}
-        add_options(parser, flags, "flags of the run" if command.takes_config else "flags of every run")
+        add_options(parser, flags, f"flags of {command.target}")
         keys = parser.add_argument_group("config keys")  # no defaults: they depend on version, blocks and task
         for alias, key in runs.flag_aliases.items():
             if alias not in options:

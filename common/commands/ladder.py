@@ -7,7 +7,7 @@ Features without effect on the tasks also change, but have no run of their own.
 
 from pathlib import Path
 
-from common.config.arguments import Option, Options
+from common.config.arguments import Option, Options, with_help
 from common.config.request import Request
 from common.errors import UserError, check_choice
 from common.experiments.grid.experiment import run_experiment
@@ -18,7 +18,7 @@ from common.experiments.variant import describe_variants
 
 OPTIONS: Options = {
     "by": Option("feature", "one run per feature or per concept", "feature|concept"),
-    **COMPARISON,
+    **with_help(COMPARISON, logdir="folder for the runs and the report (default: logs/ladder/VERSIONS)"),
 }
 EXAMPLES = (
     "ladder v1 v2 v3 --setting cpu --dry-run",

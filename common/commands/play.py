@@ -4,11 +4,20 @@ The page and --record work as those of `dream`, without an agent.
 """
 
 from common.commands.dream import PAGE_OPTIONS
-from common.config.arguments import Options
+from common.config.arguments import Option, Options, with_help
 from common.config.request import Request
 from common.errors import UserError
 
-OPTIONS: Options = PAGE_OPTIONS
+OPTIONS: Options = with_help(
+    PAGE_OPTIONS,
+    key="image to show (default: the first one), or none",
+)
+#: Flag for runs -> what it is here.
+RUN_FLAG_HELP = {
+    "algo": Option("", "version whose settings of the environment to use (default: v3)", "VERSION"),
+    "task": Option("", "such as atari_pong, or module:Class for your own (needed)", "TASK"),
+    "seed": Option(0, "seed of the environment", "N"),
+}
 EXAMPLES = (
     "play --task atari_pong",
     "play --task dmc_cartpole_swingup --configs dmc_vision --env.render ray",

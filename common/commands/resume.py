@@ -13,6 +13,8 @@ from common.safe_io import read_json
 from common.training.train import train
 
 OPTIONS: Options = {"logdir": Option(DEFAULT_FOLDER, "folder of the runs, as given to `runs`", "FOLDER")}
+#: Flag for runs -> what it is here.
+RUN_FLAG_HELP = {"steps": Option("", "environment frames in all (default: as stored in the run)", "N")}
 EXAMPLES = ("resume 3", "resume 3 --logdir logs/compare", "resume 1 --steps 200000")
 
 

@@ -56,6 +56,12 @@ def default_values(options: Options) -> dict[str, Any]:
     return {name: option.default if isinstance(option, Option) else option for name, option in options.items()}
 
 
+def with_help(options: Options, **changed: str) -> dict[str, Any]:
+    """Return the options of another command with some help texts changed, by name with underscores for dashes."""
+    texts = {name.replace("_", "-"): text for name, text in changed.items()}
+    return {**options, **{name: dataclasses.replace(options[name], help=text) for name, text in texts.items()}}
+
+
 def with_defaults(options: Options, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of another command with some defaults changed."""
     options = dict(options)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.config import config as configs
-from common.config.arguments import Option, Options
+from common.config.arguments import Option, Options, with_help
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import OPTIONS as GRID
@@ -17,7 +17,7 @@ SUITES_FILE = Path(__file__).parents[2] / "configs" / "suites.yaml"
 OPTIONS: Options = {
     "setting": Option("", "suite of bench whose tasks, budget and settings to use", "NAME"),
     "tasks": Option([], "tasks to train on", "TASK ..."),
-    **GRID,
+    **with_help(GRID, steps="budget of a run, in the unit of --match; 0: that of --setting"),
 }
 
 

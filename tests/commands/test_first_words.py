@@ -25,6 +25,7 @@ NAMES = first_words.Names(program.ALGOS, program.block_names(), program.ENVIRONM
         "train v1 my_env:MyEnv --seed 1": "train --algo v1 --task my_env:MyEnv --seed 1",
         "gym_CartPole-v1 --algo v2": "train --task gym_CartPole-v1 --algo v2",
         "compare v1 v3 dummy": "compare --algos v1 --algos v3 --tasks dummy",
+        "wm-eval logs/v3 v1 v3": "wm-eval --replay logs/v3 --algos v1 --algos v3",
         "check_env dummy": "check-env dummy",
         "bench list": "bench --list",
         "bench tiny v1": "bench --suite tiny --algos v1",

@@ -25,11 +25,11 @@ HELP_GROUP = "grid of runs"
 OPTIONS: Options = {
     "seeds": Option(3, "seeds per variant and task", "N", group=HELP_GROUP),
     "first-seed": Option(0, "first seed", "N", group=HELP_GROUP),
-    "steps": Option(0, "budget of a run, in --match units; 0: that of the suite", "N", group=HELP_GROUP),
+    "steps": Option(0, "budget of a run, in the unit of --match; 0: that of the suite", "N", group=HELP_GROUP),
     "match": Option("frames", "unit of budgets: frames, updates, replayed or time", "UNIT", group=HELP_GROUP),
     "jobs": Option(0, "runs at a time; 0: one per core, or one on a GPU", "N", group=HELP_GROUP),
     "episodes": Option(0, "episodes to evaluate after each training; 0: none", "N", group=HELP_GROUP),
-    "logdir": Option("", "folder for the runs and the report (default: below logs/)", "DIR", group=HELP_GROUP),
+    "logdir": Option("", "folder for the runs and the report", "DIR", group=HELP_GROUP),
     "gif": Option(False, "film the agents of all variants side by side", group=HELP_GROUP),
     "dry-run": Option(False, "print the runs and their commands only", group=HELP_GROUP),
 }
