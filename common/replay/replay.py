@@ -96,17 +96,20 @@ class Replay:
         self.ring.add(record)
         self.sampler.observe(self.ring)
 
-    def waiting_reason(self, batch: int, length: int) -> str:
-        """Return why training on such batches cannot start yet, or ''. With batch 0: why no window can be drawn.
-
-        Raises:
-          UserError: it never can, because a stream's share of the capacity is shorter than a window.
-        """
+    def check_window(self, length: int) -> None:
+        """Raise UserError if a stream's share of the capacity is shorter than a window of `length` records."""
         if self._size.slots < length + self.context:
             raise UserError(
                 f"A window of {length + self.context} records does not fit: {self._size} leaves {self._size.slots} for "
                 f"each of {self.streams} environments. Raise replay.capacity or lower batch_length."
             )
+
+    def waiting_reason(self, batch: int, length: int) -> str:
+        """Return why training on such batches cannot start yet, or ''. With batch 0: why no window can be drawn.
+
+        Raises UserError as `check_window` does.
+        """
+        self.check_window(length)
         if self._ring is None:
             return "nothing is stored yet"
         return self.sampler.waiting_reason(self._ring, batch, length, self.context)

@@ -198,6 +198,8 @@ class Session:
             notices.print_all()
             print(banner(config, **pieces, threads=str(threads), memory=str(need)), flush=True)
             need.check()
+            if state is None:
+                replay.check_window(config["batch_length"])
             if state is None and need.free > 2 * need.weights + need.update:  # a second agent may be timed
                 parameters = sum(agent.parameter_table().values())
                 warning = long_run_warning(config, factory, envs, threads, parameters, updates)

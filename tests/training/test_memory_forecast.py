@@ -65,3 +65,9 @@ def test_a_run_too_large_for_memory_ends_before_its_first_step(tmp_path, monkeyp
         train(config(tmp_path / "run"), FakeFactory())
     assert "memory  0.00 to 0.00 GiB of 0.00 GiB free: replay 0.00, " in capsys.readouterr().out
     assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+def test_a_replay_smaller_than_a_window_ends_before_the_run_starts(tmp_path):
+    with pytest.raises(UserError, match=r"does not fit: .*Raise replay.capacity or lower batch_length"):
+        train(config(tmp_path / "run", replay__capacity=8), FakeFactory())
+    train(config(tmp_path / "run"), FakeFactory())  # not refused: the run has not started
