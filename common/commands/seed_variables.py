@@ -34,7 +34,8 @@ def translate(argv: list[str], environ: Mapping[str, str]) -> list[str]:
         given = {name: environ[name] for name in VARIABLES if name in environ} | given
     words = spell_tasks(words + variable_flags(given))
     if given:
-        print(f"{' and '.join(given)} belong to another Dreamer program. In this one:", file=sys.stderr)
+        verb = "belongs" if len(given) == 1 else "belong"
+        print(f"{' and '.join(given)} {verb} to another Dreamer program. In this one:", file=sys.stderr)
         print(f"  python dreamer.py {shlex.join(words)}", file=sys.stderr)
     return words
 
@@ -53,7 +54,7 @@ def read_settings(text: str) -> dict:
         found = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError) as error:
         raise UserError(f"override_config is not a dict of settings: {text!r}. Type --key VALUE.") from error
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found) or None in found.values():
         raise UserError(f"override_config is not a dict of settings: {text!r}. Type --key VALUE.")
     return flatten(found)
 

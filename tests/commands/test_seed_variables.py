@@ -33,7 +33,7 @@ def test_the_flags_are_printed(capsys):
     assert "python dreamer.py --task dmc_walker_walk" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["{", "3", "a: !!python/none", "{1: 2}"])
+@pytest.mark.parametrize("text", ["{", "3", "a: !!python/none", "{1: 2}", "{...}", "{seed}"])
 def test_other_settings_are_refused(text):
     with pytest.raises(UserError, match="is not a dict of settings"):
         seed_variables.translate([f"override_config={text}"], {})
