@@ -144,6 +144,12 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().split()) <= MAX_README_WORDS
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_a_report_is_a_page_only(path):
+    """Messages are printed, scores are published: no other use of the word."""
+    assert not re.findall(r"\breport(?:ed|ing|s (?:it|this|that|problems|each|\d+))\b.{0,30}", path.read_text())
+
+
 def test_the_picture_names_features():
     rows = runpy.run_path(str(ROOT / "docs" / "draw_method.py"))["ROWS"]
     assert {name for row in rows for name in row[0].split(", ")} <= set(features.FEATURES)

@@ -14,7 +14,7 @@ from common.safe_io import expand_path
 OPTIONS: Options = {
     "logdirs": Option([], "run directories, grids, or folders of them", "DIR ..."),
     "out": Option("", "folder for the report (default: the only --logdirs)", "DIR"),
-    "reach": Option([], "scores: report the frames until each is reached", "SCORE ..."),
+    "reach": Option([], "scores: add the frames until each is reached", "SCORE ..."),
     "unfinished": Option(False, "include runs that are not finished"),
     "scores": Option("", "print the scores in a file, without runs: JSON or CSV", "FILE"),
 }
