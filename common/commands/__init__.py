@@ -32,27 +32,52 @@ class Command(NamedTuple):
 GROUPS = {
     "Start": {
         "demo": Command(
-            "demo", "Train V1, V2 and V3 on a small task and compare them, in minutes", "", GRID, version_flags=True, target=EVERY_RUN
+            "demo",
+            "Train V1, V2 and V3 on a small task and compare them, in minutes",
+            "",
+            GRID,
+            version_flags=True,
+            target=EVERY_RUN,
         ),
         "doctor": Command("doctor", "Check packages, hardware, renderers, and an update of each version"),
     },
     "Train and use an agent": {
         "train": Command("train", "Train an agent, or resume the run in --logdir", "", RUN, takes_config=True),
         "eval": Command("evaluate", "Play episodes with the agent of a run", "", ("logdir",), takes_config=True),
-        "dream": Command("dream", "Watch and steer the dreams of runs next to the environment", "", ("seed",), target="the environment"),
-        "play": Command("play", "Play an environment yourself", "", ("algo", "task", "configs", "seed"), target="the environment"),
+        "dream": Command(
+            "dream",
+            "Watch and steer the dreams of runs next to the environment",
+            "",
+            ("seed",),
+            target="the environment",
+        ),
+        "play": Command(
+            "play", "Play an environment yourself", "", ("algo", "task", "configs", "seed"), target="the environment"
+        ),
         "runs": Command("runs", "List runs with progress, time left and state", "[FOLDER]"),
         "resume": Command("resume", "Continue a run by its number in the list of `runs`", "N", ("steps",)),
         "export": Command("export", "Write the policy of a run as a torch or ONNX file"),
     },
     "Compare": {
         "compare": Command(
-            "compare", "Train versions on the same tasks and seeds, then write a report", "", GRID, version_flags=True, target=EVERY_RUN
+            "compare",
+            "Train versions on the same tasks and seeds, then write a report",
+            "",
+            GRID,
+            version_flags=True,
+            target=EVERY_RUN,
         ),
         "bench": Command(
-            "bench", "Compare versions on a suite of tasks, with its settings", "", GRID, version_flags=True, target=EVERY_RUN
+            "bench",
+            "Compare versions on a suite of tasks, with its settings",
+            "",
+            GRID,
+            version_flags=True,
+            target=EVERY_RUN,
         ),
-        "ablate": Command("ablate", "Compare a version with variants of it, feature by feature", "[VERSION]", GRID, target=EVERY_RUN),
+        "ablate": Command(
+            "ablate", "Compare a version with variants of it, feature by feature", "[VERSION]", GRID, target=EVERY_RUN
+        ),
         "ladder": Command(
             "ladder",
             "Turn one version into another, feature by feature",
@@ -62,23 +87,39 @@ GROUPS = {
             target=EVERY_RUN,
         ),
         "wm-eval": Command(
-            "wm_eval", "Compare only the world models of versions, on the same stored records", "", GRID, target=EVERY_RUN
+            "wm_eval",
+            "Compare only the world models of versions, on the same stored records",
+            "",
+            GRID,
+            target=EVERY_RUN,
         ),
         "reference": Command("reference", "Show published scores, and compare your runs with them"),
     },
     "Read results and configs": {
-        "report": Command("report", "Write a page about runs: HTML, Markdown and JSON", "[DIR ...]"),
+        "report": Command("report", "Write a report on runs: HTML, Markdown and JSON", "[DIR ...]"),
         "plot": Command("plot", "Draw one quantity of runs as a figure", "[DIR ...]"),
         "explain": Command(
-            "explain", "Explain versions, runs or configs, and how they differ", "[VERSION|DIR|FILE ...]", GRID, target="every config"
+            "explain",
+            "Explain versions, runs or configs, and how they differ",
+            "[VERSION|DIR|FILE ...]",
+            GRID,
+            target="every config",
         ),
-        "table": Command("show", "Print the table of features, a column per version", "[VERSION ...]", GRID, target="every config"),
+        "table": Command(
+            "show", "Print the table of features, a column per version", "[VERSION ...]", GRID, target="every config"
+        ),
         "config": Command("show", "Print every config key with its value for a training", "", RUN, takes_config=True),
     },
     "Check before training": {
         "plan": Command("plan", "Forecast time, memory and disk space of a run", "", RUN),
         "speed": Command("speed", "Measure updates, acting, replay and environments", "", RUN, takes_config=True),
-        "check-env": Command("check_env", "Check an environment with random actions", "TASK", ("algo", "configs"), target="the environment and the versions"),
+        "check-env": Command(
+            "check_env",
+            "Check an environment with random actions",
+            "TASK",
+            ("algo", "configs"),
+            target="the environment and the versions",
+        ),
         "debug-batch": Command("debug", "Find where the numbers of a skipped update become NaN or infinite", "FILE"),
     },
 }

@@ -14,7 +14,7 @@ OPTIONS: Options = with_help(
 )
 #: Flag for runs -> what it is here.
 RUN_FLAG_HELP = {
-    "algo": Option("", "version whose settings of the environment to use (default: v3)", "VERSION"),
+    "algo": Option("", "version whose environment settings to use; v3 if omitted", "VERSION"),
     "task": Option("", "such as atari_pong, or module:Class for your own (needed)", "TASK"),
     "seed": Option(0, "seed of the environment", "N"),
 }

@@ -53,12 +53,29 @@ def test_defaults_are_shown(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [("eval", "--logdir DIR .*needed"), ("check-env", "--algo VERSION .*all of them")]
+    ("name", "shown"),
+    [
+        ("eval", "--logdir DIR .*needed"),
+        ("check-env", "--algo VERSION .*all of them"),
+        ("compare", r"--steps N .*needed"),
+        ("ablate", r"--steps N .*that of --setting"),
+        ("demo", r"--jobs N .*0: all\n"),
+        ("play", r"--task TASK .*needed"),
+        ("dream", r"--seed N .*default: that of"),
+        ("resume", r"--steps N .*as stored in the run"),
+    ],
 )
 def test_a_default_of_training_is_not_shown_where_it_does_not_hold(name, shown, tmp_path):
     text = screen(name, "--help", cwd=tmp_path)
     assert re.search(shown, text)
-    assert not re.search(r"logs/TASK/VERSION|--algo.*default: v3|run.envs \(default", text)
+    assert not re.search(
+        r"logs/TASK/VERSION|--algo.*default: v3|run.envs \(default|below logs|\(default: dummy\)", text
+    )
+
+
+@pytest.mark.parametrize(("name", "target"), {"plan": "the run", "bench": "every run", "table": "every config"}.items())
+def test_the_heading_names_what_the_flags_set(name, target, tmp_path):
+    assert f"\nflags of {target}:\n" in screen(name, "--help", cwd=tmp_path)
 
 
 def test_names_to_choose_from_are_listed(tmp_path):
