@@ -51,7 +51,8 @@ def check_env(request: Request) -> None:
     algos = [request.algo] if request.algo else list(request.algos)
     configs = {algo: request.config(algo, task=task) for algo in algos}
     played = configs.get(request.default_algo, configs[algos[0]])
-    rollout = RandomRollout(lambda: make_env(task, played["env"], played["seed"]), own["episodes"], own["limit"])
+    make = lambda: make_env(task, played["env"], played["seed"])
+    rollout = RandomRollout(make, own["episodes"], own["limit"], timeout=played["env"]["timeout"])
     raw, raw_action_space = own_spaces(rollout.env)
     versions = [VersionReport(config, *spaces_of(task, config)) for config in configs.values()]
     unread = unread_keys(rollout.env.observation_space, versions)

@@ -1,6 +1,7 @@
 """Construction, imports, render and close may raise anything: the place is named, and a run continues."""
 
 import sys
+import time
 
 import gymnasium
 import numpy as np
@@ -174,3 +175,12 @@ def test_check_env_names_an_interrupt_of_the_environment_and_omits_what_no_encod
     rollout = RandomRollout(lambda: adapt_env(as_gymnasium(InterruptsItself(), "it"), DEFAULTS), 1, 3)
     assert rollout.failure.startswith("OwnInterrupt: stop (")
     assert list(rollout.ranges) == ["seen"]
+
+
+def test_check_env_limits_the_time_of_a_step():
+    class Hangs(Quiet):
+        def step(self, action):
+            time.sleep(1000)
+
+    rollout = RandomRollout(lambda: adapt_env(as_gymnasium(Hangs(), "it"), DEFAULTS), 1, 3, timeout=0.1)
+    assert "no answer within 0.1 seconds (env.timeout)" in rollout.failure

@@ -14,7 +14,7 @@ from common.envs.adapt.answers import as_array
 from common.envs.faults import describe_error
 from common.envs.vector.workers import split_logs
 from common.errors import UserError
-from common.signals import pass_on_interrupt
+from common.signals import deadline, pass_on_interrupt
 
 MAX_COMPARED_STEPS = 100  # of an episode that is replayed to compare it
 
@@ -42,6 +42,8 @@ class ValueRange:
 class RandomRollout:
     """Plays `episodes` episodes of at most `limit` agent steps and about `max_seconds` seconds each.
 
+    timeout: seconds for a reset or a step, 0 for no limit. A longer one counts as a failure.
+
     Attributes:
         flags: (is_first, is_last, is_terminal) -> number of records.
         ranges: key of a raw observation -> range of its values.
@@ -51,8 +53,15 @@ class RandomRollout:
         resets_fully: whether the same environment replays it identically after the other episodes.
     """
 
-    def __init__(self, make: Callable[[], gymnasium.Env], episodes: int, limit: int, max_seconds: float = 20.0):
-        self.limit, self.max_seconds = limit, max_seconds
+    def __init__(
+        self,
+        make: Callable[[], gymnasium.Env],
+        episodes: int,
+        limit: int,
+        max_seconds: float = 20.0,
+        timeout: float = 0.0,
+    ):
+        self.limit, self.max_seconds, self.timeout = limit, max_seconds, timeout
         self.episodes: list[PlayedEpisode] = []
         self.rewards: list[float] = []
         self.flags: Counter[tuple[bool, bool, bool]] = Counter()
@@ -100,7 +109,8 @@ class RandomRollout:
     def _timed(self, call: Callable, *args: Any, **options: Any) -> Any:
         begin = time.perf_counter()
         try:
-            return call(*args, **options)
+            with deadline(self.timeout):
+                return call(*args, **options)
         finally:
             self.seconds += time.perf_counter() - begin
 
