@@ -28,7 +28,7 @@ def nearest_tasks(task: str, suites: Iterable[str], make: Callable[[str], gymnas
     near = difflib.get_close_matches(prefix, suites, n=1)
     names = [task, rest] if near and rest else [task]
     groups = (
-        (f"{suite}_{rest}" for suite in near),
+        (f"{suite}_{rest}" if rest else suite for suite in near),
         (same for name in names for same in same_names(name)),
         (f"{suite}_{spelled}" for suite in OTHER_SUITES for spelled in (task.removeprefix("MiniGrid-"), snake(task))),
         (similar for name in names for similar in similar_names(name)),

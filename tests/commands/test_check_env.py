@@ -142,7 +142,7 @@ def test_without_algo_all_versions_are_reported_and_refusals_are_problems(capsys
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [([], "takes one task"), (["dummy", "--episodes", "0"], "at least 1"), (["dummi"], "Did you mean 'dummy'")],
+    [([], "takes one task"), (["dummy", "--episodes", "0"], "at least 1"), (["dummi"], "Did you mean dummy?")],
 )
 def test_invalid_arguments(words, message, capsys):
     assert dreamer.main(["check-env", *words]) == 2
