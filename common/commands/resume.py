@@ -8,7 +8,7 @@ from common.config.arguments import Option, Options
 from common.config.config import flatten
 from common.config.request import Request
 from common.errors import UserError
-from common.experiments.run_catalogue import RUN_FILE, CatalogueEntry, read_catalogue
+from common.experiments.run_catalogue import RUN_FILE, CatalogueEntry, has_checkpoint, read_catalogue
 from common.safe_io import read_json
 from common.training.train import train
 
@@ -21,7 +21,7 @@ EXAMPLES = ("resume 3", "resume 3 --logdir logs/compare", "resume 1 --steps 2000
 def resume(request: Request) -> None:
     """Continue the training of a run. Flags may change the keys that may differ on resume, such as --steps.
 
-    Raises UserError for an unknown number, and for a run that is running, finished or broken.
+    Raises UserError for an unknown number, and for a run that is running, finished, broken or without a checkpoint.
     """
     one = requested_run(request)
     if one.state == "running":
@@ -33,6 +33,8 @@ def resume(request: Request) -> None:
             f"Run {one.number}, {one.logdir}, is finished. To make it longer, add --steps with more than "
             f"{one.config['steps']:,} frames."
         )
+    if one.progress.frames and not has_checkpoint(one.logdir):
+        raise UserError(f"Run {one.number}, {one.logdir}, has no checkpoint to continue from.")
     config = resumed_config(request, one)
     print(f"Run {one.number}: {one.logdir}. {first_command(one)}", flush=True)
     train(config)

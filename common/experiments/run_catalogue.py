@@ -9,7 +9,7 @@ from common.errors import UserError
 from common.experiments.grid.run_progress import RunProgress, read_progress
 from common.safe_io import expand_path, read_json
 from common.storage.logdir import CONFIG_FILE, in_use, stored_config
-from common.storage.runinfo import has_started, is_finished
+from common.storage.runinfo import is_finished
 
 RUN_FILE = "run.json"
 STATES = ("running", "stopped", "finished", "broken")
@@ -68,16 +68,24 @@ def read_entry(number: int, logdir: Path) -> CatalogueEntry:
         config = stored_config(logdir)
         check_readable(logdir, config)
         progress = read_progress(logdir, config)
+        finished = is_finished(config, progress.frames, progress.wall)
+        if progress.frames and not (finished or running or has_checkpoint(logdir)):
+            raise UserError(f"{logdir} has no checkpoint.")
     except (UserError, OSError) as error:
         return CatalogueEntry(number, logdir, "broken", {}, RunProgress(), str(error).partition("\n")[0])
     if running:
         return CatalogueEntry(number, logdir, "running", config, progress)
-    state = "finished" if is_finished(config, progress.frames, progress.wall) else "stopped"
+    state = "finished" if finished else "stopped"
     return CatalogueEntry(number, logdir, state, config, progress._replace(left=None, speed=None))
 
 
+def has_checkpoint(logdir: Path) -> bool:
+    """Whether a run has a checkpoint. Finished runs are often published without."""
+    return any((logdir / "checkpoints").glob("checkpoint-*.pt"))
+
+
 def check_readable(logdir: Path, config: dict[str, Any]) -> None:
-    """Raise UserError if files that a resume needs are damaged or missing."""
+    """Raise UserError if the config or `run.json` is damaged."""
     if wrong := [key for key, kind in KEYS.items() if not isinstance(config.get(key), kind)]:
         raise UserError(f"{logdir / CONFIG_FILE} lacks {', '.join(wrong)}.")
     if "max_seconds" not in config["run"]:
@@ -88,6 +96,3 @@ def check_readable(logdir: Path, config: dict[str, Any]) -> None:
             raise UserError(f"{path} does not hold a JSON object.")
     except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-    saved = any((logdir / "checkpoints").glob("checkpoint-*.pt"))
-    if has_started(logdir) and read_progress(logdir, config).frames and not saved and not in_use(logdir):
-        raise UserError(f"{logdir} has no checkpoint.")

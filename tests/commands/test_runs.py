@@ -83,6 +83,13 @@ def test_damaged_files_make_a_run_broken(folder):
     assert "logs/m has no checkpoint." in text
 
 
+def test_a_finished_run_is_complete_without_its_checkpoint(folder):
+    (folder / "logs/z/checkpoints/checkpoint-00000001.pt").unlink()
+    rows, _ = listed(folder)
+    assert rows[0][-2:] == ["finished", "logs/z"]
+    assert "no checkpoint to continue from" in expect_error("resume", "1", "--steps", "9000", cwd=folder)
+
+
 @pytest.mark.parametrize(("words", "says"), [
     (["runs", "nowhere"], "There is no folder nowhere."),
     (["runs", "logs/grid/empty"], "has no runs"),
