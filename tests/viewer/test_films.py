@@ -116,7 +116,7 @@ def test_wrong_command_lines_say_what_to_type(run_folder, tmp_path, monkeypatch)
     logdir = str(run_folder("v1", "dummy_mixed"))
     refuse = lambda *words, says: expect_error(*words, cwd=tmp_path, says=says)
     refuse("dream", says="--logdirs logs/v1 logs/v2 logs/v3")
-    refuse("dream", logdir, says=f"--logdirs {logdir}")
+    refuse("dream", logdir, "--port", "0", "--actions", "no.txt", says="add --record FILE")  # read as --logdirs
     refuse("dream", "--logdir", logdir, "--algo", "v1", says="omit --algo")
     refuse("dream", "--logdirs", *[logdir] * 5, "--record", "x.gif", says="Give 1 to 4 run directories, got 5")
     refuse("dream", "--logdir", logdir, "--record", "x.avi", says="ends with .gif or .mp4")
