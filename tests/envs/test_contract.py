@@ -179,7 +179,7 @@ def test_equal_seeds_give_equal_episodes_and_others_differ(task):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ("dmd_walker_walk", "Did you mean 'dmc_walker_walk'"),
+        ("dmd_walker_walk", "Did you mean dmc_walker_walk"),
         ("pong", "atari_pong"),
         ("dmc_walker_wlak", "dmc_walker_walk"),
         ("dmc_walker", "dmc_walker_"),

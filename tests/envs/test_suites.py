@@ -119,7 +119,7 @@ def test_optional_suites(suite):
 
 @pytest.mark.parametrize("suite", OPTIONAL)
 def test_a_missing_package_is_named(suite, monkeypatch):
-    module, package, example = SUITES[suite]
+    module, package, example, _ = SUITES[suite]
     for name in [name for name in sys.modules if name.split(".")[0] == package.replace("-", "_")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
@@ -145,9 +145,9 @@ def test_every_suite_has_a_block_and_an_example():
     blocks = read(dreamer.CONFIG_FOLDER / "environments.yaml")
     assert set(dreamer.ENVIRONMENT_BLOCKS) == set(SUITES)
     assert set(dreamer.ENVIRONMENT_BLOCKS.values()) <= set(blocks)
-    for module, _, example in SUITES.values():
-        assert importlib.util.find_spec(module)
-        assert example.split("_")[0] in SUITES
+    for suite in SUITES.values():
+        assert importlib.util.find_spec(suite.module)
+        assert suite.example.split("_")[0] in SUITES
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def browser(address: str, width: int = 1280, height: int = 800) -> Iterator["Pag
     """Open a page in a new browser with an empty profile; end the browser afterwards."""
     from websockets.sync.client import connect
 
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [executable(), *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # type: ignore[arg-type]
         try:

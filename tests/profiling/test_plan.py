@@ -257,7 +257,10 @@ def test_wrong_arguments_are_reported(words, says, capsys):
     assert says in capsys.readouterr().err
 
 
-def test_the_default_version_is_reported(capsys, monkeypatch):
-    monkeypatch.setattr(dreamer, "resolve", lambda algo, *_: dreamer.read_config(f"no config of {algo}"))
-    assert dreamer.main(["plan"]) == 2
+def test_the_default_version_is_reported_once_the_run_is_built(capsys, monkeypatch):
+    def refuse(*_):
+        raise UserError("no forecast")
+
+    monkeypatch.setattr("common.commands.plan.forecast_run", refuse)
+    assert dreamer.main(["plan", "--configs", "debug"]) == 2
     assert "No --algo given: this is v3." in capsys.readouterr().err

@@ -38,7 +38,13 @@ def wait_for(logdir, frames):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.long),
+        (signal.SIGUSR1, 138),
+    ],
 )
 def test_a_signal_saves_and_the_same_command_resumes_exactly(tmp_path, number, code):
     process = start(tmp_path / "run")
