@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.analysis.world_models.collection import PROTOCOL_FILE
 from common.errors import UserError
 from common.experiments.grid.run_progress import RunProgress, read_progress
 from common.safe_io import expand_path, read_json
@@ -45,9 +46,11 @@ def read_catalogue(folder: str | Path) -> list[CatalogueEntry]:
 
 
 def find_logdirs(folder: Path) -> Iterator[Path]:
-    """Yield the run directories in or below a folder."""
+    """Yield the run directories in or below a folder, except those of `wm-eval`, which only its command continues."""
     for place, inner, files in os.walk(folder):
-        if CONFIG_FILE in files:
+        if PROTOCOL_FILE in files:
+            inner.clear()
+        elif CONFIG_FILE in files:
             inner.clear()
             yield Path(place)
 

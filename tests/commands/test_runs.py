@@ -125,3 +125,10 @@ def test_a_stopped_run_continues_with_its_config(tmp_path):
     assert (info["resumes"], info["frames"] >= 240) == (1, True)
     assert (tmp_path / "logs/a/config.yaml").read_text() == before
     expect_error("resume", "1", "--steps", "300", "--batch_size", "5", cwd=tmp_path, says="batch_size: 3 -> 5")
+
+
+def test_runs_of_world_models_are_left_out(folder):
+    """They train a world model alone; `resume` would train an agent."""
+    (folder / "logs/grid/world_models.json").write_text("{}")
+    rows, _ = listed(folder)
+    assert [row[-1] for row in rows] == ["logs/z", "logs/m", "logs/broken"]
