@@ -50,17 +50,7 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
     lines = {name: {task: _curve_records(*part) for task, part in parts.items()} for name, parts in found.items()}
     ordered = sorted(runs.runs, key=lambda run: (runs.tasks.index(run.task), variants.index(run.variant), run.seed))
     ends = {task: line["cut"] for task, line in lines[axis].items()}
-    report = {
-        "title": runs.grid.get("title") or f"{TITLES.get(kind, 'Report on')} {plural(len(ordered), 'run')}",
-        "kind": kind,
-        "match": runs.grid.get("match"),
-        "axis": axis,
-        "baseline": baseline if baseline in variants else None,
-        "variants": variants,
-        "own": runs.grid.get("own", {}),
-        "without": [name for name in runs.named_in_grid if name not in variants],
-        "tasks": runs.tasks,
-        "seeds": {task: _seed_counts(runs, task) for task in runs.tasks},
+    report = _description(runs, axis) | {
         "pairs": [list(pair) for pair in pairs],
         "cuts": ends,
         "scores": scores.score_rows(finals),
@@ -84,6 +74,23 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
     if rows := crafter.crafter_rows(runs, axis):
         report["crafter"] = rows
     return to_strict_json(report)
+
+
+def _description(runs: Runs, axis: str) -> dict:
+    """Return what was run: kind of comparison, variants, tasks, seeds."""
+    kind, baseline, variants = runs.grid.get("kind", "runs"), runs.grid.get("baseline"), runs.variants
+    return {
+        "title": runs.grid.get("title") or f"{TITLES.get(kind, 'Report on')} {plural(len(runs.runs), 'run')}",
+        "kind": kind,
+        "match": runs.grid.get("match"),
+        "axis": axis,
+        "baseline": baseline if baseline in variants else None,
+        "variants": variants,
+        "own": runs.grid.get("own", {}),
+        "without": [name for name in runs.named_in_grid if name not in variants],
+        "tasks": runs.tasks,
+        "seeds": {task: _seed_counts(runs, task) for task in runs.tasks},
+    }
 
 
 def _health_findings(runs: Sequence[Run]) -> list[dict]:
