@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 import dreamer as program
-from common.config import features
+from common.commands.command_line import FLAG_ALIASES
+from common.config import config as configs
+from common.config import features, parts
 from common.envs.suites import dmc
 from common.errors import UserError
 from tests.helpers import file_table
@@ -177,15 +179,11 @@ def test_the_table_of_files_has_every_package():
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_every_key_named_exists(path):
     """`group.key` in a document is a config key of some version, a short name of one, or an option of a part."""
-    seams = program.configs.parts.PARTS
-    keys = set(program.FLAG_ALIASES) | {
-        key for algo in program.ALGOS for key in program.configs.flatten(program.resolve(algo))
-    }
+    seams = parts.PARTS
+    keys = set(FLAG_ALIASES) | {key for algo in program.ALGOS for key in configs.flatten(program.resolve(algo))}
     for seam, paths in seams.items():
         for name in (path.split(":")[1] for path in paths):
-            keys |= {
-                f"{seam}.{option}" for option in program.configs.parts.options(program.configs.parts.find(seam, name))
-            }
+            keys |= {f"{seam}.{option}" for option in parts.options(parts.find(seam, name))}
     groups = {key.split(".")[0] for key in keys if "." in key}
     named = re.findall(r"[`-]((?:[a-z_]+\.)+[a-z_]+)[ `]", path.read_text())
     named = [name for name in named if not name.endswith((".json", ".yaml"))]
@@ -225,11 +223,11 @@ def test_config_prints_what_training_would_use(tmp_path):
     words = ["--algo", "v2", "--configs", "atari", "paper", "--task", "atari_pong", "--seed", "7", "--envs", "3"]
     (tmp_path / "printed.yaml").write_text(run_in_this_process("config", *words, cwd=tmp_path).stdout)
     expected = program.resolve("v2", ["atari", "paper"], {"task": "atari_pong", "seed": "7", "run.envs": "3"})
-    assert program.configs.read(tmp_path / "printed.yaml") == expected
+    assert configs.read(tmp_path / "printed.yaml") == expected
 
 
 def test_the_last_value_of_a_repeated_flag_wins_and_blocks_add_up(tmp_path):
     words = ["--algo", "v2", "--configs", "atari", "--seed", "1", "--configs", "paper", "--seed=2", "--algo", "v2"]
     (tmp_path / "printed.yaml").write_text(run_in_this_process("config", *words, cwd=tmp_path).stdout)
     expected = program.resolve("v2", ["atari", "paper"], {"seed": "2"})
-    assert program.configs.read(tmp_path / "printed.yaml") == expected
+    assert configs.read(tmp_path / "printed.yaml") == expected

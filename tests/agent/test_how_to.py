@@ -120,11 +120,11 @@ def test_a_version_is_added_in_ten_steps(copy_of_the_program):
 @pytest.fixture
 def v4(monkeypatch):
     """The example's version, registered for one test."""
-    monkeypatch.setattr(dreamer, "ALGOS", dict(dreamer.ALGOS))
     monkeypatch.setitem(PARTS, "kl", list(PARTS["kl"]))
     sys.modules.pop("examples.dreamer_v4", None)
     __import__("examples.dreamer_v4")
     yield
+    del dreamer.ALGOS["v4"]
     sys.modules.pop("examples.dreamer_v4", None)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dreamer
+from common.config import versions
 from tests.helpers.awkward_envs import Mixed
 
 AWKWARD = "tests.helpers.awkward_envs"
@@ -172,7 +173,7 @@ def test_everything_at_once_trains(algo, tmp_path, capsys):
 
 
 def test_the_example_trains_and_is_evaluated_from_the_root(tmp_path, monkeypatch, capsys):
-    example = dreamer.CONFIG_FOLDER.parent / "examples" / "custom_env.py"
+    example = versions.CONFIG_FOLDER.parent / "examples" / "custom_env.py"
     assert len(example.read_text().splitlines()) <= 30
     words = ["--configs", "debug", "--logdir", str(tmp_path / "run"), "--steps", "130", "--run.log_every", "50"]
     with monkeypatch.context() as script:

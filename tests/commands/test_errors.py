@@ -8,6 +8,9 @@ import sys
 import pytest
 
 import dreamer as program
+from common.commands.command_line import FLAG_ALIASES, SUITE_TASKS
+from common.config import versions
+from common.config.config import flatten
 from tests.helpers.command_line import ROOT, SHORT, expect_error, run_in_new_process, run_in_this_process, snapshot
 
 pytestmark = pytest.mark.xdist_group("cli_errors")  # they share a trained run
@@ -25,7 +28,7 @@ TINY = ["--configs", "debug", *SHORT]
         (["--algo", "v9"], "Did you mean v3"),
         *(
             (["--configs", block], f"--configs {block} needs --task, such as {', '.join(tasks[:2])} or {tasks[2]}.")
-            for block, tasks in program.SUITE_TASKS.items()
+            for block, tasks in SUITE_TASKS.items()
         ),
         (["plan", "--configs", "atari100k", "debug"], "needs --task, such as atari100k_pong"),
         (["speed", "--configs", "atari"], "needs --task, such as atari_pong"),
@@ -154,10 +157,10 @@ def test_the_version_that_was_not_named_is_noticed(tmp_path):
 
 
 def test_every_environment_block_has_a_default_task_or_three_examples():
-    blocks = program.environment_blocks()
-    assert {name for name, block in blocks.items() if "task" not in block} == set(program.SUITE_TASKS)
-    for block, tasks in program.SUITE_TASKS.items():
-        assert all(program.with_environment_block(task, []) in ([block], ["dmc_proprio"]) for task in tasks)
+    blocks = versions.environment_blocks()
+    assert {name for name, block in blocks.items() if "task" not in block} == set(SUITE_TASKS)
+    for block, tasks in SUITE_TASKS.items():
+        assert all(versions.with_environment_block(task, []) in ([block], ["dmc_proprio"]) for task in tasks)
 
 
 def test_a_block_needs_no_task_to_print_its_config(tmp_path):
@@ -305,9 +308,9 @@ def test_a_run_that_has_no_checkpoint_yet(run):
 
 
 def test_every_short_flag_means_a_key_and_is_not_a_key():
-    flat = program.configs.flatten(program.resolve("v3"))
-    assert set(program.FLAG_ALIASES.values()) <= set(flat)
-    assert not set(program.FLAG_ALIASES) & set(flat)
+    flat = flatten(program.resolve("v3"))
+    assert set(FLAG_ALIASES.values()) <= set(flat)
+    assert not set(FLAG_ALIASES) & set(flat)
 
 
 def test_a_python_without_the_packages_prints_how_to_install_them(tmp_path):

@@ -4,10 +4,12 @@ import pytest
 
 import dreamer as program
 from common.commands import first_words
+from common.config import versions
 from common.envs import SUITES
+from common.errors import UserError
 from tests.helpers.command_line import run_in_this_process
 
-NAMES = first_words.Names(program.ALGOS, program.block_names(), program.ENVIRONMENT_BLOCKS)
+NAMES = first_words.Names(program.ALGOS, versions.block_names(), versions.ENVIRONMENT_BLOCKS)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_what_was_taken_is_printed_once(capsys):
 
 def test_a_run_directory_without_a_command_is_named(tmp_path):
     (tmp_path / "config.yaml").touch()
-    with pytest.raises(program.UserError, match=f"is a run directory.*eval --logdir {tmp_path}"):
+    with pytest.raises(UserError, match=f"is a run directory.*eval --logdir {tmp_path}"):
         first_words.translate([str(tmp_path)], NAMES)
 
 

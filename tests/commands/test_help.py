@@ -7,6 +7,7 @@ import pytest
 
 import dreamer as program
 from common.commands import COMMANDS, command_module, command_options
+from common.commands.command_line import PROGRAM
 from common.config.arguments import Option, default_values
 from tests.helpers.command_line import run_in_this_process
 
@@ -25,7 +26,7 @@ def test_the_screen_of_the_program_is_one_screen(flag, tmp_path):
     assert len(lines) <= 44
     assert max(map(len, lines)) <= 100
     assert all(re.search(rf"^  {name} +[A-Z]", text, re.M) for name in COMMANDS)
-    assert f"{program.PROGRAM} COMMAND --help" in text
+    assert f"{PROGRAM} COMMAND --help" in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -39,7 +40,7 @@ def test_every_command_shows_its_flags_and_three_examples(name, tmp_path):
     examples = command_module(name).EXAMPLES
     assert len(examples) == 3
     for example in examples:
-        assert f"  {program.PROGRAM} {example}\n" in f"{text}\n"
+        assert f"  {PROGRAM} {example}\n" in f"{text}\n"
         command, *parsed = program.parse([word for word in shlex.split(example) if word != "--debug"])
         assert command == name
         if name != "eval":  # needs a run

@@ -7,6 +7,7 @@ import pytest
 
 import dreamer
 from common.config import config as configs
+from common.config import versions
 from common.errors import UserError
 
 
@@ -15,14 +16,14 @@ def version(monkeypatch, tmp_path, text, base="v3", **parts):
     (tmp_path / "v8.yaml").write_text(text)
     own = types.SimpleNamespace(recipe=dataclasses.replace(dreamer.recipe(base), **parts))
     monkeypatch.setitem(__import__("sys").modules, "v8_of_a_test", own)
-    monkeypatch.setitem(dreamer.ALGOS, "v8", ("v8_of_a_test", str(tmp_path / "v8.yaml")))
-    dreamer.read_config.cache_clear()
+    monkeypatch.setitem(versions.ALGOS, "v8", ("v8_of_a_test", str(tmp_path / "v8.yaml")))
+    versions.read_config.cache_clear()
 
 
 def test_everything_is_inherited_and_own_values_win(monkeypatch, tmp_path):
     text = "extends: v3\ndefaults: {discount: 0.5, optim.lr.model: 1e-3}\ncpu: {mlp.*.units: 64}\nmine: {steps: 7}\n"
     version(monkeypatch, tmp_path, text)
-    for block in [name for name in dreamer.version_blocks("v3") if name != "defaults"]:
+    for block in [name for name in versions.version_blocks("v3") if name != "defaults"]:
         found = configs.differences(dreamer.resolve("v3", [block]), dreamer.resolve("v8", [block]))
         units = {key for key in found if key.startswith("mlp.")}
         learning_rate = set() if block == "cpu" else {"optim.lr.model"}
@@ -44,7 +45,7 @@ def test_options_of_a_replaced_part_are_dropped_unless_the_new_part_has_them(mon
 def test_a_file_may_extend_a_file_that_extends(monkeypatch, tmp_path):
     version(monkeypatch, tmp_path, "extends: v3\ndefaults: {discount: 0.5}\n")
     (tmp_path / "v7.yaml").write_text("extends: v8\n")
-    monkeypatch.setitem(dreamer.ALGOS, "v7", ("v8_of_a_test", str(tmp_path / "v7.yaml")))
+    monkeypatch.setitem(versions.ALGOS, "v7", ("v8_of_a_test", str(tmp_path / "v7.yaml")))
     assert set(configs.differences(dreamer.resolve("v3"), dreamer.resolve("v7"))) == {"algo", "discount"}
     assert dreamer.resolve("v7")["algo"] == "v7"
 

@@ -10,11 +10,12 @@ import pytest
 from gymnasium import spaces
 
 import dreamer
+from common.config import versions
 from common.config.config import flatten, read
 from common.envs import SUITES, make_env
 from common.errors import UserError
 
-TASKS = {name: list(suite["tasks"]) for name, suite in read(dreamer.CONFIG_FOLDER / "suites.yaml").items()}
+TASKS = {name: list(suite["tasks"]) for name, suite in read(versions.CONFIG_FOLDER / "suites.yaml").items()}
 PROTOCOLS = {"dmc20_vision": "dmc_proprio", "atari57": "atari", "atari26_100k": "atari100k"}
 OPTIONAL = {
     "crafter": ["crafter_noreward"],
@@ -130,7 +131,7 @@ def test_a_missing_package_is_named(suite, monkeypatch):
 
 
 def test_the_documented_protocols_match_the_configs():
-    text = (dreamer.CONFIG_FOLDER.parent / "docs" / "environments.md").read_text()
+    text = (versions.CONFIG_FOLDER.parent / "docs" / "environments.md").read_text()
     sections = re.findall(r"^### [^\n]*`--configs (\w+)`\n(.*?)(?=^#|\Z)", text, re.S | re.M)
     assert [block for block, _ in sections] == ["dmc_vision", "dmc_proprio", "atari", "atari100k", "crafter"]
     for block, section in sections:
@@ -142,9 +143,9 @@ def test_the_documented_protocols_match_the_configs():
 
 
 def test_every_suite_has_a_block_and_an_example():
-    blocks = read(dreamer.CONFIG_FOLDER / "environments.yaml")
-    assert set(dreamer.ENVIRONMENT_BLOCKS) == set(SUITES)
-    assert set(dreamer.ENVIRONMENT_BLOCKS.values()) <= set(blocks)
+    blocks = read(versions.CONFIG_FOLDER / "environments.yaml")
+    assert set(versions.ENVIRONMENT_BLOCKS) == set(SUITES)
+    assert set(versions.ENVIRONMENT_BLOCKS.values()) <= set(blocks)
     for suite in SUITES.values():
         assert importlib.util.find_spec(suite.module)
         assert suite.example.split("_")[0] in SUITES

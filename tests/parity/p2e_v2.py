@@ -2,8 +2,8 @@
 
 import torch
 
-import dreamer
 from common.agent.returns import discount_weights
+from common.config import config as configs
 from tests.parity import names
 from tests.parity.common import close_grads, gradients, leaf, load, swap, under
 from tests.parity.p2e_shared import (
@@ -55,7 +55,7 @@ def v2_flags(setting):
 
 def check_v2(golden):
     for case in golden.groups():
-        setting, here = dreamer.configs.flatten(golden.case(case)), f"{case}/"
+        setting, here = configs.flatten(golden.case(case)), f"{case}/"
         flags = v2_flags(setting) | {"mlp.encoder": {"layers": 1, "units": setting["target_size"]}}
         agent = make_agent("v2", flags, golden[f"{here}in/seq/action"].shape[-1] if setting["disag_action_cond"] else 1)
         slots = v2_slots(agent)

@@ -2,7 +2,7 @@
 
 import torch
 
-import dreamer
+from common.config import config as configs
 from tests.parity.common import Slot, close_grads, dense, gradients, leaf, load, plain, swap, under
 from tests.parity.p2e_shared import ExplorationUpdate, check_steps, close_after, flat_state, make_agent, rewards
 
@@ -81,7 +81,7 @@ def departure_batch(golden, here, agent):
 
 def check_ensemble(golden):
     for case in golden.groups():
-        setting, here = dreamer.configs.flatten(golden.case(case)), f"{case}/"
+        setting, here = configs.flatten(golden.case(case)), f"{case}/"
         action = golden.get(f"{here}in/traj/action")
         agent = make_agent("v3-2023", ensemble_flags(setting), 1 if action is None else action.shape[-1])
         slots = ensemble(agent)

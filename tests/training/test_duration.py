@@ -3,6 +3,7 @@
 import pytest
 
 import dreamer
+from common.config import versions
 from common.training import duration
 from common.training.factory import Factory
 from common.training.threads import ThreadChoice
@@ -33,7 +34,7 @@ def test_short_runs_small_networks_and_gpus_print_nothing(change, monkeypatch):
 
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_every_version_has_the_block_that_it_names(algo):
-    assert "cpu" in dreamer.version_blocks(algo)
+    assert "cpu" in versions.version_blocks(algo)
 
 
 def test_a_run_measures_updates_and_prints_it_before_training(tmp_path, monkeypatch):
