@@ -56,6 +56,12 @@ GROUPS = {
         ),
         "runs": Command("runs", "List runs with progress, time left and state", "[FOLDER]"),
         "resume": Command("resume", "Continue a run by its number in the list of `runs`", "N", ("steps",)),
+        "import": Command(
+            "import_weights",
+            "Turn a checkpoint of another Dreamer implementation into a run",
+            "FORMAT PATH",
+            ("task", "configs", "steps", "seed"),
+        ),
         "export": Command("export", "Write the policy of a run as a torch or ONNX file"),
     },
     "Compare": {
@@ -124,11 +130,13 @@ GROUPS = {
     },
 }
 COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
+#: Command whose name no module can have -> its module.
+MODULES = {"import": "import_weights"}
 
 
 def command_module(name: str) -> ModuleType:
     """Import the module of a command."""
-    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    return importlib.import_module(f"{__name__}.{MODULES.get(name, name).replace('-', '_')}")
 
 
 def command_function(name: str) -> Callable[[Any], Any]:

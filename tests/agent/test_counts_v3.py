@@ -12,10 +12,10 @@ from gymnasium import spaces
 
 import dreamer
 from common.agent.agent import Agent
+from common.foreign import danijar_v3_names as names_v3
+from common.foreign.slots import under
 from dreamer_v3.heads import SymexpTwohot
 from tests.helpers.fakes import random_batch
-from tests.parity import names_v3
-from tests.parity.common import under
 
 SHAPES = json.loads((pathlib.Path(__file__).parents[1] / "golden/v3_param_shapes.json").read_text())
 

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -102,58 +101,6 @@ class Golden:
         problems = [*self.failures, *(f"{name}: not compared" for name in left)]
         problems += [f"case {name} of meta: not used" for name in sorted(self.cases)]
         assert not problems, f"{len(problems)} problems:\n" + "\n".join(problems[:60])
-
-
-class Slot(NamedTuple):
-    """Our parameters that make up one array of a file, and the arrangement of their elements in it.
-
-    layout: tensors shaped like the parameters -> one tensor in the file's layout, elements only moved.
-    """
-
-    params: tuple
-    layout: callable
-
-    def arranged(self, tensors=None) -> Tensor:
-        """The parameters, or tensors in their place, as the file holds them."""
-        return self.layout(*(self.params if tensors is None else tensors)).detach().clone()
-
-    @torch.no_grad()
-    def assign(self, value):
-        """Sets the parameters to an array of the file."""
-        sizes = [param.numel() for param in self.params]
-        numbers = torch.arange(sum(sizes)).split(sizes)
-        places = self.arranged([n.view(p.shape) for n, p in zip(numbers, self.params, strict=True)])
-        assert places.shape == value.shape, (tuple(places.shape), tuple(value.shape))
-        flat = torch.empty(sum(sizes))
-        flat[places.flatten()] = value.flatten()
-        for param, part in zip(self.params, flat.split(sizes), strict=True):
-            param.copy_(part.view(param.shape))
-
-
-def under(prefix, slots: dict) -> dict:
-    """Slots with `prefix/` before their names."""
-    return {f"{prefix}/{name}": slot for name, slot in slots.items()}
-
-
-def dense(linear, rows=None) -> dict:
-    """kernel (in, out) and bias of a linear layer; rows: our input feature for each one of the file."""
-    kernel = lambda weight: weight.t() if rows is None else weight.t()[rows]
-    return affine(linear, kernel)
-
-
-def conv(module) -> dict:
-    """kernel (kh, kw, in, out) of a convolution, (kh, kw, out, in) of a transposed one, and bias."""
-    return affine(module, lambda weight: weight.permute(2, 3, 1, 0))
-
-
-def affine(module, kernel) -> dict:
-    slots = {"kernel": Slot((module.weight,), kernel)}
-    return slots if module.bias is None else slots | {"bias": plain(module.bias)}
-
-
-def plain(param) -> Slot:
-    """A parameter that the file holds as we do."""
-    return Slot((param,), lambda x: x)
 
 
 def load(golden, prefix, slots: dict):

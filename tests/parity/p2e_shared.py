@@ -9,9 +9,9 @@ from gymnasium import spaces
 import dreamer
 from common.agent.agent import Agent
 from common.agent.rssm import LatentState
+from common.foreign.slots import Slot, feature_rows
 from common.nn.nets import frozen
-from tests.parity import names
-from tests.parity.common import Slot, Spy, close_grads_of
+from tests.parity.common import Spy, close_grads_of
 from tests.parity.shared import HALF_LOG_2PI
 
 AFTER = 5e-2  # tolerance of steps, in units of the learning rate
@@ -44,7 +44,7 @@ def out_dense(linear, rows, out_rows):
 def input_rows(agent):
     """Our place of each official input of the ensemble: [stoch, deter, action] there."""
     explorer, rssm = agent.explorer, agent.world.rssm
-    rows = names.feature_rows(rssm.deter, rssm.latent.size)
+    rows = feature_rows(rssm.deter, rssm.latent.size)
     if explorer.inputs == "deter":
         rows = torch.arange(rssm.deter)
     actions = 0 if explorer.action == "none" else rssm.action
@@ -54,7 +54,7 @@ def input_rows(agent):
 def target_rows(agent):
     """Our place of each official number of the target; None if the orders agree."""
     rssm = agent.world.rssm
-    return names.feature_rows(rssm.deter, rssm.latent.size) if agent.explorer.target == "feat" else None
+    return feature_rows(rssm.deter, rssm.latent.size) if agent.explorer.target == "feat" else None
 
 
 def official_rows(x, agent):

@@ -3,7 +3,8 @@
 import torch
 
 from common.agent.rssm import LatentState
-from tests.parity.common import close_grads_of, dense, leaf, load, under
+from common.foreign.slots import dense, under
+from tests.parity.common import close_grads_of, leaf, load
 from tests.parity.p2e_shared import flat_state, input_rows, make_agent, official_rows, out_dense, rewards, target_rows
 
 

@@ -4,8 +4,9 @@ import torch
 
 from common.agent.returns import discount_weights
 from common.config import config as configs
-from tests.parity import names
-from tests.parity.common import close_grads, gradients, leaf, load, swap, under
+from common.foreign import danijar_names as names
+from common.foreign.slots import feature_rows, under
+from tests.parity.common import close_grads, gradients, leaf, load, swap
 from tests.parity.p2e_shared import (
     ExplorationUpdate,
     check_steps,
@@ -89,7 +90,7 @@ def check_v2_reward(golden, here, agent, setting):
         if f"{here}out/{name}" in golden:
             golden.close(f"{here}out/{name}", norm.mag)
     grads = gradients((reward * golden[f"{here}in/reward_weight"]).sum(), [feat, action])
-    rows = names.feature_rows(rssm.deter, rssm.latent.size)
+    rows = feature_rows(rssm.deter, rssm.latent.size)
     golden.close(f"{here}grad/reward/feat", swap(grads[id(feat)])[..., rows])
     if f"{here}grad/reward/action" in golden:
         golden.close(f"{here}grad/reward/action", swap(grads[id(action)]))
@@ -123,7 +124,7 @@ def v2_full_flags(golden):
 def v2_full_slots(agent):
     """Official path -> slots."""
     world, behavior = agent.world, agent.explorer.behavior
-    rows = names.feature_rows(world.rssm.deter, world.rssm.latent.size)
+    rows = feature_rows(world.rssm.deter, world.rssm.latent.size)
     slots = {
         "wm/rssm": names.v2_rssm(world.rssm, names.embed_rows(world.encoder)),
         "ac/actor": names.v2_actor(behavior.actor, rows),

@@ -3,7 +3,8 @@
 import torch
 
 from common.config import config as configs
-from tests.parity.common import Slot, close_grads, dense, gradients, leaf, load, plain, swap, under
+from common.foreign.slots import Slot, dense, plain, under
+from tests.parity.common import close_grads, gradients, leaf, load, swap
 from tests.parity.p2e_shared import ExplorationUpdate, check_steps, close_after, flat_state, make_agent, rewards
 
 GRADS = {"reinforce": "Reinforce", "backprop": "DynamicsGradient"}

@@ -7,7 +7,7 @@ import torch
 
 from common.agent.rssm import LatentState
 from common.config import parts
-from tests.parity import names
+from common.foreign.slots import feature_rows
 from tests.parity.common import Spy, count, one_hot_noise
 
 HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
@@ -102,4 +102,4 @@ def given_noise(golden, name, classes=None):
 
 
 def official_feat(rssm, state):
-    return state.feat[..., names.feature_rows(rssm.deter, rssm.latent.size)]
+    return state.feat[..., feature_rows(rssm.deter, rssm.latent.size)]

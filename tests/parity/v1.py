@@ -8,8 +8,9 @@ import dreamer
 from common.agent.behavior import Behavior
 from common.agent.rssm import RSSM, LatentState
 from common.config import parts
+from common.foreign import danijar_names as names
 from common.nn.nets import Style
-from tests.parity import names, v1_full, v1_nets
+from tests.parity import v1_full, v1_nets
 from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, swap
 from tests.parity.shared import (
     HALF_LOG_2PI,

@@ -3,8 +3,9 @@
 import torch
 
 import dreamer
-from tests.parity import names
-from tests.parity.common import Golden, count, load, swap, under
+from common.foreign import danijar_names as names
+from common.foreign.slots import feature_rows, under
+from tests.parity.common import Golden, count, load, swap
 from tests.parity.full import Update, make_agent
 from tests.parity.shared import HALF_LOG_2PI, given_noise
 
@@ -44,7 +45,7 @@ def flags(golden: Golden) -> dict:
 def slots_of(agent) -> dict:
     """Official module -> slots."""
     world, behavior = agent.world, agent.behavior
-    rows = names.feature_rows(world.rssm.deter, world.rssm.latent.size)
+    rows = feature_rows(world.rssm.deter, world.rssm.latent.size)
     slots = {
         "encode": names.v1_encoder(world.encoder),
         "dynamics": names.v1_rssm(world.rssm),
@@ -130,7 +131,7 @@ def close_states(golden, update):
 def close_behavior(golden, update):
     """The official imagination does not hold the start state."""
     rssm, targets = update.agent.world.rssm, update.targets
-    feat = update.imagined.feat[..., names.feature_rows(rssm.deter, rssm.latent.size)]
+    feat = update.imagined.feat[..., feature_rows(rssm.deter, rssm.latent.size)]
     series = {"feat": feat, "reward": update.reward, "pcont": update.con, "value": update.value}
     for name, got in series.items():
         golden.close(f"out/imag_{name}", swap(got[:, 1:]))

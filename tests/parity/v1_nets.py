@@ -8,9 +8,9 @@ from common.agent.behavior import Actor
 from common.agent.heads import Head, SoftContinue
 from common.agent.rssm import LatentState
 from common.config import parts
+from common.foreign import danijar_names as names
 from common.nn.encoder import Decoder, Encoder
 from common.nn.nets import Style
-from tests.parity import names
 from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, one_hot_noise
 from tests.parity.shared import HALF_LOG_2PI, close_modes
 

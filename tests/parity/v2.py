@@ -6,8 +6,9 @@ import torch
 from common.agent.rssm import RSSM, LatentState
 from common.config import parts
 from common.config.annealing import schedule
+from common.foreign import danijar_names as names
 from common.nn.nets import Style
-from tests.parity import names, v2_full, v2_losses, v2_nets
+from tests.parity import v2_full, v2_losses, v2_nets
 from tests.parity.common import close_grads_of, close_input_grads, leaf, load, swap
 from tests.parity.shared import close_latent, close_prior, given_noise, official_feat, optimize
 from tests.parity.v2_losses import kl_loss

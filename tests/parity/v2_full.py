@@ -5,8 +5,9 @@ import torch
 import dreamer
 from common.agent.returns import discount_weights
 from common.config.annealing import schedule
-from tests.parity import names
-from tests.parity.common import load, swap, under
+from common.foreign import danijar_names as names
+from common.foreign.slots import feature_rows, key_rows, under
+from tests.parity.common import load, swap
 from tests.parity.full import Update, make_agent
 from tests.parity.shared import HALF_LOG_2PI, close_latent, close_prior, entropy_noise, given_noise, official_feat
 from tests.parity.v2_config import flags_of
@@ -15,9 +16,9 @@ from tests.parity.v2_config import flags_of
 def slots_of(golden, agent) -> dict:
     """Official path -> slots; the target critic has its own."""
     world, behavior = agent.world, agent.behavior
-    rows = names.feature_rows(world.rssm.deter, world.rssm.latent.size)
+    rows = feature_rows(world.rssm.deter, world.rssm.latent.size)
     sizes = {key: golden[f"in/data/{key}"].shape[-1] for key in golden.names("in/data") if key in world.encoder.vectors}
-    vectors = names.key_rows(list(sizes), sizes) if sizes else None
+    vectors = key_rows(list(sizes), sizes) if sizes else None
     slots = {
         "wm/encoder": names.v2_encoder(world.encoder, vectors),
         "wm/rssm": names.v2_rssm(world.rssm, names.embed_rows(world.encoder)),

@@ -6,8 +6,8 @@ import dreamer
 from common.agent.behavior import Behavior
 from common.agent.heads import Head
 from common.config import parts
+from common.foreign import danijar_names as names
 from common.nn.nets import Style
-from tests.parity import names
 from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, swap
 from tests.parity.shared import HALF_LOG_2PI, behave, entropy_noise, plain_gaussian
 from tests.parity.v2_config import actor_flags, kl_block

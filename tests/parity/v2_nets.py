@@ -11,12 +11,13 @@ from common.agent.behavior import Actor
 from common.agent.heads import Head, SoftContinue
 from common.agent.rssm import LatentState
 from common.config import parts
+from common.foreign import danijar_names as names
+from common.foreign.slots import key_rows
 from common.nn.distributions import normal_entropy
 from common.nn.encoder import Decoder, Encoder
 from common.nn.nets import Layer, Style
 from dreamer_v1.actor import tanh_inverse, tanh_log_slope
 from dreamer_v2.actor import cdf
-from tests.parity import names
 from tests.parity.common import close_grads_of, close_input_grads, leaf, load, one_hot_noise
 from tests.parity.shared import HALF_LOG_2PI, close_modes, given_noise
 from tests.parity.v2_config import policy_block
@@ -53,7 +54,7 @@ def stack(module, widths, style):
 
 def vector_rows(obs):
     vectors = {key: value.shape[-1] for key, value in obs.items() if value.dtype != torch.uint8}
-    return names.key_rows(list(vectors), vectors) if vectors else None
+    return key_rows(list(vectors), vectors) if vectors else None
 
 
 def check_encoder(golden, case, obs, conv, style):

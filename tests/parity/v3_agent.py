@@ -8,11 +8,12 @@ from gymnasium import spaces
 
 import dreamer
 from common.agent.agent import Agent
+from common.foreign import danijar_v3_names as names
+from common.foreign.danijar_v3_settings import RENAMED, make_flags
+from common.foreign.slots import under
 from common.replay.ring import previous_actions
-from tests.parity import names_v3 as names
-from tests.parity.common import close_grads, load, params_of, under
+from tests.parity.common import close_grads, load, params_of
 from tests.parity.full import Update
-from tests.parity.v3_flags import RENAMED, make_flags
 from tests.parity.v3_nets import reconstruction
 from tests.parity.v3_parts import GRAD, actions, require
 

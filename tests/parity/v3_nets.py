@@ -8,14 +8,14 @@ from common.agent.behavior import Actor
 from common.agent.heads import Head, SoftContinue
 from common.agent.rssm import RSSM, LatentState
 from common.config import parts
+from common.foreign import danijar_v3_names as names
+from common.foreign.danijar_v3_settings import EPS
+from common.foreign.slots import dense, under
 from common.nn.encoder import Decoder, Encoder
 from common.nn.nets import MLP, BlockLinear, Linear, Style, conv, symlog
 from dreamer_v3.heads import BinaryContinue
-from tests.parity import names_v3 as names
-from tests.parity.common import close_grads_of, close_input_grads, count, dense, leaf, load, under
+from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load
 from tests.parity.v3_parts import GRAD, actions, bounded_normal, categorical, one_hot_policy, require
-
-EPS = {"rms": 1e-4, "layer": 1e-4}
 
 
 def style(cfg=None):

@@ -4,10 +4,10 @@ import torch
 
 from common.agent.behavior import Actor
 from common.config import parts
+from common.foreign import danijar_v3_names as names
 from common.nn.distributions import normal_entropy, normal_log_prob
 from common.nn.nets import Style, symexp, symlog
 from dreamer_v3.returns import quantiles
-from tests.parity import names_v3 as names
 from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load
 
 #: Tolerances of the file format: forward values, gradients, optimiser.

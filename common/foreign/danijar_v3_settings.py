@@ -1,20 +1,22 @@
-"""Settings of the official V3 agent as our flags. Settings that our parts do not have are refused."""
+"""Settings of the official V3 agent (block `agent` of its config) as our flags. What our parts lack is refused."""
 
-from tests.parity.v3_nets import EPS
-from tests.parity.v3_parts import require
+from common.foreign.settings import Settings, require
+
+#: Norm -> its eps.
+EPS = {"rms": 1e-4, "layer": 1e-4}
 
 #: Our names of losses that have others.
 RENAMED = {"reward": "rew", "actor": "policy", "critic": "value"}
 
 
-def make_flags(cfg):
+def make_flags(cfg: Settings) -> Settings:
     """Official settings -> ours."""
     require(cfg, ac_grads=False)
     require(cfg["valnorm"], impl="none")
     return world_flags(cfg) | loss_flags(cfg) | behavior_flags(cfg) | optim_flags(cfg["opt"])
 
 
-def world_flags(cfg):
+def world_flags(cfg: Settings) -> Settings:
     rssm, enc, dec = cfg["dyn"]["rssm"], cfg["enc"]["simple"], cfg["dec"]["simple"]
     for net in (enc, dec):
         require(net, outer=False, strided=False, kernel=5, mults=[2, 3, 4, 4], depth=enc["depth"])
@@ -38,7 +40,7 @@ def world_flags(cfg):
     }
 
 
-def loss_flags(cfg):
+def loss_flags(cfg: Settings) -> Settings:
     scales, contdisc = cfg["loss_scales"], cfg["contdisc"]
     return {
         **{f"loss.{ours}": scales[name] for ours, name in (RENAMED | {"rec": "rec", "con": "con"}).items()},
@@ -52,7 +54,7 @@ def loss_flags(cfg):
     }
 
 
-def behavior_flags(cfg):
+def behavior_flags(cfg: Settings) -> Settings:
     imag, slow, policy, norm = cfg["imag_loss"], cfg["slowvalue"], cfg["policy"], cfg["retnorm"]
     require(cfg["repl_loss"], **{key: imag[key] for key in ("lam", "slowreg")})
     require(cfg["advnorm"], impl="none")
@@ -70,7 +72,7 @@ def behavior_flags(cfg):
     }
 
 
-def optim_flags(opt):
+def optim_flags(opt: Settings) -> Settings:
     require(opt, momentum=True)
     keys = ("eps", "beta1", "beta2", "wd", "schedule", "warmup", "anneal")
     return {f"optim.{key}": opt[key] for key in keys} | {"optim.lr.*": opt["lr"], "clip.clip": opt["agc"]}

@@ -1,8 +1,6 @@
-"""Names of the official V3 modules' parameters, and where each lives in our modules."""
+"""Names of the official V3 modules' parameters, and where each lives in our modules. Those of 2023 differ."""
 
-import torch
-
-from tests.parity.common import affine, conv, dense, plain, under
+from common.foreign.slots import Slots, affine, conv, dense, feature_rows, plain, under
 
 
 def norm(module):
@@ -22,7 +20,7 @@ def block(module):
 
 def mlp(module, rows=None):
     """Hidden layers of a head. rows: our input feature for each official one."""
-    slots = {}
+    slots: Slots = {}
     for i, hidden in enumerate(module):
         slots |= under(f"mlp/linear{i}", dense(hidden.linear, None if i else rows))
         slots |= under(f"mlp/norm{i}", norm(hidden.norm))
@@ -43,26 +41,27 @@ def policy(actor):
 
 
 def stages(convs, norms, name):
-    slots = {}
+    slots: Slots = {}
     for i, (module, after) in enumerate(zip(convs, norms, strict=True)):
         slots |= under(f"{name}{i}", conv(module)) | under(f"{name}{i}norm", norm(after.norm))
     return slots
 
 
-def encoder(module):
+def encoder(module, rows=None):
+    """rows: of the vector inputs."""
     slots = stages(module.cnn.convs, module.cnn.norms, "cnn") if module.images else {}
     for i, hidden in enumerate(module.mlp if module.vectors else ()):
-        slots |= layer(hidden, f"mlp{i}")
+        slots |= layer(hidden, f"mlp{i}", None if i else rows)
     return slots
 
 
-def decoder(module, deter, stoch):
-    """The official vector network reads [stoch, deter]."""
+def decoder(module, deter, stoch, names=None):
+    """The official vector network reads [stoch, deter]. names: our vector -> its official name, if they differ."""
     slots = pixels(module.cnn) if module.images else {}
     if module.vectors:
-        slots |= mlp(module.mlp, torch.cat([torch.arange(stoch) + deter, torch.arange(deter)]))
-        for key in module.vectors:
-            slots |= under(f"vec/{key}/pred", dense(module.linears[module.vectors.index(key)]))
+        slots |= mlp(module.mlp, feature_rows(deter, stoch))
+        for key, linear in zip(module.vectors, module.linears, strict=True):
+            slots |= under(f"vec/{(names or {}).get(key, key)}/pred", dense(linear))
     return slots
 
 
@@ -75,7 +74,8 @@ def pixels(cnn):
 
 
 def rssm(module):
-    cell, slots = module.cell, {}
+    slots: Slots = {}
+    cell = module.cell
     for i, inp in enumerate(cell.inputs):
         slots |= layer(inp, f"dynin{i}")
     for i, (hidden, after) in enumerate(zip(cell.hidden, cell.norms, strict=True)):
@@ -88,13 +88,13 @@ def rssm(module):
     return slots
 
 
-def agent(agent):
-    """Official module -> slots of everything that is trained."""
+def agent(agent, rows=None, names=None):
+    """Official module -> slots of everything that is trained. rows, names: see `encoder`, `decoder`."""
     world, behavior = agent.world, agent.behavior
     return {
-        "enc": encoder(world.encoder),
+        "enc": encoder(world.encoder, rows),
         "dyn": rssm(world.rssm),
-        "dec": decoder(world.decoder, world.rssm.deter, agent.latent.size),
+        "dec": decoder(world.decoder, world.rssm.deter, agent.latent.size, names),
         "rew": head(world.reward.net),
         "con": head(world.con.net, "logit"),
         "pol": policy(behavior.actor),

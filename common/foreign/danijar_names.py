@@ -6,13 +6,8 @@ image]. `rows` translates: the index of our feature for each official one.
 
 import torch
 
+from common.foreign.slots import Slot, Slots, affine, conv, dense, plain, under
 from common.nn.nets import Layer
-from tests.parity.common import Slot, affine, conv, dense, plain, under
-
-
-def feature_rows(deter, stoch):
-    """Sizes of both halves -> (deter + stoch,): our place of each official feature."""
-    return torch.cat([torch.arange(stoch) + deter, torch.arange(deter)])
 
 
 def embed_rows(encoder):
@@ -23,14 +18,6 @@ def embed_rows(encoder):
 
 def embed_rows_of(size, vector):
     return torch.cat([torch.arange(vector, size), torch.arange(vector)])
-
-
-def key_rows(keys, sizes):
-    """Vector keys in the official order, sizes by key -> our place of each number; our order is sorted."""
-    starts, total = {}, 0
-    for key in sorted(keys):
-        starts[key], total = total, total + sizes[key]
-    return torch.cat([torch.arange(sizes[key]) + starts[key] for key in keys])
 
 
 def norm(module):
@@ -44,7 +31,7 @@ def layer(module: Layer, name, norm_name, rows=None):
 
 def mlp(module, rows=None, dense_name="dense{}", norm_name="norm{}"):
     """Hidden layers, numbered from 0."""
-    slots = {}
+    slots: Slots = {}
     for i, hidden in enumerate(module):
         slots |= layer(hidden, dense_name.format(i), norm_name.format(i), None if i else rows)
     return slots
@@ -86,7 +73,7 @@ def posterior_rows(rssm, embed):
 
 
 def v1_encoder(encoder):
-    slots = {}
+    slots: Slots = {}
     for i, stage in enumerate(list(encoder.cnn)[::2]):
         slots |= under(f"h{i + 1}", conv(stage))
     return slots
@@ -136,7 +123,7 @@ def v2_rssm(rssm, embed=None):
 
 def v2_stages(stages):
     """Convolutions with a norm and activation after each, or none after the last."""
-    slots = {}
+    slots: Slots = {}
     for i, (stage, after) in enumerate(zip(stages[::2], [*stages[1::2], None], strict=False)):
         slots |= under(f"conv{i}", conv(stage)) | under(f"convnorm{i}", norm(getattr(after, "norm", None)))
     return slots
@@ -149,7 +136,7 @@ def v2_encoder(encoder, rows=None):
 
 
 def v2_decoder(decoder, rows=None):
-    slots = {}
+    slots: Slots = {}
     if decoder.images:
         slots |= under("convin", dense(decoder.cnn.inp, rows)) | v2_stages(list(decoder.cnn.stages))
     if decoder.vectors:

@@ -1,0 +1,68 @@
+"""`import`: turns a checkpoint of another Dreamer implementation into a run directory.
+
+The file is read without executing anything in it. Every array that was copied is printed, and every one left over.
+"""
+
+from common.config.arguments import Option, Options
+from common.config.request import Request
+from common.errors import UserError
+from common.foreign.formats import FORMATS, format_module
+from common.foreign.run import UNKNOWN_TASK, Imported, import_run
+from common.foreign.source import Source
+from common.safe_io import expand_path
+
+OPTIONS: Options = {
+    "out": Option("", "run directory to write (needed)", "DIR"),
+}
+EXAMPLES = (
+    "import danijar-v3 logs/theirs --out logs/walker --task dmc_walker_walk",
+    "import danijar-v2 logs/theirs/variables.pkl --out logs/pong --configs atari --task atari_pong",
+)
+
+
+def import_weights(request: Request) -> None:
+    """Write --out and print what was mapped. Raises UserError if the file does not fit."""
+    module, source, out = read_request(request)
+    if request.algo or request.borrowed:
+        raise UserError("import takes the version from the file: omit --algo and --features.")
+    algo = module.describe(source).algo
+    resolve = lambda flags: request.resolve(algo, request.blocks, flags, {})
+    made = import_run(module, source, expand_path(out), resolve, request.flags)
+    print_mapping(made)
+    print(summary(made, source, out))
+
+
+def read_request(request: Request):
+    """Return the format, what its file holds, and --out. Raises UserError for wrong or missing words."""
+    words, out = request.positionals, request.options["out"]
+    if len(words) != 2:
+        raise UserError(
+            f"import needs a format and a path: import FORMAT PATH --out DIR. Formats: {', '.join(FORMATS)}."
+        )
+    module = format_module(words[0])
+    if not out:
+        raise UserError(f"import needs --out DIR, the run directory to write, such as --out logs/{words[0]}.")
+    path = expand_path(words[1])
+    if not path.exists():
+        raise UserError(f"There is no file {path}. {words[0]} takes {FORMATS[words[0]].path}.")
+    return module, module.read(path), out
+
+
+def print_mapping(made: Imported) -> None:
+    """Print a line for each array that was copied, and for each that was left over."""
+    print("Mapped (array in the file -> parameters here):")
+    print("\n".join(f"  {line}" for line in made.fit.mapped))
+    print(f"Left over ({len(made.fit.left_over)} arrays that nothing here reads):")
+    print("\n".join(f"  {line}" for line in made.fit.left_over) or "  none")
+
+
+def summary(made: Imported, source: Source, out: str) -> str:
+    """Return what the run is and what to type next."""
+    config, moments = made.config, made.fit.with_moments
+    known, frames = config["task"] != UNKNOWN_TASK, source.steps * config["env"]["repeat"]
+    what = f"{config['algo']} on {config['task']}" if known else config["algo"]
+    state = f"with the optimiser's moments of {moments} arrays" if moments else "with a fresh optimiser"
+    done = f"{out}: {what}, frame {frames:,}, update {source.updates:,}, {state}; the replay is empty."
+    if known:
+        return f"{done}\nEvaluate it: python dreamer.py eval --logdir {out}"
+    return f"{done}\nWithout --task, `load` and `export` work. Import it with --task for eval, dream and training."
