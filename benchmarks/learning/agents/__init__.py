@@ -1,0 +1,1 @@
+"""The official agents, each started by its own program with the changes that its module lists."""
