@@ -13,13 +13,15 @@ from common.config.arguments import Options, with_defaults, with_help
 from common.config.request import Request
 from common.errors import UserError
 from common.experiments.grid.experiment import run_experiment
+from common.experiments.grid.launcher import OPTIONS as LAUNCHER_OPTIONS
 from common.experiments.random_policy import random_scores
 from common.files import write_text
 
 EPISODES = 10  # of the final evaluation and of the random policy
 DEFAULTS = {"suite": "demo", "seeds": 1, "episodes": EPISODES, "logdir": "demo", "gif": True}
+NOT_HERE = ("sweep", *LAUNCHER_OPTIONS)  # flags of `bench` alone
 OPTIONS: Options = with_help(
-    {name: one for name, one in with_defaults(bench.OPTIONS, DEFAULTS).items() if name != "sweep"},
+    {name: one for name, one in with_defaults(bench.OPTIONS, DEFAULTS).items() if name not in NOT_HERE},
     jobs="runs at a time; 0: all",
 )
 ONE_SEED = (

@@ -6,8 +6,9 @@ _waiting: list[str] = []
 
 
 def add(text: str) -> None:
-    """Keep a notice until `print_all`."""
-    _waiting.append(text)
+    """Keep a notice until `print_all`, once."""
+    if text not in _waiting:
+        _waiting.append(text)
 
 
 def print_all() -> None:

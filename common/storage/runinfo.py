@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from common.config.render_mode import nonstandard_render_mode
 from common.files import write_text
 from common.safe_io import read_json
@@ -44,6 +42,8 @@ class RunInfo:
 
 def session_facts() -> dict:
     """Return facts about this process."""
+    import torch  # here: workers and listings of runs read this module's files, and torch takes seconds to import
+
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join(sys.argv),
@@ -57,6 +57,8 @@ def session_facts() -> dict:
 
 def hardware() -> dict:
     """Return processor, cores, memory in GiB and GPUs of this machine."""
+    import torch
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {"cpu": _cpu(), "cores": os.cpu_count(), "memory_gib": round(memory, 1), "gpus": gpus}

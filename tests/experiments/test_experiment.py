@@ -82,7 +82,7 @@ def test_all_jobs_run_and_the_report_is_written(tmp_path, reports, capsys):
 
 def test_the_arguments_of_a_job_give_its_config(monkeypatch):
     seen = []
-    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
+    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_, **__: seen.extend(jobs))
     monkeypatch.setattr(experiment, "write_results", lambda *_: None)
     words = ["--features", "retnorm=v1", "--mlp.*.units", "9", "--first-seed", "4", "--episodes", "3", "--envs", "2"]
     assert dreamer.main([*COMPARE, *words, "--seeds", "1"]) == 0
@@ -111,15 +111,15 @@ def test_a_dry_run_shows_the_budget_of_each_version(capsys):
     assert dreamer.main([*COMPARE, "--match", "replayed", "--steps", "4000", "--seeds", "1", "--dry-run"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("#")]
     assert lines == [
-        "# v1/dummy_point/0: 5,000 frames, 100 updates, 4,000 replayed steps",
-        "# v3/dummy_point/0: 4,010 frames, 100 updates, 4,000 replayed steps",
+        "# 0 v1/dummy_point/0: 5,000 frames, 100 updates, 4,000 replayed steps",
+        "# 1 v3/dummy_point/0: 4,010 frames, 100 updates, 4,000 replayed steps",
     ]
 
 
 def test_an_offline_run_has_the_config_that_training_stores(monkeypatch):
     """Otherwise, the finished grid would be refused as another one when the command is rerun."""
     seen = []
-    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
+    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_, **__: seen.extend(jobs))
     monkeypatch.setattr(experiment, "write_results", lambda *_: None)
     assert dreamer.main([*COMPARE, "--run.offline", "records", "--seeds", "1"]) == 0
     assert [job.config["schedule"] for job in seen] == [{"use": "Every", "steps": 1, "updates": 1}] * 2
@@ -294,7 +294,7 @@ def test_suites_are_listed_with_their_budgets(capsys, words):
 )  # fmt: skip
 def test_published_suites_apply_their_block_to_all_tasks(monkeypatch, suite, tasks, block):
     seen = []
-    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.extend(jobs))
+    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_, **__: seen.extend(jobs))
     monkeypatch.setattr(experiment, "check_tasks", lambda folder, jobs: None)
     monkeypatch.setattr(experiment, "write_results", lambda *_: None)
     assert dreamer.main(["bench", "--suite", suite, "--algo", "v3", "--seeds", "1", "--jobs", "1"]) == 0

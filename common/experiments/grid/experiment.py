@@ -12,9 +12,12 @@ from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.envs import make_env
 from common.errors import UserError, check_choice
+from common.experiments.grid.launcher import NO_INDEX, LauncherChoice, launcher_choice
+from common.experiments.grid.launcher import OPTIONS as LAUNCHER_OPTIONS
 from common.experiments.grid.results import write_results
 from common.experiments.grid.run_progress import is_trained
 from common.experiments.grid.runner import run_grid
+from common.experiments.grid.single import run_single
 from common.storage.grid_file import Grid, Job
 from common.training.budget import MATCH, count_updates
 from common.training.offline import offline_config
@@ -27,11 +30,12 @@ OPTIONS: Options = {
     "first-seed": Option(0, "first seed", "N", group=HELP_GROUP),
     "steps": Option(0, "budget of a run, in the unit of --match; 0: that of the suite", "N", group=HELP_GROUP),
     "match": Option("frames", "unit of budgets: frames, updates, replayed or time", "UNIT", group=HELP_GROUP),
-    "jobs": Option(0, "runs at a time; 0: one per core, or one on a GPU", "N", group=HELP_GROUP),
+    "jobs": Option(0, "runs at a time; 0: one per core, one on a GPU, or all on a cluster", "N", group=HELP_GROUP),
     "episodes": Option(0, "episodes to evaluate after each training; 0: none", "N", group=HELP_GROUP),
     "logdir": Option("", "folder for the runs and the report", "DIR", group=HELP_GROUP),
     "gif": Option(False, "film the agents of all variants side by side", group=HELP_GROUP),
     "dry-run": Option(False, "print the runs and their commands only", group=HELP_GROUP),
+    **LAUNCHER_OPTIONS,
 }
 MINIMA = {"seeds": 1, "first-seed": 0, "steps": 0, "jobs": 0, "episodes": 0}
 GRID_FLAGS = {"seed": "--seeds and --first-seed", "run.max_seconds": "--match time and --steps"}
@@ -46,29 +50,35 @@ def run_experiment(
     baseline: the variant that the others are compared with. Raises UserError for wrong flags and tasks before any run
     starts, and for failed runs after all have ended.
     """
-    options, parallel = check_options(variants)
-    if parallel >= available_cores():  # the runs use all cores: one thread each, unless the user sets run.threads
-        variants = {name: r._replace(flags={"run.threads": 1} | r.flags) for name, r in variants.items()}
+    options = check_options(variants)
+    where = launcher_choice(options)
+    parallel = parallel_runs(next(iter(variants.values())), where)
+    threads = threads_of_run(where, parallel)
+    if threads:
+        variants = {name: r._replace(flags={"run.threads": threads} | r.flags) for name, r in variants.items()}
     seeds = range(options["first-seed"], options["first-seed"] + options["seeds"])
     jobs = make_jobs(variants, tasks, seeds, options["match"])
+    parallel = parallel or len(jobs)
+    notice = uneven_notice(planned_amounts(jobs), options["match"])
     if options["dry-run"]:
-        head = f"{len(jobs)} runs, {parallel} at a time, in {folder}"
-        lines = [
-            head,
-            *(describe_job(folder, job) for job in jobs),
-            uneven_notice(planned_amounts(jobs), options["match"]),
-        ]
-        print(*filter(None, lines), sep="\n")
+        print(*filter(None, [*describe_grid(folder, jobs, parallel, where), notice]), sep="\n")
         return
-    check_tasks(folder, jobs)
     own = {str(request.algo): request.own for request in variants.values() if request.own}
     grid = Grid(kind, grid_title(variants, tasks, options), options["match"], list(variants), baseline, own)
-    run_grid(folder, grid, jobs, parallel, options["episodes"], uneven_notice(planned_amounts(jobs), grid.match))
+    if (index := options.get("index", NO_INDEX)) != NO_INDEX:
+        run_single(folder, grid, jobs, index, options["episodes"])
+        return
+    check_tasks(folder, jobs)
+    launcher = where.make(folder, parallel)
+    try:
+        run_grid(folder, grid, jobs, parallel, options["episodes"], notice, launcher=launcher)
+    finally:
+        launcher.close()
     write_results(folder, options["gif"])
 
 
-def check_options(variants: dict[str, Request]) -> tuple[dict[str, Any], int]:
-    """Return the command's own flags and the number of parallel runs. Raises UserError for wrong values."""
+def check_options(variants: dict[str, Request]) -> dict[str, Any]:
+    """Return the command's own flags. Raises UserError for wrong values."""
     options, flags = next((request.options, request.flags) for request in variants.values())
     check_choice("--match", options["match"], MATCH)
     for key, least in MINIMA.items():
@@ -77,13 +87,22 @@ def check_options(variants: dict[str, Request]) -> tuple[dict[str, Any], int]:
     for key, instead in GRID_FLAGS.items():
         if key in flags:
             raise UserError(f"--{key} does not apply to a grid of runs. Use {instead}.")
-    return options, parallel_runs(next(iter(variants.values())))
+    return options
 
 
-def parallel_runs(request: Request) -> int:
-    """Return the number of runs at a time: --jobs, else one on a GPU or one per core."""
+def parallel_runs(request: Request, where: LauncherChoice | None = None) -> int:
+    """Return the number of runs at a time: --jobs, else one on a GPU or one per core; on a cluster 0, for all."""
+    if where is not None and not where.is_local:
+        return request.options["jobs"]
     on_gpu = request.flags.get("run.device", "auto") != "cpu" and torch.cuda.is_available()
     return request.options["jobs"] or (1 if on_gpu else available_cores())
+
+
+def threads_of_run(where: LauncherChoice, parallel: int) -> int:
+    """Return the threads of each run: one if the runs use all cores, on a cluster the CPUs of a run; 0: as set."""
+    if not where.is_local:
+        return max(1, where.resources["cpu"])
+    return 1 if parallel >= available_cores() else 0
 
 
 def available_cores() -> int:
@@ -140,14 +159,22 @@ def training_counts(config: dict) -> tuple[int, int]:
     return updates, updates * config["batch_size"] * config["batch_length"]
 
 
-def describe_job(folder: Path, job: Job) -> str:
-    """Return name, budget and command line of a job."""
+def describe_grid(folder: Path, jobs: list[Job], parallel: int, where: LauncherChoice) -> list[str]:
+    """Return what --dry-run prints: the runs with their numbers for --index, and where they would be computed."""
+    place = "" if where.is_local else f", {where.describe()}"
+    head = f"{len(jobs)} runs, {parallel} at a time, in {folder}{place}"
+    return [head, *(describe_job(folder, job, number) for number, job in enumerate(jobs))]
+
+
+def describe_job(folder: Path, job: Job, number: int) -> str:
+    """Return number, name, budget and command line of a job."""
     if limit := job.config["run"]["max_seconds"]:
         budget = f"{limit:,} seconds"
     else:
         updates, replayed = training_counts(job.config)
         budget = f"{job.config['steps']:,} frames, {updates:,} updates, {replayed:,} replayed steps"
-    return f"# {job.name}: {budget}\npython dreamer.py train {shlex.join(job.words)} --logdir {folder / job.logdir}"
+    words = f"train {shlex.join(job.words)} --logdir {folder / job.logdir}"
+    return f"# {number} {job.name}: {budget}\npython dreamer.py {words}"
 
 
 def check_tasks(folder: Path, jobs: list[Job]) -> None:

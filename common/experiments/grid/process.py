@@ -13,9 +13,9 @@ PR_SET_PDEATHSIG = 1  # prctl's number for "send me a signal when my parent dies
 LOG_TAIL_BYTES = 1 << 16  # end of a log that is searched for the last error
 
 
-def program() -> list[str]:
+def program(root: Path | None = None) -> list[str]:
     """Return the words that start dreamer.py in a checkout, or the installed package."""
-    script = ROOT / "dreamer.py"
+    script = (root or ROOT) / "dreamer.py"
     return [sys.executable, str(script)] if script.is_file() else [sys.executable, "-P", "-m", "dreamer"]
 
 
@@ -26,16 +26,21 @@ class Process:
     parent dies, even by SIGKILL, the system sends SIGTERM: a training run then saves and ends.
     """
 
-    def __init__(self, words: list[str], log: Path):
+    def __init__(self, words: list[str], log: Path, root: Path | None = None):
         self.words, self.log, parent = words, log, os.getpid()
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self.log_start = output.tell()
             self.process = subprocess.Popen(
-                [*program(), *words], stdin=subprocess.DEVNULL, stdout=output,
+                [*program(root), *words], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=output, start_new_session=True, preexec_fn=lambda: end_with_parent(parent),
             )  # fmt: skip
         self.poll, self.wait, self.send = self.process.poll, self.process.wait, self.process.send_signal
+
+    @property
+    def host(self) -> str:
+        """Empty: this machine needs no name."""
+        return ""
 
     def error(self) -> str:
         """Return the reason of a failure: the last error in the output, else the last line, else the exit code."""

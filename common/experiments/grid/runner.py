@@ -1,4 +1,4 @@
-"""Run the jobs of a grid in parallel processes; they may be stopped and continued at any moment."""
+"""Run the jobs of a grid in parallel, on this machine or on others; they may be stopped and continued at any moment."""
 
 import dataclasses
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import UserError
-from common.experiments.grid.process import Process, log_of
+from common.experiments.grid.launcher import Command, LaunchedCommand, Launcher, LocalLauncher
 from common.experiments.grid.run_progress import RunProgress, is_evaluated, is_trained, read_progress
 from common.experiments.grid.table import ProgressRow, ProgressTable
 from common.files import remove_temporary_files
@@ -22,14 +22,15 @@ POLL_SECONDS = 0.2  # between two checks of the processes
 def run_grid(
     folder: Path, grid: Grid, jobs: list[Job], parallel: int, episodes: int = 0, notice: str = "", *,
     plan: "Callable[[Job], ScheduledJob] | None" = None, prepare: Callable[[], None] = lambda: None,
+    launcher: Launcher | None = None,
 ) -> None:  # fmt: skip
     """Train each unfinished job, `parallel` at a time, each in a separate process.
 
     episodes: of an evaluation after each training; 0 = no evaluation. notice: a sentence that is shown with the
     progress. plan: returns a job with its commands, in place of `train` and `eval`. prepare: checks or writes more in
-    the locked folder. A failed job is recorded in `grid.json`, and the others continue. Raises UserError before any
-    change if `folder` is in use or contains another grid, and SystemExit after SIGINT or SIGTERM, when all runs are
-    saved.
+    the locked folder. launcher: where the processes run, by default on this machine. A failed job is recorded in
+    `grid.json`, and the others continue. Raises UserError before any change if `folder` is in use or contains another
+    grid, and SystemExit after SIGINT or SIGTERM, when all runs are saved.
     """
     shared = [name for name, count in Counter(job.logdir for job in jobs).items() if count > 1]
     if shared:
@@ -41,7 +42,7 @@ def run_grid(
         prepare()
         plan = plan or (lambda job: ScheduledJob(job, folder / job.logdir, episodes))
         scheduled = [plan(job) for job in jobs]
-        GridRunner(folder, grid, scheduled, parallel, stop, notice).run()
+        GridRunner(folder, grid, scheduled, parallel, stop, notice, launcher or LocalLauncher()).run()
 
 
 @dataclasses.dataclass
@@ -52,12 +53,17 @@ class ScheduledJob:
     logdir: Path
     episodes: int
     state: JobState = dataclasses.field(default_factory=JobState)
-    process: Process | None = None
+    process: LaunchedCommand | None = None
     progress: RunProgress | None = None
 
     def reset(self) -> None:
         """Set the state of a job without a process: done, or waiting for its next command."""
         self.process, self.state = None, JobState("waiting" if self.next_command() else "done")
+
+    def is_done_by_now(self) -> bool:
+        """Record whether another process has done a waiting job meanwhile."""
+        self.reset()
+        return self.state.status == "done"
 
     def next_command(self) -> list[str]:
         """Return the arguments of the next command; empty if the job is done."""
@@ -68,10 +74,9 @@ class ScheduledJob:
             return ["eval", *logdir, "--run.eval_episodes", str(self.episodes)]
         return []
 
-    def start(self) -> None:
-        """Start the next command. Its output is appended to a log next to the run directory."""
-        self.process = Process(self.next_command(), log_of(self.logdir))
-        self.state = JobState("running")
+    def started(self, process: LaunchedCommand) -> None:
+        """Record the process of the next command."""
+        self.process, self.state = process, JobState("running")
 
     def collect(self) -> bool:
         """Record the result of a process that has ended. Return whether one has."""
@@ -89,15 +94,19 @@ class ScheduledJob:
         """Return the row of the progress table."""
         if self.progress is None or self.process is not None or self.progress.share < 1:
             self.progress = read_progress(self.logdir, self.job.config)
-        return ProgressRow(self.job.name, self.state.status, self.progress, self.state.error)
+        host = self.process.host if self.process is not None else ""
+        return ProgressRow(self.job.name, self.state.status, self.progress, self.state.error, host)
 
 
 class GridRunner:
     """Starts and watches the processes of one grid."""
 
-    def __init__(self, folder: Path, grid: Grid, jobs: list[ScheduledJob], parallel: int, stop: Stop, notice: str = ""):
+    def __init__(
+        self, folder: Path, grid: Grid, jobs: list[ScheduledJob], parallel: int, stop: Stop, notice: str,
+        launcher: Launcher,
+    ):  # fmt: skip
         self.folder, self.grid, self.jobs, self.parallel, self.stop = folder, grid, jobs, parallel, stop
-        self.notice = notice
+        self.notice, self.launcher = notice, launcher
 
     def run(self) -> None:
         """Work until nothing is left to do or a signal arrives. No process outlives this call."""
@@ -106,7 +115,7 @@ class GridRunner:
         self.save()
         print(f"{self.grid.title}. Folder: {self.folder}. Ctrl-C stops; rerun the command to continue.", flush=True)
         rows = lambda: [job.row() for job in self.jobs]
-        with ProgressTable(self.parallel, notice=self.notice) as table:
+        with ProgressTable(self.parallel, notice=self.notice, hosts=self.launcher.shows_host) as table:
             try:
                 while self.with_status("waiting", "running"):
                     self.exit_on_signal()
@@ -129,11 +138,12 @@ class GridRunner:
         A job whose run directory is in use keeps waiting: a run of an earlier grid may still be saving there.
         """
         free = self.parallel - len(self.with_status("running"))
-        ready = (job for job in self.with_status("waiting") if not in_use(job.logdir))
-        started = [job for _, job in zip(range(free), ready, strict=False)]
-        for job in started:
-            job.start()
-        return bool(started)
+        ready = (job for job in self.with_status("waiting") if not in_use(job.logdir) and not job.is_done_by_now())
+        chosen = [job for _, job in zip(range(free), ready, strict=False)]
+        commands = [Command(job.next_command(), job.logdir) for job in chosen]
+        for job, process in zip(chosen, self.launcher.start(commands), strict=True):
+            job.started(process)
+        return bool(chosen)
 
     def exit_on_signal(self) -> None:
         """After a signal, save and stop all runs and exit. A second Ctrl-C stops them without saving."""

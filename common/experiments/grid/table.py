@@ -15,19 +15,22 @@ from common.experiments.grid.run_progress import RunProgress
 from common.storage.progress import format_rate
 
 COLUMNS = ("run", "", "done", "frames", "updates", "score", "frames/s", "left")
+HOST_COLUMN = "machine"  # of grids on several machines
 REFRESH_SECONDS = 2.0
 LINES_PER_RUN = 10  # outside of a terminal: one for each tenth of the run
-STYLES = {"failed": "red", "running": "cyan", "waiting": "dim", "done": "green"}  # most urgent status first
+#: Status -> style; the most urgent one first.
+STYLES = {"failed": "red", "running": "cyan", "queued": "dim", "waiting": "dim", "done": "green"}
 EXTRA_LINES = 4  # below a terminal's last row of runs: head, summary, prompt
 
 
 class ProgressRow(NamedTuple):
-    """Name, status, progress and error of a run."""
+    """Name, status, progress and error of a run, and the machine that computes it, if others may."""
 
     name: str
     status: str
     progress: RunProgress
     error: str | None = None
+    host: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """Return a text for each of COLUMNS."""
@@ -43,10 +46,11 @@ class ProgressTable:
     """Shows the rows of a grid every REFRESH_SECONDS. Use it as a context, and call `show` as often as you like.
 
     notice: a sentence about the comparison, below the table of a terminal, elsewhere before the first line.
+    hosts: whether to show the machine of each run; a run without one waits in the queue of the cluster.
     """
 
-    def __init__(self, parallel: int, stream: TextIO | None = None, notice: str = ""):
-        self.parallel, self.notice, self.shown = parallel, notice, -REFRESH_SECONDS
+    def __init__(self, parallel: int, stream: TextIO | None = None, notice: str = "", hosts: bool = False):
+        self.parallel, self.notice, self.hosts, self.shown = parallel, notice, hosts, -REFRESH_SECONDS
         self.console = make_console(stream)
         live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop")
         self.live = live if self.console.is_terminal else None
@@ -67,24 +71,28 @@ class ProgressTable:
         """Show the result of `rows` if the last time was long enough ago, or if this is the `final` call."""
         if not final and time.monotonic() - self.shown < REFRESH_SECONDS:
             return
+        shown = [self.with_queue(row) for row in rows()]
         if self.live:
-            self.live.update(self.render(rows()), refresh=True)
+            self.live.update(self.render(shown), refresh=True)
         else:
-            self.report(rows())
+            self.report(shown)
         self.shown = time.monotonic()
+
+    def with_queue(self, row: ProgressRow) -> ProgressRow:
+        """Return the row with the status `queued` if no machine has begun the run."""
+        return row._replace(status="queued") if self.hosts and row.status == "running" and not row.host else row
 
     def render(self, rows: list[ProgressRow]) -> Group:
         """Return the most urgent rows that fit on the terminal, and the summary of all."""
         made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for name in COLUMNS:
-            text = name in ("run", "", "left")
+        for name in (*COLUMNS, *[HOST_COLUMN] * self.hosts):
+            text = name in ("run", "", "left", HOST_COLUMN)
             made.add_column(name, justify="left" if text else "right", no_wrap=name != "left")
         notice = Text(self.notice, style="yellow")
         lines = len(notice.wrap(self.console, self.console.size.width)) if self.notice else 0
         for row in select_rows(rows, self.console.size.height - EXTRA_LINES - lines):
-            made.add_row(
-                *(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row.cells()), style=STYLES[row.status]
-            )
+            cells = (*row.cells(), *[row.host] * self.hosts)
+            made.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells), style=STYLES[row.status])
         summary = Text(summarize(rows, self.parallel), no_wrap=True, overflow="ellipsis")
         return Group(made, summary, *[notice] * bool(self.notice))
 
@@ -97,6 +105,7 @@ class ProgressTable:
                 name, status, done, frames, updates, score, speed, left = row.cells()
                 texts = [name, status, done, f"{frames} frames", f"{updates} updates", score and f"score {score}"]
                 texts += [speed and f"{speed} frames/s", row.error or (left and f"{left} left")]
+                texts += [row.host and f"on {row.host}"]
                 print("  ".join(filter(None, texts)), file=self.console.file, flush=True)
 
 
@@ -110,10 +119,10 @@ def summarize(rows: list[ProgressRow], parallel: int) -> str:
     """Return the number of runs by status, and the estimated time until all are done."""
     counts = {status: sum(row.status == status for row in rows) for status in STYLES}
     text = f"{counts['done']} of {len(rows)} runs done" + "".join(
-        f", {counts[status]} {status}" for status in ("running", "waiting", "failed") if counts[status]
+        f", {counts[status]} {status}" for status in ("running", "queued", "waiting", "failed") if counts[status]
     )
     totals = [row.progress.total for row in rows if row.progress.total]
-    ahead = [row.progress for row in rows if row.status in ("running", "waiting")]
+    ahead = [row.progress for row in rows if row.status in ("running", "queued", "waiting")]
     if not (totals and ahead):
         return text
     mean = sum(totals) / len(totals)  # of a run without an estimate of its own
