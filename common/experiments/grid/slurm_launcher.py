@@ -45,7 +45,7 @@ class SlurmLauncher:
 
     @functools.cached_property
     def executor(self) -> Any:
-        """The executor that submits the jobs. It makes a folder, so it is made once the folder of the grid is known to be free."""
+        """The executor that submits the jobs. It makes a folder, so it is made after the check of the grid's folder."""
         where = self.folder / JOB_FOLDER
         made = self.submitit.AutoExecutor(where, cluster=CLUSTER, slurm_max_num_timeout=MAX_TIMEOUTS)
         made.update_parameters(**self.parameters)
