@@ -15,7 +15,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-FOLDERS = ("common", "configs", "dreamer_v1", "dreamer_v2", "dreamer_v3")
+FOLDERS = ("common", "configs", "dreamer_v1", "dreamer_v2", "dreamer_v3", "pretrained")
 MODULE = re.compile(r"""["']?((?:common|dreamer_v\d)(?:\.\w+)*)(?::\w+)?["']?""")
 MAIN = "import sys\n\nfrom dreamer import main\n\nif __name__ == '__main__':\n    sys.exit(main())\n"
 

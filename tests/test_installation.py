@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("common", "configs", "dreamer_v1", "dreamer_v2", "dreamer_v3")
+FOLDERS = ("common", "configs", "dreamer_v1", "dreamer_v2", "dreamer_v3", "pretrained")
 SHORT = ["--configs", "debug", "--steps", "200", "--run.device", "cpu", "--compile", "off", "--run.parallel", "none"]
 ENVIRONMENT = """
 import common

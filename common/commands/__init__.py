@@ -63,6 +63,9 @@ GROUPS = {
             ("task", "configs", "steps", "seed"),
         ),
         "export": Command("export", "Write the policy of a run as a torch or ONNX file"),
+        "push": Command(
+            "push", "Publish the agent of a run: on the Hugging Face Hub, as a folder or .zip", "LOGDIR DEST"
+        ),
     },
     "Compare": {
         "compare": Command(

@@ -11,8 +11,8 @@ from common.config.arguments import Option
 from common.config.request import Request, algo_or_default
 from common.config.versions import ALGOS, DEFAULT_ALGO, environment_blocks, resolve, version_blocks
 from common.errors import UserError
-from common.safe_io import expand_path
 from common.storage.logdir import CONFIG_FILE, stored_config
+from common.storage.run_source import find_run
 
 PROGRAM = "python dreamer.py"
 
@@ -136,13 +136,13 @@ def config_of_run(algo: str | None, blocks: list[str], borrowed: dict[str, str],
         raise UserError("eval needs --logdir DIR, the directory of a training run.")
     if algo or blocks or borrowed:
         raise UserError("eval takes version and config from the run: omit --algo, --configs and --features.")
-    folder = expand_path(flags["logdir"])
+    folder = find_run(flags["logdir"])
     stored = stored_config(folder)
     if str(stored.get("algo")) not in ALGOS or set(resolve(stored["algo"])) - set(stored):
         raise UserError(f"{folder / CONFIG_FILE} is not complete. Restore it, or train again in another --logdir.")
     kept = configs.flatten(stored)
     kept["run.eval_episodes"] = max(kept["run.eval_episodes"], EVAL_EPISODES)
-    return resolve(stored["algo"], flags=kept | flags)
+    return resolve(stored["algo"], flags=kept | flags | {"logdir": str(folder)})
 
 
 def help_text(command: str) -> str:

@@ -22,11 +22,14 @@ from common.nn import rng
 from common.safe_io import expand_path
 from common.storage import spaces, video
 from common.storage.logdir import stored_config
+from common.storage.publication import is_published
+from common.storage.run_source import find_run
 from common.storage.runinfo import is_finished
-from common.storage.saved_agent import load_saved_agent, load_weights, refuse_malformed
+from common.storage.saved_agent import load_saved_agent
 from common.training.camera import NOTHING_TO_DRAW, picture_source
 from common.training.evaluator import EvalResult, Evaluator
 from common.training.factory import Factory
+from common.training.saved_networks import load_networks
 from common.training.threads import kept_threads
 
 OPTIONS: Options = {
@@ -35,7 +38,7 @@ OPTIONS: Options = {
     "out": Option("", "directory for the results (default: that of the run)", "DIR"),
 }
 #: Flag for runs -> what it is here.
-RUN_FLAG_HELP = {"logdir": Option("", "run directory of the training (needed)", "DIR")}
+RUN_FLAG_HELP = {"logdir": Option("", "run directory or published agent (needed)", "DIR")}
 EXAMPLES = (
     "eval --logdir logs/pole --episodes 10",
     "eval --logdir logs/pole --mode sample --video 2",
@@ -58,17 +61,18 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     """
     if not config.get("logdir"):
         raise UserError("eval needs a run directory: give --logdir.")
-    logdir, run = expand_path(config["logdir"]).absolute(), config["run"]  # environments may change the working folder
+    logdir, run = find_run(config["logdir"]).absolute(), config["run"]  # environments may change the working folder
     config = {**config, "logdir": str(logdir)}
     trained_on = stored_config(logdir)
     own = default_values(OPTIONS) | config.get("eval", {})
     state = load_saved_agent(logdir, best=own["best"])
-    films, out = own["video"], _target(logdir, own["out"])
+    films, out = own["video"], _target(logdir, own)
     if kept := kept_threads(run["threads"], state.get("threads")):
         torch.set_num_threads(kept.threads)
     result, pictures = _play(film_config(config, films) if films else config, state, factory or Factory(), own)
     summary = summarize(config, state["frames"], result, nonstandard_render_mode(trained_on))
-    write_text(out / "eval.json", json.dumps(summary, indent=2) + "\n")
+    if out:
+        write_text(out / "eval.json", json.dumps(summary, indent=2) + "\n")
     print(result_line(summary))
     if summary["n"]:
         print(ONE_SEED_WARNING)
@@ -76,15 +80,25 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
         print(render_mode_warning(summary["render"]))
     if "wall" in state and not is_finished(config, state["frames"], state["wall"]):
         print(f"This run is not finished: the checkpoint is of {state['frames']:,} of {config['steps']:,} frames.")
-    _film(out / "videos", state["frames"], result.pictures, pictures, films)
+    if out:
+        _film(out / "videos", state["frames"], result.pictures, pictures, films)
+    else:
+        print(f"Nothing was written: {logdir} is a published agent. --out DIR writes eval.json and videos.")
     return summary
 
 
-def _target(logdir: Path, out: str) -> Path:
-    """Return the folder for eval.json and videos. Raises UserError if it cannot be written, before any episode."""
-    if out:
+def _target(logdir: Path, own: dict) -> Path | None:
+    """Return the folder for eval.json and videos; None for a published agent, to which nothing is written.
+
+    own: the OPTIONS. Raises UserError if the folder cannot be written, before any episode.
+    """
+    if out := own["out"]:
         make_output_folder(expand_path(out))
         return expand_path(out).absolute()
+    if is_published(logdir):
+        if own["video"]:
+            raise UserError(f"{logdir} is a published agent, which stays as it is. Say where to put videos: --out DIR.")
+        return None
     if not os.access(logdir, os.W_OK):
         raise UserError(f"{logdir} is read-only. Give another folder for eval.json and videos: --out DIR.")
     return logdir
@@ -147,11 +161,9 @@ def _play(config: dict, state: dict, factory: Factory, own: dict) -> tuple[EvalR
     rng.seed_all(config["seed"])
     envs = factory.envs(config, evaluate=True)
     try:
-        logdir = expand_path(config["logdir"])
-        agent = factory.agent(envs.obs_space, envs.act_space, config)
-        with refuse_malformed(logdir, own["best"]):
-            load_weights(agent, state["agent"], logdir)
-        if not own["out"]:
+        logdir = Path(config["logdir"])
+        agent = load_networks(factory, envs.obs_space, envs.act_space, config, state, logdir, own["best"])
+        if not own["out"] and not is_published(logdir):
             spaces.write(logdir, spaces.from_envs(envs))
         evaluator = Evaluator(agent, lambda: envs, config["seed"])
         camera = video.EvaluationRecorder(films, picture_source(envs))

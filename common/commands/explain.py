@@ -18,8 +18,8 @@ from common.config import features, parts
 from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError, check_choice
-from common.safe_io import expand_path
 from common.storage.logdir import CONFIG_FILE, stored_config
+from common.storage.run_source import find_run
 
 OPTIONS: Options = {
     "key": Option([], "config keys or globs to explain", "KEY ..."),
@@ -73,7 +73,7 @@ def configs_to_explain(request: Request) -> dict[str, dict]:
 
 def read_config(name: str, algos: Iterable[str]) -> dict:
     """Return the config of a run, or of a file as `python dreamer.py config` prints it."""
-    path = expand_path(name)
+    path = find_run(name)
     if path.is_dir():
         return stored_config(path)
     if not path.is_file():

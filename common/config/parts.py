@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from common.config import own_parts
+from common.config import foreign_code, own_parts
 from common.errors import UserError
 
 #: Seam -> protocol of its parts, as module:Class. It says what is called when, with shapes and types.
@@ -149,6 +149,8 @@ def _renamed(config: dict, rename: Callable[[str, str], str]) -> dict:
 def find(seam: str, name: str) -> type:
     """Return the class called `name`, or MODULE:CLASS, at `seam`. Raises UserError with the valid names."""
     name = current_name(seam, name)
+    if foreign_code.is_marked(name):
+        raise foreign_code.refusal(f"{seam}.use", name)
     known = {path.split(":")[1]: path for path in PARTS[seam]}
     if ":" in name and name not in PARTS[seam]:
         return own_parts.load(seam, name, _attribute(PROTOCOLS[seam]))

@@ -15,6 +15,8 @@ from common.agent.acting import Acting, action_sizes
 from common.agent.behavior import Behavior
 from common.agent.world_model import WorldModel
 from common.config import parts
+from common.config.config import flatten
+from common.config.published_config import policy_config
 from common.config.ranges import CHOICES
 from common.envs.adapt.actions import normalize_action_space
 from common.envs.adapt.adapter import join_key, named_leaves, observation_converter
@@ -22,21 +24,26 @@ from common.envs.adapt.images import fit_image
 from common.errors import UserError, check_choice
 from common.nn.compile import use_bfloat16
 from common.nn.machine import resolve_device
-from common.safe_io import expand_path
 from common.storage import spaces as stored_spaces
 from common.storage.logdir import stored_config
+from common.storage.publication import check_layers, is_published
+from common.storage.run_source import find_run
 from common.storage.saved_agent import load_saved_agent, refuse_malformed
 
 
 def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
-    """Load the policy from the newest checkpoint of a run.
+    """Load the policy from the newest checkpoint of a run, or a published agent.
 
+    logdir: a run directory, a published folder or .zip file, hf://USER/NAME or pretrained:NAME.
     device: auto, cpu, cuda or cuda:N. mode: how actions are chosen, mode or sample; "" for that of the run's
-    evaluation. Raises UserError if there is no run or checkpoint, or the checkpoint does not fit the config.
+    evaluation. Nothing that a published config names is imported. Raises UserError if there is no run or checkpoint, if
+    the checkpoint does not fit the config, or if the policy needs code that this program does not have.
     """
-    folder = expand_path(logdir)
-    config = stored_config(folder)
+    folder = find_run(logdir)
+    config = policy_config(stored_config(folder))
     state = load_saved_agent(folder)
+    if is_published(folder):
+        check_layers(flatten(config), state["agent"], folder)
     policy = Policy(stored_spaces.read(folder), config, resolve_device(device), mode)
     with refuse_malformed(folder):
         policy.load_weights(state["agent"], folder)

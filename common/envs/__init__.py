@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
+from common.config import foreign_code
 from common.envs import task_hints
 from common.envs.adapt.adapter import find_adapter
 from common.envs.adapt.process_state import ProcessState
@@ -236,6 +237,8 @@ def _find_suite(task: str) -> tuple[Suite, str]:
         custom = importlib.import_module(CUSTOM.module)  # not earlier: it imports this package
         if not task.startswith("gym_") or custom.names_module(task):
             return CUSTOM, task
+    if foreign_code.is_marked(task):
+        raise foreign_code.refusal("task", task)
     prefix, _, name = task.partition("_")
     if prefix in not_installable.NEEDS:
         raise not_installable.needs_error(prefix, name)

@@ -10,6 +10,7 @@ import torch
 
 from common.errors import UserError
 from common.files import make_output_folder
+from common.storage import publication
 from common.storage.checkpoint_file import DamagedCheckpoint, read, read_verified_header, write
 from common.storage.logdir import config_digest, join_lines, stored_config
 
@@ -88,10 +89,12 @@ class Checkpoints:
 
 
 def load_newest(logdir: Path, best: bool = False) -> dict:
-    """Return the state of the newest readable checkpoint of a run, or of the best by score.
+    """Return the state of the newest readable checkpoint of a run, or of the best by score. A published agent has one.
 
     Raises UserError if there is none, or if it belongs to another config than the run.
     """
+    if publication.is_published(logdir):
+        return publication.read_state(logdir)
     checkpoints = Checkpoints(logdir / "checkpoints")
     state = checkpoints.load_best() if best else checkpoints.load()
     for message in checkpoints.messages:

@@ -16,9 +16,11 @@ from filelock import FileLock, Timeout, lock_descriptor
 
 from common.config import config as configs
 from common.config import parts
+from common.config.published_config import mark_foreign_code
 from common.errors import UserError
 from common.files import slug, write_text
 from common.safe_io import expand_path
+from common.storage import publication
 from common.storage.runinfo import has_started
 
 CONFIG_FILE = "config.yaml"
@@ -64,6 +66,8 @@ def config_digest(config: dict) -> str:
 def stored_config(logdir: Path) -> dict:
     """Return the config that the run in `logdir` was started with, with defaults for later keys.
 
+    Code that the config of a published agent names and this program does not have is marked, see `foreign_code`.
+
     Raises UserError if there is no run or its config is damaged.
     """
     path = logdir / CONFIG_FILE
@@ -76,7 +80,8 @@ def stored_config(logdir: Path) -> dict:
         raise UserError(f"{error}\nRestore that file, or start a new run in another --logdir.") from error
     if missing := [key for key in REQUIRED_KEYS if not isinstance(config, dict) or key not in config]:
         raise UserError(f"{path} lacks {', '.join(missing)}. Restore it, or start a new run in another --logdir.")
-    return _with_later_keys(parts.with_current_names(config))
+    config = _with_later_keys(parts.with_current_names(config))
+    return mark_foreign_code(config) if publication.is_published(logdir) else config
 
 
 def _with_later_keys(config: dict) -> dict:
@@ -147,8 +152,9 @@ def lock_logdir(logdir: Path, mark: str = CONFIG_FILE) -> Iterator[None]:
     `mark` is the file that identifies the directory of a run or a grid. The lock ends with the process, also if that is
     killed; forked children do not hold it.
 
-    Raises UserError if `logdir` is not writable, contains unrelated files or is in use.
+    Raises UserError if `logdir` is not writable, contains unrelated files, is in use or is a published agent.
     """
+    publication.refuse_to_write(logdir)
     lock = FileLock(logdir / LOCK_FILE, blocking=False, on_acquired=_write_process_id)
     try:
         with _report_unwritable(logdir):

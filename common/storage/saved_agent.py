@@ -16,6 +16,7 @@ import torch
 from common.errors import UserError
 from common.storage.checkpoint_file import DamagedCheckpoint, read
 from common.storage.checkpoints import BEST_FILE, Checkpoints, describe_mismatch, load_agent_state, load_newest
+from common.storage.publication import WEIGHTS_FILE, is_published, with_training_state
 
 #: Errors that code raises on values of another type, shape or range than it was written for.
 MALFORMED_ERRORS = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
@@ -120,8 +121,11 @@ def check_log_offset(path: Path, offset: int, frames: int) -> None:
 def load_weights(agent: torch.nn.Module, weights: dict, source: Path) -> None:
     """Load an agent's state, found at `source`.
 
+    The training state of a new agent stays if that of `source` was not published.
+
     Raises UserError if names or shapes are those of another agent, ValueError if types are.
     """
+    weights = with_training_state(weights, agent.state_dict(), source)
     if not describe_mismatch(weights, own := agent.state_dict()):
         here, there = dict(_value_types(own)), dict(_value_types(weights))
         if wrong := [name for name in {**here, **there} if here.get(name) != there.get(name)]:
@@ -141,7 +145,9 @@ def _value_types(tree: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _source_file(folder: Path, best: bool) -> Path:
-    """Return the checkpoint file that was read: the newest one that is complete."""
+    """Return the file that was read: that of a published agent, or the newest checkpoint that is complete."""
+    if is_published(folder.parent):
+        return folder.parent / WEIGHTS_FILE
     for path in [folder / BEST_FILE] if best else Checkpoints(folder).paths():
         with contextlib.suppress(DamagedCheckpoint):
             read(path)

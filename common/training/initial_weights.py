@@ -4,9 +4,10 @@ from typing import Any
 
 from common.agent.agent import Agent
 from common.errors import UserError
-from common.safe_io import expand_path
 from common.storage.checkpoints import describe_mismatch
 from common.storage.logdir import stored_config
+from common.storage.publication import with_training_state
+from common.storage.run_source import find_run
 from common.storage.saved_agent import load_saved_agent, refuse_malformed
 
 #: run.init_parts -> prefixes of the names that are copied; the optimiser's state never is. With "all", the networks of
@@ -21,12 +22,12 @@ def load_initial_weights(agent: Agent, config: dict[str, Any]) -> str:
 
     Raises UserError if there is no such run, or its networks have other shapes.
     """
-    logdir, parts = expand_path(config["run"]["init"]), config["run"]["init_parts"]
+    logdir, parts = find_run(config["run"]["init"]), config["run"]["init_parts"]
     source, state = stored_config(logdir), load_saved_agent(logdir)
     with refuse_malformed(logdir):
         prefixes = weight_prefixes(parts, state["agent"], agent.state_dict())
         chosen = lambda weights: {key: value for key, value in weights.items() if key.startswith(prefixes)}
-        weights = chosen(state["agent"])
+        weights = chosen(with_training_state(state["agent"], agent.state_dict(), logdir))
         if differences := describe_mismatch(weights, chosen(agent.state_dict())):
             raise UserError(
                 f"The networks of run.init_parts {parts} in {logdir} do not fit this run (there -> here):\n  "

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from common.agent.agent import Agent
 from common.errors import UserError
-from common.safe_io import expand_path
 from common.storage import spaces as stored_spaces
 from common.storage.logdir import stored_config
-from common.storage.saved_agent import load_saved_agent, load_weights, refuse_malformed
+from common.storage.run_source import find_run
+from common.storage.saved_agent import load_saved_agent
 from common.training.factory import Factory
+from common.training.saved_networks import load_networks
 
 MAX_RUNS = 4
 NO_PICTURE = "none"  # value of --key
@@ -35,7 +36,7 @@ def load_runs(logdirs: Sequence[str], adjust: Callable[[dict], dict] = lambda co
     """
     if not 1 <= len(logdirs) <= MAX_RUNS:
         raise UserError(f"Give 1 to {MAX_RUNS} run directories, got {len(logdirs)}: --logdirs logs/v1 logs/v2.")
-    folders = [expand_path(logdir) for logdir in logdirs]
+    folders = [find_run(logdir) for logdir in logdirs]
     configs, found = [adjust(stored_config(folder)) for folder in folders], list(map(stored_spaces.read, folders))
     check_alike(folders, configs, found)
     return [
@@ -47,9 +48,7 @@ def load_runs(logdirs: Sequence[str], adjust: Callable[[dict], dict] = lambda co
 def load_run(folder: Path, name: str, config: dict, found: stored_spaces.Spaces) -> Run:
     """Load one run with its stored spaces."""
     state = load_saved_agent(folder)
-    with refuse_malformed(folder):
-        agent = Factory().agent(found.observation, found.action, config)
-        load_weights(agent, state["agent"], folder)
+    agent = load_networks(Factory(), found.observation, found.action, config, state, folder)
     return Run(name, config, agent.requires_grad_(False), state["frames"])
 
 
