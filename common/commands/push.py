@@ -23,7 +23,7 @@ from common.experiments.random_policy import random_scores
 from common.storage import hub
 from common.storage.logdir import stored_config
 from common.storage.publication import CARD_FILE
-from common.storage.run_source import find_run
+from common.storage.run_source import PRETRAINED, find_run
 
 OPTIONS: Options = {
     "license": Option(PROJECT_LICENSE, "licence of the weights, as the hub names it", "NAME"),
@@ -53,7 +53,7 @@ def push(request: Request) -> None:
         check_destination(dest, own["overwrite"])
     random = float(np.mean(random_scores(config, own["random"]))) if own["random"] > 0 else None
     name = own["name"] or Path(dest.removeprefix(hub.SCHEME)).stem
-    address = dest if dest.startswith(hub.SCHEME) else Path(dest).name
+    address = name if name.startswith(PRETRAINED) else dest if dest.startswith(hub.SCHEME) else Path(dest).name
     with tempfile.TemporaryDirectory(prefix="dreamer-push-") as place:
         folder = Path(place) / "agent"
         folder.mkdir()
