@@ -11,13 +11,14 @@ ACTING_SEAMS = ("latent", "cell", "conv", "policy_cont", "policy_disc", "explore
 
 def mark_foreign_code(config: dict[str, Any]) -> dict[str, Any]:
     """Return a config with an own environment and own parts marked. The config given is not changed."""
-    task, changed = config.get("task"), {}
+    task, changed = config.get("task"), dict[str, Any]()
     if isinstance(task, str) and ":" in task:
         changed["task"] = marked(task)
     for seam in PARTS:
         block = config.get(seam)
-        use = block.get("use") if isinstance(block, dict) else None
-        if isinstance(use, str) and ":" in use and current_name(seam, use) not in PARTS[seam]:
+        if not isinstance(block, dict) or not isinstance(use := block.get("use"), str):
+            continue
+        if ":" in use and current_name(seam, use) not in PARTS[seam]:
             changed[seam] = {**block, "use": marked(use)}
     return config | changed
 

@@ -40,12 +40,12 @@ def load(logdir: str | Path, device: str = "cpu", mode: str = "") -> "Policy":
     the checkpoint does not fit the config, or if the policy needs code that this program does not have.
     """
     folder = find_run(logdir)
-    config = policy_config(stored_config(folder))
-    state = load_saved_agent(folder)
+    config, state = stored_config(folder), load_saved_agent(folder)
     if is_published(folder):
         check_layers(flatten(config), state["agent"], folder)
-    policy = Policy(stored_spaces.read(folder), config, resolve_device(device), mode)
+    found, place = stored_spaces.read(folder), resolve_device(device)
     with refuse_malformed(folder):
+        policy = Policy(found, policy_config(config), place, mode)
         policy.load_weights(state["agent"], folder)
     policy.frames = state["frames"]
     return policy

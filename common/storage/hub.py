@@ -45,7 +45,7 @@ def download(address: str) -> Path:
     Raises UserError without the package, the network, the repository or the right to read it, or if a file is
     too large.
     """
-    hub, repo = require_package(), repository(address)
+    repo, hub = repository(address), require_package()
     with readable_errors(address):
         api = hub.HfApi()
         found = api.model_info(repo.name, revision=repo.revision or None, files_metadata=True)
@@ -61,7 +61,7 @@ def upload(folder: Path, address: str, overwrite: bool, private: bool) -> str:
     overwrite: whether the repository may have files already. private: whether a new repository is.
     Raises UserError without the package, a token, the network or the right to write, or if the repository has files.
     """
-    hub, repo = require_package(), repository(address)
+    repo, hub = repository(address), require_package()
     if repo.revision:
         raise UserError(f"push writes to the main branch: give hf://{repo.name} without @{repo.revision}.")
     if not hub.get_token():
@@ -77,7 +77,7 @@ def upload(folder: Path, address: str, overwrite: bool, private: bool) -> str:
         else:
             api.create_repo(repo.name, private=private)
         api.upload_folder(repo_id=repo.name, folder_path=folder, commit_message=f"Publish {repo.name}")
-    return f"{hub.constants.ENDPOINT}/{repo.name}"
+    return f"{api.endpoint}/{repo.name}"
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 It has the files of a run directory that others need, and no optimiser, replay or log. Nothing is written to it.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ def write_weights(path: Path, weights: Mapping[str, Any], half: bool = False, **
     if bad := next((key for key, x in tensors.items() if x.is_floating_point() and not x.isfinite().all()), None):
         advice = " Omit --half." if half else " The run has diverged: publish an earlier checkpoint."
         raise UserError(f"{bad} has a number that is not finite or that its type cannot hold.{advice}")
-    save_file(tensors, path, {"format": "pt", "writer": FORMAT, **{key: str(value) for key, value in facts.items()}})
+    save_file(tensors, path, {FORMAT: json.dumps(facts)})  # of several entries, the order would be random
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -76,10 +77,11 @@ def read_state(folder: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_BYTES[WEIGHTS_FILE]:
             raise ValueError(f"it has more than {MAX_BYTES[WEIGHTS_FILE]:,} bytes")
         with safe_open(path, framework="pt", device="cpu") as file:
-            facts = file.metadata() or {}
-            if facts.get("writer") != FORMAT:
-                raise ValueError(f"its header names no writer {FORMAT}: `push` of this program did not write it")
-            numbers = {key: parse_json(facts[key]) for key in ("frames", "wall") if key in facts}
+            header = file.metadata() or {}
+            if FORMAT not in header:
+                raise ValueError(f"its header has no {FORMAT}: `push` of this program did not write it")
+            facts = parse_json(header[FORMAT])
+            numbers = {key: facts[key] for key in ("frames", "wall") if key in facts}
             weights = {key: _checked(key, file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error}). Download or copy the agent again.") from error

@@ -33,6 +33,8 @@ class Hub:
         path = unquote(path.partition("?")[0])
         if path == "/api/repos/create":
             return self.create(json.loads(body), token)
+        if path == "/api/validate-yaml":
+            return 200, {"errors": [], "warnings": []}
         if match := re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+?)(?:/(revision|tree|preupload|commit)/(.*))?", path):
             name, action = match[1], match[2] or "revision"
             if name not in self.repos or (self.private[name] and token != TOKEN):
@@ -73,7 +75,11 @@ class Hub:
                 self.repos[name][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
         self.commits[name] = self.commits.get(name, 0) + 1
         sha = self.sha(name)
-        return 200, {"commitUrl": f"http://hub/{name}/commit/{sha}", "commitOid": sha, "pullRequestUrl": None}
+        return 200, {
+            "commitUrl": f"https://huggingface.co/{name}/commit/{sha}",
+            "commitOid": sha,
+            "pullRequestUrl": None,
+        }
 
 
 def oid(data: bytes) -> str:

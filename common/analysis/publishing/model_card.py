@@ -25,7 +25,7 @@ CONTENTS = {
 
 
 class Facts(NamedTuple):
-    """What a card reports. run, evaluation: run.json and eval.json without private data. frames: of the weights.
+    """Content of a card. run, evaluation: run.json and eval.json without private data. frames: of the weights.
 
     random: mean return of random actions, if it was measured. half: whether weights have 16 bits. files: their names.
     """

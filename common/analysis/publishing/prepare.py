@@ -22,7 +22,7 @@ LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
 class Choices(NamedTuple):
-    """What a user chooses. best: the checkpoint with the best score. half: 16 bits. name: title of the card.
+    """Choices of a user. best: the checkpoint with the best score. half: 16 bits. name: title of the card.
 
     address: where others find the agent. random: mean return of random actions, or None.
     """

@@ -19,7 +19,19 @@ DEFAULT_KEYS = {"run.device": "auto", "run.threads": 0, "run.parallel": "auto", 
 RUN_KEYS = ("task", "algo", "seed", "render", "frames", "updates", "wall", "parameters", "peak_memory", "resumes")
 SESSION_KEYS = ("started", "git", "python", "packages", "hardware", "threads", "frames")
 SCORE_KEYS = ("task", "method", "seed", "kind", "xs", "ys")
-EVAL_KEYS = ("task", "method", "seed", "frames", "mode", "mean", "std", "interval", "n", "requested", "broken")
+EVAL_KEYS: tuple[str, ...] = (
+    "task",
+    "method",
+    "seed",
+    "frames",
+    "mode",
+    "mean",
+    "std",
+    "interval",
+    "n",
+    "requested",
+    "broken",
+)
 EVAL_KEYS += ("scores", "lengths", "render")
 #: A path: from a slash, ~, ./ or ../ at the start of a word to its end.
 PATH = re.compile(r"(?<![^\s\"'=,;(])(?:~[\w.-]*|\.{1,2})?/[^\s\"',;)]+")
