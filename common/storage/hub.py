@@ -69,14 +69,15 @@ def upload(folder: Path, address: str, overwrite: bool, private: bool) -> str:
     with readable_errors(address):
         api = hub.HfApi()
         if api.repo_exists(repo.name):
-            files = [name for name in api.list_repo_files(repo.name) if name != ".gitattributes"]
-            if files and not overwrite:
+            others = [name for name in api.list_repo_files(repo.name) if name != ".gitattributes"]
+            if others and not overwrite:
                 raise UserError(
                     f"{address} exists and has files. Add --overwrite for a new commit, or use another name."
                 )
         else:
             api.create_repo(repo.name, private=private)
-        api.upload_folder(repo_id=repo.name, folder_path=folder, commit_message=f"Publish {repo.name}")
+        files = [hub.CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())]
+        api.create_commit(repo.name, files, commit_message=f"Publish {repo.name}")  # a folder's upload may be split
     return f"{api.endpoint}/{repo.name}"
 
 

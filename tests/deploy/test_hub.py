@@ -89,8 +89,8 @@ def test_errors_of_the_hub_name_what_to_type(hub, run, tmp_path, monkeypatch):
     expect_error("push", run, "hf://me/point@v2", cwd=tmp_path, says="without @v2")
     hub.fail = 403
     expect_error("push", run, "hf://me/point", cwd=tmp_path, says="a token that may write")
-    hub.fail = 500
-    expect_error("push", run, "hf://me/point", cwd=tmp_path, says="answered 500")
+    hub.fail = 501
+    expect_error("push", run, "hf://me/point", cwd=tmp_path, says="answered 501")
     assert set(hub.repos["me/point"]) == {".gitattributes"}  # no half of an upload
     hub.fail = 0
     assert say("push", run, "hf://me/point") == 0

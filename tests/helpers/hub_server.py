@@ -52,7 +52,10 @@ class Hub:
         if token != TOKEN:
             return 401, "Unauthorized"
         name = f"{asked.get('organization') or 'me'}/{asked['name']}"
-        self.repos[name], self.private[name] = {".gitattributes": b""}, asked.get("private") or False
+        self.repos[name], self.private[name] = (
+            {".gitattributes": b""},
+            bool(asked.get("private")) or asked.get("visibility") == "private",
+        )
         return 200, {"url": f"/{name}", "name": name}
 
     def revision(self, name: str, body: bytes, token: str) -> tuple[int, Any]:
