@@ -12,7 +12,7 @@ agent() {  # NAME VERSION FLAGS...
   "$python" dreamer.py --algo "$algo" --configs cpu --seed 0 --run.threads 1 --run.video_every 0 --run.log_every 500 \
     --run.save_every 2000 --run.eval_every 2000 --run.eval_episodes 10 --logdir "$logdir" "$@"
   # Other episodes than those that chose the best checkpoint
-  "$python" dreamer.py eval --logdir "$logdir" --best --episodes 100 --seed 1000
+  "$python" dreamer.py eval --logdir "$logdir" --best --episodes 100 --seed 1000 --run.eval_envs 20 --run.parallel none
   "$python" dreamer.py push "$logdir" "pretrained/$name" --best --half --random 100 --overwrite --name "pretrained:${name/\//-}"
 }
 
