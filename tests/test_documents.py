@@ -147,6 +147,11 @@ def test_the_readme_is_short():
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_a_document_has_a_text(path):
+    assert len(path.read_text().split()) > 100
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_a_report_is_a_page_only(path):
     """Messages are printed, scores are published: no other use of the word."""
     assert not re.findall(r"\breport(?:ed|ing|s (?:it|this|that|problems|each|\d+))\b.{0,30}", path.read_text())
