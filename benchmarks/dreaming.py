@@ -42,19 +42,24 @@ def arguments(argv=None):
     return parser.parse_args(argv)
 
 
-def run_of(algo, options):
-    """Return a run with random weights, and the environment of its config."""
+def config_of(algo, options):
+    """Return the config of a run."""
     flags = {"task": options.task, "run.device": "cpu", "env.render": options.render}
-    config = dreamer.resolve(algo, options.configs, flags)
-    environment = Environment(config)
-    spaces = environment.envs.obs_space, environment.envs.act_space
-    return Run(algo, config, Agent(*spaces, config).requires_grad_(False), 0), environment
+    return dreamer.resolve(algo, options.configs, flags)
+
+
+def run_of(config, space, actions):
+    """Return a run with random weights that observes a space."""
+    return Run(config["algo"], config, Agent(space, actions, config).requires_grad_(False), 0, space)
 
 
 def row(algos, options):
     """Return the figures of one group of runs."""
-    runs, environments = zip(*(run_of(algo, options) for algo in algos), strict=True)
-    session = Session(environments[0], runs, picture_key(environments[0].images, runs))
+    configs = [config_of(algo, options) for algo in algos]
+    environment = Environment(configs[0], configs)
+    spaces = [environment.copies[place].obs_space for place in environment.views]
+    runs = [run_of(config, space, environment.act_space) for config, space in zip(configs, spaces, strict=True)]
+    session = Session(environment, runs, picture_key(environment.images, runs))
     wall, cpu = [], 0.0
     for number in range(WARM_UP + options.steps):
         begin, used = time.perf_counter(), time.process_time()
@@ -62,8 +67,7 @@ def row(algos, options):
         if number >= WARM_UP:
             wall.append(time.perf_counter() - begin)
             cpu += time.process_time() - used
-    for environment in environments:
-        environment.close()
+    environment.close()
     median = float(np.median(wall))
     shown = {"ms": 1e3 * median, "p90_ms": 1e3 * float(np.quantile(wall, 0.9)), "cpu_ms": 1e3 * cpu / len(wall)}
     return {"runs": list(algos), "steps_per_second": 1 / median, **shown}

@@ -50,7 +50,8 @@ def dream(request: Request) -> None:
         return request.resolve(config["algo"], (), configs.flatten(config) | request.flags)
 
     runs = load_runs(logdirs, adjusted)
-    show(Environment(runs[0].config), runs, own, runs[0].config)
+    environment = Environment(runs[0].config, [run.config for run in runs])
+    show(environment, runs, own, runs[0].config)
 
 
 def check_request(request: Request, logdirs: list[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config import config as configs
-from common.config import features
+from common.config import alternatives, features
 from common.config.extends import EXTENDS, extend
 from common.errors import UserError
 
@@ -24,7 +24,6 @@ ALGOS = {
     "v3-2023": ("dreamer_v3.recipe_2023", "dreamer_v3_2023.yaml"),
 }
 DEFAULT_ALGO = "v3"
-ALTERNATIVES = "alternatives"  # in a version's file: options of parts that the version does not choose
 
 #: Task prefix -> environment block used when --configs names none.
 ENVIRONMENT_BLOCKS = {
@@ -57,10 +56,12 @@ def resolve(
         if block not in own and block not in shared:
             raise UserError(configs.unknown_name(f"config block for {algo}", block, {**own, **shared}))
     names = with_environment_block(str(flags.get("task", "")), blocks)
-    layers = [layer[name] for name in names for layer in (shared, own) if name in layer]
+    chosen = [alternatives.split(layer[name]) for name in names for layer in (shared, own) if name in layer]
+    layers = [keys for keys, _ in chosen]
     for feature, source in (borrowed or {}).items():
         layers.append(features.values(feature, lender_config(source, tuple(blocks), flags.get("task"))))
-    return configs.resolve(parts, own["defaults"], [*layers, dict(flags)], version_alternatives(algo))
+    others = alternatives.merge([version_alternatives(algo), *(options for _, options in chosen)])
+    return configs.resolve(parts, own["defaults"], [*layers, dict(flags)], others)
 
 
 def version_blocks(algo: str, extending: tuple[str, ...] = ()) -> dict:
@@ -69,7 +70,7 @@ def version_blocks(algo: str, extending: tuple[str, ...] = ()) -> dict:
     extending: versions whose files extend this one. Raises UserError if a file extends itself or an unknown version.
     """
     path = CONFIG_FOLDER / ALGOS[algo][1]
-    own = {name: block for name, block in read_config(path).items() if name != ALTERNATIVES}
+    own = {name: block for name, block in read_config(path).items() if name != alternatives.ALTERNATIVES}
     base = own.pop(EXTENDS, None)
     if base is None:
         return own
@@ -87,8 +88,7 @@ def version_alternatives(algo: str) -> dict[str, dict]:
     """
     file = read_config(CONFIG_FOLDER / ALGOS[algo][1])
     inherited = version_alternatives(file[EXTENDS]) if EXTENDS in file else {}
-    own = file.get(ALTERNATIVES) or {}
-    return inherited | {name: inherited.get(name, {}) | options for name, options in own.items()}
+    return alternatives.merge([inherited, file.get(alternatives.ALTERNATIVES) or {}])
 
 
 def environment_blocks() -> dict:

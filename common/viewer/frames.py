@@ -12,20 +12,21 @@ class Frame(NamedTuple):
     """Numbers and pictures after a step.
 
     numbers: plain JSON values for plots. real: picture of the environment, uint8 (H, W, 3), None if it has none.
-    models: picture that each run predicts, None for runs without one. predictions: of each run. vectors: true vectors
-    (n,) by key; the last ones if the episode is over.
+    truths, models: picture that each run observes, and that it predicts; None for runs without one. predictions: of
+    each run. vectors: true vectors (n,) by key; the last ones if the episode is over.
     """
 
     numbers: dict[str, Any]
     real: np.ndarray | None
+    truths: list[np.ndarray | None]
     models: list[np.ndarray | None]
     predictions: list[Prediction]
     vectors: dict[str, np.ndarray]
 
 
 def predicted_picture(prediction: Prediction, key: str | None) -> np.ndarray | None:
-    """Return a predicted image as uint8 (H, W, 3); None without a key."""
-    if key is None:
+    """Return a predicted image as uint8 (H, W, 3); None if it is not predicted."""
+    if key not in prediction.observations:
         return None
     return video.to_rgb((255 * prediction.observations[key].clip(0, 1)).round().astype(np.uint8))
 
@@ -65,7 +66,7 @@ def difference(model: np.ndarray, real: np.ndarray) -> np.ndarray:
 
 def view(frame: Frame, run: int, name: str) -> np.ndarray | None:
     """Return a run's picture in a view: real, model or difference; None without one."""
-    model = frame.models[run]
-    if name == "model" or model is None or frame.real is None:
+    model, truth = frame.models[run], frame.truths[run]
+    if name == "model" or model is None or truth is None:
         return model
-    return frame.real if name == "real" else difference(model, frame.real)
+    return truth if name == "real" else difference(model, truth)

@@ -32,7 +32,7 @@ def hello(session: Session, clip_formats: list[str]) -> str:
             "algo": dreamer.run.config["algo"],
             "frames": dreamer.run.frames,
             "learns_continue": dreamer.learns_continue,
-            "images": session.key is not None,
+            "images": session.key in dreamer.world.decoder.images,
         }
         for dreamer in session.dreamers
     ]
@@ -41,7 +41,7 @@ def hello(session: Session, clip_formats: list[str]) -> str:
         "task": session.environment.task,
         "runs": runs,
         "actions": session.actions.describe(),
-        "vectors": session.environment.vectors,
+        "vectors": list(session.environment.vectors),
         "clip_formats": clip_formats,
         "limits": {"temperature": MAX_TEMPERATURE, "horizon": MAX_HORIZON, "speed": MAX_SPEED},
         "choices": CHOICES,

@@ -1,8 +1,10 @@
-"""Runs whose dreams are shown: their agents, and whether they fit one environment."""
+"""Runs whose dreams are shown: their agents, and whether they fit one environment. Their observations may differ."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from gymnasium import spaces
 
 from common.agent.agent import Agent
 from common.errors import UserError
@@ -18,12 +20,16 @@ NO_PICTURE = "none"  # value of --key
 
 
 class Run(NamedTuple):
-    """A trained agent. name: the run directory, as short as possible. frames: environment frames of its training."""
+    """A trained agent.
+
+    name: the run directory, as short as possible. frames: environment frames of its training. space: what it observes.
+    """
 
     name: str
     config: dict
     agent: Agent
     frames: int
+    space: spaces.Dict
 
 
 def load_runs(logdirs: Sequence[str], adjust: Callable[[dict], dict] = lambda config: config) -> list[Run]:
@@ -32,7 +38,7 @@ def load_runs(logdirs: Sequence[str], adjust: Callable[[dict], dict] = lambda co
     adjust: changes each stored config, such as its device.
 
     Raises:
-        UserError: too many runs, no checkpoint, a malformed one, or runs of different tasks, spaces or action repeat.
+        UserError: too many runs, no checkpoint, a malformed one, or runs of different tasks, actions or action repeat.
     """
     if not 1 <= len(logdirs) <= MAX_RUNS:
         raise UserError(f"Give 1 to {MAX_RUNS} run directories, got {len(logdirs)}: --logdirs logs/v1 logs/v2.")
@@ -49,7 +55,7 @@ def load_run(folder: Path, name: str, config: dict, found: stored_spaces.Spaces)
     """Load one run with its stored spaces."""
     state = load_saved_agent(folder)
     agent = load_networks(Factory(), found.observation, found.action, config, state, folder)
-    return Run(name, config, agent.requires_grad_(False), state["frames"])
+    return Run(name, config, agent.requires_grad_(False), state["frames"], found.observation)
 
 
 def check_alike(folders: Sequence[Path], configs: Sequence[dict], found: Sequence[stored_spaces.Spaces]) -> None:
@@ -58,18 +64,16 @@ def check_alike(folders: Sequence[Path], configs: Sequence[dict], found: Sequenc
         {
             "task": config["task"],
             "env.repeat": config["env"]["repeat"],
-            "observations": stored_spaces.encode_space(own.observation),
-            "actions": stored_spaces.encode_space(own.action),
+            "actions": own.action,
         }
         for config, own in zip(configs, found, strict=True)
     ]
     for folder, other in zip(folders, facts, strict=True):
         for key, value in other.items():
             if value != facts[0][key]:
-                shown = "" if isinstance(value, dict) else f": {facts[0][key]} and {value}"
                 raise UserError(
-                    f"{folders[0]} and {folder} differ in their {key}{shown}, so they cannot share one environment. "
-                    f"Show them separately: --logdir {folder}."
+                    f"{folders[0]} and {folder} differ in their {key}: {facts[0][key]} and {value}, so they cannot "
+                    f"take the same steps. Show them separately: --logdir {folder}."
                 )
 
 
@@ -83,24 +87,40 @@ def short_names(folders: Sequence[Path]) -> list[str]:
     return [f"{folder.name} ({number})" for number, folder in enumerate(folders, 1)]
 
 
-def picture_key(images: Sequence[str], runs: Sequence[Run], wanted: str = "") -> str | None:
+def check_observations(observed: Sequence[spaces.Dict], runs: Sequence[Run]) -> None:
+    """Raise UserError unless each run was trained with the observations that the environment now has for it."""
+    form = lambda space: {key: (box.shape, box.dtype) for key, box in space.items()}
+    for space, run in zip(observed, runs, strict=True):
+        if form(space) != form(run.space):
+            now, then = (
+                ", ".join(f"{key} {box.shape} {box.dtype}" for key, box in x.items()) for x in (space, run.space)
+            )
+            raise UserError(
+                f"{run.name} was trained with other observations ({then}) than {run.config['task']} has now ({now}). "
+                f"Omit flags that change observations, or train again."
+            )
+
+
+def picture_key(images: Iterable[str], runs: Sequence[Run], wanted: str = "") -> str | None:
     """Return the image to show; None if there is none to show.
 
-    images: image keys of the environment. wanted: a key, "none", or "" for the first one that every run predicts.
+    images: image keys of the environment. wanted: a key, "none", or "" for the first one that every run predicts. Runs
+    that do not observe an image need not predict it.
 
     Raises:
-        UserError: no such image, or a run does not predict it.
+        UserError: no such image, or a run observes it and does not predict it.
     """
+    images = list(images)
     if wanted == NO_PICTURE or (not images and not wanted):
         return None
-    predicted = [key for key in images if all(key in run.agent.world.decoder.images for run in runs)]
+    blind = lambda key: [r for r in runs if key in r.space.keys() and key not in r.agent.world.decoder.images]  # noqa: SIM118
+    predicted = [key for key in images if not blind(key)]
     advice = f"Show another observation: --key {predicted[0] if predicted else NO_PICTURE}."
     if wanted and wanted not in images:
         known = f"Its images are {', '.join(images)}" if images else "It has no images, only vectors"
         raise UserError(f"The environment has no image {wanted!r}. {known}. Omit --key, or see `--key {NO_PICTURE}`.")
     key = wanted or (predicted or list(images))[0]
-    for run in runs:
-        if key not in run.agent.world.decoder.images:
-            keys = run.config["decoder"]["keys"]
-            raise UserError(f"{run.name} has no decoder for {key!r}: its decoder.keys is {keys!r}. {advice}")
+    for run in blind(key):
+        keys = run.config["decoder"]["keys"]
+        raise UserError(f"{run.name} has no decoder for {key!r}: its decoder.keys is {keys!r}. {advice}")
     return key

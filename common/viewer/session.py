@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.training.camera import CONTEXT_STEPS
 from common.viewer.actions import Action, Actions
 from common.viewer.dreaming import Dreamer
-from common.viewer.environment import Environment
+from common.viewer.environment import Environment, Record, image_of
 from common.viewer.frames import Frame, image_error, predicted_picture, run_numbers
 from common.viewer.runs import Run
 from common.viewer.settings import Settings, checked
@@ -26,9 +26,9 @@ HISTORY_STEPS = 300  # kept for clips and for pages that connect later
 class Session:
     """Steps an environment and the dreams of agents under the same actions.
 
-    All agents observe every record. In the environment their posterior states are shown. In a dream, each continues
-    from its posterior state by its prior; the environment takes the same actions for comparison. Dreams begin once
-    `context` records of an episode were observed, and again after `settings.horizon` steps.
+    All agents observe every step, each in its own view. In the environment, their posterior states are shown. In a
+    dream, each continues from its posterior state by its prior; the environment takes the same actions for comparison.
+    Dreams begin once `context` records of an episode were observed, and again after `settings.horizon` steps.
 
     key: image to show, None for no pictures of the models. `human` is the action that a person holds at the moment.
     memory: number of frames in `history`, None for all.
@@ -46,12 +46,12 @@ class Session:
     ):
         self.environment, self.key, self.seed, self.context = environment, key, seed, context
         self.dreamers = [Dreamer(run) for run in runs]
-        self.actions = Actions(environment.envs.act_space, environment.names)
+        self.actions = Actions(environment.act_space, environment.names)
         default = Settings() if runs else Settings(who="human", where="environment", view="real")
         self.defaults = settings or default
         self.action: Action | None = None  # the last one; None if an episode began
         self.history: deque[Frame] = deque(maxlen=memory)
-        self._start_over(environment.record)
+        self._start_over(environment.records)
 
     # What a user does
 
@@ -135,32 +135,32 @@ class Session:
             return self.actions.random(self.random)
         return self.dreamers[self.settings.agent].act()
 
-    def _start_over(self, record: dict[str, np.ndarray]) -> Frame:
+    def _start_over(self, records: list[Record]) -> Frame:
         self.settings = dataclasses.replace(self.defaults)
         self.random = np.random.default_rng(self.seed)
         torch.manual_seed(self.seed)
         self.human = self.actions.action(self.actions.idle)
         self.steps = self.episode = 0
         self.history.clear()
-        return self._begin(record)
+        return self._begin(records)
 
-    def _begin(self, record: dict[str, np.ndarray]) -> Frame:
-        """Show the first record of an episode."""
+    def _begin(self, records: list[Record]) -> Frame:
+        """Show the first records of an episode."""
         self.action = None
-        self._observe(record, self.human)
+        self._observe(records, self.human)
         self.restart_dreams()
         return self._show()
 
-    def _observe(self, record: dict[str, np.ndarray], action: Action) -> None:
-        """Update all posterior states; count records and rewards."""
-        self.record, first = record, bool(record["is_first"][0])
+    def _observe(self, records: list[Record], action: Action) -> None:
+        """Update all posterior states; count steps and rewards."""
+        self.records, self.record, first = records, records[0], bool(records[0]["is_first"][0])
         if first:
             self.episode, self.observed, self.total = self.episode + 1, 0, 0.0
         self.observed += 1
-        self.reward = float(record["reward"][0])
+        self.reward = float(self.record["reward"][0])
         self.total += self.reward
-        for dreamer in self.dreamers:
-            dreamer.observe(record, action.vector, self.settings.posterior_scale)
+        for dreamer, place in zip(self.dreamers, self.environment.views, strict=True):
+            dreamer.observe(records[place], action.vector, self.settings.posterior_scale)
         if first:
             self.restart_dreams()
         self.since += self.reward
@@ -171,9 +171,11 @@ class Session:
         predictions = [dreamer.predict() for dreamer in self.dreamers]
         for dreamer, prediction in zip(self.dreamers, predictions, strict=True):
             dreamer.total += prediction.reward
-        real = self.environment.picture(self.record, self.key)
+        real = self.environment.picture(self.records, self.key)
+        truths = [image_of(self.records[place], self.key) for place in self.environment.views]
         models = [predicted_picture(prediction, self.key) for prediction in predictions]
-        vectors = {key: np.reshape(self.record[key][0], -1) for key in self.environment.vectors}
+        sources = self.environment.vectors.items()
+        vectors = {key: np.reshape(self.records[place][key][0], -1) for key, place in sources}
         truth = not (self.imagined and self.over)
         runs = [
             run_numbers(
@@ -181,16 +183,16 @@ class Session:
                 prediction,
                 imagined=self.imagined > 0,
                 true_reward=self.reward if truth else None,
-                error=image_error(model, real) if truth else None,
+                error=image_error(model, seen) if truth else None,
             )
-            for dreamer, prediction, model in zip(self.dreamers, predictions, models, strict=True)
+            for dreamer, prediction, model, seen in zip(self.dreamers, predictions, models, truths, strict=True)
         ]
         numbers = self._numbers() | {
             "reward": self.reward if truth else None,
             "vectors": {key: vector.tolist() for key, vector in vectors.items()} if truth else {},
             "runs": runs,
         }
-        self.history.append(Frame(numbers, real, models, predictions, vectors))
+        self.history.append(Frame(numbers, real, truths, models, predictions, vectors))
         return self.history[-1]
 
     def _numbers(self) -> dict[str, Any]:

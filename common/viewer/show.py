@@ -12,7 +12,7 @@ from common.files import make_output_folder
 from common.safe_io import expand_path
 from common.viewer import films, script
 from common.viewer.environment import Environment
-from common.viewer.runs import Run, picture_key
+from common.viewer.runs import Run, check_observations, picture_key
 from common.viewer.session import HISTORY_STEPS, Session
 
 PACKAGES = ("starlette", "uvicorn", "websockets")
@@ -56,10 +56,11 @@ def show(environment: Environment, runs: Sequence[Run], own: dict[str, Any], con
     own: the flags of the command. config: has the seed and `run.threads`. Without a number, torch gets one thread,
     which is faster for a batch of one and leaves the other cores to the environment and the browser.
 
-    Raises UserError as `check_options`, `picture_key`, `serve` and `run_script` do.
+    Raises UserError as `check_observations`, `picture_key`, `serve` and `run_script` do.
     """
     torch.set_num_threads(config["run"]["threads"] or 1)
     try:
+        check_observations([environment.copies[place].obs_space for place in environment.views], runs)
         key = picture_key(environment.images, runs, own["key"])
         session = Session(environment, runs, key, config["seed"], memory=None if own["record"] else HISTORY_STEPS)
         if own["record"]:

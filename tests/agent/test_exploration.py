@@ -207,6 +207,16 @@ def test_recipe_a_with_the_exploration_of_b_is_that_of_b(algo):
         assert dreamer.resolve(other, ["debug"], configs.flatten(target)) == target
 
 
+@pytest.mark.parametrize(("algo", "usual", "small"), [("v2", 3e-4, 1e-3), ("v3-2023", 1e-4, 5e-4)])
+@pytest.mark.parametrize("blocks", [["cpu", "zero_shot"], ["zero_shot", "cpu"]])
+def test_the_ensemble_learns_as_fast_as_the_model_in_small_runs(algo, usual, small, blocks):
+    assert dreamer.resolve(algo, ["zero_shot"])["explore"]["lr"] == usual
+    config = dreamer.resolve(algo, blocks)
+    assert config["explore"]["lr"] == config["optim"]["lr"]["model"] == small
+    assert dreamer.resolve(algo, ["cpu"], P2E | {"explore.lr": 7e-4})["explore"]["lr"] == 7e-4
+    assert "lr" not in dreamer.resolve(algo, ["cpu"])["explore"]
+
+
 def test_each_version_has_its_own_form():
     forms = [dreamer.resolve(algo, [], P2E)["explore"] for algo in dreamer.ALGOS]
     assert [form["models"] for form in forms] == [5, 10, 8, 8]

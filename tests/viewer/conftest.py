@@ -33,7 +33,7 @@ def make_session(run_folder):
     def make(algos, task, key="", **options):
         runs = load_runs([str(run_folder(algo, task)) for algo in algos]) if algos else []
         config = runs[0].config if runs else dreamer.resolve("v3", [], {"task": task})
-        environments.append(Environment(config))
+        environments.append(Environment(config, [run.config for run in runs]))
         return Session(environments[-1], runs, picture_key(environments[-1].images, runs, key), **options)
 
     yield make

@@ -1,5 +1,6 @@
 """The page in a real browser, where Chromium is installed."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,7 +8,9 @@ import sys
 import time
 
 import pytest
+from gymnasium import spaces
 
+from common.viewer.actions import Actions
 from tests.helpers import browser
 from tests.helpers.command_line import ROOT
 
@@ -155,6 +158,52 @@ def test_a_continuous_action_follows_keys_and_mouse(served):
         page.call("Input.dispatchMouseEvent", type="mousePressed", **place)
         page.wait(f"{value} === '-0.50'")
         assert page.errors == []
+
+
+def hold_gamepad(page, axes=(0, 0), pressed=(), connected=True):
+    """Replace the browser's gamepads by one in a state: axes from -1 to 1 (down is positive), and pressed buttons."""
+    buttons = [{"pressed": number in pressed} for number in range(16)]
+    pad = json.dumps({"connected": connected, "axes": axes, "buttons": buttons})
+    page.run(f"void (navigator.getGamepads = () => [null, {pad}])")
+
+
+def test_a_gamepad_sets_a_continuous_action(served):
+    with browser.browser(served("play", "--task", "dummy_pixels")) as page:
+        page.wait(f"{STEP} > 0")
+        shown = "document.querySelectorAll('.card .value')[2].textContent"  # what the environment took
+        hold_gamepad(page, axes=(-0.5, 0.7))
+        page.wait(f"{shown} === '-0.50'")
+        hold_gamepad(page, axes=(0.1, 0))  # a stick that does not rest exactly in the middle
+        page.wait(f"{shown} === '0.00'")
+        hold_gamepad(page, axes=(1, 0))
+        page.wait(f"{shown} === '1.00'")
+        hold_gamepad(page, axes=(1, 0), connected=False)
+        page.wait(f"{shown} === '0.00'")
+        assert page.errors == []
+
+
+def test_stick_cross_and_first_button_of_a_gamepad_are_arrows_and_space_bar(served):
+    names = ["NOOP", "FIRE", "UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "LEFTFIRE"]
+    described = json.dumps(Actions(spaces.Discrete(len(names)), names).describe())
+    with browser.browser(served("play", "--task", "dummy_pixels")) as page:
+        made = f"new Hand({described}, (action) => (window.sent = action[0]), document.createElement('div'))"
+        page.run(f"import('/page/hand.js').then(({{ Hand }}) => void (window.made = {made}))")
+        for name, state in {
+            "RIGHT": {"axes": (0.9, 0)},
+            "UPRIGHT": {"axes": (0.9, -0.9)},
+            "DOWN": {"axes": (0, 0.9)},
+            "UP": {"pressed": (12,)},
+            "LEFT": {"pressed": (14,)},
+            "LEFTFIRE": {"axes": (-0.9, 0.2), "pressed": (0,)},
+            "FIRE": {"pressed": (0,)},
+            "NOOP": {},
+        }.items():
+            hold_gamepad(page, **state)
+            assert names[page.run("(window.made.poll(), window.sent)")] == name
+        hold_gamepad(page, pressed=(0,))
+        page.run("window.made.poll()")
+        hold_gamepad(page, pressed=(0,), connected=False)
+        assert page.run("(window.made.poll(), window.sent)") == names.index("NOOP")
 
 
 def test_a_vanished_command_is_reported(served):

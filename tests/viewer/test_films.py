@@ -4,11 +4,12 @@ import io
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from PIL import Image
 
 from common.errors import UserError
 from common.viewer import films, script
-from common.viewer.runs import load_runs, picture_key, short_names
+from common.viewer.runs import check_observations, load_runs, picture_key, short_names
 from common.viewer.settings import Settings
 from tests.helpers.command_line import expect_error, run_in_this_process
 from tests.helpers.saved_runs import untrained
@@ -134,6 +135,21 @@ def test_runs_that_cannot_share_an_environment_are_refused(run_folder):
     one, two = (str(run_folder("v1", task)) for task in ("dummy_mixed", "dummy_point"))
     with pytest.raises(UserError, match=r"differ in their task: dummy_mixed and dummy_point.*--logdir"):
         load_runs([one, two])
+
+
+def test_runs_with_different_actions_are_refused(tmp_path):
+    for name, actions in (("few", "minimal"), ("all", "full")):
+        untrained(tmp_path / name, "v1", "atari_pong", env__actions=actions)
+    with pytest.raises(UserError, match=r"differ in their actions: Discrete\(6\) and Discrete\(18\).*same steps"):
+        load_runs([str(tmp_path / "few"), str(tmp_path / "all")])
+
+
+def test_observations_that_the_task_no_longer_has_are_named(run_folder):
+    run = load_runs([str(run_folder("v1", "dummy_mixed"))])[0]
+    space = spaces.Dict(dict(run.space.items()) | {"image": spaces.Box(0, 255, (96, 96, 1), np.uint8)})
+    check_observations([run.space], [run])
+    with pytest.raises(UserError, match=r"other observations \(image \(64, 64, 3\).*now \(image \(96, 96, 1\)"):
+        check_observations([space], [run])
 
 
 def test_a_run_without_a_decoder_for_the_image_is_refused(tmp_path, run_folder):

@@ -220,8 +220,8 @@ def test_the_continue_plot_is_absent_where_nothing_is_learned(make_session, run_
 
 
 def test_views_show_truth_prediction_and_their_difference():
-    real, model = (np.full((2, 2, 3), value, np.uint8) for value in (200, 100))
-    frame = Frame({}, real, [model, None], [], {})
+    real, model, other = (np.full((2, 2, 3), value, np.uint8) for value in (200, 100, 0))
+    frame = Frame({}, other, [real, real], [model, None], [], {})
     assert view(frame, 0, "real") is real
     assert view(frame, 0, "model") is model
     assert (view(frame, 0, "difference") == 78).all()  # (100 - 200) / 2 + 128

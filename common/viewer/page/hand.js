@@ -126,7 +126,11 @@ export class Hand {
   // Read a gamepad, if there is one: sticks and the cross are arrows, the first button is the space bar.
   poll() {
     const pad = navigator.getGamepads?.().find((one) => one?.connected);
-    if (!pad) return;
+    if (!pad) {
+      if (this.pad) this.release(); // it was disconnected, perhaps with a key held
+      this.pad = null;
+      return;
+    }
     const quiet = (value) => (Math.abs(value) < DEAD_ZONE ? 0 : value);
     const axes = pad.axes.map((value, index) => quiet(index % 2 ? -value : value));
     const keys = {
