@@ -14,11 +14,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 import dreamer
 from common.analysis import stats
-from common.analysis.world_models import films
+from common.analysis.world_models import drawings, films
 from common.errors import UserError
 from common.experiments.world_models import calibration, clips, frozen
 from common.experiments.world_models.frozen import FrozenRecords
@@ -336,3 +337,16 @@ def test_dry_run_lists_the_runs_with_their_changes(episodes, tmp_path, capsys):
     assert "encoder.symlog" in printed
     assert "v1 no_symlog" not in printed  # V1 has no symlog
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("scale", [2e-7, 3e-3, 0.04, 500.0])
+@pytest.mark.parametrize("ratio", [2, 1000])
+def test_labels_of_errors_are_inside_their_figure(scale, ratio):
+    values = [scale, scale / ratio, scale / 2]
+    line = {"x": [1, 2, 3], "mean": values, "low": values, "high": values}
+    curves = {"continue": {"baselines": {"mean": [0.9 * value for value in values]}, "variants": {"v1": line}}}
+    figure = drawings.open_loop({"variants": ["v1"], "curves": curves}, "continue")
+    FigureCanvasAgg(figure).draw()
+    name = figure.axes[0].yaxis.label  # matplotlib draws it left of the numbers
+    assert name.get_window_extent().x0 >= 0
+    assert (name.get_text() == "Brier score") == (ratio > 2 or scale >= 0.01)

@@ -1,8 +1,10 @@
 """Figures of a report on world models."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -10,6 +12,7 @@ from common.analysis.report import formatting
 from common.analysis.report.axis_format import MAX_TICKS, format_values
 from common.analysis.report.figure_style import FIGURE_INCHES, INK, LINE, MUTED, LineStyles, canvas, figure_settings
 from common.analysis.report.figures import CURVE_INCHES, draw_curve
+from common.analysis.report.formatting import MINUS
 from common.analysis.report.gallery import Picture, make_picture
 from common.analysis.report.html import legend_entry
 from common.analysis.world_models.numbers import BASELINES
@@ -19,6 +22,7 @@ BASELINE_DASHES = {"mean": (5, 2), "last": (1.5, 1.5)}
 RELIABILITY_INCHES, COUNT_SHARE = 3.9, 0.24  # height of a figure, and the part of it that shows counts
 MOST_NUMBERS = 4  # of a vector, in a figure of clips
 NUMBER_INCHES = 1.15
+SMALL = 0.01  # smaller errors are drawn as multiples of a power of ten
 LOG_RATIO = 30  # between the largest and the smallest value of an axis with a logarithmic scale
 
 
@@ -72,17 +76,31 @@ def open_loop(report: dict[str, Any], key: str) -> Figure:
         shown += [value for value in line["mean"] if value]
     axes.set_title(key)
     axes.set_xlabel("steps after the last observation")
-    axes.set_ylabel("Brier score" if key == "continue" else "squared error")
     axes.xaxis.set_major_locator(MaxNLocator(MAX_TICKS, integer=True))
+    format_errors(axes, "Brier score" if key == "continue" else "squared error", shown)
+    return figure
+
+
+def format_errors(axes: Axes, name: str, shown: list[float]) -> None:
+    """Label the axis of errors, with a logarithmic scale if they differ much. Short ticks leave room for the label."""
     if shown and max(shown) > LOG_RATIO * min(shown) > 0:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: fine(value)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
         axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     else:
+        exponent = math.floor(math.log10(max(shown))) if 0 < max(shown, default=1.0) < SMALL else 0
+        name += f", in {power_of_ten(10.0**exponent)}" if exponent else ""
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(MAX_TICKS))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: fine(value)))
-    return figure
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: fine(value / 10.0**exponent)))
+    axes.set_ylabel(name)
+
+
+def power_of_ten(value: float) -> str:
+    """Return 0.001 as '1e−3', and other numbers as in tables."""
+    exponent = round(math.log10(value)) if value > 0 else 0
+    short = not -3 < exponent < 4 and math.isclose(value, 10.0**exponent)
+    return f"1e{exponent}".replace("-", MINUS) if short else fine(value)
 
 
 @figure_settings()

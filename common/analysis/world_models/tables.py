@@ -18,7 +18,8 @@ def fine(value: float | None, sign: bool = False) -> str:
     """Return a number with three significant digits; a dash if it is missing."""
     if value is None or is_missing(value):
         return DASH
-    text = f"{value:{'+' if sign else ''},.3g}" if 1e-4 <= abs(value) < 1e6 or not value else f"{value:.2e}"
+    form = ",.0f" if 1e3 <= abs(value) < 1e6 else ",.3g" if 1e-4 <= abs(value) < 1e3 or not value else ".2e"
+    text = f"{value:{'+' if sign else ''}{form}}"
     return text.replace("-", MINUS)
 
 
