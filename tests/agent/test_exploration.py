@@ -129,6 +129,43 @@ def test_the_ensemble_learns_the_targets_of_a_batch(algo):
 
 
 @each_version
+def test_disagreement_falls_on_a_frozen_buffer_as_the_ensemble_learns(algo):
+    agent = build(algo)
+    explorer, batch = agent.explorer, agent.to_tensors(random_batch(agent))
+    noise = agent.noise(3, 7) | agent.explorer.noise(3, 7)
+    with torch.no_grad():
+        embed, states, _ = agent.world.infer(batch, noise["post"])
+        x, action, target, _ = explorer.training_pairs(agent.world, states, embed, batch, None)
+    found, optim = [], torch.optim.Adam(explorer.ensemble.parameters(), 3e-3)
+    for _ in range(100):
+        found.append(explorer.ensemble.disagreement(x, action).mean().item())
+        optim.zero_grad()
+        explorer.ensemble.loss(x, action, target, noise["explore"].get("rows")).loss.mean().backward()
+        optim.step()
+    assert found[-1] < 0.4 * found[0]
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_disagreement_vanishes_only_where_the_next_state_was_learned(shuffled):
+    """A table of next states, of which the ensemble knows one half; with shuffled targets it learns nothing."""
+    torch.manual_seed(0)
+    ensemble = Ensemble(8, 4, 8, Style(), models=4, net="mlp", layers=2, units=32, factor=1.0, average=False,
+                        spread="std", log=False)  # fmt: skip
+    state, action = torch.eye(8)[:, None].expand(8, 4, 8), torch.eye(4).expand(8, 4, 4)
+    following, known = torch.eye(8)[torch.randint(8, (8, 4))], torch.rand(8, 4) < 0.5
+    optim = torch.optim.Adam(ensemble.parameters(), 5e-3)
+    for _ in range(200):
+        target = following[known]
+        target = target[torch.randperm(len(target))] if shuffled else target
+        optim.zero_grad()
+        ensemble.loss(state[known][None], action[known][None], target[None], None).loss.mean().backward()
+        optim.step()
+    found = ensemble.disagreement(state, action).detach()
+    share = (found[known].mean() / found[~known].mean()).item()
+    assert share > 0.05 if shuffled else share < 0.01
+
+
+@each_version
 def test_exploration_acts_in_training_until_its_frame_and_never_in_evaluation(algo):
     agent = build(algo, env__repeat=2, explore__until=2000, explore__amount=0.0)
     task, exploring = agent.behavior.actor, agent.explorer.explorer_acting.actor

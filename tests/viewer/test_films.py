@@ -104,6 +104,16 @@ def test_record_writes_a_film_of_the_agent(run_folder, tmp_path):
     assert gif_frames((tmp_path / "out" / "film.gif").read_bytes())[0] == 7
 
 
+def test_mp4(run_folder, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="mp4 needs imageio-ffmpeg")
+    run = str(run_folder("v3", "dummy_mixed"))
+    done = run_in_this_process("dream", "--logdir", run, "--record", "film.mp4", "--steps", "6", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    about = next(ffmpeg.read_frames(str(tmp_path / "film.mp4")))
+    assert about["size"] == (2 * films.PANE_HEIGHT + films.GAP, films.PANE_HEIGHT + films.TITLE_HEIGHT)
+    assert ffmpeg.count_frames_and_secs(str(tmp_path / "film.mp4"))[0] == 7
+
+
 def test_play_records_a_script(tmp_path):
     (tmp_path / "film.txt").write_text("1 3\nrandom 2\n")
     done = run_in_this_process(

@@ -11,11 +11,10 @@
                       terminal end                                             vector, Discrete(4)
     dummy_cliff       a cue names the arm that ends the episode (terminal);
                       reward 1 per step survived                               vector, Discrete(4)
-    dummy_chain       100 cells; one choice of four steps forward, another one
-                      in each cell of a block of four, the others step back;
-                      reward 1 only in the last cell, which random actions
-                      never see. `log_coverage`: share of the cells
-                      that the episode has seen                                vector, Discrete(4)
+    dummy_chain       100 cells; choice 3 steps forward in even cells, choice 0
+                      in odd ones, the others back; reward 1 only in the last
+                      cell, which random actions never see. `log_coverage`:
+                      share of the cells that the episode has seen             vector, Discrete(4)
 
 Suffixes in any order change observations, actions and length: `image`, `vector` or `both`; `discrete`, `box` or
 `multi`; a number is the episode length (time limit; the terminal end of the counter). dummy_point_image_multi_30 is
@@ -195,28 +194,28 @@ class Cliff(Bandit):
 
 
 class Chain:
-    """A chain of cells in blocks of four: in each cell of a block another choice steps forward, all others step back.
+    """A chain of cells: in each cell one choice steps forward, all others step back. Pays 1 in the last cell.
 
-    Observes the block and the place in it as one-hots; pays 1 in the last cell. Random actions drift back, and a
-    constant action goes nowhere: both see about 8 cells of 100 in thousands of steps.
+    Random actions drift back and see about 8 cells of 100 in thousands of steps; a constant action sees 2. Observes the
+    block of four cells and the place in it as one-hots times 5: with 1, models take long to tell cells apart.
     """
 
     cells, size = 100, 29
-    forward = (3, 0, 2, 1)  # the choice that steps forward, by place in the block
+    forward = (3, 0)  # the choice that steps forward, in even and in odd cells
 
     def reset(self, random: np.random.Generator, length: int) -> Any:
         self.cell = self.furthest = 0
         return self._observe()
 
     def step(self, choice: int, force: float) -> tuple[Any, float, bool]:
-        ahead = choice == self.forward[self.cell % 4]
+        ahead = choice == self.forward[self.cell % 2]
         self.cell = int(np.clip(self.cell + (1 if ahead else -1), 0, self.cells - 1))
         self.furthest = max(self.furthest, self.cell)
         return self._observe(), float(self.cell == self.cells - 1), False
 
     def _observe(self) -> np.ndarray:
         self.logs = {"log_coverage": (self.furthest + 1) / self.cells}
-        return np.concatenate([np.eye(25)[self.cell // 4], np.eye(4)[self.cell % 4]])
+        return 5 * np.concatenate([np.eye(25)[self.cell // 4], np.eye(4)[self.cell % 4]])
 
 
 #: Kind -> dynamics and default suffixes.
