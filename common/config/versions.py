@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.config import config as configs
 from common.config import alternatives, features
+from common.config import config as configs
 from common.config.extends import EXTENDS, extend
 from common.errors import UserError
 

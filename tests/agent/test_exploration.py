@@ -132,17 +132,17 @@ def test_the_ensemble_learns_the_targets_of_a_batch(algo):
 def test_disagreement_falls_on_a_frozen_buffer_as_the_ensemble_learns(algo):
     agent = build(algo)
     explorer, batch = agent.explorer, agent.to_tensors(random_batch(agent))
-    noise = agent.noise(3, 7) | agent.explorer.noise(3, 7)
     with torch.no_grad():
-        embed, states, _ = agent.world.infer(batch, noise["post"])
+        embed, states, _ = agent.world.infer(batch, agent.noise(3, 7)["post"])
         x, action, target, _ = explorer.training_pairs(agent.world, states, embed, batch, None)
     found, optim = [], torch.optim.Adam(explorer.ensemble.parameters(), 3e-3)
     for _ in range(100):
         found.append(explorer.ensemble.disagreement(x, action).mean().item())
+        rows = explorer.noise(3, 7)["explore"].get("rows")
         optim.zero_grad()
-        explorer.ensemble.loss(x, action, target, noise["explore"].get("rows")).loss.mean().backward()
+        explorer.ensemble.loss(x, action, target, rows).loss.mean().backward()
         optim.step()
-    assert found[-1] < 0.4 * found[0]
+    assert found[-1] < 0.5 * max(found[:10])
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -162,7 +162,7 @@ def test_disagreement_vanishes_only_where_the_next_state_was_learned(shuffled):
         optim.step()
     found = ensemble.disagreement(state, action).detach()
     share = (found[known].mean() / found[~known].mean()).item()
-    assert share > 0.05 if shuffled else share < 0.01
+    assert share > 0.5 if shuffled else share < 0.1
 
 
 @each_version

@@ -197,7 +197,7 @@ class Chain:
     """A chain of cells: in each cell one choice steps forward, all others step back. Pays 1 in the last cell.
 
     Random actions drift back and see about 8 cells of 100 in thousands of steps; a constant action sees 2. Observes the
-    block of four cells and the place in it as one-hots times 5: with 1, models take long to tell cells apart.
+    block of four cells and the place in it as one-hots times 5: with 1, models take long to see the difference.
     """
 
     cells, size = 100, 29
