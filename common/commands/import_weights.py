@@ -3,6 +3,8 @@
 The file is read without executing anything in it. Every array that was copied is printed, and every one left over.
 """
 
+import dataclasses
+
 from common.config.arguments import Option, Options
 from common.config.request import Request
 from common.errors import UserError
@@ -13,10 +15,12 @@ from common.safe_io import expand_path
 
 OPTIONS: Options = {
     "out": Option("", "run directory to write (needed)", "DIR"),
+    "keys": Option([], "vector observations, in the order of the other program", "NAME ..."),
 }
 EXAMPLES = (
     "import danijar-v3 logs/theirs --out logs/walker --task dmc_walker_walk",
-    "import danijar-v2 logs/theirs/variables.pkl --out logs/pong --configs atari --task atari_pong",
+    "import danijar-v2 logs/theirs --out logs/pong --configs atari --task atari_pong",
+    "import danijar-v1 variables.pkl --out logs/v1",
 )
 
 
@@ -45,7 +49,7 @@ def read_request(request: Request):
     path = expand_path(words[1])
     if not path.exists():
         raise UserError(f"There is no file {path}. {words[0]} takes {FORMATS[words[0]].path}.")
-    return module, module.read(path), out
+    return module, dataclasses.replace(module.read(path), keys=tuple(request.options["keys"])), out
 
 
 def print_mapping(made: Imported) -> None:
@@ -59,7 +63,8 @@ def print_mapping(made: Imported) -> None:
 def summary(made: Imported, source: Source, out: str) -> str:
     """Return what the run is and what to type next."""
     config, moments = made.config, made.fit.with_moments
-    known, frames = config["task"] != UNKNOWN_TASK, source.steps * config["env"]["repeat"]
+    known, repeat = config["task"] != UNKNOWN_TASK, config["env"]["repeat"]
+    frames = source.agent_steps(repeat) * repeat
     what = f"{config['algo']} on {config['task']}" if known else config["algo"]
     state = f"with the optimiser's moments of {moments} arrays" if moments else "with a fresh optimiser"
     done = f"{out}: {what}, frame {frames:,}, update {source.updates:,}, {state}; the replay is empty."

@@ -6,7 +6,7 @@ image]. `rows` translates: the index of our feature for each official one.
 
 import torch
 
-from common.foreign.slots import Slot, Slots, affine, conv, dense, plain, under
+from common.foreign.slots import Slot, Slots, affine, conv, dense, feature_rows, plain, under
 from common.nn.nets import Layer
 
 
@@ -102,6 +102,21 @@ def v1_actor(actor, rows=None):
     return v1_dense(actor.net, actor.outs, rows)
 
 
+def v1_agent(agent):
+    """Official module -> slots."""
+    world, behavior = agent.world, agent.behavior
+    rows = feature_rows(world.rssm.deter, world.rssm.latent.size)
+    slots = {
+        "encode": v1_encoder(world.encoder),
+        "dynamics": v1_rssm(world.rssm),
+        "decode": v1_decoder(world.decoder, rows),
+        "reward": v1_head(world.reward.net, rows),
+        "value": v1_head(behavior.critic.net, rows),
+        "actor": v1_actor(behavior.actor, rows),
+    }
+    return slots | ({"pcont": v1_head(world.con.net, rows)} if hasattr(world.con, "net") else {})
+
+
 # V2
 
 
@@ -135,14 +150,15 @@ def v2_encoder(encoder, rows=None):
     return slots | (mlp(encoder.mlp, rows, norm_name="densenorm{}") if encoder.vectors else {})
 
 
-def v2_decoder(decoder, rows=None):
+def v2_decoder(decoder, rows=None, names=None):
+    """names: our vector -> its official name, if they differ."""
     slots: Slots = {}
     if decoder.images:
         slots |= under("convin", dense(decoder.cnn.inp, rows)) | v2_stages(list(decoder.cnn.stages))
     if decoder.vectors:
         slots |= mlp(decoder.mlp, rows, norm_name="densenorm{}")
-        for key in decoder.vectors:
-            slots |= under(f"dense_{key}/out", dense(decoder.linears[decoder.vectors.index(key)]))
+        for key, linear in zip(decoder.vectors, decoder.linears, strict=True):
+            slots |= under(f"dense_{(names or {}).get(key, key)}/out", dense(linear))
     return slots
 
 
@@ -160,3 +176,22 @@ def v2_actor(actor, rows=None):
     for name, out in zip(("out", "std"), actor.outs, strict=False):
         slots |= under(f"out/{name}", dense(out))
     return slots
+
+
+def v2_agent(agent, vector_rows=None, names=None):
+    """Official module -> slots. vector_rows: of the vector inputs. names: see `v2_decoder`."""
+    world, behavior = agent.world, agent.behavior
+    rows = feature_rows(world.rssm.deter, world.rssm.latent.size)
+    slots = {
+        "wm/encoder": v2_encoder(world.encoder, vector_rows),
+        "wm/rssm": v2_rssm(world.rssm, embed_rows(world.encoder)),
+        "wm/head_decoder": v2_decoder(world.decoder, rows, names),
+        "wm/head_reward": v2_head(world.reward.net, rows),
+        "ac/actor": v2_actor(behavior.actor, rows),
+        "ac/critic": v2_head(behavior.critic.net, rows),
+    }
+    if hasattr(world.con, "net"):
+        slots["wm/head_discount"] = v2_head(world.con.net, rows)
+    return slots | (
+        {"ac/target_critic": v2_head(behavior.slow.slow.net, rows)} if hasattr(behavior.slow, "slow") else {}
+    )

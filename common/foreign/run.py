@@ -109,7 +109,7 @@ def set_counters(agent: Agent, source: Source) -> None:
 
 def save_agent(agent: Agent, config: dict[str, Any], source: Source, logdir: Path) -> None:
     """Write a checkpoint of the agent alone, for a run without a task."""
-    frames = source.steps * config["env"]["repeat"]
+    frames = source.agent_steps(config["env"]["repeat"]) * config["env"]["repeat"]
     state = {"agent": agent.state_dict(), "frames": frames, "digest": config_digest(config)}
     info = {"frames": frames, "updates": source.updates, "algo": config["algo"]}
     Checkpoints(logdir / "checkpoints").save(state, **info)
@@ -120,7 +120,7 @@ def save_loop(core: Core, config: dict[str, Any], source: Source, logdir: Path) 
     with training_session(core, config, logdir) as session:
         loop = session.loop
         loop.begin()
-        loop.agent_steps, loop.updates, loop.pretrained = source.steps, source.updates, True
+        loop.agent_steps, loop.updates, loop.pretrained = source.agent_steps(loop.repeat), source.updates, True
         for clock in loop.clocks.values():
             clock.mark(loop.frames)
         session.info.begin(loop.frames, sum(core.agent.parameter_table().values()))

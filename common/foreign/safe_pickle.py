@@ -59,6 +59,7 @@ def _encode(text: str, encoding: str = "") -> bytes:
 
 
 _NUMPY = ("numpy.core", "numpy._core")
+_BUILTINS = ("builtins", "__builtin__")
 _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     **{(f"{room}.multiarray", "_reconstruct"): lambda *_: _Array() for room in _NUMPY},
     **{(f"{room}.multiarray", "scalar"): _scalar for room in _NUMPY},
@@ -67,7 +68,8 @@ _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): lambda *_: _Array(),
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): lambda items=(): dict(items),
-    ("builtins", "set"): lambda items=(): list(items),
+    **{(room, kind.__name__): kind for room in _BUILTINS for kind in (set, frozenset)},
+    **{(room, "bytes"): lambda: b"" for room in _BUILTINS},
 }  # fmt: skip
 
 
@@ -80,7 +82,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> Any:
-    """Return the content of a pickle of numbers, texts, arrays, lists, tuples and dicts; a set becomes a list.
+    """Return the content of a pickle of numbers, texts, arrays, lists, tuples, sets and dicts.
 
     Raises UserError if the file holds anything else, is damaged or cannot be read. Nothing in it is executed.
     """
@@ -107,7 +109,7 @@ def _plain(tree: Any, done: dict[int, Any]) -> Any:
         return tree.value
     if isinstance(tree, _Kind):
         return str(tree.dtype)
-    if not isinstance(tree, dict | list | tuple):
+    if not isinstance(tree, dict | list | tuple | set | frozenset):
         return tree
     if id(tree) not in done:
         if isinstance(tree, dict):

@@ -31,16 +31,23 @@ class Source:
     """A foreign checkpoint.
 
     tensors: arrays or tensors of the networks by their names. settings: the settings of the run where its folder has
-    them, nested, else {}. steps: agent steps so far. updates: gradient updates so far. moments: None if
-    the file has none.
+    them, else {}. steps: agent steps so far. frames: environment frames so far, where the file counts those instead.
+    updates: gradient updates so far. moments: None if the file has none. keys: names of the vector observations in the
+    order of the foreign program, as the user gave them.
     """
 
     path: Path
     tensors: Mapping[str, Any]
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     steps: int = 0
+    frames: int = 0
     updates: int = 0
     moments: Moments | None = None
+    keys: tuple[str, ...] = ()
+
+    def agent_steps(self, repeat: int) -> int:
+        """Return the agent steps so far, with `repeat` frames each."""
+        return self.steps or self.frames // repeat
 
     def has(self, prefix: str) -> bool:
         """Whether a name begins with `prefix`."""

@@ -5,6 +5,7 @@ import torch
 from common.agent.returns import discount_weights
 from common.config import config as configs
 from common.foreign import danijar_names as names
+from common.foreign.danijar_v2_settings import GRADS
 from common.foreign.slots import feature_rows, under
 from tests.parity.common import close_grads, gradients, leaf, load, swap
 from tests.parity.p2e_shared import (
@@ -20,7 +21,6 @@ from tests.parity.p2e_shared import (
     target_rows,
 )
 from tests.parity.shared import HALF_LOG_2PI, given_noise
-from tests.parity.v2_config import GRADS
 
 
 def v2_slots(agent):

@@ -42,26 +42,11 @@ def flags(golden: Golden) -> dict:
     }
 
 
-def slots_of(agent) -> dict:
-    """Official module -> slots."""
-    world, behavior = agent.world, agent.behavior
-    rows = feature_rows(world.rssm.deter, world.rssm.latent.size)
-    slots = {
-        "encode": names.v1_encoder(world.encoder),
-        "dynamics": names.v1_rssm(world.rssm),
-        "decode": names.v1_decoder(world.decoder, rows),
-        "reward": names.v1_head(world.reward.net, rows),
-        "value": names.v1_head(behavior.critic.net, rows),
-        "actor": names.v1_actor(behavior.actor, rows),
-    }
-    return slots | ({"pcont": names.v1_head(world.con.net, rows)} if hasattr(world.con, "net") else {})
-
-
 def check(golden):
     """Losses, all intermediate results, gradients and one step of `Dreamer._train`."""
     discrete = {"onehot": True, "tanh_normal": False}[golden.meta["config"]["action_dist"]]
     agent = make_agent(golden, dreamer.resolve("v1", flags=flags(golden)), discrete)
-    slots = slots_of(agent)
+    slots = names.v1_agent(agent)
     load(golden, "param", {name: slot for key, group in slots.items() for name, slot in under(key, group).items()})
     update = Update(agent, batch_of(golden), noise(golden, agent))
     close_training(golden, slots, update)

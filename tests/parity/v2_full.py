@@ -1,40 +1,47 @@
 """Golden files of whole V2 updates."""
 
+import re
+
 import torch
 
 import dreamer
 from common.agent.returns import discount_weights
 from common.config.annealing import schedule
 from common.foreign import danijar_names as names
-from common.foreign.slots import feature_rows, key_rows, under
+from common.foreign.danijar_v2_settings import flags_of
+from common.foreign.slots import key_rows, under
 from tests.parity.common import load, swap
-from tests.parity.full import Update, make_agent
+from tests.parity.full import Update, make_agent, observations
 from tests.parity.shared import HALF_LOG_2PI, close_latent, close_prior, entropy_noise, given_noise, official_feat
-from tests.parity.v2_config import flags_of
 
 
 def slots_of(golden, agent) -> dict:
     """Official path -> slots; the target critic has its own."""
-    world, behavior = agent.world, agent.behavior
-    rows = feature_rows(world.rssm.deter, world.rssm.latent.size)
-    sizes = {key: golden[f"in/data/{key}"].shape[-1] for key in golden.names("in/data") if key in world.encoder.vectors}
-    vectors = key_rows(list(sizes), sizes) if sizes else None
-    slots = {
-        "wm/encoder": names.v2_encoder(world.encoder, vectors),
-        "wm/rssm": names.v2_rssm(world.rssm, names.embed_rows(world.encoder)),
-        "wm/head_decoder": names.v2_decoder(world.decoder, rows),
-        "wm/head_reward": names.v2_head(world.reward.net, rows),
-        "ac/actor": names.v2_actor(behavior.actor, rows),
-        "ac/critic": names.v2_head(behavior.critic.net, rows),
-        "ac/target_critic": names.v2_head(behavior.slow.slow.net, rows),
-    }
-    return slots | ({"wm/head_discount": names.v2_head(world.con.net, rows)} if hasattr(world.con, "net") else {})
+    encoder = agent.world.encoder
+    keys = [key for key in golden.names("in/data") if key in encoder.vectors]
+    sizes = {key: golden[f"in/data/{key}"].shape[-1] for key in keys}
+    return names.v2_agent(agent, key_rows(keys, sizes) if keys else None)
+
+
+def make_flags(golden) -> dict:
+    """Our config keys from the settings in the file."""
+    meta = golden.meta
+    flags = flags_of(meta["config"], meta["resolved_actor_dist"], meta["resolved_actor_grad"])
+    keys = {f"{name}.keys": pattern(golden, name) for name in ("encoder", "decoder")}
+    return flags | keys | {"imagination.horizon": meta["horizon"]}
+
+
+def pattern(golden, module):
+    """One regular expression for the keys that the official two select."""
+    axes = {key: len(box.shape) for key, box in observations(golden).items()}
+    wanted = lambda key: golden.meta["config"][f"{module}.{'cnn' if axes[key] == 3 else 'mlp'}_keys"]
+    return "|".join(re.escape(key) for key in axes if re.match(wanted(key), key))
 
 
 def updated(golden, **flags):
     """Agent with the file's parameters after one update -> slots, update."""
     discrete = golden.meta["resolved_actor_dist"] == "onehot"
-    agent = make_agent(golden, dreamer.resolve("v2", flags=flags_of(golden) | flags), discrete)
+    agent = make_agent(golden, dreamer.resolve("v2", flags=make_flags(golden) | flags), discrete)
     slots = slots_of(golden, agent)
     load(golden, "param", {name: slot for key, group in slots.items() for name, slot in under(key, group).items()})
     batch = {key: golden[f"in/data/{key}"] for key in golden.names("in/data")}

@@ -7,10 +7,10 @@ from common.agent.behavior import Behavior
 from common.agent.heads import Head
 from common.config import parts
 from common.foreign import danijar_names as names
+from common.foreign.danijar_v2_settings import actor_flags, kl_block
 from common.nn.nets import Style
 from tests.parity.common import close_grads_of, close_input_grads, count, leaf, load, swap
 from tests.parity.shared import HALF_LOG_2PI, behave, entropy_noise, plain_gaussian
-from tests.parity.v2_config import actor_flags, kl_block
 
 
 def kl_loss(case, latent, post, prior):

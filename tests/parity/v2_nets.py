@@ -12,6 +12,7 @@ from common.agent.heads import Head, SoftContinue
 from common.agent.rssm import LatentState
 from common.config import parts
 from common.foreign import danijar_names as names
+from common.foreign.danijar_v2_settings import policy_block
 from common.foreign.slots import key_rows
 from common.nn.distributions import normal_entropy
 from common.nn.encoder import Decoder, Encoder
@@ -20,7 +21,6 @@ from dreamer_v1.actor import tanh_inverse, tanh_log_slope
 from dreamer_v2.actor import cdf
 from tests.parity.common import close_grads_of, close_input_grads, leaf, load, one_hot_noise
 from tests.parity.shared import HALF_LOG_2PI, close_modes, given_noise
-from tests.parity.v2_config import policy_block
 
 
 def check_encoder_decoder(golden):

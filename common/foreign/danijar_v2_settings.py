@@ -1,21 +1,23 @@
-"""Our config for the official settings in the golden files of V2."""
+"""Settings of the official V2 agent (its config, flat with dots) as our flags. What our parts lack is refused."""
 
-import re
+from typing import Any
 
 import numpy as np
 
-from tests.parity.full import observations
+from common.errors import UserError
+from common.foreign.settings import Settings, require
 
 #: Official actor gradient -> our part.
 GRADS = {"reinforce": "Reinforce", "dynamics": "DynamicsGradient", "both": "Mixed"}
 
 
-def flags_of(golden) -> dict:
-    """Our config keys from the official config."""
-    config = golden.meta["config"]
-    heads = ["reward_head", "critic", "actor", *(["discount_head"] if config["pred_discount"] else [])]
-    modules = ["rssm", "encoder", "decoder", *heads]
-    actor = {"dist": golden.meta["resolved_actor_dist"], "min_std": config["actor.min_std"]}
+def flags_of(config: Settings, dist: str, grad: str) -> Settings:
+    """Return our config keys. dist, grad: action distribution and actor gradient, where the settings say `auto`."""
+    require(config, **{"encoder.cnn_kernels": [4, 4, 4, 4], "decoder.cnn_kernels": [5, 5, 6, 6]})
+    require(config, **{f"{name}.dist": "mse" for name in ("reward_head", "critic")})
+    names = ["reward_head", "critic", "actor", *(["discount_head"] if config["pred_discount"] else [])]
+    modules = ["rssm", "encoder", "decoder", *names]
+    actor = {"dist": dist, "min_std": config["actor.min_std"], "init_std": config.get("actor.init_std", 0.0)}
     actor |= {key: config[key] for key in ("actor_ent", "actor_grad_mix")}
     heads = {"reward": "reward_head", "con": "discount_head", "critic": "critic", "actor": "actor"}
     mlps = {ours: {key: config[f"{name}.{key}"] for key in ("layers", "units")} for ours, name in heads.items()}
@@ -26,39 +28,43 @@ def flags_of(golden) -> dict:
         "net.conv_act": same(config, "act", ["encoder", "decoder"]),
         "net.norm": same(config, "norm", modules),
         "conv.depth": same(config, "cnn_depth", ["encoder", "decoder"]),
-        **{f"{name}.keys": pattern(golden, name) for name in ("encoder", "decoder")},
         **{f"{name}.scalars": False for name in ("encoder", "decoder")},
         **latent_flags(config),
         **loss_flags(config),
-        **actor_flags(actor, golden.meta["resolved_actor_grad"]),
-        "imagination.horizon": golden.meta["horizon"],
+        **actor_flags(actor, grad),
+        "imagination.horizon": config["imag_horizon"],
         "returns.lam": config["discount_lambda"],
-        "slow": {"every": config["slow_target_update"], "fraction": config["slow_target_fraction"]},
+        **slow_flags(config),
         "reward_norm": {key: config[f"reward_norm.{key}"] for key in ("momentum", "scale", "eps")},
         **optim_flags(config),
     }
 
 
-def same(config, setting, modules):
+def slow_flags(config: Settings) -> Settings:
+    """Return the config of the target critic, or of none."""
+    if not config.get("slow_target", True):
+        return {"slow.use": "NoSlow"}
+    return {"slow": {"every": config["slow_target_update"], "fraction": config["slow_target_fraction"]}}
+
+
+def same(config: Settings, setting: str, modules: list[str]) -> Any:
     """The value that a setting has in all of these official modules; ours has one for all."""
     values = {str(config[f"{module}.{setting}"]): config[f"{module}.{setting}"] for module in modules}
-    assert len(values) == 1, f"{setting} differs between {modules}: {values}"
+    if len(values) > 1:
+        raise UserError(
+            f"The setting {setting} differs between {', '.join(modules)} of the foreign run: here it is one."
+        )
     return next(iter(values.values()))
 
 
-def dense_sizes(widths):
-    assert len(set(widths)) == 1, f"our hidden layers are equally wide, {widths} are not"
+def dense_sizes(widths: list[int]) -> Settings:
+    """Return layers and units of hidden layers with these widths."""
+    if len(set(widths)) != 1:
+        raise UserError(f"The hidden layers of the foreign run have the widths {widths}. Here they are equally wide.")
     return {"layers": len(widths), "units": widths[0]}
 
 
-def pattern(golden, module):
-    """One regular expression for the keys that the official two select."""
-    axes = {key: len(box.shape) for key, box in observations(golden).items()}
-    wanted = lambda key: golden.meta["config"][f"{module}.{'cnn' if axes[key] == 3 else 'mlp'}_keys"]
-    return "|".join(re.escape(key) for key in axes if re.match(wanted(key), key))
-
-
-def latent_flags(config):
+def latent_flags(config: Settings) -> Settings:
     discrete = config["rssm.discrete"]
     gaussian = {"use": "Gaussian", "std": config["rssm.std_act"], "min_std": config["rssm.min_std"]}
     latent = {"use": "Categorical", "classes": discrete} if discrete else gaussian
@@ -66,7 +72,7 @@ def latent_flags(config):
     return {"latent": latent | {"stoch": config["rssm.stoch"]}, **sizes}
 
 
-def loss_flags(config):
+def loss_flags(config: Settings) -> Settings:
     kl = {key: config[f"kl.{key}"] for key in ("free", "forward", "balance", "free_avg")}
     heads = {"rec": "decoder", "reward": "reward", "con": "discount"}
     return {
@@ -80,14 +86,14 @@ def loss_flags(config):
     }
 
 
-def optim_flags(config):
+def optim_flags(config: Settings) -> Settings:
     groups = {"model": "model_opt", "actor": "actor_opt", "critic": "critic_opt"}
     each = lambda key: {ours: float(config[f"{theirs}.{key}"] or 0) for ours, theirs in groups.items()}
     wd = same(config, "wd", list(groups.values()))
     return {"optim.lr": each("lr"), "optim.eps": each("eps"), "optim.wd": wd, "clip": each("clip")}
 
 
-def actor_flags(setting, grad) -> dict:
+def actor_flags(setting: Settings, grad: str) -> Settings:
     """Config of policy and actor gradient for official settings."""
     discrete = setting["dist"] == "onehot"
     seam = "grad_disc" if discrete else "grad_cont"
@@ -96,7 +102,7 @@ def actor_flags(setting, grad) -> dict:
     return flags if discrete else flags | {"policy_cont": policy_block(setting)}
 
 
-def policy_block(setting):
+def policy_block(setting: Settings) -> Settings:
     """Config of the continuous policy for official settings (defaults: init_std 0, min_std 0.1).
 
     The official V2 adds init_std to the raw output of the tanh Normal; ours, as V1's, is the std it stands for.
@@ -110,7 +116,7 @@ def policy_block(setting):
     return blocks[setting["dist"]]
 
 
-def kl_block(case, scale=1.0):
+def kl_block(case: Settings, scale: float = 1.0) -> Settings:
     """Config of the KL part for official settings. Balance 0.5 is a case of its own there: one undivided KL."""
     options = {"free": case["free"], "forward": case["forward"]}
     if case["balance"] == 0.5:
