@@ -5,6 +5,7 @@
 # make extras    runs the tests of optional packages in their own environment; a skipped test fails
 # make newest    runs the tests with the newest versions of all packages, in their own environment
 # make lint      installs, then checks style, types and the order of imports between rooms
+# make docs      builds the documentation as a site in site/, in its own environment; a broken link fails
 # make demo      installs, then trains three versions next to each other for a few minutes
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ ifneq ($(filter-out cpu cuda,$(HASHES)),)
   $(error HASHES is cpu, cuda or nothing, not $(HASHES))
 endif
 
-.PHONY: install test soak extras newest lint demo
+.PHONY: install test soak extras newest lint docs demo
 
 install: $(STAMP)
 
@@ -46,9 +47,9 @@ soak: install
 
 extras:
 	$(PYTHON) -m venv --clear .venv-extras
-	.venv-extras/bin/python -m pip install --quiet -r requirements.txt '.[bsuite,crafter,hub,memory-maze,minigrid,mp4,onnx]'
+	.venv-extras/bin/python -m pip install --quiet -r requirements.txt '.[bsuite,crafter,hub,lerobot,memory-maze,minari,minigrid,mp4,onnx]'
 	OMP_NUM_THREADS=1 .venv-extras/bin/python -m pytest -n $(JOBS) --no-skips -m "long or not long" -k "not metaworld" \
-	  tests/envs/test_suites.py tests/envs/test_contract.py tests/deploy tests/training/test_eval.py tests/training/test_offline.py tests/training/test_initial_weights.py tests/viewer/test_films.py $(ARGS)
+	  tests/envs/test_suites.py tests/envs/test_contract.py tests/deploy tests/training/test_eval.py tests/training/test_offline.py tests/training/test_initial_weights.py tests/viewer/test_films.py tests/datasets $(ARGS)
 
 newest:
 	$(PYTHON) -m venv --clear .venv-newest
@@ -61,6 +62,15 @@ lint: install
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+
+.venv-docs/.installed: docs_site/requirements.txt
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+docs: .venv-docs/.installed
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=docs_site .venv-docs/bin/mkdocs build --quiet --strict --clean -f docs_site/mkdocs.yml
+	@echo "The documentation is in site/index.html."
 
 demo: install
 	$(BIN)/python dreamer.py demo

@@ -62,6 +62,7 @@ GROUPS = {
             "FORMAT PATH",
             ("task", "configs", "steps", "seed"),
         ),
+        "convert": Command("convert", "Convert stored episodes: replay, Minari, LeRobot, npz files", "SRC DST"),
         "export": Command("export", "Write the policy of a run as a torch or ONNX file"),
         "push": Command(
             "push", "Publish the agent of a run: on the Hugging Face Hub, as a folder or .zip", "LOGDIR DEST"

@@ -6,7 +6,7 @@ from common.experiments.world_models.experiment import compare_world_models
 
 GROUP, DATA = "grid of runs", "data and measures"
 OPTIONS: Options = {
-    "replay": Option("", "directory of a run, or a folder of .npz episodes", "DIR"),
+    "replay": Option("", "directory of a run, or a dataset: see docs/data.md", "DIR"),
     "algos": Option([], "versions to compare", "VERSION ..."),
     "ablate": Option([], "also each version without these features, see `ablate --list`", "NAME ..."),
     "updates": Option(20_000, "updates of each world model", "N", group=GROUP),

@@ -45,16 +45,20 @@ def to_json(found: Spaces) -> dict:
     return {**own, "raw": list(map(encode_space, found.raw))}
 
 
+def from_json(stored: Any) -> Spaces:
+    """Undo `to_json`. Raises ValueError, LookupError, TypeError or AttributeError if `stored` is malformed."""
+    observation, action, *raw = map(decode_space, (stored["observation"], stored["action"], *stored["raw"]))
+    if not isinstance(observation, spaces.Dict) or not all(isinstance(x, spaces.Box) for x in observation.values()):
+        raise ValueError("the observation space is not a Dict of Boxes")
+    raw_observation, raw_action = raw
+    return Spaces(observation, action, (raw_observation, raw_action))
+
+
 def read(logdir: Path) -> Spaces:
     """Return the spaces stored in a run directory. Raises UserError if they are missing or damaged."""
     path, advice = logdir / SPACES_FILE, f"`python dreamer.py eval --logdir {logdir}` writes it."
     try:
-        stored = read_json(path, MAX_SPACES_BYTES)
-        observation, action, *raw = map(decode_space, (stored["observation"], stored["action"], *stored["raw"]))
-        if not isinstance(observation, spaces.Dict) or not all(isinstance(x, spaces.Box) for x in observation.values()):
-            raise ValueError("the observation space is not a Dict of Boxes")
-        raw_observation, raw_action = raw
-        return Spaces(observation, action, (raw_observation, raw_action))
+        return from_json(read_json(path, MAX_SPACES_BYTES))
     except FileNotFoundError:
         raise UserError(f"{logdir} has no {SPACES_FILE}: older versions did not store it. {advice}") from None
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Offline training: `--run.offline FOLDER` learns from the records of another run, or of episode files.
+"""Offline training: `--run.offline PLACE` learns from the records of another run, or of any dataset that can be read.
 
 It is a training run without environments. A step of its loop is one update, so `steps` and all other numbers of frames
 count updates. The records are copied: the folder is not changed and may be deleted later.
@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from common.config.render_mode import nonstandard_render_mode
+from common.datasets import Dataset, open_dataset
+from common.datasets.dataset import ImageForm
+from common.datasets.stored_replay import is_stored_replay, read_state, task_and_render
 from common.errors import UserError
-from common.replay import Replay, episode_files
+from common.replay import Replay
 from common.storage import spaces
-from common.storage.logdir import stored_config
-from common.storage.saved_agent import load_replay_state
 from common.training.collector import VectorEnvs
 from common.training.factory import Factory
 from common.training.loop import Loop
@@ -28,9 +29,12 @@ def offline_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class Records(NamedTuple):
-    """Stored records: their spaces, streams, records per stream, and a function that reads them into a replay."""
+    """Stored records: their spaces, streams, records per stream, and a function that reads them into a replay.
 
-    folder: Path
+    place: their folder or name, for messages.
+    """
+
+    place: str
     spaces: spaces.Spaces
     streams: int
     length: int
@@ -38,42 +42,38 @@ class Records(NamedTuple):
 
 
 def run_records(folder: Path, state: dict[str, Any]) -> Records:
-    """Return the records of a run's replay; `state` is the replay's state in a checkpoint."""
+    """Return the records of a stored replay; `state` is the replay's state in a checkpoint."""
     fill = lambda replay: replay.fill(folder / "replay", state)
-    return Records(folder, spaces.read(folder), state["streams"], state["count"] - state["oldest"], fill)
+    return Records(str(folder), spaces.read(folder), state["streams"], state["count"] - state["oldest"], fill)
 
 
-def episode_records(folder: Path, files: list[Path]) -> Records:
-    """Return the records in npz files, after a check of all of them. Raises UserError if one is unsuitable."""
+def dataset_records(dataset: Dataset) -> Records:
+    """Return the records of a dataset, after a check of all of them. Raises UserError if one is unsuitable."""
 
     def fill(replay: Replay) -> None:
-        for records in episode_files.read_files(files):
-            for record in episode_files.iter_records(records):
-                replay.add(record)
-        if keys := episode_files.left_out(files[0]):
-            replay.messages.append(f"Left out of {folder}, because they are not observations: {', '.join(keys)}.")
-        if not episode_files.has_terminals(files[0]):
-            replay.messages.append(f"No end is terminal in {folder}: its files have no is_terminal and no discount.")
+        for records in dataset.episodes():
+            for t in range(len(records["reward"])):
+                replay.add({key: value[t : t + 1] for key, value in records.items()})
+        replay.messages += dataset.notes()
 
-    lengths = [len(records["reward"]) for records in episode_files.read_files(files)]
-    found = episode_files.spaces_of(next(episode_files.read_files(files)))
-    if not found[0].spaces:
-        raise UserError(f"The files in {folder} have no observations. Name their arrays after those of the task.")
-    return Records(folder, spaces.Spaces(*found, found), 1, sum(lengths), fill)
+    length = sum(len(records["reward"]) for records in dataset.episodes())
+    if not length:
+        raise UserError(f"{dataset.place} has no episodes. Give another dataset.")
+    return Records(dataset.place, dataset.spaces, 1, length, fill)
 
 
 def find_records(config: dict[str, Any]) -> Records:
     """Find the records for a new run. Raises UserError if there are none, or their task or rendering differs."""
-    folder = Path(config["run"]["offline"]).expanduser()
-    if files := episode_files.episode_paths(folder):
-        return episode_records(folder, files)
-    stored = stored_config(folder)
-    task, how = stored.get("task"), nonstandard_render_mode(stored) or "full"
-    if task != config["task"]:
-        raise UserError(f"The records in {folder} are of the task {task}: give --task {task}.")
-    if how != (nonstandard_render_mode(config) or "full"):
-        raise UserError(f"The images in {folder} were drawn with env.render {how}: give --env.render {how}.")
-    return run_records(folder, load_replay_state(folder))
+    place = config["run"]["offline"]
+    folder, env = Path(place).expanduser(), config["env"]
+    stored = is_stored_replay(folder)
+    dataset = None if stored else open_dataset(place, ImageForm(*(env[key] for key in ImageForm._fields)))
+    task, render = task_and_render(folder) if dataset is None else (dataset.task, dataset.render)
+    if task and task != config["task"]:
+        raise UserError(f"The records in {place} are of the task {task}: give --task {task}.")
+    if render and render != (nonstandard_render_mode(config) or "full"):
+        raise UserError(f"The images in {place} were drawn with env.render {render}: give --env.render {render}.")
+    return run_records(folder, read_state(folder)) if dataset is None else dataset_records(dataset)
 
 
 class OfflineFactory(Factory):
@@ -91,7 +91,7 @@ class OfflineFactory(Factory):
         form = lambda space: {key: (box.shape, box.dtype) for key, box in space.items()}  # not all records have bounds
         if form(envs.obs_space) != form(found.observation) or envs.act_space != found.action:
             envs.close()
-            raise UserError(
+            raise OtherSpaces(
                 f"{config['task']} has other spaces than the records: {envs.obs_space}, {envs.act_space} instead of "
                 f"{found.observation}, {found.action}. Give the --env flags of the run that stored them."
             )
@@ -104,6 +104,10 @@ class OfflineFactory(Factory):
     def loop(self, config: dict[str, Any], **pieces: Any) -> Loop:
         """Build the loop, which reads the records."""
         return OfflineLoop(config, **pieces, source=self.source)
+
+
+class OtherSpaces(UserError):
+    """The task has other observations or actions than the records."""
 
 
 class AbsentEnvs:
@@ -142,13 +146,15 @@ class OfflineLoop(Loop):
         self.source = source
 
     def begin(self) -> None:
-        """Read the records. Raises UserError if they are too few for this config."""
+        """Read the records. Raises UserError if they are too few for this config, or of another task."""
         super().begin()
+        if self.clocks["eval"].every:
+            self._prepare_evaluation()
         self.source.fill(self.replay)
-        what = f"{len(self.replay):,} records of {self.source.folder}. Steps, and frames in the logs, are updates."
+        what = f"{len(self.replay):,} records of {self.source.place}. Steps, and frames in the logs, are updates."
         self.show([what, *self._replay_messages()])
         if why := self.replay.waiting_reason(*self.batch):
-            raise UserError(f"There are too few records in {self.source.folder}: {why}.")
+            raise UserError(f"There are too few records in {self.source.place}: {why}.")
 
     def _step(self) -> None:
         self.agent_steps += 1
@@ -156,11 +162,20 @@ class OfflineLoop(Loop):
         self.progress.update(self.frames, self.updates)
 
     def _evaluate(self) -> None:
-        """Evaluate if the task can be built; else report that once and continue without evaluation."""
+        if self._prepare_evaluation():
+            super()._evaluate()
+
+    def _prepare_evaluation(self) -> bool:
+        """Whether the task can be built; else report that once and continue without evaluation.
+
+        Raises OtherSpaces if the task is not that of the records.
+        """
         try:
             self.evaluator.prepare()
+        except OtherSpaces:
+            raise
         except UserError as error:
             self.clocks["eval"].every = 0
             self.show([f"No evaluation: {error}"])
-        else:
-            super()._evaluate()
+            return False
+        return True

@@ -14,8 +14,9 @@ import pytest
 import dreamer
 from common import safe_io
 from common.config.config import read
+from common.datasets import npz_files as episode_files
 from common.errors import UserError
-from common.replay import chunked_ring, episode_files
+from common.replay import chunked_ring
 from common.replay.ring import Ring
 from common.storage import spaces
 from tests.helpers.saved_runs import say, untrained

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from common.datasets import npz_files as episode_files
+from common.datasets.npz import NpzDataset
 from common.errors import UserError
-from common.replay import episode_files
 from common.storage.checkpoints import load_newest
-from common.training.offline import episode_records
+from common.training.offline import dataset_records
 from tests.helpers.saved_runs import say
 
 TASK = "dummy_point_7"
@@ -204,7 +205,7 @@ def test_unsuitable_files_are_refused_by_name_before_training(tmp_path, case):
     chunk(tmp_path, "a.npz", 20)
     chunk(tmp_path, "b.npz", 20, **arrays)
     with pytest.raises(UserError, match=f"b.npz .*?{message}"):
-        episode_records(tmp_path, episode_files.episode_paths(tmp_path))
+        dataset_records(NpzDataset(tmp_path))
 
 
 def test_one_hot_and_other_actions_do_not_mix(tmp_path):
@@ -212,7 +213,7 @@ def test_one_hot_and_other_actions_do_not_mix(tmp_path):
     chunk(tmp_path, "a.npz", 20, action=one_hot)
     chunk(tmp_path, "b.npz", 20, action=one_hot / 2)
     with pytest.raises(UserError, match=r"b\.npz does not fit .*a\.npz: its actions are not one-hot"):
-        episode_records(tmp_path, episode_files.episode_paths(tmp_path))
+        dataset_records(NpzDataset(tmp_path))
 
 
 @pytest.mark.parametrize("key", ["is_terminal", "discount"])

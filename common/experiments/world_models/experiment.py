@@ -6,6 +6,7 @@ from typing import Any
 
 from common.analysis.world_models import write_world_model_report
 from common.config.request import Request
+from common.datasets.formats import expand_place
 from common.errors import UserError
 from common.experiments.grid.experiment import available_cores, parallel_runs
 from common.experiments.grid.results import failure_text, read_jobs
@@ -61,7 +62,7 @@ def check_options(request: Request) -> dict[str, Any]:
     if request.positionals:
         raise UserError(f"wm-eval takes only flags, got {' '.join(request.positionals)}. Name records with --replay.")
     if not options["replay"]:
-        raise UserError("wm-eval needs --replay DIR: the directory of a run, or a folder of .npz episodes.")
+        raise UserError("wm-eval needs --replay DIR: the directory of a run, or a dataset, see docs/data.md.")
     for key, least in MINIMA.items():
         if options[key] < least:
             raise UserError(f"--{key} must be at least {least}, got {options[key]}.")
@@ -76,7 +77,7 @@ def check_options(request: Request) -> dict[str, Any]:
 def read_protocol(request: Request) -> Protocol:
     """Return the protocol of the request, without the fingerprint."""
     options = request.options
-    where = str(expand_path(options["replay"]))
+    where = expand_place(options["replay"])
     return Protocol(where, options["held-out"], options["split-seed"], options["context"], options["horizon"])
 
 
@@ -94,7 +95,7 @@ def make_jobs(request: Request, variants: dict[str, Request], options: dict[str,
     """Return all jobs, ordered by seed, so that the first results cover all variants."""
     one_thread = {"run.threads": 1} if parallel_runs(request) >= available_cores() else {}
     seeds = range(options["first-seed"], options["first-seed"] + options["seeds"])
-    flags = {"steps": options["updates"], "run__offline": str(expand_path(options["replay"]))}
+    flags = {"steps": options["updates"], "run__offline": expand_place(options["replay"])}
     jobs = []
     for seed in seeds:
         for name, variant in variants.items():
@@ -108,7 +109,7 @@ def words_of(request: Request) -> list[str]:
     """Return the words of this command, without folder, seeds' order or the flags that only its own process reads."""
     options = request.options
     names = list(dict.fromkeys([*options["algos"], *filter(None, [request.algo])]))
-    words = ["--replay", str(expand_path(options["replay"])), "--algos", *names]
+    words = ["--replay", expand_place(options["replay"]), "--algos", *names]
     words += ["--ablate", *options["ablate"]] if options["ablate"] else []
     for key in ("updates", "seeds", "first-seed", "held-out", "split-seed", "context", "horizon", "jobs"):
         words += [f"--{key}", str(options[key])]

@@ -1,4 +1,4 @@
-"""Frozen records: those of a run or of episode files, split by whole episodes into training and held-out records."""
+"""Frozen records: those of a run or of a dataset, split by whole episodes into training and held-out records."""
 
 import hashlib
 import itertools
@@ -10,16 +10,20 @@ from gymnasium import spaces as gym_spaces
 
 from common.agent.acting import action_sizes
 from common.config import parts
+from common.datasets import open_dataset
+from common.datasets.dataset import ImageForm
+from common.datasets.stored_replay import is_stored_replay, read_state
+from common.envs import DEFAULTS
 from common.errors import UserError
-from common.replay import Replay, episode_files
+from common.replay import Replay
 from common.replay.metadata import FLAG_KEYS, stored_keys
 from common.replay.ring import Arrays, Ring, previous_actions
+from common.safe_io import expand_path
 from common.storage.grid_file import GRID_FILE
 from common.storage.logdir import CONFIG_FILE
-from common.storage.saved_agent import load_replay_state
 from common.storage.spaces import Spaces
 from common.training.factory import record_fields
-from common.training.offline import Records, episode_records, run_records
+from common.training.offline import Records, dataset_records, run_records
 
 LEAST_HELD_OUT = 3  # episodes, as many as an interval over episodes needs
 LEAST_EPISODES = 2 * LEAST_HELD_OUT  # whole ones, in the replay
@@ -43,28 +47,30 @@ class Split(NamedTuple):
     held_out: list[Episode]
 
 
-def open_records(folder: Path) -> tuple[Records, list[str]]:
-    """Return the records of a run or of episode files, and the observations that they hold.
+def open_records(place: str) -> tuple[Records, list[str]]:
+    """Return the records of a run or of a dataset, and the observations that they hold.
 
     Raises UserError, with what to type, if there are none.
     """
-    if not folder.is_dir():
-        raise UserError(f"--replay {folder} does not exist. Give the directory of a run, or a folder of .npz episodes.")
-    if files := episode_files.episode_paths(folder):
-        records = episode_records(folder, files)
+    folder = expand_path(place)
+    if is_comparison(folder):
+        runs = sorted(path.parent for path in folder.glob(f"**/{CONFIG_FILE}"))
+        hint = f" Give one of its runs, such as --replay {runs[0]}." if runs else ""
+        raise UserError(f"--replay {folder} is a comparison.{hint}")
+    if not is_stored_replay(folder):
+        records = dataset_records(open_dataset(place, ImageForm(size=DEFAULTS["size"])))
         return records, sorted(records.spaces.observation.spaces)
-    if not (folder / CONFIG_FILE).is_file():
-        runs = sorted(path.parent for path in folder.glob(f"**/{CONFIG_FILE}")) if (folder / GRID_FILE).exists() else []
-        hint = f" It is a comparison: give one of its runs, such as --replay {runs[0]}." if runs else ""
-        raise UserError(
-            f"--replay {folder} has neither {CONFIG_FILE}, as the directory of a run has, nor .npz episodes.{hint}"
-        )
-    state = load_replay_state(folder)
+    state = read_state(folder)
     records = run_records(folder, state)
     known = stored_keys(folder / "replay", state)
     if not state["count"] or not known:
         raise UserError(f"The run in {folder} has no stored records yet. Train longer, or give another --replay.")
     return records, sorted(known & set(records.spaces.observation.spaces))
+
+
+def is_comparison(folder: Path) -> bool:
+    """Whether a folder holds the runs of a comparison, and is no run itself."""
+    return (folder / GRID_FILE).exists() and not (folder / CONFIG_FILE).is_file()
 
 
 class FrozenRecords:
@@ -74,19 +80,19 @@ class FrozenRecords:
     fingerprint: of actions, rewards and flags. All keys of the records are read if `complete`, else only these.
     """
 
-    def __init__(self, folder: Path, share: float, seed: int, *, complete: bool = True):
-        source, keys = open_records(folder)
+    def __init__(self, place: str | Path, share: float, seed: int, *, complete: bool = True):
+        source, keys = open_records(str(place))
         found = source.spaces
         boxes = gym_spaces.Dict({key: found.observation[key] for key in keys})
-        self.folder, self.spaces = folder, Spaces(boxes, found.action, found.raw)
+        self.place, self.spaces = str(place), Spaces(boxes, found.action, found.raw)
         form = record_fields(dict(boxes.items()) if complete else {}, (action_sizes(found.action)[0],), {})
         replay = Replay(form, source.streams, sampler=parts.build("sampler", WINDOWS), fill=max(source.length, 2))
         source.fill(replay)
         self.ring, self.messages = replay.ring, replay.messages
         if len(self.ring) < source.length * source.streams:
-            raise UserError(f"The records in {folder} do not fit into the free memory. Stop other programs.")
+            raise UserError(f"The records in {place} do not fit into the free memory. Stop other programs.")
         self.fingerprint = fingerprint(self.ring)
-        self.split = split_episodes(find_episodes(self.ring), share, seed, folder)
+        self.split = split_episodes(find_episodes(self.ring), share, seed, self.place)
 
     @property
     def training_length(self) -> int:
@@ -140,7 +146,7 @@ def find_episodes(ring: Ring) -> list[Episode]:
     return found
 
 
-def split_episodes(episodes: list[Episode], share: float, seed: int, folder: Path) -> Split:
+def split_episodes(episodes: list[Episode], share: float, seed: int, place: str) -> Split:
     """Hold out a share of the whole episodes, at least LEAST_HELD_OUT and at most half of them, chosen by the seed.
 
     Raises UserError if there are too few episodes.
@@ -148,7 +154,7 @@ def split_episodes(episodes: list[Episode], share: float, seed: int, folder: Pat
     whole = [episode for episode in episodes if episode.whole]
     if len(whole) < LEAST_EPISODES:
         raise UserError(
-            f"{folder} has {len(whole)} whole episode{'s' * (len(whole) != 1)}, wm-eval needs {LEAST_EPISODES} or "
+            f"{place} has {len(whole)} whole episode{'s' * (len(whole) != 1)}, wm-eval needs {LEAST_EPISODES} or "
             f"more: {LEAST_HELD_OUT} are held out. Train that run longer, or give a --replay with more episodes."
         )
     count = min(max(LEAST_HELD_OUT, round(share * len(whole))), len(whole) // 2)

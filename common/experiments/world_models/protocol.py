@@ -30,7 +30,7 @@ class Protocol(NamedTuple):
 
     def read(self, *, complete: bool = True) -> FrozenRecords:
         """Read the records. Raises UserError if they are no longer those of the fingerprint."""
-        records = FrozenRecords(Path(self.replay), self.held_out, self.split_seed, complete=complete)
+        records = FrozenRecords(self.replay, self.held_out, self.split_seed, complete=complete)
         if self.fingerprint and records.fingerprint != self.fingerprint:
             raise UserError(
                 f"The records in {self.replay} have changed since this comparison began. A frozen replay is needed: "

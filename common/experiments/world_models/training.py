@@ -67,7 +67,7 @@ class WorldModelFactory(OfflineFactory):
     def __init__(self, records: FrozenRecords, seed: int):
         self.records, self.seed = records, seed
         fill = lambda replay: replay.read_records()
-        self.source = Records(records.folder, records.spaces, 1, records.training_length, fill)
+        self.source = Records(records.place, records.spaces, 1, records.training_length, fill)
 
     def agent(self, obs_space: spaces.Dict, act_space: spaces.Space, config: dict[str, Any]) -> Agent:
         """Build the agent of the version; its updates train the world model only."""

@@ -11,7 +11,7 @@ from common.experiments.ablation import make_variant
 from common.experiments.variant import Setting, Variant, describe_variants
 from common.experiments.world_models.frozen import FrozenRecords
 from common.files import slug
-from common.storage.logdir import stored_config
+from common.storage.logdir import CONFIG_FILE, stored_config
 
 SAVES, LOGS = 20, 100  # checkpoints and lines of metrics of a run
 #: Config keys that are the same for all runs: the batches.
@@ -48,7 +48,7 @@ def make_variants(request: Request, records: FrozenRecords) -> tuple[dict[str, R
     for name in names:
         base = request._replace(algo=name, flags=shared | request.flags)
         if problem := setting.problem(setting.configs(base)):
-            raise UserError(f"{name} cannot learn from {records.folder}: {problem} Or leave {name} out of --algos.")
+            raise UserError(f"{name} cannot learn from {records.place}: {problem} Or leave {name} out of --algos.")
         found[name] = base
         changed += ablated(base, request.options["ablate"], setting, f"{name} " * (len(names) > 1))
         found |= {one.name: one.request for one in changed}
@@ -92,7 +92,7 @@ def shared_flags(request: Request, records: FrozenRecords, names: list[str]) -> 
 
     The size of the batch is that of the last version, unless it is given.
     """
-    updates, source = request.options["updates"], source_flags(records.folder)
+    updates, source = request.options["updates"], source_flags(records.place)
     source["task"] = request.flags.get("task", source["task"])
     sizes = request.config(names[-1], task=source["task"])
     source = {key: value for key, value in source.items() if key in configs.flatten(sizes)}
@@ -101,9 +101,10 @@ def shared_flags(request: Request, records: FrozenRecords, names: list[str]) -> 
     return source | DATA_FLAGS | shared
 
 
-def source_flags(folder: Path) -> dict[str, Any]:
-    """Return the task of the records and the settings of its environment; the name of a folder of episode files."""
-    if any(folder.glob("*.npz")):
+def source_flags(place: str) -> dict[str, Any]:
+    """Return the task of a run and the settings of its environment; of other records a task named after them."""
+    folder = Path(place)
+    if not (folder / CONFIG_FILE).is_file():
         return {"task": f"stored:{slug(folder.name)}"}
     config = stored_config(folder)
     return {"task": config["task"]} | configs.flatten({"env": config["env"]})

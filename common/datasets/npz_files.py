@@ -125,7 +125,7 @@ def _read_numbers(path: Path) -> Arrays:
     ):
         raise UserError(
             f"{path} has {', '.join(odd)}, as files of transitions have. Store records instead: each row has an "
-            "observation, the reward and action that led to it, is_first, is_last and is_terminal, see docs/use.md."
+            "observation, the reward and action that led to it, is_first, is_last and is_terminal, see docs/data.md."
         )
     return arrays
 
@@ -204,12 +204,6 @@ def _is_chosen_at_its_row(path: Path, arrays: Arrays, action: np.ndarray, flags:
         return True
     ends, starts = action[flags["is_last"]], action[flags["is_first"]]
     return "is_last" in arrays and len(ends) > 0 and not ends.any() and bool(starts.any())
-
-
-def iter_records(records: Arrays) -> Iterator[Arrays]:
-    """Yield the records of an episode in turn, (1, ...) each."""
-    for t in range(len(records["reward"])):
-        yield {key: value[t : t + 1] for key, value in records.items()}
 
 
 def _is_one_hot(records: Arrays) -> bool:
