@@ -69,7 +69,7 @@ lint: install
 	@touch $@
 
 docs: .venv-docs/.installed
-	NO_MKDOCS_2_WARNING=1 PYTHONPATH=docs_site .venv-docs/bin/mkdocs build --quiet --strict --clean -f docs_site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=docs_site .venv-docs/bin/mkdocs build --strict --clean -f docs_site/mkdocs.yml
 	@echo "The documentation is in site/index.html."
 
 demo: install

@@ -21,8 +21,11 @@ API = [
     "dreamer", "dreamer_v1", "dreamer_v2", "dreamer_v3", "common.agent", "common.config", "common.datasets",
     "common.deploy", "common.envs", "common.nn", "common.replay", "common.storage", "common.training",
 ]  # fmt: skip
-LINK = re.compile(r"(?P<head>!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()(?P<target>[^()\s]+)(?P<tail>\))")
-CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+#: Code, which comes first where both match, or a link.
+CODE_OR_LINK = re.compile(
+    r"^```.*?^```|`[^`\n]*`|(?P<head>!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()(?P<target>[^()\s]+)(?P<tail>\))",
+    re.MULTILINE | re.DOTALL,
+)
 ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^"' >]*""")
 ELSEWHERE_IN_STYLES = re.compile(r"""url\(["']?(?:https?:)?//[^)]*|@import\s+["'](?:https?:)?//[^"']*""")
 IMAGES = {".png", ".gif", ".svg", ".jpg"}
@@ -43,6 +46,8 @@ def site_path(path: Path) -> str:
         return "index.md"
     if name.startswith("docs/"):
         return name.removeprefix("docs/")
+    if path.is_dir():
+        return f"repository/{name}/index.md"
     if path.suffix == ".md" or path.suffix in IMAGES:
         return f"repository/{name}"
     return f"repository/{name}.txt"
@@ -50,21 +55,23 @@ def site_path(path: Path) -> str:
 
 def linked_files(path: Path) -> Iterator[Path]:
     """Yield the files of the repository that a Markdown file links to."""
-    text = CODE.sub("", path.read_text(encoding="utf-8"))
-    for match in LINK.finditer(text):
-        if found := linked_file(path, match["target"]):
+    for match in CODE_OR_LINK.finditer(path.read_text(encoding="utf-8")):
+        if match["target"] and (found := linked_file(path, match["target"])):
             yield found
 
 
 def linked_file(path: Path, target: str) -> Path | None:
-    """Return the file of the repository that a link in `path` names, or None if it names something else."""
+    """Return the file of the repository that a link in `path` names, or None if it names something else.
+
+    The file of a folder is its README.md, or the folder itself.
+    """
     name = target.partition("#")[0]
     if not name or re.match(r"[a-z]+:", name):
         return None
     found = (path.parent / name).resolve()
-    if found.is_dir():
+    if (found / "README.md").is_file():
         found = found / "README.md"
-    return found if found.is_file() and found.is_relative_to(ROOT) else None
+    return found if found.exists() and found.is_relative_to(ROOT) else None
 
 
 def all_sources() -> dict[str, Path]:
@@ -111,14 +118,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     sources.update(all_sources())
     for name, path in sources.items():
         if files.get_file_from_path(name) is None:
-            content = path.read_bytes()
-            files.append(File.generated(config, name, content=content.decode() if path.suffix == ".md" else content))
+            files.append(File.generated(config, name, content=content_of(path)))
     for name, content in api_pages().items():
         files.append(File.generated(config, name, content=content))
     for file in list(files):
         if file.src_uri.endswith(".py"):  # a program next to the pages
             files.remove(file)
     return files
+
+
+def content_of(path: Path) -> str | bytes:
+    """Return the content of a page or copy; of a folder, a list of what it has."""
+    if path.is_dir():
+        names = sorted(child.name + "/" * child.is_dir() for child in path.iterdir() if child.name[0] not in "._")
+        return "\n".join([f"# {path.relative_to(ROOT)}/\n", *(f"- `{name}`" for name in names)])
+    return path.read_text(encoding="utf-8") if path.suffix == ".md" else path.read_bytes()
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -129,23 +143,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     here = posixpath.dirname(page.file.src_uri)
 
     def changed(match: re.Match[str]) -> str:
-        found = linked_file(path, match["target"])
+        found = linked_file(path, match["target"]) if match["target"] else None
         if found is None:
             return match[0]
         target = posixpath.relpath(site_path(found), here or os.curdir)
         hash_ = match["target"].partition("#")
         return f"{match['head']}{target}{hash_[1]}{hash_[2]}{match['tail']}"
 
-    return replaced_outside_code(markdown, changed)
-
-
-def replaced_outside_code(markdown: str, changed) -> str:
-    """Apply `changed` to every link that is not in code."""
-    pieces, begin = [], 0
-    for code in CODE.finditer(markdown):
-        pieces += [LINK.sub(changed, markdown[begin : code.start()]), code[0]]
-        begin = code.end()
-    return "".join([*pieces, LINK.sub(changed, markdown[begin:])])
+    return CODE_OR_LINK.sub(changed, markdown)
 
 
 def on_post_build(config: MkDocsConfig) -> None:

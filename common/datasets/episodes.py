@@ -51,9 +51,8 @@ class EpisodesWriter:
         self.count = self.records = 0
 
     def add(self, records: Arrays) -> None:
-        np.savez_compressed(
-            self.folder / f"episode-{self.count:08d}.npz", **{key: records[key] for key in sorted(records)}
-        )  # type: ignore[arg-type]
+        path = self.folder / f"episode-{self.count:08d}.npz"
+        np.savez_compressed(path, **dict(sorted(records.items())))  # type: ignore[arg-type]
         self.count, self.records = self.count + 1, self.records + len(records["reward"])
 
     def close(self) -> None:

@@ -73,13 +73,9 @@ class LeRobotDataset:
         """Return the space of the actions, whose bounds the format does not store: those of the data."""
         feature = self.features["action"]
         shape = tuple(feature["shape"])
-        actions = [
-            files.numbers(rows["action"], shape, self.place) for _, rows in files.read_rows(self.folder, ["action"])
-        ]
-        low, high = (
-            np.min([f(a, 0) for a in actions], 0) if f is np.min else np.max([f(a, 0) for a in actions], 0)
-            for f in (np.min, np.max)
-        )
+        found = files.read_rows(self.folder, ["action"])
+        actions = [files.numbers(rows["action"], shape, self.place) for _, rows in found]
+        low, high = np.min([x.min(0) for x in actions], 0), np.max([x.max(0) for x in actions], 0)
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise UserError(f"{self.place} has actions that are not finite. Repair the dataset.")
         self.scaled = True
@@ -193,5 +189,5 @@ def short_name(name: str) -> str:
 def height_width_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of the decoded images of a feature, which may be listed with its channels first."""
     if len(shape) == 3 and shape[0] <= 4 < shape[2]:
-        return (*shape[1:], shape[0])
+        return shape[1:] + shape[:1]
     return shape

@@ -73,7 +73,7 @@ class LeRobotWriter:
         stored = {key: value for key, value in rows.items() if key not in self.videos}
         self._write_table(self._path(DATA_PATH, number), stored)
         self.stats.append({"episode_index": number, "stats": {key: statistics(x) for key, x in rows.items()}})
-        self.finals.append({key: x[-1:] for key, x in records.items() if key in self.about.spaces.observation})
+        self.finals.append({key: records[key][-1:] for key in self.about.spaces.observation})
         self.lengths.append(steps)
 
     def _path(self, template: str, number: int, key: str = "") -> Path:
@@ -108,8 +108,8 @@ class LeRobotWriter:
         write_text(meta / "episodes_stats.jsonl", files.json_lines(self.stats))
         write_text(self.folder / files.INFO_PATH, json.dumps(self._info(), indent=4))
         if self.finals:
-            rows = {f"{OBSERVATION}{key}": np.concatenate([x[key] for x in self.finals]) for key in self.finals[0]}
-            self._write_table(self.folder / files.FINAL_PATH, {"episode_index": np.arange(len(self.finals)), **rows})
+            last = {f"{OBSERVATION}{key}": np.concatenate([x[key] for x in self.finals]) for key in self.finals[0]}
+            self._write_table(self.folder / files.FINAL_PATH, {"episode_index": np.arange(len(self.finals)), **last})
 
     def _info(self) -> dict[str, Any]:
         count = len(self.lengths)

@@ -15,6 +15,7 @@ from common.datasets.dataset import About, EpisodeCutter, check_records
 from common.errors import UserError
 from common.files import write_text
 from common.replay import LATENTS, Replay, Ring, chunked_ring, mapped_ring
+from common.replay.capacity import record_bytes
 from common.replay.metadata import DESCRIPTIONS, FLAG_KEYS, RESTORE, spec_as_json
 from common.replay.ring import Arrays, Spec, allocate_in_memory
 from common.safe_io import read_json
@@ -65,13 +66,13 @@ class ReplayDataset:
     def __init__(self, folder: Path):
         self.folder, self.place, self.state = folder, str(folder), read_state(folder)
         self.task, self.render = task_and_render(folder)
+        if not self.state["count"]:
+            raise UserError(f"{folder} has no stored records yet. Train longer, or give another folder.")
         found = spaces.read(folder)
         self.spec, self.length = self._stored_form()
         kept = {key: box for key, box in found.observation.items() if key in self.spec}
         self.unstored = sorted(set(found.observation.keys()) - set(kept))
         self.spaces = Spaces(type(found.observation)(kept), found.action, found.raw)
-        if not self.state["count"]:
-            raise UserError(f"{folder} has no stored records yet. Train longer, or give another folder.")
 
     def _stored_form(self) -> tuple[Spec, int]:
         """Return what one record has, and how many records to read at a time."""
@@ -80,22 +81,21 @@ class ReplayDataset:
             stored = read_json(path)
             spec = {key: (tuple(shape), np.dtype(kind)) for key, (shape, kind) in stored["keys"].items()}
             spec = {key: form for key, form in spec.items() if key not in LATENTS}
-            size = sum(int(np.prod(shape)) * kind.itemsize for shape, kind in spec.values()) * self.state["streams"]
-            return spec, int(stored["length"]) if self.state["kind"] == "chunks" else max(
-                1, BLOCK_BYTES // max(size, 1)
-            )
+            fitting = BLOCK_BYTES // (record_bytes(spec) * self.state["streams"])
+            return spec, max(1, int(stored["length"]) if self.state["kind"] == "chunks" else fitting)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is missing or damaged ({error!r}). {RESTORE}") from error
 
     def episodes(self) -> Iterator[Arrays]:
         """Yield the episodes of all streams, in the order of their ends."""
+        for number, records in enumerate(self._cut()):
+            yield check_records(records, self.spaces, f"Episode {number} of {self.place}")
+
+    def _cut(self) -> Iterator[Arrays]:
         cutters = [EpisodeCutter() for _ in range(self.state["streams"])]
-        number = 0
         for block in self._blocks():
             for stream, cutter in enumerate(cutters):
-                for records in cutter.feed({key: value[stream] for key, value in block.items()}):
-                    yield check_records(records, self.spaces, f"Episode {number} of {self.place}")
-                    number += 1
+                yield from cutter.feed({key: value[stream] for key, value in block.items()})
         for cutter in cutters:
             yield from cutter.rest()
 

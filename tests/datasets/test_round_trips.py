@@ -11,7 +11,7 @@ from common.datasets.npz import CHUNK_ROWS
 from tests.datasets.tools import about, assert_same, content, episode, own_episodes, three_episodes
 
 NUMPY_FORMATS = ["replay", "npz-v1", "npz-v2", "npz-v3"]
-few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def to(source, folder, kind):

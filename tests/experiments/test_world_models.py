@@ -211,7 +211,7 @@ def test_wrong_commands_are_refused_before_anything_is_written(episodes, tmp_pat
 
     (tmp_path / "empty").mkdir()
     check("does not exist. Give the directory of a run", "--replay", tmp_path / "nowhere")
-    check("neither config.yaml", "--replay", tmp_path / "empty")
+    check("is not a run directory and has no episodes", "--replay", tmp_path / "empty")
     check("matches none of the observations vector", "--encoder.keys", "image")
     check("changes nothing in the world model of v3", "--ablate", "retnorm")
     check("has no symlog to drop", "--ablate", "symlog", algos="v1")

@@ -8,7 +8,7 @@ PAGE = ROOT / "docs" / "files.md"
 COMMON = ROOT / "common"
 #: Packages of common/ in the order of imports: a package imports only those after it.
 ROOMS = ("commands", "experiments", "analysis", "doctor", "profiling", "viewer", "foreign", "deploy")
-ROOMS += ("training", "agent", "replay", "envs", "nn", "storage", "config")
+ROOMS += ("training", "datasets", "agent", "replay", "envs", "nn", "storage", "config")
 
 HEAD = """# Files
 
