@@ -1,6 +1,7 @@
 """`convert`: writes stored episodes in another format: Minari, LeRobot, npz files of the official agents, a replay.
 
-SRC is what `--run.offline` takes. DST is a new folder, or minari:NAME. What DST cannot hold is printed.
+SRC is what `--run.offline` takes. DST is a new folder, or minari:NAME. Without --to it becomes own episode files, or a
+Minari dataset. What DST cannot hold is printed.
 """
 
 from common.config.arguments import Option, Options
@@ -13,15 +14,14 @@ from common.datasets.minari_store import PREFIX
 from common.errors import UserError, check_choice
 
 OPTIONS: Options = {
-    "to": Option("", f"{', '.join(FORMATS)} (default: minari for minari:NAME, else episodes)", "FORMAT"),
+    "to": Option("", ", ".join(FORMATS), "FORMAT"),
     "size": Option(0, "side of images of Minari and LeRobot datasets; 0 keeps theirs", "N"),
     "video": Option(False, "store images of a LeRobot dataset as videos, which is lossy"),
     "fps": Option(30, "steps per second of a LeRobot dataset", "N"),
 }
 EXAMPLES = (
-    "convert logs/pole episodes/pole",
+    "convert logs/pole data/pole_v2 --to npz-v2",
     "convert logs/pole minari:pole/v3-v0",
-    "convert minari:pole/v3-v0 episodes/pole_v2 --to npz-v2",
     "convert logs/walker data/walker --to lerobot --video",
 )
 

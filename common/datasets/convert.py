@@ -18,7 +18,7 @@ from common.signals import STOP_SIGNALS
 
 
 class Converted(NamedTuple):
-    """What was written where, and sentences about what was assumed, left out or lost."""
+    """The folder that was written, and sentences about what was assumed, left out or lost."""
 
     folder: Path
     episodes: int

@@ -1,4 +1,4 @@
-"""What every format of stored episodes offers: its spaces, its episodes as records, and a writer.
+"""The interface of every format of stored episodes: its spaces, its episodes as records, and a writer.
 
 Records of an episode are arrays (T, ...): observation keys, `action` float32 (T, A), chosen at each record, `reward`
 float32 (T,), on arrival, `is_first`, `is_last` and `is_terminal`. An episode of L steps has L + 1 records. Discrete
@@ -53,7 +53,7 @@ class Dataset(Protocol):
 
 
 class About(NamedTuple):
-    """What a writer needs to know about a dataset."""
+    """The facts about a dataset that a writer stores."""
 
     spaces: Spaces
     task: str

@@ -54,9 +54,11 @@ class LeRobotDataset:
                 f"{self.place} has the features {', '.join(self.features)}. It needs action, and numbers or images "
                 f"named {OBSERVATION}NAME."
             )
-        rows, told = files.count_rows(self.folder), self.info.get("total_frames")
-        if rows != told or not rows:
-            raise UserError(f"{self.place} has {rows} rows, {files.INFO_PATH} says {told}. Download the dataset again.")
+        rows, stated = files.count_rows(self.folder), self.info.get("total_frames")
+        if rows != stated or not rows:
+            raise UserError(
+                f"{self.place} has {rows} rows, {files.INFO_PATH} says {stated}. Download the dataset again."
+            )
 
     def _observations(self) -> dict[str, gym_spaces.Space]:
         """Return the space of each observation."""
@@ -92,9 +94,9 @@ class LeRobotDataset:
         columns += [name for name in ("action", REWARD, TERMINATED) if name in self.features]
         for number, rows in files.read_rows(self.folder, columns):
             where = f"Episode {number} of {self.place}"
-            told = self.table.get(number, {}).get("length", len(rows))
-            if told != len(rows):
-                raise UserError(f"{where} has {len(rows)} rows, the list of episodes says {told}. Download it again.")
+            stated = self.table.get(number, {}).get("length", len(rows))
+            if stated != len(rows):
+                raise UserError(f"{where} has {len(rows)} rows, the list of episodes says {stated}. Download it again.")
             raw = {key: self._column(rows, name, number, where) for key, name in self.keys.items()}
             final = finals.get(number) or {key: value[-1:] for key, value in raw.items()}
             observations = {key: np.concatenate([value, final[key]]) for key, value in raw.items()}
@@ -110,9 +112,8 @@ class LeRobotDataset:
             reward[1:] = files.numbers(rows[REWARD], (), where)
         terminal = TERMINATED in self.features and bool(files.numbers(rows[TERMINATED], (), where)[-1])
         flags = episode_flags(length + 1, terminal=terminal)
-        shaped = {
-            key: value.reshape(len(value), *self.spaces.observation[key].shape) for key, value in observations.items()
-        }
+        shapes = {key: box.shape or () for key, box in self.spaces.observation.items()}
+        shaped = {key: value.reshape(len(value), *shapes[key]) for key, value in observations.items()}
         return {**shaped, "action": np.concatenate([action, np.zeros_like(action[:1])]), "reward": reward, **flags}
 
     def _stored_action(self, stored: np.ndarray) -> np.ndarray:
@@ -131,7 +132,7 @@ class LeRobotDataset:
     def _video(self, name: str, number: int) -> tuple[Path, float]:
         """Return the video with the frames of an episode, and the second at which they begin."""
         row, template = self.table.get(number, {}), self.info.get("video_path")
-        if self.info["codebase_version"] >= "v3":
+        if files.layout_of(self.info) >= "3":
             about = {key: row.get(f"videos/{name}/{key}") for key in ("chunk_index", "file_index", "from_timestamp")}
         else:
             chunk = number // int(self.info.get("chunks_size", 1000))

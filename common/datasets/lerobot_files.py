@@ -17,7 +17,7 @@ from common.safe_io import parse_json, read_bytes, read_json
 INFO_PATH = "meta/info.json"
 FINAL_PATH = "meta/final_observations.parquet"  # of this program: the observation after the last action, per episode
 BATCH_ROWS = 256  # read at a time
-LAYOUTS = ("v2.0", "v2.1", "v3.0")
+LAYOUTS = ("2.0", "2.1", "3.0")
 
 
 def require_parquet() -> tuple[Any, Any]:
@@ -46,13 +46,18 @@ def read_info(folder: Path) -> dict[str, Any]:
     path = folder / INFO_PATH
     try:
         info = read_json(path)
-        layout, features = str(info["codebase_version"]), info["features"]
+        layout, features = layout_of(info), info["features"]
         _ = info["fps"] + 0, [(str(x["dtype"]), tuple(x["shape"])) for x in features.values()]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({error!r}). Restore it, or download the dataset again.") from error
     if layout not in LAYOUTS:
         raise UserError(f"{path} has the layout {layout}. Layouts that can be read: {', '.join(LAYOUTS)}.")
     return info
+
+
+def layout_of(info: dict[str, Any]) -> str:
+    """Return the layout of a dataset, such as 2.1, from its description."""
+    return str(info["codebase_version"]).removeprefix("v")
 
 
 def read_episode_table(folder: Path) -> dict[int, dict[str, Any]]:

@@ -199,7 +199,7 @@ def damaged(folder, name):
 
 FAULTS = {
     "rows": "has 3 rows, meta/info.json says 8",
-    "layout": "has the layout v1.6. Layouts that can be read: v2.0, v2.1, v3.0",
+    "layout": "has the layout 1.6. Layouts that can be read: 2.0, 2.1, 3.0",
     "length": "Episode 1 of .* has 3 rows, the list of episodes says 4",
     "column": "episode_000000.parquet has no action, which meta/info.json lists",
     "parquet": "episode_000000.parquet is damaged",

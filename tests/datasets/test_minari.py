@@ -91,12 +91,10 @@ def test_a_conversion_to_minari_and_back_gives_the_same_bytes(tmp_path, action, 
     assert content(tmp_path / "b") == content(tmp_path / "a")
 
 
-def test_a_run_is_exported_and_offline_training_reads_what_minari_recorded(tmp_path, store, capsys):
-    env = minari.DataCollector  # needs jax to record, so the buffers are made here
-    assert env
+def test_offline_training_and_wm_eval_read_it_and_a_run_is_exported(tmp_path, store, capsys):
     gym_env = gym.make("Pendulum-v1", max_episode_steps=30)
     episodes = []
-    for seed in range(3):
+    for seed in range(6):
         observations, actions, rewards = [gym_env.reset(seed=seed)[0]], [], []
         for _ in range(30):
             actions.append(gym_env.action_space.sample())
@@ -111,10 +109,13 @@ def test_a_run_is_exported_and_offline_training_reads_what_minari_recorded(tmp_p
     words += ["--run.video_every", 0, "--steps", 2, "--run.eval_every", 2, "--run.offline", place]
     assert say(*words, "--logdir", tmp_path / "run") == 0
     said = capsys.readouterr().err
-    assert f"93 records of {place}" in said
+    assert f"186 records of {place}" in said
     assert "No evaluation" not in said
     assert say("convert", tmp_path / "run", "minari:pendulum/own-v0") == 0
-    assert minari.load_dataset("pendulum/own-v0").total_steps == 90
+    assert minari.load_dataset("pendulum/own-v0").total_steps == 180
+    words_of_eval = ["wm-eval", "--replay", place, "--algos", "v1,v3", "--configs", "debug", "--updates", 2]
+    assert say(*words_of_eval, "--logdir", tmp_path / "eval", "--dry-run") == 0
+    assert "6 runs" in capsys.readouterr().out
     discrete = [word if word != "gym_Pendulum-v1" else "gym_CartPole-v1" for word in words]
     assert say(*discrete, "--logdir", tmp_path / "other") == 2
     assert "gym_CartPole-v1 has other spaces than the records" in capsys.readouterr().err

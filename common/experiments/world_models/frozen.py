@@ -69,7 +69,7 @@ def open_records(place: str) -> tuple[Records, list[str]]:
 
 
 def is_comparison(folder: Path) -> bool:
-    """Whether a folder holds the runs of a comparison, and is no run itself."""
+    """Whether a folder holds the runs of a comparison and is not a run itself."""
     return (folder / GRID_FILE).exists() and not (folder / CONFIG_FILE).is_file()
 
 
