@@ -9,6 +9,7 @@ Runs with a score file are skipped; an interrupted run starts again. `--list` pr
 """
 
 import argparse
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -17,6 +18,8 @@ from benchmarks.figures import make_parser, positive_int
 from benchmarks.learning import runs, study
 from benchmarks.learning.score_files import SIDES, Run, read_run, write_run
 from common.errors import UserError
+
+INTERRUPTED = 130  # exit code
 
 
 def main(argv=None) -> int:
@@ -93,7 +96,9 @@ def make_all(missing: list[Run], officials: dict, options) -> int:
                     print(f"{pending[future]} failed: {error}", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            runs.stop_all()
+            print("Interrupted. Rerun the same command to continue.", file=sys.stderr)
+            return INTERRUPTED
     if failed:
         print(f"Failed: {', '.join(failed)}. Rerun the same command to make them again.", file=sys.stderr)
     return 1 if failed else 0
@@ -111,4 +116,5 @@ def make(run: Run, where: runs.Official | None, options) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

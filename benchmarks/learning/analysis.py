@@ -13,6 +13,8 @@ TENTHS = 10
 #: Quantity -> the tenths of training that it averages. The first tenth is the random prefill of both sides.
 QUANTITIES = {"area": slice(1, TENTHS), "last fifth": slice(TENTHS - 2, TENTHS)}
 
+LATE_METRICS = ("train/randomness", "train/entropy", "train/post_entropy", "train/kl", "loss/dyn", "train/value")
+
 
 class Cell(NamedTuple):
     """A task of a version: side -> seed -> mean score in each tenth of training (TENTHS,)."""
@@ -84,3 +86,18 @@ def make_row(cell, quantity, found, p_equal, p_zero, strictest) -> Row:
     verdict = equivalence.verdict(p_equal, p_zero, equivalence.LEVEL)
     needed = None if verdict != equivalence.UNDECIDED else equivalence.seeds_needed(found, cell.task.margin, strictest)
     return Row(cell.version, cell.task.name, quantity, means, cell.task.margin, found, p_equal, p_zero, verdict, needed)
+
+
+def late_metrics(found: dict[Run, dict], cell: Cell) -> dict[str, dict[str, list[float]]]:
+    """Return metric -> side -> mean over the last fifth of each run, for metrics that both sides have.
+
+    Those of LATE_METRICS have the same definition on both sides.
+    """
+    means: dict[str, dict[str, list[float]]] = {}
+    for run, content in found.items():
+        if (run.version, run.task) == (cell.version, cell.task.name) and content["budget"] == study.FRAMES:
+            lines = [line for line in content["metrics"] if line["frames"] > 0.8 * content["budget"]]
+            for metric in LATE_METRICS:
+                if values := [line[metric] for line in lines if metric in line]:
+                    means.setdefault(metric, {}).setdefault(run.side, []).append(float(np.mean(values)))
+    return {metric: sides for metric, sides in means.items() if len(sides) == len(SIDES)}

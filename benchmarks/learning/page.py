@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.learning import equivalence
-from benchmarks.learning.analysis import Cell, Row, tenths
+from benchmarks.learning.analysis import Cell, Row, late_metrics, tenths
 from benchmarks.learning.score_files import SIDES, Run
 
 ABOUT_TESTS = (
@@ -38,6 +38,13 @@ def page(cells: list[Cell], rows: list[Row], found: dict[Run, dict]) -> str:
             *test_table(rows),
             "",
             f"Difference: official minus ours, with the 95 % bootstrap interval from three seeds on. {ABOUT_TESTS}",
+            "",
+            "## Inside the agents",
+            "",
+            *metric_table(cells, found),
+            "",
+            "Means of metrics over the last fifth of each run: mean over the runs, and in brackets the smallest and "
+            "the largest run. Losses whose definitions differ by constants are not listed.",
             "",
             "## Runs",
             "",
@@ -105,6 +112,17 @@ def test_table(rows: list[Row]) -> list[str]:
         "verdict",
     ]
     return table([*head, "seeds needed"], lines)
+
+
+def metric_table(cells: list[Cell], found: dict[Run, dict]) -> list[str]:
+    """Return one line for each metric of each version and task."""
+    text = lambda values: f"{np.mean(values):.3g} [{min(values):.3g}, {max(values):.3g}]"
+    lines = [
+        [cell.version.upper(), cell.task.name, metric, *(text(sides[side]) for side in SIDES)]
+        for cell in cells
+        for metric, sides in late_metrics(found, cell).items()
+    ]
+    return table(["version", "task", "metric", *SIDES], lines)
 
 
 def number(value: float, form: str) -> str:

@@ -90,6 +90,9 @@ def chosen(line: dict) -> dict:
     return {same_name.get(key, key): line[key] for key in METRICS if key in line}
 
 
+CHILDREN: set[subprocess.Popen] = set()
+
+
 def execute(command: list[str], output: Path) -> dict:
     """Run a command on one thread. Return the seconds of its process and on the clock, and the date.
 
@@ -100,13 +103,10 @@ def execute(command: list[str], output: Path) -> dict:
         process = subprocess.Popen(
             command, cwd=output.parent, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=os.environ | ONE_THREAD
         )
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:  # an interrupt ends the run, too
-            process.kill()
-            process.wait()
-            raise
-    process.returncode = os.waitstatus_to_exitcode(status)
+        CHILDREN.add(process)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        CHILDREN.discard(process)
     if process.returncode:
         last = output.read_text(errors="replace").splitlines()[-15:]
         raise RunFailed("\n".join([f"exit code {process.returncode}", *last]))
@@ -115,3 +115,9 @@ def execute(command: list[str], output: Path) -> dict:
         "wall_seconds": round(time.time() - start, 1),
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def stop_all() -> None:
+    """End the runs in progress."""
+    for process in list(CHILDREN):
+        process.terminate()

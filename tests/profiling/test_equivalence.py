@@ -2,13 +2,17 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
 from benchmarks.learning import analysis, equivalence, report, study
-from benchmarks.learning.score_files import Run, write_run
+from benchmarks.learning.page import page
+from benchmarks.learning.score_files import Run, find_runs, write_run
+
+COMMITTED = Path(__file__).resolve().parents[2] / "results" / "official"
 
 
 def test_two_one_sided_tests_agree_with_two_tests_of_scipy():
@@ -70,7 +74,14 @@ def write_scores(out, side, version, task, level, spread, seeds):
         learned = task.random + task.margin * (level + spread * rng.normal())
         scores = np.where(np.arange(20) < 2, task.random, learned).tolist()
         content = {"frames": list(range(500, 10_001, 500)), "scores": scores, "budget": study.FRAMES}
-        content |= {"updates": 1, "parameters": 2, "cpu_seconds": 3.0, "revision": "abc", "date": "2026-11-30"}
+        content |= {
+            "updates": 1,
+            "parameters": 2,
+            "cpu_seconds": 3.0,
+            "revision": "abc",
+            "date": "2026-11-30",
+            "metrics": [],
+        }
         write_run(out, Run(side, version, task.name, 10 + seed), content)
 
 
@@ -94,10 +105,38 @@ def test_report_says_equal_different_and_undecided(tmp_path):
     assert different["found"]["difference"] == pytest.approx(3 * different["margin"], rel=0.2)
 
 
+def test_committed_report_follows_from_the_score_files():
+    found, stored = find_runs(COMMITTED), COMMITTED / "report.md"
+    assert stored.exists() == bool(found)
+    cells = analysis.make_cells(found)
+    assert not found or stored.read_text() == page(cells, analysis.make_rows(cells), found)
+
+
+def test_committed_runs_are_complete_and_both_sides_have_the_same_parameters():
+    found = find_runs(COMMITTED)
+    for run, content in found.items():
+        assert (content["budget"], content["metrics"][-1]["frames"]) == (
+            study.FRAMES,
+            pytest.approx(study.FRAMES, abs=1),
+        )
+        assert "dirty" not in content["revision"], run
+        same = {other["parameters"] for key, other in found.items() if key[1:3] == run[1:3]}
+        assert same == {content["parameters"]}, run
+
+
 def test_report_of_an_empty_folder_says_what_makes_runs(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         report.main([str(tmp_path)])
     assert "`python -m benchmarks.learning` makes them" in capsys.readouterr().err
+
+
+def test_metrics_are_averaged_over_the_last_fifth_if_both_sides_have_them():
+    lines = [{"frames": 8000, "train/kl": 9.0}, {"frames": 9000, "train/kl": 1.0}, {"frames": 10_000, "train/kl": 3.0}]
+    content = {"budget": study.FRAMES, "metrics": lines}
+    found = {Run(side, "v2", "gym_CartPole-v1", 1): content for side in ("official", "ours")}
+    found[Run("ours", "v2", "gym_CartPole-v1", 2)] = content | {"metrics": [{"frames": 9500, "train/value": 4.0}]}
+    cell = analysis.Cell("v2", study.CARTPOLE, {})
+    assert analysis.late_metrics(found, cell) == {"train/kl": {"official": [2.0], "ours": [2.0]}}
 
 
 def test_first_tenth_is_not_part_of_the_area():

@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -198,6 +199,18 @@ def test_driver_skips_runs_that_are_done_and_reports_failures(tmp_path, monkeypa
     assert "0 of 2 runs to make" in capsys.readouterr().out
     assert driver.main([*words, "--list"]) == 0
     assert "2 of 4 done" in capsys.readouterr().out
+
+
+def test_interrupted_driver_ends_its_runs_and_says_how_to_continue(tmp_path, monkeypatch, capsys):
+    def make_ours(run, frames):
+        raise KeyboardInterrupt
+
+    child = Mock()
+    monkeypatch.setattr(runs, "make_ours", make_ours)
+    monkeypatch.setattr(runs, "CHILDREN", {child})
+    assert driver.main(["--versions", "v2", "--sides", "ours", "--out", str(tmp_path)]) == driver.INTERRUPTED
+    child.terminate.assert_called_once_with()
+    assert "Rerun the same command to continue" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
