@@ -70,7 +70,7 @@ lint: install
 
 docs: .venv-docs/.installed
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=docs_site .venv-docs/bin/mkdocs build --strict --clean -f docs_site/mkdocs.yml
-	@echo "The documentation is in site/index.html."
+	@echo "The documentation is in site/index.html. With its search: $(PYTHON) -m http.server -d site"
 
 demo: install
 	$(BIN)/python dreamer.py demo
