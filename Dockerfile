@@ -26,6 +26,7 @@ COPY --chown=dreamer:dreamer configs configs
 COPY --chown=dreamer:dreamer dreamer_v1 dreamer_v1
 COPY --chown=dreamer:dreamer dreamer_v2 dreamer_v2
 COPY --chown=dreamer:dreamer dreamer_v3 dreamer_v3
+COPY --chown=dreamer:dreamer pretrained pretrained
 COPY --chown=dreamer:dreamer examples examples
 
 USER 1000
