@@ -69,5 +69,6 @@ def summary(made: Imported, source: Source, out: str) -> str:
     state = f"with the optimiser's moments of {moments} arrays" if moments else "with a fresh optimiser"
     done = f"{out}: {what}, frame {frames:,}, update {source.updates:,}, {state}; the replay is empty."
     if known:
-        return f"{done}\nEvaluate it: python dreamer.py eval --logdir {out}"
+        more = f"Train it further: python dreamer.py resume 1 --logdir {out}"
+        return f"{done}\nEvaluate it: python dreamer.py eval --logdir {out}\n{more}"
     return f"{done}\nWithout --task, `load` and `export` work. Import it with --task for eval, dream and training."

@@ -13,6 +13,7 @@ from gymnasium import spaces
 
 from common.agent.agent import Agent
 from common.errors import UserError
+from common.foreign import danijar_v3_2023
 from common.foreign import danijar_v3_names as names
 from common.foreign.danijar_v3_settings import make_flags
 from common.foreign.safe_pickle import read_pickle
@@ -20,6 +21,7 @@ from common.foreign.settings import read_settings
 from common.foreign.slots import Slots, key_rows, plain, under
 from common.foreign.source import Description, Moments, Source, action_space, image_space, vector_space
 
+FILE_2023 = "checkpoint.ckpt"
 STOCH = 32  # groups of one-hots in every published size
 COUNTERS = ("opt/", "slowval_count/")  # not networks
 MULTIPLIERS = (2, 3, 4, 4)  # channels of the stages
@@ -27,6 +29,8 @@ MULTIPLIERS = (2, 3, 4, 4)  # channels of the stages
 
 def read(path: Path) -> Source:
     """Read a checkpoint. Raises UserError if there is none at `path`."""
+    if (file := path / FILE_2023 if path.is_dir() else path).is_file() and file.suffix == ".ckpt":
+        return danijar_v3_2023.read(file)
     folder = checkpoint_folder(path)
     data = read_pickle(folder / "agent.pkl")
     if not isinstance(data, dict) or not isinstance(data.get("params"), dict):
@@ -40,6 +44,11 @@ def read(path: Path) -> Source:
         updates=int(data.get("counters", {}).get("updates", 0)),
         moments=moments(params),
     )
+
+
+def is_of_2023(source: Source) -> bool:
+    """Whether the names are those of the code of 2023."""
+    return source.has("agent/wm/")
 
 
 def checkpoint_folder(path: Path) -> Path:
@@ -68,6 +77,8 @@ def with_prefix(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 def describe(source: Source) -> Description:
     """Infer sizes from shapes; the rest from the settings, or the published ones without any."""
+    if is_of_2023(source):
+        return danijar_v3_2023.describe(source)
     cfg = source.settings.get("agent", {})
     flags = (make_flags(cfg) if cfg else {}) | size_flags(source, cfg)
     observation = observations(source, flags)
@@ -142,6 +153,8 @@ def observations(source: Source, flags: Mapping[str, Any]) -> spaces.Dict:
 
 def slots(agent: Agent, source: Source, keys: dict[str, str]) -> Slots:
     """Return the places of all arrays in an agent."""
+    if is_of_2023(source):
+        return danijar_v3_2023.slots(agent, source, keys)
     encoder, behavior = agent.world.encoder, agent.behavior
     slow: Any = behavior.slow
     norm: Any = behavior.advantage

@@ -73,9 +73,18 @@ _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
 }  # fmt: skip
 
 
+class _Record(tuple):
+    """Stand-in for the named tuples in which optax keeps the state of an optimiser: only their values."""
+
+    def __new__(cls, *values: Any) -> "_Record":
+        return super().__new__(cls, values)
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in of a name in the file. Raises UnpicklingError, with the name, if there is none."""
+        if module.split(".")[0] == "optax" and name.endswith("State"):
+            return _Record
         if (module, name) not in _STAND_INS:
             raise pickle.UnpicklingError(f"{module}.{name}")
         return _STAND_INS[module, name]
@@ -115,5 +124,6 @@ def _plain(tree: Any, done: dict[int, Any]) -> Any:
         if isinstance(tree, dict):
             done[id(tree)] = {_plain(key, done): _plain(value, done) for key, value in tree.items()}
         else:
-            done[id(tree)] = type(tree)([_plain(value, done) for value in tree])
+            kind = tuple if isinstance(tree, _Record) else type(tree)
+            done[id(tree)] = kind([_plain(value, done) for value in tree])
     return done[id(tree)]

@@ -1,5 +1,6 @@
 """The command `import`: what it writes can be evaluated, loaded and trained further; what does not fit is refused."""
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -13,6 +14,9 @@ from common.errors import UserError
 from common.foreign.safe_pickle import read_pickle
 from common.foreign.torch_file import read_torch
 from common.storage.checkpoints import load_newest
+from common.viewer.environment import Environment
+from common.viewer.runs import load_runs, picture_key
+from common.viewer.session import Session
 from tests.foreign.forward import DATA
 from tests.helpers.saved_runs import say
 
@@ -29,6 +33,14 @@ class Touch:
 
     def __reduce__(self):
         return os.mkdir, (str(self.path),)
+
+
+def dream(run):
+    """Dream three steps in a run, next to its environment."""
+    runs = load_runs([str(run)])
+    with contextlib.closing(Environment(runs[0].config, [runs[0].config])) as environment:
+        session = Session(environment, runs, picture_key(environment.images, runs, ""))
+        assert all(session.step() for _ in range(3))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +65,9 @@ def test_imported_run_evaluates_loads_and_trains_on(name, path, words, frames, u
     action, _ = policy(policy.spaces.raw[0].sample())
     assert action in range(5)
 
-    assert say("resume", 1, "--logdir", run.parent) == 0
+    dream(run)
+
+    assert say("resume", 1, "--logdir", run) == 0
     trained = load_newest(run)
     assert trained["frames"] >= frames + 40
     assert trained["counters"]["updates"] > updates

@@ -3,50 +3,18 @@
 import torch
 
 from common.config import config as configs
-from common.foreign.slots import Slot, dense, plain, under
+from common.foreign import danijar_v3_2023_names as names
+from common.foreign.slots import under
 from tests.parity.common import close_grads, gradients, leaf, load, swap
 from tests.parity.p2e_shared import ExplorationUpdate, check_steps, close_after, flat_state, make_agent, rewards
 
 GRADS = {"reinforce": "Reinforce", "backprop": "DynamicsGradient"}
 
 
-def layer(module):
-    """Linear layer without bias, scale and bias of its layer norm."""
-    return dense(module.linear) | under("norm", {"scale": plain(module.norm.scale), "bias": plain(module.norm.shift)})
-
-
-def hidden(layers):
-    return {name: slot for i, module in enumerate(layers) for name, slot in under(f"h{i}", layer(module)).items()}
-
-
-def head(net, name="dist_out/out"):
-    """Sequential(hidden, output)."""
-    return hidden(net[0]) | under(name, dense(net[1]))
-
-
 def ensemble(agent):
     slots = {}
     for m, member in enumerate(agent.explorer.ensemble.members):
-        slots |= under(f"disag{m}", head(member.net))
-    return slots
-
-
-def rssm(module):
-    """The parts of imagination; the official cell reads [deter, inputs]."""
-    cell, (prior, out) = module.cell, module.priors[0]
-    rows = torch.cat(
-        [torch.arange(module.deter) + cell.inp.linear.out_features, torch.arange(cell.inp.linear.out_features)]
-    )
-    gates = {"kernel": Slot((cell.gates.weight,), lambda weight: weight.t()[rows])}
-    gates |= under("norm", {"scale": plain(cell.norm.scale), "bias": plain(cell.norm.shift)})
-    slots = under("img_in", layer(cell.inp)) | under("gru", gates)
-    return slots | under("img_out", layer(prior[0])) | under("img_stats", dense(out))
-
-
-def actor(module):
-    slots = hidden(module.net)
-    for name, out in zip(("out", "std"), module.outs, strict=False):
-        slots |= under(f"dist_out/{name}", dense(out))
+        slots |= under(f"disag{m}", names.head(member.net))
     return slots
 
 
@@ -152,12 +120,12 @@ def critics(agent):
 def full_slots(agent):
     """Official path -> slots."""
     world, behavior = agent.world, agent.explorer.behavior
-    slots = {"expl/ac/actor": actor(behavior.actor), "expl/disag_reward": ensemble(agent)}
+    slots = {"expl/ac/actor": names.actor(behavior.actor), "expl/disag_reward": ensemble(agent)}
     for name, valuation in critics(agent).items():
-        slots[f"expl/{name}/net"] = head(valuation.critic.net)
-        slots[f"expl/{name}/slow"] = head(valuation.slow.slow.net)
-    slots |= {"wm/rssm": rssm(world.rssm), "wm/cont": head(world.con.net)}
-    return slots | ({"wm/rew": head(world.reward.net)} if "extr" in critics(agent) else {})
+        slots[f"expl/{name}/net"] = names.head(valuation.critic.net)
+        slots[f"expl/{name}/slow"] = names.head(valuation.slow.slow.net)
+    slots |= {"wm/rssm": names.dynamics(world.rssm), "wm/cont": names.head(world.con.net)}
+    return slots | ({"wm/rew": names.head(world.reward.net)} if "extr" in critics(agent) else {})
 
 
 def check_full(golden):
