@@ -29,7 +29,7 @@ OPTIMISERS = {"model": f"{WM}/model_opt", "actor": f"{AC}/actor_opt", "critic": 
 #: Our network -> the block of the settings with its layers and units.
 HEADS = {"reward": "reward_head", "con": "cont_head", "critic": "critic", "actor": "actor"}
 GRADS = {"reinforce": "Reinforce", "backprop": "DynamicsGradient"}
-UPDATES = f"{CRITIC}/updates"
+UPDATES = f"{CRITIC}/updates/value"
 
 
 def read(path: Path) -> Source:
@@ -177,4 +177,4 @@ def slots(agent: Agent, source: Source, keys: dict[str, str]) -> Slots:
     }
     found = {name: slot for module, group in groups.items() for name, slot in under(module, group).items()}
     ends = norm.range  # type: ignore[attr-defined]
-    return found | {f"{AC}/retnorm_extr/{name}": plain(ends[i]) for i, name in enumerate(("low", "high"))}
+    return found | {f"{AC}/retnorm_extr/{name}/value": plain(ends[i]) for i, name in enumerate(("low", "high"))}

@@ -56,18 +56,23 @@ def rssm(module, embed):
     return slots | ({"initial": plain(module.first)} if module.first is not None else {})
 
 
-def stages(convs):
-    """Convolutions, each with a layer norm except the last of a decoder."""
+def transposed(module):
+    """A transposed convolution. JAX does not mirror the kernel (kh, kw, out, in), as PyTorch and TensorFlow do."""
+    return affine(module, lambda weight: weight.permute(2, 3, 1, 0).flip(0, 1))
+
+
+def stages(convs, layout):
+    """Convolutions, each with a layer norm except the last of a decoder. layout: slots of one of them."""
     slots: Slots = {}
     for i, (module, after) in enumerate(zip(convs[::2], [*convs[1::2], None], strict=False)):
-        own = conv(module) | (under("norm", layer_norm(after.norm)) if after is not None else {})
+        own = layout(module) | (under("norm", layer_norm(after.norm)) if after is not None else {})
         slots |= under(f"s{i}res", own)
     return slots
 
 
 def encoder(module, rows=None):
     """rows: of the vector inputs."""
-    slots = under("cnn", stages(list(module.cnn))) if module.images else {}
+    slots = under("cnn", stages(list(module.cnn), conv)) if module.images else {}
     return slots | (under("mlp", hidden(module.mlp, rows)) if module.vectors else {})
 
 
@@ -76,7 +81,7 @@ def decoder(module, names=None):
     slots: Slots = {}
     if module.images:
         slots |= under("cnn", under("in", affine(module.cnn.inp, lambda weight: weight.t())))
-        slots |= under("cnn", stages(list(module.cnn.stages)))
+        slots |= under("cnn", stages(list(module.cnn.stages), transposed))
     if module.vectors:
         slots |= under("mlp", hidden(module.mlp))
         for key, linear in zip(module.vectors, module.linears, strict=True):

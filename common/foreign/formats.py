@@ -52,4 +52,4 @@ def format_module(name: str) -> Format:
     """Return the module of a format. Raises UserError for an unknown name."""
     if name not in FORMATS:
         raise UserError(unknown_name("format", name, FORMATS))
-    return cast(Format, importlib.import_module(f"common.foreign.{FORMATS[name].module}"))
+    return cast(Format, importlib.import_module(f"{__package__}.{FORMATS[name].module}"))

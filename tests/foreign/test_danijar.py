@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from common.config.versions import resolve
+from common.foreign import danijar_v3_2023
 from common.foreign.danijar_names import embed_rows
 from common.foreign.formats import format_module
 from common.foreign.run import import_run
@@ -21,6 +22,7 @@ CASES = {
     "danijar-v2-image": ("danijar-v2", ()),
     "danijar-v3-both": ("danijar-v3", ()),
     "danijar-v3-cont": ("danijar-v3", ()),
+    "danijar-v3-2023": ("danijar-v3", ("velocity", "position")),
 }
 
 
@@ -35,11 +37,16 @@ def imported(case, logdir, **flags):
 
 def in_their_form(case, agent, found):
     """Our outputs as the foreign program gives them."""
-    decoder = agent.world.decoder
+    decoder, first = agent.world.decoder, agent.world.rssm.initial(2).detach()
+    images_first = {"embed": found["embed"][:, embed_rows(agent.world.encoder)]}
+    if case == "danijar-v3-2023":  # logits there have the uniform share
+        mixed = {name: agent.latent.logits(found[name]) for name in ("prior", "post")}
+        mixed["policy"] = agent.behavior.actor.dist.logits(found["policy"])[0]
+        return found | mixed | images_first | {"initial_deter": first.deter, "initial_stoch": first.stoch}
     if case.startswith("danijar-v3"):  # predictions of vectors stay in symlog space there
         return found | {f"rec/{key}": symlog(found[f"rec/{key}"]) for key in decoder.vectors}
     shifted = {f"rec/{key}": found[f"rec/{key}"] - 0.5 for key in decoder.images}
-    return found | shifted | {"embed": found["embed"][:, embed_rows(agent.world.encoder)]}  # images come first there
+    return found | shifted | images_first
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -51,17 +58,37 @@ def test_forward_pass_equals_that_of_the_foreign_code(case, tmp_path):
     assert made.fit.left_over == []
 
 
-def test_moments_and_steps_of_the_optimiser_are_those_of_the_file(tmp_path):
-    made = imported("danijar-v3-both", tmp_path / "run")
-    file = read_pickle(next((DATA / "danijar-v3-both/ckpt").glob("*/agent.pkl")))["params"]
-    slots = made.agent.optim.slots
-    assert {slots[group]["t"] for group in ("model", "actor", "critic")} == {4}
-    for ours, place in (("mu", 2), ("nu", 1)):
-        theirs = [x for name, x in file.items() if name.startswith(f"opt/state/{place}/1/")]
-        total = sum(float(np.abs(x).sum()) for x in theirs)
-        own = [x for group in ("model", "actor", "critic") for x in slots[group][ours]]
+def moments_of(case):
+    """First and second moments by name, and the steps, in the file of a case."""
+    if case == "danijar-v3-2023":
+        states = [
+            x for name, x in read_pickle(DATA / case / "checkpoint.ckpt")["agent"].items() if "_opt/state" in name
+        ]
+        steps, first, second = zip(*(danijar_v3_2023.find_adam(state) for state in states), strict=True)
+        join = lambda parts: {name: x for part in parts for name, x in part.items()}
+        return join(first), join(second), set(map(int, steps))
+    file = read_pickle(next((DATA / case / "ckpt").glob("*/agent.pkl")))["params"]
+    part = lambda place: {name[14:]: x for name, x in file.items() if name.startswith(f"opt/state/{place}/1/")}
+    return part(2), part(1), {int(file["opt/step/value"])}
+
+
+@pytest.mark.parametrize(
+    ("case", "bias"),
+    [
+        ("danijar-v3-both", "pol/head/action/logits/bias"),
+        ("danijar-v3-2023", "agent/task_behavior/ac/actor/dist_out/out/bias"),
+    ],
+)
+def test_moments_and_steps_of_the_optimiser_are_those_of_the_file(case, bias, tmp_path):
+    made = imported(case, tmp_path / "run")
+    first, second, steps = moments_of(case)
+    optim, groups = made.agent.optim, ("model", "actor", "critic")
+    assert {optim.slots[group]["t"] for group in groups} == steps
+    assert made.fit.with_moments == len(first) == len(second)
+    for ours, theirs in (("mu", first), ("nu", second)):
+        total = sum(float(np.abs(x).sum()) for x in theirs.values())
         assert total > 0
-        assert sum(float(x.abs().sum()) for x in own) == pytest.approx(total, rel=1e-5)
-    actor = made.agent.behavior.actor
-    place = [id(param) for param in made.agent.optim.groups["actor"]].index(id(actor.outs[0].bias))
-    np.testing.assert_array_equal(slots["actor"]["mu"][place], file["opt/state/2/1/pol/head/action/logits/bias"])
+        own = sum(float(x.abs().sum()) for group in groups for x in optim.slots[group][ours])
+        assert own == pytest.approx(total, rel=1e-5)
+    place = [id(param) for param in optim.groups["actor"]].index(id(made.agent.behavior.actor.outs[0].bias))
+    np.testing.assert_array_equal(optim.slots["actor"]["mu"][place], first[bias])
