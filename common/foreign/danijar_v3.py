@@ -12,12 +12,13 @@ from typing import Any
 from gymnasium import spaces
 
 from common.agent.agent import Agent
+from common.config.config import flatten
 from common.errors import UserError
 from common.foreign import danijar_v3_2023
 from common.foreign import danijar_v3_names as names
 from common.foreign.danijar_v3_settings import make_flags
 from common.foreign.safe_pickle import read_pickle
-from common.foreign.settings import read_settings
+from common.foreign.settings import read_settings, repeat_flag
 from common.foreign.slots import Slots, key_rows, plain, under
 from common.foreign.source import Description, Moments, Source, action_space, image_space, vector_space
 
@@ -80,7 +81,7 @@ def describe(source: Source) -> Description:
     if is_of_2023(source):
         return danijar_v3_2023.describe(source)
     cfg = source.settings.get("agent", {})
-    flags = (make_flags(cfg) if cfg else {}) | size_flags(source, cfg)
+    flags = (make_flags(cfg) if cfg else {}) | size_flags(source, cfg) | repeat_flag(flatten(dict(source.settings)))
     observation = observations(source, flags)
     discrete = source.has("pol/head/action/logits")
     if not discrete:
@@ -99,8 +100,10 @@ def size_flags(source: Source, cfg: Mapping[str, Any]) -> dict[str, Any]:
         "rssm": {"deter": deter, "hidden": hidden},
         "rssm.prior_layers": source.count("dyn/prior{}/kernel"),
         "rssm.post_layers": source.count("dyn/obs{}/kernel"),
-        "latent": {"stoch": stoch, "classes": latent // stoch},
+        "latent.stoch": stoch,
+        "latent.classes": latent // stoch,
         "cell": {"blocks": source.shape("dyn/dynhid0/kernel")[0], "layers": source.count("dyn/dynhid{}/kernel")},
+        "policy_disc.unimix": 0.0,  # a setting of that code which it does not use
         "net.norm": "layer" if source.has("dyn/dynin0norm/shift") else "rms",
     }
     for ours, theirs in {"reward": "rew", "con": "con", "critic": "val", "actor": "pol"}.items():

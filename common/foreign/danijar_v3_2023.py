@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.foreign import danijar_v3_2023_names as names
 from common.foreign.danijar_names import embed_rows
 from common.foreign.safe_pickle import read_pickle
-from common.foreign.settings import Settings, read_settings, renamed, require
+from common.foreign.settings import Settings, read_settings, renamed, repeat_flag, require
 from common.foreign.slots import Slots, key_rows, plain, under
 from common.foreign.source import Description, Moments, Source, action_space, image_space, vector_space
 
@@ -71,7 +71,7 @@ def describe(source: Source) -> Description:
     discrete = not source.has(f"{AC}/actor/dist_out/std/")
     latent = source.shape(f"{WM}/rssm/img_stats/kernel")[1]
     actions = source.shape(f"{WM}/rssm/img_in/kernel")[0] - latent
-    flags = flags_of(config, discrete)
+    flags = flags_of(config, discrete) | repeat_flag(config)
     return Description(ALGO, flags, observations(source, config), action_space(actions, discrete))
 
 

@@ -1,6 +1,8 @@
 """A run directory made from a foreign checkpoint: it can be evaluated, loaded, exported and trained further."""
 
 import contextlib
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +10,7 @@ from typing import Any, NamedTuple
 from common.agent.agent import Agent
 from common.agent.slow import SlowCopy
 from common.errors import UserError
+from common.files import make_output_folder
 from common.foreign.fit import Fit, fit
 from common.foreign.formats import Format
 from common.foreign.source import Description, Source
@@ -16,7 +19,7 @@ from common.nn import rng
 from common.nn.machine import resolve_device
 from common.storage import spaces as stored_spaces
 from common.storage.checkpoints import Checkpoints
-from common.storage.logdir import CONFIG_FILE, check_directory, config_digest, lock_logdir, store_config
+from common.storage.logdir import config_digest, store_config
 from common.storage.logger import Logger
 from common.storage.progress import Progress
 from common.training.core import Core
@@ -52,7 +55,7 @@ def import_run(
     resolve: returns the config of the described version with these flags. typed: the user's flags, which win; without
     a `task` the spaces are those of the file, and the run cannot be evaluated or trained.
 
-    Raises UserError, with nothing written, if the networks do not fit or `logdir` is in use for anything else.
+    Raises UserError, with nothing written, if the networks do not fit or `logdir` is not empty.
     """
     refuse_used(logdir)
     described = module.describe(source)
@@ -70,16 +73,14 @@ def import_run(
         agent = Agent(found.observation, found.action, config, resolve_device("cpu"))
         copied = fit(agent, module.slots(agent, source, keys), source)
         set_counters(agent, source)
-        stack.enter_context(lock_logdir(logdir))
-        refuse_used(logdir)
-        store_config(logdir, config)
-        stored_spaces.write(logdir, found)
+        folder = stack.enter_context(complete_folder(logdir))
+        store_config(folder, config)
+        stored_spaces.write(folder, found)
         if envs is None:
-            save_agent(agent, config, source, logdir)
+            save_agent(agent, config, source, folder)
         else:
-            save_loop(
-                Core(factory, envs, factory.schedule(config), ThreadChoice(1, ""), agent, 0), config, source, logdir
-            )
+            core = Core(factory, envs, factory.schedule(config), ThreadChoice(1, ""), agent, 0)
+            save_loop(core, config, source, folder)
     return Imported(config, agent, copied)
 
 
@@ -95,10 +96,21 @@ def env_flags(described: Description) -> dict[str, Any]:
 
 
 def refuse_used(logdir: Path) -> None:
-    """Raise UserError if the directory holds a run or unrelated files."""
-    check_directory(logdir)
-    if (logdir / CONFIG_FILE).exists():
-        raise UserError(f"{logdir} holds a run already. Choose another --out.")
+    """Raise UserError unless the directory is new or empty."""
+    if logdir.exists() and (not logdir.is_dir() or any(logdir.iterdir())):
+        raise UserError(f"{logdir} holds files already. Choose another --out.")
+
+
+@contextlib.contextmanager
+def complete_folder(logdir: Path) -> Iterator[Path]:
+    """Yield a new folder next to `logdir`. It gets that name at the end, and is removed after an error."""
+    folder = logdir.parent / f".{logdir.name}.{secrets.token_hex(4)}.tmp"
+    make_output_folder(folder)
+    try:
+        yield folder
+        folder.replace(logdir)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def set_counters(agent: Agent, source: Source) -> None:

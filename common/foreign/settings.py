@@ -9,7 +9,7 @@ from common.errors import UserError
 Settings = dict[str, Any]
 
 
-def read_settings(folder: Path, name: str = "config.yaml", levels: int = 3) -> Settings:
+def read_settings(folder: Path, name: str = "config.yaml", levels: int = 2) -> Settings:
     """Return the nested settings in a YAML file in `folder` or up to `levels` folders above; {} if there is none.
 
     Raises UserError if the file is damaged.
@@ -35,3 +35,9 @@ def require(settings: Settings, **expected: Any) -> None:
 def renamed(settings: Settings, names: dict[str, str]) -> Settings:
     """Return our flags for those settings that exist. names: foreign setting -> our key."""
     return {ours: settings[theirs] for theirs, ours in names.items() if theirs in settings}
+
+
+def repeat_flag(settings: Settings) -> Settings:
+    """Return our action repeat for the flat settings of a V3 run, if they name one for the suite of its task."""
+    suite = str(settings.get("task", "")).partition("_")[0]
+    return renamed(settings, {f"env.{suite}.repeat": "env.repeat"})

@@ -23,7 +23,8 @@ class Slot(NamedTuple):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape that the array of the file must have."""
-        return tuple(self._places().shape)
+        shapes = (torch.empty(param.shape, device="meta") for param in self.params)
+        return tuple(self.layout(*shapes).shape)
 
     def arranged(self, tensors: Sequence[Tensor] | None = None) -> Tensor:
         """Return the parameters, or tensors in their place, as the file holds them."""

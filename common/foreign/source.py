@@ -3,9 +3,10 @@
 Shapes are read through `Source`, whose errors name the array that is missing.
 """
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,19 @@ class Moments(NamedTuple):
     mu: Mapping[str, Any]
     nu: Mapping[str, Any]
     steps: Mapping[str, int]  # model, actor, critic
+
+
+@contextlib.contextmanager
+def refuse_malformed(path: Path) -> Iterator[None]:
+    """Turn an error that malformed content or settings raise in the block into a UserError that names the file."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError) as error:
+        why = f"{type(error).__name__}: {str(error)[:200]}"
+        raise UserError(
+            f"{path}, or a file of settings next to it, does not have the form of this format ({why}). Copy it again, "
+            "or choose another format: `python dreamer.py import` lists all."
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +73,7 @@ class Source:
             some = ", ".join(list(self.tensors)[:5]) or "nothing"
             raise UserError(
                 f"{self.path} lacks {name}, which every file of this format has; it holds {some} ... "
-                "Check the name of the format: `python dreamer.py import --help` lists all."
+                "Check the name of the format: `python dreamer.py import` lists all."
             )
         return tuple(np.shape(self.tensors[name]))
 

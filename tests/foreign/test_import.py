@@ -14,6 +14,7 @@ from common.errors import UserError
 from common.foreign.safe_pickle import read_pickle
 from common.foreign.torch_file import read_torch
 from common.storage.checkpoints import load_newest
+from common.storage.logdir import stored_config
 from common.viewer.environment import Environment
 from common.viewer.runs import load_runs, picture_key
 from common.viewer.session import Session
@@ -107,6 +108,34 @@ def test_files_that_do_not_fit_stop_and_write_nothing(change, message, tmp_path,
     assert not (tmp_path / "run").exists()
 
 
+def test_malformed_settings_end_in_one_message(tmp_path, capsys):
+    shutil.copytree(V2, tmp_path / "theirs")
+    settings = tmp_path / "theirs" / "config.yaml"
+    settings.write_text(settings.read_text().replace("discount_lambda: 0.95", ""))
+    assert say("import", "danijar-v2", tmp_path / "theirs", "--out", tmp_path / "run") == 2
+    printed = capsys.readouterr().err
+    assert "discount_lambda" in printed
+    assert "Copy it again" in printed
+
+
+def test_settings_of_the_file_become_those_of_the_run(tmp_path):
+    shutil.copytree(V3, tmp_path / "theirs")
+    settings = tmp_path / "theirs" / "config.yaml"
+    changed = settings.read_text().replace("unimix: 0.01", "unimix: 0.05").replace("horizon: 333", "horizon: 100")
+    settings.write_text(changed)
+    assert say("import", "danijar-v3", tmp_path / "theirs", "--out", tmp_path / "run", "--batch_size", 3) == 0
+    config = stored_config(tmp_path / "run")
+    assert (config["latent"]["unimix"], config["discount"], config["batch_size"]) == (0.05, 0.99, 3)
+
+
+def test_settings_that_our_parts_lack_are_named(tmp_path, capsys):
+    shutil.copytree(V3, tmp_path / "theirs")
+    settings = tmp_path / "theirs" / "config.yaml"
+    settings.write_text(settings.read_text().replace("absolute: false", "absolute: true"))
+    assert say("import", "danijar-v3", tmp_path / "theirs", "--out", tmp_path / "run") == 2
+    assert "The setting absolute of the foreign run is True" in capsys.readouterr().err
+
+
 def change_params(folder, change):
     path = next(folder.glob("ckpt/*/agent.pkl"))
     data = read_pickle(path)
@@ -119,6 +148,7 @@ def change_params(folder, change):
         (["danijar-v4", V3, "--out", "x"], "danijar-v3"),
         (["danijar-v3", V3], "import needs --out DIR"),
         (["danijar-v3"], "import FORMAT PATH --out DIR"),
+        ([], "danijar-v1: variables.pkl or the logdir with it"),
         (["danijar-v3", "nowhere", "--out", "x"], "There is no file nowhere"),
         (["danijar-v3", V2, "--out", "x"], "no agent.pkl"),
         (["danijar-v2", V3, "--out", "x"], "There is no variables.pkl"),
