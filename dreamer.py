@@ -1,13 +1,16 @@
-"""Train, evaluate and compare DreamerV1, V2 and V3.
+"""Train, evaluate and compare DreamerV1, V2 and V3, on the command line or in Python.
 
 `python dreamer.py --help` lists the commands; `python dreamer.py COMMAND --help` shows one of them. Each command is a
 module in common/commands/. The versions v1, v2, v3 and v3-2023 are a table in common/config/versions.py.
+
+In Python: `from dreamer import train, evaluate, compare, report, load, make_config, DreamEnv`: docs/python.md.
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 INSTALL_HINT = """Type `make install` (without make: `python3 -m venv .venv` and
 `.venv/bin/python -m pip install -r requirements.txt`), then `.venv/bin/python dreamer.py ...`."""
@@ -36,7 +39,30 @@ except Exception as failure:
         raise
     sys.exit(startup.report_failed_import(failure, INSTALL_HINT))
 
-__all__ = ["ALGOS", "command_input", "load", "main", "parse", "recipe", "resolve"]
+if TYPE_CHECKING:
+    from common.api.comparisons import compare, report
+    from common.api.configs import make_config
+    from common.api.runs import evaluate, train
+    from common.viewer.dream_env import DreamEnv
+
+__all__ = ["DreamEnv", "UserError", "compare", "evaluate", "load", "make_config", "report", "train"]  # docs/python.md
+__all__ += ["ALGOS", "command_input", "main", "parse", "recipe", "resolve"]
+
+#: Name -> its module, imported when it is first used: the command line starts without it.
+LATE_IMPORTS = {
+    "DreamEnv": "common.viewer.dream_env",
+    "compare": "common.api.comparisons",
+    "evaluate": "common.api.runs",
+    "make_config": "common.api.configs",
+    "report": "common.api.comparisons",
+    "train": "common.api.runs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in LATE_IMPORTS:
+        return getattr(importlib.import_module(LATE_IMPORTS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def error_text(error: UserError | OSError) -> str:

@@ -18,8 +18,9 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parent.parent
 #: Packages of the API reference, a page each.
 API = [
-    "dreamer", "dreamer_v1", "dreamer_v2", "dreamer_v3", "common.agent", "common.config", "common.datasets",
-    "common.deploy", "common.envs", "common.nn", "common.replay", "common.storage", "common.training",
+    "dreamer", "dreamer_v1", "dreamer_v2", "dreamer_v3", "common.api", "common.agent", "common.config",
+    "common.datasets", "common.deploy", "common.envs", "common.nn", "common.replay", "common.storage",
+    "common.training",
 ]  # fmt: skip
 #: Code, which comes first where both match, or a link.
 CODE_OR_LINK = re.compile(

@@ -121,22 +121,22 @@ def summarize(config: dict, frames: int, result: EvalResult, trained_on: str = "
 
     trained_on: render mode of the images that the agent learned from, if not the standard one.
     """
-    metrics, scores = result.metrics(), [episode.score for episode in result.episodes]
-    _, low, high = stats.bootstrap(stats.mean, [np.array(scores)]) if scores else (math.nan,) * 3
+    found = result.summary()
+    _, low, high = stats.bootstrap(stats.mean, [np.array(found["scores"])]) if found["n"] else (math.nan,) * 3
     return {
         "task": config["task"],
         "method": config["algo"],
         "seed": config["seed"],
         "frames": frames,
         "mode": config["actor"]["eval"],
-        "mean": metrics.get("eval/score"),
-        "std": metrics.get("eval/score_std"),
+        "mean": found["mean"],
+        "std": found["std"],
         "interval": None if math.isnan(low) else [float(low), float(high)],
-        "n": len(result.episodes),
+        "n": found["n"],
         "requested": config["run"]["eval_episodes"],
-        "broken": result.broken,
-        "scores": scores,
-        "lengths": [episode.length for episode in result.episodes],
+        "broken": found["broken"],
+        "scores": found["scores"],
+        "lengths": found["lengths"],
         **({"render": how} if (how := trained_on or nonstandard_render_mode(config)) else {}),
     }
 

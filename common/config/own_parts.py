@@ -1,7 +1,8 @@
 """Parts of one's own: `--SEAM.use MODULE:CLASS`, such as `--kl.use my_kl:JeffreysKL`.
 
 The module is installed or in the current directory; a name that starts with a dot, a slash or ~ is a file. A run stores
-the name as typed, so that every command finds the part in a process of its own.
+the name as typed, so that every command finds the part in a process of its own. In Python, the class itself may be
+given: `parts={"kl": JeffreysKL}`.
 """
 
 import functools
@@ -12,11 +13,26 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from common.config import python_objects
 from common.errors import UserError, error_text
 
 
 def load(seam: str, name: str, protocol: type) -> type:
-    """Return the class MODULE:CLASS. Raises UserError if it does not exist or lacks methods of the protocol."""
+    """Return the class MODULE:CLASS, or one that a Python program gave as an object.
+
+    Raises UserError if it does not exist or lacks methods of the protocol.
+    """
+    found = python_objects.find(seam, name) if python_objects.is_local(name) else _from_module(seam, name)
+    needed = [key for key, value in vars(protocol).items() if callable(value) and not _is_private(key)]
+    if absent := [key for key in needed if not any(key in vars(base) for base in found.__mro__)]:
+        raise UserError(
+            f"{seam}.use {name}: the class lacks {', '.join(absent)} of {protocol.__module__}.{protocol.__name__}. "
+            "docs/add_a_part.md has an example."
+        )
+    return found
+
+
+def _from_module(seam: str, name: str) -> type:
     path, _, attribute = name.partition(":")
     try:
         module = _import(path)
@@ -30,12 +46,6 @@ def load(seam: str, name: str, protocol: type) -> type:
     if not isinstance(found, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type) and not key.startswith("_")]
         raise UserError(f"{seam}.use {name}: {path} has no class {attribute!r}. Its classes: {', '.join(classes)}.")
-    needed = [key for key, value in vars(protocol).items() if callable(value) and not _is_private(key)]
-    if absent := [key for key in needed if not any(key in vars(base) for base in found.__mro__)]:
-        raise UserError(
-            f"{seam}.use {name}: the class lacks {', '.join(absent)} of {protocol.__module__}.{protocol.__name__}. "
-            "docs/add_a_part.md has an example."
-        )
     return found
 
 

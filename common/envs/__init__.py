@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from common.config import foreign_code
+from common.config import foreign_code, python_objects
 from common.envs import task_hints
 from common.envs.adapt.adapter import find_adapter
 from common.envs.adapt.process_state import ProcessState
@@ -140,14 +140,18 @@ def make_envs(task: str, env: dict | None, n: int, seed: int = 0, parallel: str 
 
     parallel: `none` steps them in this process, `process` in one worker process each, `native` steps Atari games in
     the threads of ale-py. `auto` is `native` for two or more games that ale-py plays identically, else `process` for
-    two or more environments with images, else `none`. Workers are spawned: a script that uses them needs
-    `if __name__ == "__main__":`.
+    two or more environments with images, else `none`. An object that cannot be imported always is in this process.
+    Workers are spawned: a script that uses them needs `if __name__ == "__main__":`.
 
     Raises:
         UserError: as `make_env`; unknown `parallel`; `native` for a task that ale-py would not play identically.
     """
     if parallel not in ("auto", "none", "process", "native"):
         raise UserError(f"parallel must be auto, none, process or native, not {parallel!r}.")
+    if python_objects.is_local(task):
+        if parallel == "process":
+            raise UserError(f"Worker processes cannot import {task}: use run.parallel none, or write it in a module.")
+        parallel = "none"
     config = complete_options(task, env)
     probe = make_env(task, config, seed)
     try:

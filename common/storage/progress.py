@@ -57,8 +57,22 @@ def format_rate(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
+def bar_class(stream: TextIO) -> type[tqdm] | None:
+    """Return the class of a bar: text on a terminal, a widget in a notebook; None where lines are better.
+
+    A notebook without the package ipywidgets shows lines.
+    """
+    if stream.isatty():
+        return tqdm
+    if "ipykernel" not in sys.modules:
+        return None
+    from tqdm import notebook  # not earlier: it imports IPython
+
+    return None if notebook.IProgress is None else notebook.tqdm_notebook
+
+
 class Progress:
-    """Progress towards `total` frames, on stderr: a bar on a terminal, otherwise a line per call of `line`."""
+    """Progress towards `total` frames, on stderr: a bar on a terminal or in a notebook, else a line per `line`."""
 
     def __init__(self, total: int, stream: TextIO | None = None):
         self.total, self.stream = total, stream or sys.stderr
@@ -67,9 +81,10 @@ class Progress:
         self._last_time = time.perf_counter()
         self._scores: dict[str, float] = {}
         self.estimate = TimeEstimate(self._last_time)
-        self.bar = tqdm(
+        kind = bar_class(self.stream)
+        self.bar = (kind or tqdm)(
             total=total, unit="f", unit_scale=True, dynamic_ncols=True, bar_format=BAR_FORMAT,
-            file=self.stream, disable=not self.stream.isatty(),
+            file=self.stream, disable=kind is None,
         )  # fmt: skip
 
     def start_at(self, frames: int, updates: int) -> None:

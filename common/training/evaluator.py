@@ -42,6 +42,18 @@ class EvalResult(NamedTuple):
         score = {"eval/score": float(np.mean(scores)), **spread_of("eval/score", scores)}
         return {**score, "eval/length": float(lengths.mean()), "eval/broken": float(self.broken)}
 
+    def summary(self) -> dict[str, Any]:
+        """Return mean and std (None without a whole episode), n, broken, and the scores and lengths of all episodes."""
+        found = self.metrics()
+        return {
+            "mean": found.get("eval/score"),
+            "std": found.get("eval/score_std"),
+            "n": len(self.episodes),
+            "broken": self.broken,
+            "scores": [episode.score for episode in self.episodes],
+            "lengths": [episode.length for episode in self.episodes],
+        }
+
 
 class Share:
     """The episodes of one environment in an evaluation: `count` whole ones, if it plays that many in time."""

@@ -10,6 +10,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from common.agent.agent import Agent
 from common.agent.interfaces import Schedule
@@ -19,6 +20,7 @@ from common.replay import Replay
 from common.storage.logger import FiniteMetrics, Logger
 from common.storage.progress import Progress
 from common.storage.runinfo import is_finished
+from common.training.callbacks import Callbacks
 from common.training.camera import Camera, predict_open_loop
 from common.training.clock import Clock, Stopwatch
 from common.training.collector import Collector, VectorEnvs
@@ -35,16 +37,16 @@ class Loop:
     """Counters and parts of one run.
 
     folder: directory of the replay. save: called when a checkpoint is due. best: called with the kind of a score,
-    'eval' or 'train', and the score of the current agent.
+    'eval' or 'train', and the score of the current agent. callbacks: functions of a user.
     """
 
     def __init__(
         self, config: dict, *, envs: VectorEnvs, agent: Agent, replay: Replay, schedule: Schedule, evaluator: Evaluator,
         logger: Logger, progress: Progress, stop: Stop, folder: Path, save: Callable[[], None],
-        best: Callable[[str, float], None] = lambda kind, score: None,
+        best: Callable[[str, float], None] = lambda kind, score: None, callbacks: Callbacks | None = None,
     ) -> None:  # fmt: skip
         run = config["run"]
-        self.folder, self._best = folder, best
+        self.folder, self._best, self.callbacks = folder, best, callbacks or Callbacks()
         self.config, self.agent, self.replay, self.schedule = config, agent, replay, schedule
         self.evaluator, self.logger, self.progress, self.stop, self._save = evaluator, logger, progress, stop, save
         self.repeat = envs.repeat
@@ -99,6 +101,11 @@ class Loop:
         """Return the counters that begin each line of metrics."""
         steps = {"frames": self.frames, "agent_steps": self.agent_steps}
         return {**steps, "updates": self.updates, "episodes": self.episodes, "wall": round(self.wall, 3)}
+
+    def notify(self, event: str, value: Any) -> None:
+        """Call the user's functions for an event; stop the run if one asks for it. Raises CallbackError."""
+        if self.callbacks.call(event, value, self.counters()):
+            self.stop.request()
 
     def _step(self) -> None:
         random = self.agent_steps < self.config["run"]["prefill"]
@@ -208,10 +215,12 @@ class Loop:
         counts = {"train/skipped": self.skips.total, "train/broken": self.broken}
         sizes = {**counts, "replay/size": len(self.replay), "replay/gib": self.replay.gib}
         counters = self.counters()
-        self.logger.write(counters, {**metrics, **sizes, **rates, **self.watch.take()})
+        written = self.logger.write(counters, {**metrics, **sizes, **rates, **self.watch.take()})
         self.show([str(finding) for finding in self.health.see({**counters, **metrics, **sizes})])
         if not self.pretrained and self.agent_steps >= self.config["run"]["prefill"]:
             self.progress.message(f"No updates yet: {self.replay.waiting_reason(*self.batch)}.")
+        self.clocks["log"].mark(self.frames)  # now: a callback may end the run, which must not log this line again
+        self.notify("on_log", written)
 
     def _report(self) -> None:
         """Write videos of open-loop predictions for a few sequences, and log their errors."""
@@ -245,6 +254,7 @@ class Loop:
             self.clocks["film"].mark(self.frames)
         if score is not None:
             self._best("eval", score)
+        self.notify("on_eval", result.summary())
 
     def _replay_messages(self) -> list[str]:
         messages, self.replay.messages = self.replay.messages, []

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM, SIGHUP and SIGUSR1: end a run at a point from which it can resume."""
+"""Requests to end a run at a point from which it can resume: SIGINT, SIGTERM, SIGHUP, SIGUSR1, or a callback."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from common.signals import STOP_SIGNALS, Interrupted, end_by_signal
 
 
 class Stopped(Exception):
-    """A signal asked the run to stop; it can be saved."""
+    """A signal or a callback asked the run to stop; it can be saved."""
 
 
 class Stop:
@@ -23,12 +23,17 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.requested = False
         self.process = os.getpid()
 
     def check(self) -> None:
-        """Raise Stopped if a signal has arrived."""
-        if self.signal is not None:
+        """Raise Stopped if a signal has arrived, or after `request`."""
+        if self.requested or self.signal is not None:
             raise Stopped
+
+    def request(self) -> None:
+        """Ask the run to stop."""
+        self.requested = True
 
     @property
     def exit_code(self) -> int:

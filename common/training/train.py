@@ -35,6 +35,7 @@ from common.storage.runinfo import RunInfo, frames_trained, is_finished
 from common.storage.saved_agent import check_log_offset, check_progress, check_replay, read_number, refuse_malformed
 from common.training import initial_weights, memory_forecast, run_state
 from common.training.banner import banner, expected_updates
+from common.training.callbacks import CallbackError, Callbacks
 from common.training.core import Core, build_core
 from common.training.duration import long_run_warning
 from common.training.evaluator import Evaluator
@@ -46,13 +47,13 @@ from common.training.stop import Stop, Stopped
 from common.training.training_errors import report_disk_errors, report_divergence, require_finite_agent
 
 
-def train(config: dict[str, Any], factory: Factory | None = None) -> None:
-    """Train until `config['steps']` frames, or for `run.max_seconds` if that is not 0.
+def train(config: dict[str, Any], factory: Factory | None = None, callbacks: Callbacks | None = None) -> None:
+    """Train until `config['steps']` frames, or for `run.max_seconds` if that is not 0, or until a callback stops it.
 
     config: the complete, resolved config; it is not changed.
 
     Raises UserError for every error that a user can fix, and SystemExit with 130 or 143 once the run is saved after
-    SIGINT or SIGTERM.
+    SIGINT or SIGTERM. An exception of a callback is raised once the run is saved.
     """
     config = {**config, "logdir": str(resolve_logdir(config))}
     if config["run"]["offline"]:
@@ -79,7 +80,7 @@ def train(config: dict[str, Any], factory: Factory | None = None) -> None:
             built = stack.enter_context(build_core(config, state, factory))
         if state is None:  # a resumed run stores its config once the checkpoint is restored
             store_config(logdir, config)
-        Session(config, logdir, checkpoints, stop, built).run(state)
+        Session(config, logdir, checkpoints, stop, built, callbacks).run(state)
 
 
 class Session:
@@ -87,8 +88,12 @@ class Session:
 
     loop: Loop
 
-    def __init__(self, config: dict[str, Any], logdir: Path, checkpoints: Checkpoints, stop: Stop, core: Core) -> None:
+    def __init__(
+        self, config: dict[str, Any], logdir: Path, checkpoints: Checkpoints, stop: Stop, core: Core,
+        callbacks: Callbacks | None = None,
+    ) -> None:  # fmt: skip
         self.config, self.logdir, self.checkpoints, self.stop, self.core = config, logdir, checkpoints, stop, core
+        self.callbacks = callbacks
         self.info = RunInfo(self.logdir, config)
         self._saved: tuple[int, int] | None = None  # frames and updates of the last checkpoint of this process
         self._saved_updates: int | None = None  # updates of the newest checkpoint
@@ -98,6 +103,7 @@ class Session:
         """Train from a checkpoint's `state`, or from scratch, until the end or a signal."""
         with self._pieces(state) as pieces:
             pieces |= {"stop": self.stop, "folder": self.logdir / "replay", "save": self.save, "best": self.save_best}
+            pieces |= {"callbacks": self.callbacks}
             self.loop = self.core.factory.loop(self.config, **pieces)
             self._begin(state)
             try:
@@ -114,9 +120,10 @@ class Session:
         require_finite_agent(loop, self.checkpoints)
         own = {"config": self.config, "compiled": loop.agent.compiler is not None}
         state = {**run_state.capture(loop), **self._identity(), **own}
-        self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
+        path = self.checkpoints.save(state, frames=loop.frames, updates=loop.updates, algo=self.config["algo"])
         self._write_info(state["wall"])
         self._saved, self._saved_updates, self._saving = (loop.frames, loop.updates), loop.updates, False
+        loop.notify("on_checkpoint", path)
 
     def save_best(self, kind: str, score: float) -> None:
         """Write the current agent to best.pt if no earlier `score` of this kind was higher. Raises as `save` does."""
@@ -130,21 +137,42 @@ class Session:
         return {"frames": self.loop.frames, "digest": config_digest(self.config), "threads": torch.get_num_threads()}
 
     def _train(self) -> None:
+        """Run the loop to its end and save. After an exception of a callback, save and raise that exception."""
+        error = None
+        try:
+            self._run_loop()
+        except CallbackError as failure:
+            error = failure.error
+        if error is not None:
+            self.loop.callbacks = Callbacks()  # saving calls none of them again
+            if not self._just_saved:
+                self._save_after(error)
+            raise error
+
+    @property
+    def _just_saved(self) -> bool:
+        """Whether the last checkpoint of this process is of the current frame and update."""
+        return self._saved == (self.loop.frames, self.loop.updates)
+
+    def _run_loop(self) -> None:
         loop = self.loop
         try:
             loop.run()
         except Stopped:
-            self.save()
+            if self.stop.signal is not None or not self._just_saved:
+                self.save()
             loop.progress.message(f"Saved at frame {loop.frames:,}. To resume, rerun the same command.")
+            if self.stop.signal is None:  # a callback asked for it
+                return
             raise SystemExit(self.stop.exit_code) from None
         except UserError as error:
             self._save_after(error)
             raise
-        if loop.out_of_time or self._saved != (loop.frames, loop.updates):  # out of time: run.json needs the new wall
+        if loop.out_of_time or not self._just_saved:  # out of time: run.json needs the new wall
             self.save()
         loop.progress.message(f"Finished: {loop.frames:,} frames, {loop.updates:,} updates in {loop.wall:.0f} s.")
 
-    def _save_after(self, error: UserError) -> None:
+    def _save_after(self, error: Exception) -> None:
         """Save a run that `error` ends, unless saving failed or the agent is not finite.
 
         If only skipped updates followed the last checkpoint, it holds the same weights: keep the one before it.

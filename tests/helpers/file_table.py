@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "files.md"
 COMMON = ROOT / "common"
 #: Packages of common/ in the order of imports: a package imports only those after it.
-ROOMS = ("commands", "experiments", "analysis", "doctor", "profiling", "viewer", "foreign", "deploy")
+ROOMS = ("api", "commands", "experiments", "analysis", "doctor", "profiling", "viewer", "foreign", "deploy")
 ROOMS += ("training", "datasets", "agent", "replay", "envs", "nn", "storage", "config")
 
 HEAD = """# Files

@@ -1,12 +1,15 @@
 """Estimates of the time left, on recorded timelines."""
 
 import io
+import sys
+import types
 
 import pytest
+from tqdm import notebook
 
 from common.experiments.grid.run_progress import RunProgress, read_progress
 from common.storage import progress
-from common.storage.progress import Progress, TimeEstimate, format_rate
+from common.storage.progress import Progress, TimeEstimate, bar_class, format_rate
 from common.training.train import train
 from tests.helpers.run_fakes import FakeFactory, config
 
@@ -107,3 +110,11 @@ def test_the_run_and_the_table_of_a_grid_show_the_same_estimate(tmp_path, monkey
     (tmp_path / "run/metrics.jsonl").write_text('{"frames": 100, "wall": 3.0, "fps/env": 5.0, "time/left": 7.0}\n')
     (tmp_path / "run/run.json").unlink()
     assert read_progress(tmp_path / "run", given).left == 7.0
+
+
+def test_a_notebook_shows_a_widget_if_it_has_them(monkeypatch):
+    assert bar_class(io.StringIO()) is None
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    for widget, shown in ((None, None), (object, notebook.tqdm_notebook)):
+        monkeypatch.setattr(notebook, "IProgress", widget)
+        assert bar_class(io.StringIO()) is shown

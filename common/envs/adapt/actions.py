@@ -22,12 +22,13 @@ class ActionPart(NamedTuple):
     """A leaf of an action space.
 
     size: how many numbers it has. values: how many values each number takes, (size,); empty if they are continuous in
-    [-1, 1]. decode: function from the normalized action (size,) to the environment's action.
+    [-1, 1]. decode: function from the normalized action (size,) to the environment's action. encode: its inverse.
     """
 
     size: int
     values: np.ndarray
     decode: Callable[[np.ndarray], object]
+    encode: Callable[[Any], np.ndarray]
 
 
 def normalize_action_space(space: spaces.Space, scale: float = 1.0) -> tuple[spaces.Space, Callable]:
@@ -38,6 +39,33 @@ def normalize_action_space(space: spaces.Space, scale: float = 1.0) -> tuple[spa
     Raises:
         UserError: the space or one of its leaves is not supported.
     """
+    parts = action_parts(space, scale)
+    values = np.concatenate([part.values for part in parts])
+    ends = np.cumsum([part.size for part in parts])[:-1]
+
+    def decode(action: np.ndarray) -> Any:
+        pieces = np.split(np.reshape(action, -1), ends)
+        return rebuild_action(space, (part.decode(piece) for part, piece in zip(parts, pieces, strict=True)))
+
+    return normalized_space(sum(part.size for part in parts), values), decode
+
+
+def action_encoder(space: spaces.Space, scale: float = 1.0) -> Callable[[Any], np.ndarray]:
+    """Return the function from the environment's actions to normalized ones (A,), float64: the inverse of `decode`.
+
+    Numbers beyond the bounds are clipped. Arguments and errors as in `normalize_action_space`.
+    """
+    parts = action_parts(space, scale)
+
+    def encode(action: Any) -> np.ndarray:
+        pairs = zip(parts, leaf_actions(space, action), strict=True)
+        return np.concatenate([np.asarray(part.encode(leaf), np.float64).reshape(-1) for part, leaf in pairs])
+
+    return encode
+
+
+def action_parts(space: spaces.Space, scale: float) -> list[ActionPart]:
+    """Return the leaves of an action space, all continuous or all discrete. Raises UserError as its callers do."""
     parts = [action_part(leaf, scale) for leaf in leaf_spaces(space)]
     if not sum(part.size for part in parts):
         raise UserError(f"The action space {space} is empty: there is nothing to choose. Give it at least one number.")
@@ -49,14 +77,7 @@ def normalize_action_space(space: spaces.Space, scale: float = 1.0) -> tuple[spa
         )
     if any(part.values.size for part in parts):
         parts = [part if part.values.size else discretized_part(part) for part in parts]
-    values = np.concatenate([part.values for part in parts])
-    ends = np.cumsum([part.size for part in parts])[:-1]
-
-    def decode(action: np.ndarray) -> Any:
-        pieces = np.split(np.reshape(action, -1), ends)
-        return rebuild_action(space, (part.decode(piece) for part, piece in zip(parts, pieces, strict=True)))
-
-    return normalized_space(sum(part.size for part in parts), values), decode
+    return parts
 
 
 def normalized_space(size: int, values: np.ndarray) -> spaces.Space:
@@ -93,6 +114,15 @@ def leaf_spaces(space: spaces.Space) -> Iterator[spaces.Space]:
         yield space
 
 
+def leaf_actions(space: spaces.Space, action: Any) -> Iterator[Any]:
+    """Yield the leaves of an action of a nested space in the order of `leaf_spaces`."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        for key, child in space.items() if isinstance(space, spaces.Dict) else enumerate(space):
+            yield from leaf_actions(child, action[key])
+    else:
+        yield action
+
+
 def rebuild_action(space: spaces.Space, values: Iterator) -> Any:
     """Build an action of a nested space from the values of its leaves."""
     if isinstance(space, spaces.Dict):
@@ -106,7 +136,9 @@ def action_part(space: spaces.Space, scale: float) -> ActionPart:
     """Return how one leaf is normalized. Raises UserError if it is not supported."""
     if isinstance(space, spaces.Discrete):
         number = space.dtype.type  # as in a sample of the space, which is not an int
-        return ActionPart(1, np.array([space.n]), lambda action: number(int(action[0]) + int(space.start)))
+        start = int(space.start)
+        decode = lambda action: number(int(action[0]) + start)
+        return ActionPart(1, np.array([space.n]), decode, lambda action: np.asarray(action) - start)
     if isinstance(space, spaces.MultiBinary):
         return discrete_part(space, np.full(space.shape, 2), 0)
     if isinstance(space, spaces.MultiDiscrete):
@@ -125,7 +157,8 @@ def action_part(space: spaces.Space, scale: float) -> ActionPart:
 def discrete_part(space: Any, values: np.ndarray, start: np.ndarray | int) -> ActionPart:
     """Return the part for numbers of any shape: each takes values[i] values, counted from `start`."""
     flat = np.reshape(values, -1)
-    return ActionPart(len(flat), flat, lambda action: (np.reshape(action, space.shape) + start).astype(space.dtype))
+    decode = lambda action: (np.reshape(action, space.shape) + start).astype(space.dtype)
+    return ActionPart(len(flat), flat, decode, lambda action: np.asarray(action, np.int64) - start)
 
 
 def continuous_part(space: spaces.Box, low: np.ndarray, high: np.ndarray) -> ActionPart:
@@ -136,14 +169,20 @@ def continuous_part(space: spaces.Box, low: np.ndarray, high: np.ndarray) -> Act
         value = low + share * (high - low)
         return np.asarray(value if space.dtype.kind == "f" else np.rint(value), space.dtype)
 
-    return ActionPart(int(np.prod(space.shape)), np.zeros(0, int), decode)
+    def encode(action: Any) -> np.ndarray:
+        share = (np.asarray(action, np.float64) - low) / np.where(high > low, high - low, 1)
+        return np.clip(2 * share - 1, -1, 1)
+
+    return ActionPart(int(np.prod(space.shape)), np.zeros(0, int), decode, encode)
 
 
 def discretized_part(continuous: ActionPart) -> ActionPart:
     """Return a continuous part with ACTION_LEVELS evenly spaced values for each number."""
     grid = np.linspace(-1, 1, ACTION_LEVELS)
     values = np.full(continuous.size, ACTION_LEVELS)
-    return ActionPart(continuous.size, values, lambda index: continuous.decode(grid[index]))
+    decode = lambda index: continuous.decode(grid[index])
+    encode = lambda action: np.rint((continuous.encode(action) + 1) / 2 * (ACTION_LEVELS - 1))
+    return ActionPart(continuous.size, values, decode, encode)
 
 
 def missing_bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,8 @@
 
 Its interface is Gymnasium's, the old gym's or dm_env's. The module is installed or in the current directory:
 my_env:MyEnv, my/env.py:MyEnv, my.package.env:make. A name that starts with a dot, a slash or ~ is a file:
-./my_env.py:MyEnv, ../other/my_env.py:MyEnv, /home/me/my_env.py:MyEnv.
+./my_env.py:MyEnv, ../other/my_env.py:MyEnv, /home/me/my_env.py:MyEnv. A Python program may also give the class or
+function itself, see config/python_objects.py.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from typing import Any
 
 import gymnasium
 
+from common.config import python_objects
 from common.envs.adapt.adapter import adapt_env
 from common.envs.adapt.any_interface import as_gymnasium
 from common.envs.faults import describe_error, missing_module_hint
@@ -34,8 +36,7 @@ def make(name: str, config: dict) -> gymnasium.Env:
     Raises:
         UserError: the module or class does not exist, its constructor fails, or the result is not an environment.
     """
-    path, _, attribute = name.partition(":")
-    factory = _find_factory(path, attribute)
+    factory = _find_factory(name)
     try:
         env, note = _make_from(factory, _film_options(factory, config))
         adapted = adapt_env(as_gymnasium(env, name), config)
@@ -92,7 +93,10 @@ def _needs_arguments(factory: Callable) -> bool:
     return False
 
 
-def _find_factory(path: str, attribute: str) -> Callable:
+def _find_factory(name: str) -> Callable:
+    if python_objects.is_local(name):
+        return python_objects.find(python_objects.ENVIRONMENT, name)
+    path, _, attribute = name.partition(":")
     try:
         module = _import(path)
     except UserError:
