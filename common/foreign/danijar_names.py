@@ -17,6 +17,7 @@ def embed_rows(encoder):
 
 
 def embed_rows_of(size, vector):
+    """Return the same for an embedding of `size` numbers, of which `vector` are of vectors."""
     return torch.cat([torch.arange(vector, size), torch.arange(vector)])
 
 
@@ -26,6 +27,7 @@ def norm(module):
 
 
 def layer(module: Layer, name, norm_name, rows=None):
+    """Return the slots of a linear layer and its norm, under their names."""
     return under(name, dense(module.linear, rows)) | under(norm_name, norm(module.norm))
 
 
@@ -73,6 +75,7 @@ def posterior_rows(rssm, embed):
 
 
 def v1_encoder(encoder):
+    """Return the slots of the image encoder."""
     slots: Slots = {}
     for i, stage in enumerate(list(encoder.cnn)[::2]):
         slots |= under(f"h{i + 1}", conv(stage))
@@ -80,6 +83,7 @@ def v1_encoder(encoder):
 
 
 def v1_decoder(decoder, rows=None):
+    """Return the slots of the image decoder."""
     slots = under("h1", dense(decoder.cnn.inp, rows))
     for i, stage in enumerate(list(decoder.cnn.stages)[::2]):
         slots |= under(f"h{i + 2}", conv(stage))
@@ -99,6 +103,7 @@ def v1_head(net, rows=None):
 
 
 def v1_actor(actor, rows=None):
+    """Return the slots of an actor, whose output layers the file holds as one."""
     return v1_dense(actor.net, actor.outs, rows)
 
 
@@ -121,10 +126,12 @@ def v1_agent(agent):
 
 
 def norm_gru(cell):
+    """Return the slots of the recurrent cell."""
     return affine(cell.gates, lambda weight: weight.t()) | norm(cell.norm)
 
 
 def v2_rssm(rssm, embed=None):
+    """Return the slots of an RSSM with one prior. embed: rows of the embedding."""
     (prior, prior_out), (post, post_out) = rssm.priors[0], rssm.post
     return (
         layer(rssm.cell.inp, "img_in", "img_in_norm")
@@ -168,10 +175,12 @@ def v2_vector(decoder, key, rows=None):
 
 
 def v2_head(net, rows=None):
+    """Return the slots of a head's Sequential(hidden, output)."""
     return mlp(net[0], rows) | under("out/out", dense(net[1]))
 
 
 def v2_actor(actor, rows=None):
+    """Return the slots of an actor with one or two output layers."""
     slots = mlp(actor.net, rows)
     for name, out in zip(("out", "std"), actor.outs, strict=False):
         slots |= under(f"out/{name}", dense(out))

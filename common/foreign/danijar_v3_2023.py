@@ -16,8 +16,9 @@ from common.config.config import flatten
 from common.errors import UserError
 from common.foreign import danijar_v3_2023_names as names
 from common.foreign.danijar_names import embed_rows
+from common.foreign.danijar_v3_2023_settings import flags_of
 from common.foreign.safe_pickle import read_pickle
-from common.foreign.settings import Settings, read_settings, renamed, repeat_flag, require
+from common.foreign.settings import Settings, read_settings, repeat_flag
 from common.foreign.slots import Slots, key_rows, plain, under
 from common.foreign.source import Description, Moments, Source, action_space, image_space, vector_space
 
@@ -26,9 +27,6 @@ AC, WM = "agent/task_behavior/ac", "agent/wm"
 CRITIC = "agent/task_behavior/critic"
 #: Our group -> name of its optimiser.
 OPTIMISERS = {"model": f"{WM}/model_opt", "actor": f"{AC}/actor_opt", "critic": f"{CRITIC}/critic_opt"}
-#: Our network -> the block of the settings with its layers and units.
-HEADS = {"reward": "reward_head", "con": "cont_head", "critic": "critic", "actor": "actor"}
-GRADS = {"reinforce": "Reinforce", "backprop": "DynamicsGradient"}
 UPDATES = f"{CRITIC}/updates/value"
 
 
@@ -73,71 +71,6 @@ def describe(source: Source) -> Description:
     actions = source.shape(f"{WM}/rssm/img_in/kernel")[0] - latent
     flags = flags_of(config, discrete) | repeat_flag(config)
     return Description(ALGO, flags, observations(source, config), action_space(actions, discrete))
-
-
-def flags_of(config: Settings, discrete: bool) -> Settings:
-    """Return our config keys for the settings, flat with dots."""
-    check_settings(config)
-    sizes = {
-        f"mlp.{ours}.{key}": config[f"{name}.{key}"] for ours, name in HEADS.items() for key in ("layers", "units")
-    }
-    for net in ("encoder", "decoder"):
-        sizes |= {f"mlp.{net}.{key}": config[f"{net}.mlp_{key}"] for key in ("layers", "units")}
-    names = {"actor": "actor_opt", "critic": "critic_opt", "model": "model_opt"}
-    each = lambda key: {group: float(config[f"{name}.{key}"]) for group, name in names.items()}
-    grad = GRADS[config["actor_grad_disc" if discrete else "actor_grad_cont"]]
-    return {
-        **sizes,
-        "latent": {key: config[f"rssm.{key}"] for key in ("stoch", "classes", "unimix")},
-        "rssm": {"deter": config["rssm.deter"], "hidden": config["rssm.units"], "initial": config["rssm.initial"]},
-        "rssm.action_clip": config["rssm.action_clip"],
-        "conv.depth": config["encoder.cnn_depth"],
-        "image.link": "sigmoid" if config.get("decoder.cnn_sigmoid") else "shift",
-        "encoder.symlog": config["encoder.symlog_inputs"],
-        **{f"{net}.scalars": False for net in ("encoder", "decoder")},
-        "grad_disc.use" if discrete else "grad_cont.use": grad,
-        "policy_cont": {"min_std": config["actor.minstd"], "max_std": config["actor.maxstd"]},
-        "policy_disc.unimix": config["actor.unimix"],
-        "kl": {"dyn": config["loss_scales.dyn"], "rep": config["loss_scales.rep"], "free": config["dyn_loss.free"]},
-        "discount": 1 - 1 / config["horizon"],
-        "advantage": {
-            "rate": round(1 - config["retnorm.decay"], 12),
-            "limit": 1 / config["retnorm.max"],
-            "low": config["retnorm.perclo"],
-            "high": config["retnorm.perchi"],
-        },
-        "optim.lr": each("lr"),
-        "optim.eps": each("eps"),
-        "clip": each("clip"),
-        **renamed(config, SAME_SETTINGS),
-    }
-
-
-#: Foreign setting -> our key with the same meaning.
-SAME_SETTINGS = {
-    "reward_head.bins": "reward.bins",
-    "critic.bins": "critic.bins",
-    "imag_horizon": "imagination.horizon",
-    "return_lambda": "returns.lam",
-    "actent": "actor.entropy",
-    "slow_critic_fraction": "slow.rate",
-    "slow_critic_update": "slow.every",
-}
-
-
-def check_settings(config: Settings) -> None:
-    """Raise UserError for settings that our parts do not have."""
-    blocks = ("rssm", "encoder", "decoder", "reward_head", "cont_head", "actor", "critic")
-    require(config, **{f"{block}.act": "silu" for block in blocks}, **{f"{block}.norm": "layer" for block in blocks})
-    for net in ("encoder", "decoder"):
-        require(config, **{f"{net}.cnn_blocks": 0, f"{net}.resize": "stride", f"{net}.minres": 4})
-    require(config, **{"decoder.cnn_depth": config["encoder.cnn_depth"], "decoder.image_dist": "mse"})
-    require(config, **{"decoder.vector_dist": "symlog_mse", "reward_head.dist": "symlog_disc"})
-    require(config, **{"critic.dist": "symlog_disc", "critic_type": "vfunction", "critic_slowreg": "logprob"})
-    require(config, **{"task_behavior": "Greedy", "retnorm.impl": "perc_ema", "actor_dist_cont": "normal"})
-    require(config, **{"dyn_loss.impl": "kl", "rep_loss.impl": "kl", "rep_loss.free": config["dyn_loss.free"]})
-    if not config["rssm.classes"]:
-        require(config, **{"rssm.classes": 32})
 
 
 def observations(source: Source, config: Settings) -> spaces.Dict:

@@ -33,6 +33,7 @@ def head(net, name="logits"):
 
 
 def policy(actor):
+    """Return the slots of an actor; its action must be called `action`."""
     outs = ("logits",) if len(actor.outs) == 1 else ("mean", "stddev")
     slots = mlp(actor.net)
     for name, out in zip(outs, actor.outs, strict=True):
@@ -41,6 +42,7 @@ def policy(actor):
 
 
 def stages(convs, norms, name):
+    """Return the slots of numbered convolutions and their norms."""
     slots: Slots = {}
     for i, (module, after) in enumerate(zip(convs, norms, strict=True)):
         slots |= under(f"{name}{i}", conv(module)) | under(f"{name}{i}norm", norm(after.norm))
@@ -74,6 +76,7 @@ def pixels(cnn):
 
 
 def rssm(module):
+    """Return the slots of cell, prior and posterior."""
     slots: Slots = {}
     cell = module.cell
     for i, inp in enumerate(cell.inputs):
