@@ -29,6 +29,8 @@ CODE_OR_LINK = re.compile(
 )
 ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^"' >]*""")
 ELSEWHERE_IN_STYLES = re.compile(r"""url\(["']?(?:https?:)?//[^)]*|@import\s+["'](?:https?:)?//[^"']*""")
+#: The first line of a block of code, with words after the language; the highlighter does not know them.
+FENCE_WORDS = re.compile(r"^(```\w+) .*$", re.MULTILINE)
 IMAGES = {".png", ".gif", ".svg", ".jpg"}
 
 sources: dict[str, Path] = {}  # page or copy in the site -> file of the repository
@@ -137,7 +139,7 @@ def content_of(path: Path) -> str | bytes:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point the links of a page to pages and copies in the site."""
+    """Point the links of a page to pages and copies in the site, and leave out what tests read in blocks of code."""
     path = sources.get(page.file.src_uri)
     if path is None:
         return markdown
@@ -151,7 +153,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         hash_ = match["target"].partition("#")
         return f"{match['head']}{target}{hash_[1]}{hash_[2]}{match['tail']}"
 
-    return CODE_OR_LINK.sub(changed, markdown)
+    return FENCE_WORDS.sub(r"\1", CODE_OR_LINK.sub(changed, markdown))
 
 
 def on_post_build(config: MkDocsConfig) -> None:
