@@ -20,6 +20,7 @@ import pytest
 
 from common.errors import UserError
 from common.processes import foreign_children
+from common.viewer import films
 from tests.helpers.command_line import ROOT
 
 pytest.importorskip("starlette", reason="the page needs starlette")
@@ -227,6 +228,11 @@ def test_clips_are_downloaded(served):
         status, headers, data = one.get("/clip?steps=2", Cookie=one.cookie)
         assert (status, headers["Content-Type"], data[:6]) == (200, "image/gif", b"GIF89a")
         assert one.get("/clip?steps=2&format=exe", Cookie=one.cookie)[0] == 400
+        status, headers, data = one.get("/clip?steps=2&format=mp4", Cookie=one.cookie)
+        if films.is_available(".mp4"):
+            assert (status, headers["Content-Type"], data[4:8]) == (200, "video/mp4", b"ftyp")
+        else:
+            assert (status, b"pip install imageio-ffmpeg" in data) == (400, True)
 
 
 def test_a_page_that_vanishes_ends_the_server_after_the_grace_time(served):
