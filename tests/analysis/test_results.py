@@ -79,7 +79,7 @@ def test_the_commands_in_the_readme_plan_the_committed_runs(command, capsys):
         return
     assert dreamer.main([tool, *words, "--dry-run"]) == 0
     planned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("# ")]
-    assert [line[2:].split(": ")[0] for line in planned] == [job["name"] for job in jobs]
+    assert [line.split(": ")[0] for line in planned] == [f"# {i} {job['name']}" for i, job in enumerate(jobs)]
 
 
 @SCORED
