@@ -19,8 +19,6 @@ agent() {  # NAME VERSION FLAGS...
 PIXELS="--task dummy_pixels --discount 0.95 --imagination.horizon 8 --batch_length 12 --run.prefill 500"
 PENDULUM="--task gym_Pendulum-v1"
 agent v3/pendulum v3 $PENDULUM --steps 12000
-agent v1/pixels v1 $PIXELS --steps 8000 --schedule.every 50 --schedule.updates 15 --optim.lr.model 2e-3 --optim.lr.critic 1e-3 --optim.lr.actor 3e-4 --actor.entropy 0.02
-agent v2/pixels v2 $PIXELS --steps 8000 --schedule.steps 4 --optim.lr.model 2e-3 --optim.lr.critic 1e-3 --optim.lr.actor 3e-4 --slow.every 50
-agent v3/pixels v3 $PIXELS --steps 8000 --schedule.ratio 24 --optim.lr.model 1e-3 --optim.lr.critic 5e-4 --optim.lr.actor 5e-4
-agent v1/pendulum v1 $PENDULUM --batch_length 16 --steps 20000
-agent v2/pendulum v2 $PENDULUM --batch_length 16 --steps 16000 --discount 0.98 --slow.every 25 --reward_norm.momentum 0.99 --actor.entropy 0.3
+agent v1/pixels v1 $PIXELS --steps 8000 --schedule.every 50 --schedule.updates 15 \
+  --optim.lr.model 2e-3 --optim.lr.critic 1e-3 --optim.lr.actor 3e-4 --actor.entropy 0.02
+agent v1/pendulum v1 $PENDULUM --batch_length 16 --steps 12000

@@ -94,7 +94,8 @@ def _checked(name: str, value: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"{name} is {value.dtype}")
     if value.is_floating_point() and not value.isfinite().all():
         raise ValueError(f"{name} has a number that is not finite")
-    return value.float() if value.dtype in FLOATS else value
+    value = value.float() if value.dtype in FLOATS else value
+    return value.clone()  # aligned as torch allocates it: elsewhere in memory, sums may be rounded differently
 
 
 def with_training_state(weights: dict[str, Any], own: Mapping[str, Any], source: Path) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from tests.helpers.command_line import expect_error, snapshot
 from tests.helpers.saved_runs import say, untrained
 
 CASES = {"v1": "dummy_pixels_6", "v2": "dummy_mixed_6", "v3": "dummy_point_multi_6", "v3-2023": "dummy_bandit"}
+#: Each version also with the other kind of observations and actions.
+OTHERS = {"v1": "dummy_bandit", "v2": "dummy_pixels_6", "v3": "dummy_pixels_6", "v3-2023": "dummy_pixels_6"}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,13 @@ def test_a_published_policy_chooses_the_same_actions(made, algo, mode):
     assert np.array_equal(actions(made / f"{algo}-public", mode), expected)
     assert np.array_equal(actions(made / f"{algo}.zip", mode), expected)
     assert load(made / f"{algo}.zip").frames == 70
+
+
+@pytest.mark.parametrize(("algo", "task"), OTHERS.items())
+def test_other_observations_and_actions_survive(algo, task, tmp_path):
+    untrained(tmp_path / "run", algo, task)
+    assert say("push", tmp_path / "run", tmp_path / "agent") == 0
+    assert np.array_equal(actions(tmp_path / "agent", "sample"), actions(tmp_path / "run", "sample"))
 
 
 @pytest.mark.parametrize("algo", ["v2", "v3"])
@@ -239,6 +248,7 @@ def test_the_best_checkpoint_is_published_if_asked(made, tmp_path):
     )
     assert say("push", tmp_path / "run", tmp_path / "agent", "--best") == 0
     assert load(tmp_path / "agent").frames == 50
+    assert "the one with the best score" in (tmp_path / "agent" / "README.md").read_text()
 
 
 def test_a_missing_package_is_named_with_the_command(made, tmp_path, monkeypatch):

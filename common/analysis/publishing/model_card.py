@@ -28,6 +28,7 @@ class Facts(NamedTuple):
     """Content of a card. run, evaluation: run.json and eval.json without private data. frames: of the weights.
 
     random: mean return of random actions, if it was measured. half: whether weights have 16 bits. files: their names.
+    best: whether the weights are those with the best score of the training.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Facts(NamedTuple):
     half: bool
     files: tuple[str, ...]
     random: float | None = None
+    best: bool = False
 
 
 def model_card(facts: Facts) -> str:
@@ -130,7 +132,8 @@ def _training(facts: Facts) -> str:
     rows = {
         "version, seed": f"{facts.config['algo']}, {facts.config['seed']}",
         "environment frames": f"{facts.frames:,}",
-        "updates": _number(run.get("updates")),
+        "checkpoint": "the one with the best score during training" if facts.best else "",
+        "updates of the training": _number(run.get("updates")),
         "parameters": _number(run.get("parameters")),
         "hours of training": f"{run['wall'] / 3600:.2f}" if is_finite_number(run.get("wall")) else "",
         "processor": hardware.get("cpu"),

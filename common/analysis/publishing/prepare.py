@@ -56,7 +56,7 @@ def prepare(logdir: Path, folder: Path, choices: Choices) -> None:
     files = (*(path.name for path in folder.iterdir()), CARD_FILE)
     card = Facts(
         choices.name, choices.address, configs.read(folder / "config.yaml"), load("run.json"), load("eval.json"),
-        state["frames"], choices.license, choices.half, files, choices.random,
+        state["frames"], choices.license, choices.half, files, choices.random, choices.best,
     )  # fmt: skip
     write_text(folder / CARD_FILE, model_card(card))
 
