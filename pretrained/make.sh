@@ -22,3 +22,8 @@ agent v3/pendulum v3 $PENDULUM --steps 12000
 agent v1/pixels v1 $PIXELS --steps 8000 --schedule.every 50 --schedule.updates 15 \
   --optim.lr.model 2e-3 --optim.lr.critic 1e-3 --optim.lr.actor 3e-4 --actor.entropy 0.02
 agent v1/pendulum v1 $PENDULUM --batch_length 16 --steps 12000
+SHORT="--discount 0.9 --imagination.horizon 5 --run.eval_every 1000 --run.save_every 500"
+agent v2/pixels v2 $PIXELS $SHORT --steps 6000 --schedule.steps 4 --optim.lr.model 2e-3 \
+  --optim.lr.critic 1e-3 --optim.lr.actor 3e-4 --slow.every 50
+agent v3/pixels v3 $PIXELS $SHORT --steps 6000 --schedule.ratio 24 \
+  --optim.lr.model 1e-3 --optim.lr.critic 5e-4 --optim.lr.actor 5e-4
