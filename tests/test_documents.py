@@ -1,8 +1,8 @@
 """README.md and docs/ are correct: commands run, files, keys and headings exist, generated pages are up to date.
 
-The commands in ```bash blocks of a document run in order, in one folder. Before that, each ```python block that begins
-with a comment of a file name is written to that file. Training is shortened with the block `debug` and the flags SHORT.
-Commands that train several runs only list them.
+The commands in ```bash blocks of a document run in order, in one folder. Before that, each ```python or ```yaml block
+that begins with a comment of a file name is written to that file. Training is shortened with the block `debug` and the
+flags SHORT. Commands that train several runs only list them.
 """
 
 import json
@@ -38,7 +38,7 @@ FAMILIAR = [
 ]  # two more in commands/test_legacy_cli.py
 
 #: Commands that train several runs.
-GRIDS = {"ablate", "bench", "compare", "demo", "ladder", "wm-eval"}
+GRIDS = {"ablate", "bench", "compare", "demo", "ladder", "sweep", "wm-eval"}
 
 #: Commands in the documents that other tests run.
 TESTED_ELSEWHERE = {"doctor": "commands/test_doctor.py"}
@@ -108,8 +108,9 @@ def run(tmp_path, renderer):
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if commands(path)], ids=lambda path: path.name)
 def test_every_printed_command_runs(path, tmp_path, run):
-    for code in code_blocks(path, "python"):
-        (tmp_path / code.split()[1]).write_text(code)
+    for code in code_blocks(path, "python") + code_blocks(path, "yaml"):
+        if code.startswith("# "):
+            (tmp_path / code.split()[1]).write_text(code)
     for words in commands(path):
         if words[0] not in TESTED_ELSEWHERE:
             run(words)

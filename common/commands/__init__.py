@@ -96,6 +96,13 @@ GROUPS = {
             version_flags=True,
             target=EVERY_RUN,
         ),
+        "sweep": Command(
+            "sweep",
+            "Search config values in trials with pruning (given values: compare --sweep)",
+            "",
+            ("algo", "task", "configs", "features", "steps"),
+            target="every trial",
+        ),
         "wm-eval": Command(
             "wm_eval",
             "Compare only the world models of versions, on the same stored records",

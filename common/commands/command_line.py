@@ -36,6 +36,7 @@ FLAG_ALIASES = {
     "threads": "run.threads",
     "precision": "run.precision",
     "compile": "run.compile",
+    "logger": "run.logger",
     "enc.spaces": "encoder.keys",
     "dec.spaces": "decoder.keys",
     "env.render.quality": "env.render",

@@ -4,6 +4,7 @@ import fnmatch
 import math
 from typing import Any
 
+from common.config.loggers import logger_names
 from common.errors import UserError, check_choice
 from common.safe_io import expand_path, is_finite_number
 
@@ -100,6 +101,8 @@ def check_values(flat: dict[str, Any]) -> None:
             check_choice(key, value, CHOICES[key])
         if key in PATH_KEYS:
             _check_path(key, value)
+        if key == "run.logger":
+            logger_names(value)
         if isinstance(value, bool | str):
             continue
         if not is_finite_number(value):

@@ -15,7 +15,7 @@ from common.experiments.grid.experiment import run_experiment
 from common.experiments.variant import Setting, Variant, describe_variants
 from common.experiments.version_flags import refuse_shared_key, with_own_flags
 
-SWEEP = Option([], "values of a key, a variant for each; several sweeps multiply", "KEY=A,B ...")
+SWEEP = Option([], "a variant for each value; several multiply (search: command sweep)", "KEY=A,B ...")
 FIRST_WORD = re.compile(r"[\w.*?\[\]-]+=.")  # KEY= and the first value; other words are further values
 
 Choice = dict[str, str]  # key -> value

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout, lock_descriptor
 
 from common.config import config as configs
 from common.config import parts
+from common.config.loggers import DEFAULT as DEFAULT_LOGGERS
 from common.config.published_config import mark_foreign_code
 from common.errors import UserError
 from common.files import slug, write_text
@@ -39,11 +40,15 @@ DEFAULTS_OF_LATER_KEYS = {
     "run.init_parts": "world_model",
     "run.offline": "",
     "run.max_skips": 10,
+    "run.logger": DEFAULT_LOGGERS,
+    "run.logger_project": "dreamer",
+    **{f"run.logger_{key}": "" for key in ("entity", "name", "group")},
 }
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
     + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds", "max_skips")]
+    + [f"run.{key}" for key in ("logger", "logger_project", "logger_entity", "logger_name", "logger_group")]
     + ["replay.max_gib", "env.max_failures", "env.timeout"]
 )
 

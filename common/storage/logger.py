@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from common.errors import NonFiniteError
 from common.files import write_bytes
 from common.storage import video
+from common.storage.loggers.run_logger import FINISHED, RunFacts, RunLogger
 from common.storage.outputs import JsonLines, ScoreFile, TensorBoard
 
 
@@ -88,13 +89,17 @@ class FiniteMetrics:
 
 
 class Logger:
-    """Writes `metrics.jsonl`, `scores.jsonl`, TensorBoard events and `videos/` of one run directory.
+    """Writes `metrics.jsonl`, `scores.jsonl` and `videos/` of one run directory, and passes all to its other loggers.
 
-    `state` is what `Logger.state` returned at the checkpoint from which the run resumes, None for a new run. Lines
-    written after that checkpoint are removed. Raises TypeError, ValueError or LookupError if `state` is malformed.
+    loggers: those of `run.logger`; TensorBoard alone if it is None. `state` is what `Logger.state` returned at the
+    checkpoint from which the run resumes, None for a new run. Lines written after that checkpoint are removed. Raises
+    TypeError, ValueError or LookupError if `state` is malformed.
     """
 
-    def __init__(self, logdir: Path, *, task: str, method: str, seed: int, state: dict | None = None):
+    def __init__(
+        self, logdir: Path, *, task: str, method: str, seed: int, state: dict | None = None,
+        loggers: Sequence[RunLogger] | None = None,
+    ):  # fmt: skip
         state = state or {"offset": 0, "frames": 0, "means": [], "scores": None}
         self.logdir = logdir
         self.means = RunningMeans()
@@ -102,7 +107,12 @@ class Logger:
         self.scores = ScoreFile(logdir / "scores.jsonl", task=task, method=method, seed=seed)
         self.scores.restore(state["scores"])
         self.lines = JsonLines(logdir / "metrics.jsonl", state["offset"])
-        self.board = TensorBoard(logdir, state["frames"])
+        self.loggers = [TensorBoard(logdir, state["frames"])] if loggers is None else loggers
+
+    def start(self, facts: RunFacts) -> None:
+        """Start the loggers, once it is certain that the run begins."""
+        for logger in self.loggers:
+            logger.start(facts)
 
     def add(self, metrics: Mapping[str, torch.Tensor | float]) -> None:
         """Add values to the means of the next line."""
@@ -134,7 +144,9 @@ class Logger:
         if bad := [name for name, value in metrics.items() if not math.isfinite(value)]:
             raise NonFiniteError(bad)
         self.lines.write({**counters, **metrics})
-        self.board.scalars(metrics, int(counters["frames"]), time.time())
+        now = time.time()
+        for logger in self.loggers:
+            logger.scalars(counters, metrics, now)
         self.scores.write()
         return metrics
 
@@ -144,12 +156,13 @@ class Logger:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}, frame {frames:,}: {message}\n\n")
 
     def save_video(self, name: str, frames: int, pictures: np.ndarray) -> None:
-        """Store uint8 `pictures` (T, H, W, 3) as a GIF in `videos/` and in TensorBoard."""
-        data = video.encode_gif(pictures)
+        """Store uint8 `pictures` (T, H, W, 3) as a GIF in `videos/`, and pass it to the loggers."""
         folder = self.logdir / "videos"
         folder.mkdir(exist_ok=True)
-        write_bytes(folder / f"{name.replace('/', '_')}_{frames:09d}.gif", data)
-        self.board.image(name, data, pictures.shape[1:3], frames, time.time())
+        path = folder / f"{name.replace('/', '_')}_{frames:09d}.gif"
+        write_bytes(path, video.encode_gif(pictures))
+        for logger in self.loggers:
+            logger.film(name, path, (pictures.shape[1], pictures.shape[2]), frames, time.time())
 
     def state(self, frames: int) -> dict[str, Any]:
         """Return what the next process needs to continue in the middle of a line; put files on disk."""
@@ -157,7 +170,9 @@ class Logger:
         offset = self.lines.sync()
         return {"offset": offset, "frames": frames, "means": self.means.state(), "scores": self.scores.points}
 
-    def close(self) -> None:
-        """Close all files."""
-        with contextlib.closing(self.board):
+    def close(self, end: str = FINISHED) -> None:
+        """Close all files and loggers. end: how the process ends, for the loggers."""
+        with contextlib.ExitStack() as stack:  # closes all of them, also after an error
+            for logger in self.loggers:
+                stack.callback(logger.close, end)
             self.lines.close()

@@ -16,6 +16,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from common.files import write_text
 from common.safe_io import is_finite_number
+from common.storage.loggers.run_logger import RunFacts
 
 SCORE_TAGS = {"episode/score": "Score/train", "eval/score": "Score/eval"}  # metric -> its second tag in TensorBoard
 EVENT_FILE_NUMBERS = itertools.count()  # of this process
@@ -78,18 +79,22 @@ class TensorBoard:
             writer.write(event.SerializeToString())
         return writer
 
-    def scalars(self, values: dict[str, float], frames: int, wall: float) -> None:
-        """Add one point to the curve of each name."""
-        scores = {tag: values[name] for name, tag in SCORE_TAGS.items() if name in values}
-        points = {**scores, **values}
-        self._add([Summary.Value(tag=name, simple_value=value) for name, value in points.items()], frames, wall)
+    def start(self, facts: RunFacts) -> None:
+        """Do nothing: a file is opened at the first point."""
 
-    def image(self, name: str, data: bytes, size: tuple[int, ...], frames: int, wall: float) -> None:
-        """Add an encoded GIF or PNG of `size` (height, width)."""
+    def scalars(self, counters: dict[str, float], metrics: dict[str, float], wall: float) -> None:
+        """Add one point to the curve of each name."""
+        scores = {tag: metrics[name] for name, tag in SCORE_TAGS.items() if name in metrics}
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in {**scores, **metrics}.items()]
+        self._add(values, int(counters["frames"]), wall)
+
+    def film(self, name: str, path: Path, size: tuple[int, int], frames: int, wall: float) -> None:
+        """Add a GIF file of `size` (height, width)."""
+        data = path.read_bytes()
         image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=data)
         self._add([Summary.Value(tag=f"film/{name}", image=image)], frames, wall)
 
-    def close(self) -> None:
+    def close(self, end: str) -> None:
         """Close the file."""
         if "writer" in self.__dict__:
             self.writer.close()

@@ -72,16 +72,19 @@ def bar_class(stream: TextIO) -> type[tqdm] | None:
 
 
 class Progress:
-    """Progress towards `total` frames, on stderr: a bar on a terminal or in a notebook, else a line per `line`."""
+    """Progress towards `total` frames, on stderr: a bar on a terminal or in a notebook, else a line per `line`.
 
-    def __init__(self, total: int, stream: TextIO | None = None):
-        self.total, self.stream = total, stream or sys.stderr
+    quiet: show messages only.
+    """
+
+    def __init__(self, total: int, stream: TextIO | None = None, quiet: bool = False):
+        self.total, self.stream, self.quiet = total, stream or sys.stderr, quiet
         self.frames = self._last_frames = 0
         self.updates = self._last_updates = 0
         self._last_time = time.perf_counter()
         self._scores: dict[str, float] = {}
         self.estimate = TimeEstimate(self._last_time)
-        kind = bar_class(self.stream)
+        kind = None if quiet else bar_class(self.stream)
         self.bar = (kind or tqdm)(
             total=total, unit="f", unit_scale=True, dynamic_ncols=True, bar_format=BAR_FORMAT,
             file=self.stream, disable=kind is None,
@@ -122,7 +125,7 @@ class Progress:
         shown += [f"{name} {score:.1f}" for name, score in self._scores.items()]
         shown += [f"{tqdm.format_interval(left)} left"] if left is not None else []
         self.bar.set_postfix_str(", ".join(shown))
-        if self.bar.disable:
+        if self.bar.disable and not self.quiet:
             head = f"{self.frames:,}/{self.total:,} frames ({min(1, self.frames / max(self.total, 1)):.0%})"
             self.message(" | ".join([head, *shown]))
         return {"fps/env": env, "fps/train": train, **({} if left is None else {"time/left": left})}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from common.config import notices
+from common.config.loggers import logger_names
 from common.errors import NonFiniteError, UserError
 from common.files import remove_temporary_files
 from common.nn.compile import make_compiler
@@ -30,6 +31,8 @@ from common.storage.logdir import (
     store_config,
 )
 from common.storage.logger import Logger
+from common.storage.loggers.choice import check_loggers, make_loggers
+from common.storage.loggers.run_logger import FAILED, FINISHED, STOPPED, run_facts
 from common.storage.progress import Progress
 from common.storage.runinfo import RunInfo, frames_trained, is_finished
 from common.storage.saved_agent import check_log_offset, check_progress, check_replay, read_number, refuse_malformed
@@ -58,6 +61,7 @@ def train(config: dict[str, Any], factory: Factory | None = None, callbacks: Cal
     config = {**config, "logdir": str(resolve_logdir(config))}
     if config["run"]["offline"]:
         config = offline_config(config)
+    check_loggers(config)
     logdir = Path(config["logdir"]).absolute()  # environments may change the working directory
     stop = Stop()
     with contextlib.ExitStack() as stack:
@@ -202,6 +206,7 @@ class Session:
         loop.progress.start_at(loop.frames, loop.updates)
         self.info.begin(loop.frames, sum(loop.agent.parameter_table().values()))
         self._write_info(loop.wall)
+        loop.logger.start(run_facts(self.config, self.logdir, self.info.data["sessions"][-1]))
 
     def _write_info(self, wall: float) -> None:
         memory = peak_memory(torch.device(self.loop.agent.device))
@@ -232,13 +237,21 @@ class Session:
                 parameters = sum(agent.parameter_table().values())
                 warning = long_run_warning(config, factory, envs, threads, parameters, updates)
                 print(warning, end="\n" * bool(warning), file=sys.stderr, flush=True)
-            progress = Progress(config["steps"])
+            progress = Progress(config["steps"], quiet="terminal" not in logger_names(config["run"]["logger"]))
             stack.callback(progress.close)
             names = {"task": config["task"], "method": config["algo"], "seed": config["seed"]}
+            loggers = make_loggers(config, self.logdir, state["frames"] if state else 0, progress.message)
             with refuse_malformed(self.logdir):
-                logger = Logger(self.logdir, **names, state=state and state["logger"])
-            stack.callback(logger.close)
+                logger = Logger(self.logdir, **names, state=state and state["logger"], loggers=loggers)
+            stack.push(lambda kind, *_: logger.close(_end_of(kind)))
             yield {**pieces, "evaluator": evaluator, "logger": logger, "progress": progress}
+
+
+def _end_of(error: type[BaseException] | None) -> str:
+    """Return how a process ends, for the loggers: by an error of this type, or without one."""
+    if error is None:
+        return FINISHED
+    return STOPPED if issubclass(error, SystemExit | KeyboardInterrupt) else FAILED
 
 
 def _finished_message(config: dict[str, Any], frames: int, wall: float) -> str:

@@ -23,7 +23,7 @@ def screen(*words, cwd):
 def test_the_screen_of_the_program_is_one_screen(flag, tmp_path):
     text = screen(flag, cwd=tmp_path)
     lines = text.splitlines()
-    assert len(lines) <= 44
+    assert len(lines) <= 48
     assert max(map(len, lines)) <= 100
     assert all(re.search(rf"^  {name} +[A-Z]", text, re.M) for name in COMMANDS)
     assert f"{PROGRAM} COMMAND --help" in text

@@ -18,7 +18,9 @@ COMPARE = ["compare", "--configs", "debug", "--tasks", "dummy_point", "--steps",
 def jobs(monkeypatch):
     """Collect grids with their folders and jobs instead of running them."""
     seen = []
-    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.append((str(folder), grid, jobs)))
+    monkeypatch.setattr(
+        experiment, "run_grid", lambda folder, grid, jobs, *_, **__: seen.append((str(folder), grid, jobs))
+    )
     monkeypatch.setattr(experiment, "write_results", lambda *_: None)
     return seen
 

@@ -35,6 +35,8 @@ def config(logdir, **changes):
             "save_every": 50, "video_every": 80, "device": "cpu", "precision": "fp32", "compile": "off", "threads": 1,
             "max_seconds": 0, "max_skips": 2, "prefill": 24, "pretrain": 3,
             "init": "", "init_parts": "world_model", "offline": "",
+            "logger": "terminal,jsonl,tensorboard", "logger_project": "dreamer",
+            "logger_entity": "", "logger_name": "", "logger_group": "",
         },
         "sampler": {"use": "Windows", "online": True},
         "schedule": {"use": "Ratio", "ratio": 10.0},

@@ -9,6 +9,7 @@ import torch
 
 from common.analysis.training_amounts import TrainingAmount, uneven_notice
 from common.config.arguments import Option, Options
+from common.config.loggers import service_names
 from common.config.request import Request
 from common.envs import make_env
 from common.errors import UserError, check_choice
@@ -19,6 +20,7 @@ from common.experiments.grid.run_progress import is_trained
 from common.experiments.grid.runner import run_grid
 from common.experiments.grid.single import run_single
 from common.storage.grid_file import Grid, Job
+from common.storage.loggers.choice import check_loggers
 from common.training.budget import MATCH, count_updates
 from common.training.offline import offline_config
 from common.training.threads import CGROUP_CPU_QUOTA
@@ -57,7 +59,7 @@ def run_experiment(
     if threads:
         variants = {name: r._replace(flags={"run.threads": threads} | r.flags) for name, r in variants.items()}
     seeds = range(options["first-seed"], options["first-seed"] + options["seeds"])
-    jobs = make_jobs(variants, tasks, seeds, options["match"])
+    jobs = [in_services(job, folder) for job in make_jobs(variants, tasks, seeds, options["match"])]
     parallel = parallel or len(jobs)
     notice = uneven_notice(planned_amounts(jobs), options["match"])
     if options["dry-run"]:
@@ -68,6 +70,8 @@ def run_experiment(
     if (index := options.get("index", NO_INDEX)) != NO_INDEX:
         run_single(folder, grid, jobs, index, options["episodes"])
         return
+    for config in {job.config["run"]["logger"]: job.config for job in jobs}.values():
+        check_loggers(config)
     check_tasks(folder, jobs)
     launcher = where.make(folder, parallel)
     try:
@@ -126,6 +130,15 @@ def make_jobs(variants: dict[str, Request], tasks: dict[str, int], seeds: range,
         for seed in seeds
         for name, task, request, config in runs
     ]
+
+
+def in_services(job: Job, folder: Path) -> Job:
+    """Return a job whose run has its own name in services, and the folder's as its group, unless the user set them."""
+    run = job.config["run"]
+    names = {"logger_name": job.name, "logger_group": folder.absolute().name}
+    new = {key: name for key, name in names.items() if not run[key]} if service_names(job.config) else {}
+    words = [word for key, name in new.items() for word in (f"--run.{key}", name)]
+    return job._replace(words=[*job.words, *words], config=job.config | {"run": run | new})
 
 
 def with_budget(request: Request, task: str, amount: int, match: str) -> tuple[Request, dict]:

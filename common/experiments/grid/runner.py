@@ -117,9 +117,9 @@ class GridRunner:
         rows = lambda: [job.row() for job in self.jobs]
         with ProgressTable(self.parallel, notice=self.notice, hosts=self.launcher.shows_host) as table:
             try:
-                while self.with_status("waiting", "running"):
+                while (changed := self.advance()) or self.with_status("waiting", "running"):
                     self.exit_on_signal()
-                    if any([job.collect() for job in self.jobs]) | self.start_jobs():
+                    if changed | any([job.collect() for job in self.jobs]) | self.start_jobs():
                         self.save()
                     table.show(rows)
                     time.sleep(POLL_SECONDS)
@@ -127,6 +127,10 @@ class GridRunner:
                 self.stop_all(signal.SIGTERM)
                 self.save()
             table.show(rows, final=True)
+
+    def advance(self) -> bool:
+        """Change the list of jobs, if a kind of grid does that. Return whether it has changed."""
+        return False
 
     def with_status(self, *statuses: str) -> list[ScheduledJob]:
         """Return the jobs with one of these statuses."""

@@ -19,7 +19,15 @@ HOST_COLUMN = "machine"  # of grids on several machines
 REFRESH_SECONDS = 2.0
 LINES_PER_RUN = 10  # outside of a terminal: one for each tenth of the run
 #: Status -> style; the most urgent one first.
-STYLES = {"failed": "red", "running": "cyan", "queued": "dim", "waiting": "dim", "done": "green"}
+STYLES = {
+    "failed": "red",
+    "running": "cyan",
+    "queued": "dim",
+    "waiting": "dim",
+    "pruned": "yellow",
+    "done": "green",
+}
+COUNTED = ("running", "queued", "waiting", "pruned", "failed")  # in the summary, after those that are done
 EXTRA_LINES = 4  # below a terminal's last row of runs: head, summary, prompt
 
 
@@ -119,7 +127,7 @@ def summarize(rows: list[ProgressRow], parallel: int) -> str:
     """Return the number of runs by status, and the estimated time until all are done."""
     counts = {status: sum(row.status == status for row in rows) for status in STYLES}
     text = f"{counts['done']} of {len(rows)} runs done" + "".join(
-        f", {counts[status]} {status}" for status in ("running", "queued", "waiting", "failed") if counts[status]
+        f", {counts[status]} {status}" for status in COUNTED if counts[status]
     )
     totals = [row.progress.total for row in rows if row.progress.total]
     ahead = [row.progress for row in rows if row.status in ("running", "queued", "waiting")]

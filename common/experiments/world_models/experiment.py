@@ -8,7 +8,7 @@ from common.analysis.world_models import write_world_model_report
 from common.config.request import Request
 from common.datasets.formats import expand_place
 from common.errors import UserError
-from common.experiments.grid.experiment import available_cores, parallel_runs
+from common.experiments.grid.experiment import available_cores, in_services, parallel_runs
 from common.experiments.grid.results import failure_text, read_jobs
 from common.experiments.grid.run_progress import is_trained
 from common.experiments.grid.runner import ScheduledJob, run_grid
@@ -18,6 +18,7 @@ from common.experiments.world_models.run import is_measured, train_and_measure
 from common.experiments.world_models.variants import make_variants
 from common.safe_io import expand_path
 from common.storage.grid_file import GRID_FILE, Grid, Job, JobState, write_grid
+from common.storage.loggers.choice import check_loggers
 from common.training.offline import offline_config
 
 KIND = "wm-eval"
@@ -37,7 +38,7 @@ def compare_world_models(request: Request) -> None:
     check_lengths(records, protocol)
     protocol = protocol._replace(fingerprint=records.fingerprint)
     variants, text = make_variants(request, records)
-    jobs = make_jobs(request, variants, options)
+    jobs = make_jobs(request, variants, options, folder)
     if options["dry-run"]:
         parallel = parallel_runs(request)
         print(text, f"{len(jobs)} runs, {parallel} at a time, in {folder}", sep="\n")
@@ -91,7 +92,7 @@ def check_lengths(records: FrozenRecords, protocol: Protocol) -> None:
         )
 
 
-def make_jobs(request: Request, variants: dict[str, Request], options: dict[str, Any]) -> list[Job]:
+def make_jobs(request: Request, variants: dict[str, Request], options: dict[str, Any], folder: Path) -> list[Job]:
     """Return all jobs, ordered by seed, so that the first results cover all variants."""
     one_thread = {"run.threads": 1} if parallel_runs(request) >= available_cores() else {}
     seeds = range(options["first-seed"], options["first-seed"] + options["seeds"])
@@ -102,7 +103,8 @@ def make_jobs(request: Request, variants: dict[str, Request], options: dict[str,
             variant = variant._replace(flags=one_thread | variant.flags)
             config = offline_config(variant.config(str(variant.algo), seed=seed, **flags))
             jobs.append(Job(name, config["task"], seed, words_of(request), config))
-    return jobs
+    check_loggers(jobs[0].config)
+    return [in_services(job, folder)._replace(words=job.words) for job in jobs]  # each process makes all jobs itself
 
 
 def words_of(request: Request) -> list[str]:

@@ -1,0 +1,1 @@
+"""`sweep`: a search for config values with Optuna; each trial is one or more runs of a grid."""
