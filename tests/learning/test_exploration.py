@@ -8,9 +8,9 @@ from common.envs.suites.dummy import Chain
 from common.training.train import train
 from tests.learning.test_learning import FAST, SMALL, VERSIONS
 
-pytestmark = pytest.mark.learning
+pytestmark = [pytest.mark.learning, pytest.mark.long]  # the short form is in test_planned_exploration.py
 
-STEPS = 2500
+STEPS = 2000
 DISAGREEMENT = {"explore.use": "Plan2Explore", "explore.extr_scale": 0.0, "explore.models": 4}
 
 
@@ -47,7 +47,6 @@ def test_disagreement_sees_more_than_four_fifths(seen, tmp_path):
     assert len(seen) > 0.8 * Chain.cells
 
 
-@pytest.mark.long
 def test_without_it_v3_sees_less_than_a_tenth(seen, tmp_path):
     run(tmp_path)
     assert len(seen) < 0.1 * Chain.cells
