@@ -74,7 +74,7 @@ def share_seen(seed, *, shuffled=False, explores=True):
 
 
 def test_random_actions_see_less_than_a_tenth():
-    assert max(share_seen(seed, explores=False) for seed in range(3)) < 0.1
+    assert share_seen(0, explores=False) < 0.1
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long)])
