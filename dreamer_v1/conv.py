@@ -1,5 +1,6 @@
 """Convolutions of V1 and V2: without padding, for 64x64 images only."""
 
+import dataclasses
 import itertools
 
 import torch
@@ -37,6 +38,28 @@ class ValidConv:
     ) -> "ValidDecoder":
         """Build the decoder (N, D), (N, Z) -> (N, C, 64, 64) without output activation."""
         return ValidDecoder(channels, deter + stoch, self.depth, style)
+
+
+class BareValidConv(ValidConv):
+    """`conv` part: `ValidConv` without norms, also where the other layers have one (pydreamer).
+
+    Source: pydreamer `models/encoders.py` `ConvEncoder`, `models/decoders.py` `ConvDecoder`.
+    """
+
+    def encoder(self, channels: int, size: tuple[int, int], style: Style) -> "ValidEncoder":
+        """Build the encoder of `ValidConv` without norms."""
+        return super().encoder(channels, size, without_norm(style))
+
+    def decoder(
+        self, channels: int, size: tuple[int, int], deter: int, stoch: int, units: int, style: Style
+    ) -> "ValidDecoder":
+        """Build the decoder of `ValidConv` without norms."""
+        return super().decoder(channels, size, deter, stoch, units, without_norm(style))
+
+
+def without_norm(style: Style) -> Style:
+    """Return a style without norms."""
+    return dataclasses.replace(style, norm="none")
 
 
 class ValidEncoder(nn.Sequential):

@@ -1,5 +1,7 @@
 """Recurrent cell of V2."""
 
+import dataclasses
+
 import torch
 from torch import Tensor, nn
 
@@ -47,3 +49,31 @@ class NormGRU(nn.Module):
         """(B, hidden), (B, D) -> (B, D)."""
         reset, cand, update = self.norm(self.gates(torch.cat([x, deter], -1))).chunk(3, -1)
         return gated_update(reset, cand, update, deter)
+
+
+class InputNormGRU(NormGRU):
+    """`cell` part: a `NormGRU` whose layer on (z, a) has units and a layer norm of its own (SheepRL's DreamerV2).
+
+    units: of that layer; 0 for as many as the other hidden layers. input_norm: it has a layer norm, even if the other
+    layers have none. eps: of both layer norms. bias: as in `NormGRU`. Source: SheepRL `dreamer_v2/agent.py`
+    `RecurrentModel`.
+    """
+
+    def __init__(
+        self,
+        stoch: int,
+        action: int,
+        deter: int,
+        hidden: int,
+        style: Style,
+        *,
+        units: int = 0,
+        input_norm: bool = True,
+        eps: float = 1e-5,
+        bias: bool = True,
+    ):
+        units = units or hidden
+        super().__init__(stoch, action, deter, units, style, bias=bias)
+        self.norm = LayerNorm(3 * deter, eps)
+        if input_norm:
+            self.inp = Layer(stoch + action, units, dataclasses.replace(style, norm="layer", eps=eps))

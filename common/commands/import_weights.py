@@ -52,7 +52,7 @@ def read_request(request: Request):
         raise UserError(f"There is no file {path}. {words[0]} takes {FORMATS[words[0]].path}.")
     with refuse_malformed(path):
         source = module.read(path)
-    return module, dataclasses.replace(source, keys=tuple(request.options["keys"])), out
+    return module, dataclasses.replace(source, keys=tuple(request.options["keys"]), given=request.flags), out
 
 
 def print_mapping(made: Imported) -> None:
@@ -61,6 +61,9 @@ def print_mapping(made: Imported) -> None:
     print("\n".join(f"  {line}" for line in made.fit.mapped))
     print(f"Left over ({len(made.fit.left_over)} arrays that nothing here reads):")
     print("\n".join(f"  {line}" for line in made.fit.left_over) or "  none")
+    if made.fit.fresh:
+        print(f"New ({len(made.fit.fresh)} parameters here that no array in the file gives):")
+        print("\n".join(f"  {name}" for name in made.fit.fresh))
 
 
 def summary(made: Imported, source: Source, out: str) -> str:

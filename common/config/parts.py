@@ -45,9 +45,19 @@ PROTOCOLS = {
 #: Seam -> its parts, as module:Class. A part of your own is one more entry.
 PARTS = {
     "latent": ["dreamer_v1.latent:Gaussian", "dreamer_v2.latent:Categorical"],
-    "cell": ["dreamer_v1.cell:GRU", "dreamer_v2.cell:NormGRU", "dreamer_v3.cell:BlockGRU"],
+    "cell": [
+        "dreamer_v1.cell:GRU",
+        "dreamer_v2.cell:NormGRU",
+        "dreamer_v2.cell:InputNormGRU",
+        "dreamer_v3.cell:BlockGRU",
+    ],
     "kl": ["dreamer_v1.kl:PlainKL", "dreamer_v2.kl:BalancedKL"],
-    "conv": ["dreamer_v1.conv:ValidConv", "dreamer_v3.conv_2023:StrideConv", "dreamer_v3.conv:PoolConv"],
+    "conv": [
+        "dreamer_v1.conv:ValidConv",
+        "dreamer_v1.conv:BareValidConv",
+        "dreamer_v3.conv_2023:StrideConv",
+        "dreamer_v3.conv:PoolConv",
+    ],
     "image": ["dreamer_v1.image:PixelNormal", "dreamer_v3.image:PixelMSE"],
     "vector": ["common.agent.heads:UnitNormal", "dreamer_v3.heads:MSE", "dreamer_v3.heads:SymlogMSE"],
     "reward": [

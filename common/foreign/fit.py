@@ -18,22 +18,23 @@ class Fit(NamedTuple):
     mapped: list[str]
     left_over: list[str]
     with_moments: int
+    fresh: list[str]
 
 
-def fit(agent: Agent, slots: Slots, source: Source) -> Fit:
+def fit(agent: Agent, slots: Slots, source: Source, fresh: tuple[str, ...] = ()) -> Fit:
     """Set an agent's parameters from the arrays of `source`, and its optimiser's moments where it has them.
 
-    Raises UserError, with nothing changed, if an array is missing or has another shape, or no array gives one of our
-    parameters.
+    fresh: beginnings of the names of parameters that the file cannot give. Raises UserError, with nothing changed, if
+    an array is missing or has another shape, or no array gives one of our other parameters.
     """
     owners = Owners(agent)
     check_arrays(slots, source, owners)
-    check_all_given(agent, slots, source)
+    new = check_all_given(agent, slots, source, fresh)
     for name, slot in slots.items():
         slot.assign(as_tensor(source.tensors[name]))
     mapped = [f"{name} {size_text(slot.shape)} -> {owners.names(slot)}" for name, slot in slots.items()]
     left_over = [f"{name} {size_text(source.shape(name))}" for name in source.tensors if name not in slots]
-    return Fit(mapped, left_over, set_moments(agent, slots, source.moments) if source.moments else 0)
+    return Fit(mapped, left_over, set_moments(agent, slots, source.moments) if source.moments else 0, new)
 
 
 class Owners:
@@ -63,11 +64,13 @@ def check_arrays(slots: Slots, source: Source, owners: Owners) -> None:
         )
 
 
-def check_all_given(agent: Agent, slots: Slots, source: Source) -> None:
-    """Raise UserError if no array gives one of our parameters."""
+def check_all_given(agent: Agent, slots: Slots, source: Source, fresh: tuple[str, ...]) -> list[str]:
+    """Return the parameters that start new. Raise UserError if no array gives one of the others."""
     given = {_storage(param) for slot in slots.values() for param in slot.params}
-    if bare := [name for name, param in agent.named_parameters() if _storage(param) not in given]:
+    bare = [name for name, param in agent.named_parameters() if _storage(param) not in given]
+    if bare and not all(name.startswith(fresh) for name in bare):
         raise UserError(f"No array in {source.path} gives these parameters:\n  {join_lines(bare)}")
+    return bare
 
 
 def set_moments(agent: Agent, slots: Slots, moments: Moments) -> int:

@@ -45,6 +45,13 @@ FORMATS = {
     "danijar-v1": Entry("danijar_v1", "variables.pkl or the logdir with it"),
     "danijar-v2": Entry("danijar_v2", "variables.pkl or the logdir with it"),
     "danijar-v3": Entry("danijar_v3", "a logdir, its folder ckpt, or checkpoint.ckpt of 2023"),
+    "dreamerv3-torch": Entry("dreamerv3_torch", "latest.pt or the logdir with it"),
+    "esteveste": Entry("esteveste", "variables.pt or the logdir with it"),
+    "pydreamer": Entry("pydreamer", "latest.pt or the folder with it"),
+    "r2dreamer": Entry("r2dreamer", "latest.pt or the logdir with it"),
+    "sheeprl-v1": Entry("sheeprl_v1", "a file .ckpt or the folder of the run"),
+    "sheeprl-v2": Entry("sheeprl_v2", "a file .ckpt or the folder of the run"),
+    "sheeprl-v3": Entry("sheeprl_v3", "a file .ckpt or the folder of the run"),
 }
 
 

@@ -71,7 +71,7 @@ def import_run(
         keys = match_keys(described, found.observation, found.action)
         config = resolve(flags | key_flags(described, keys, found.observation))
         agent = Agent(found.observation, found.action, config, resolve_device("cpu"))
-        copied = fit(agent, module.slots(agent, source, keys), source)
+        copied = fit(agent, module.slots(agent, source, keys), source, described.fresh)
         set_counters(agent, source)
         folder = stack.enter_context(complete_folder(logdir))
         store_config(folder, config)

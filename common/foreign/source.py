@@ -47,7 +47,7 @@ class Source:
     tensors: arrays or tensors of the networks by their names. settings: the settings of the run where its folder has
     them, else {}. steps: agent steps so far. frames: environment frames so far, where the file counts those instead.
     updates: gradient updates so far. moments: None if the file has none. keys: names of the vector observations in the
-    order of the foreign program, as the user gave them.
+    order of the foreign program, as the user gave them. given: config keys with dots that the user typed.
     """
 
     path: Path
@@ -58,6 +58,7 @@ class Source:
     updates: int = 0
     moments: Moments | None = None
     keys: tuple[str, ...] = ()
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def agent_steps(self, repeat: int) -> int:
         """Return the agent steps so far, with `repeat` frames each."""
@@ -99,7 +100,8 @@ class Description(NamedTuple):
 
     algo: the version whose recipe is nearest. flags: config keys with dots that make our networks equal to the foreign
     ones. observation: spaces of the observations that its networks read, by their foreign names. action: Box, Discrete
-    or MultiDiscrete. encoder, decoder: the foreign names that each of the two has.
+    or MultiDiscrete. encoder, decoder: the foreign names that each of the two has. fresh: beginnings of the names of
+    our parameters that the file cannot give; they start new.
     """
 
     algo: str
@@ -108,6 +110,7 @@ class Description(NamedTuple):
     action: spaces.Space
     encoder: tuple[str, ...] = ()
     decoder: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
 
 
 def image_space(height: int, width: int, channels: int) -> spaces.Box:
@@ -123,3 +126,18 @@ def vector_space(size: int) -> spaces.Box:
 def action_space(size: int, discrete: bool) -> spaces.Space:
     """Return the space of actions: Discrete(size) or Box of that width."""
     return spaces.Discrete(size) if discrete else spaces.Box(-1, 1, (size,), np.float32)
+
+
+ONE_HOTS = 32  # groups of one-hots in every published size
+
+
+def one_hots(source: Source, size: int, stored: int | None = None) -> dict[str, Any]:
+    """Return the config keys of a latent of `size` numbers, which are one-hots; no shape shows how many.
+
+    Their number is `--latent.stoch`, else `stored`, that of the settings, else the published one. Raises UserError if
+    it does not divide the size.
+    """
+    groups = int(source.given.get("latent.stoch", stored or ONE_HOTS))
+    if groups < 1 or size % groups:
+        raise source.refuse(f"its {size} latent numbers are not {groups} one-hots; give their number: --latent.stoch N")
+    return {"latent.stoch": groups, "latent.classes": size // groups}

@@ -10,14 +10,40 @@ import torch
 from common.errors import UserError
 
 
-def read_torch(path: Path) -> Any:
+class _Unread:
+    """Stand-in for an object of a class that is not read: it takes any content and keeps nothing."""
+
+    def __new__(cls, *args: Any, **options: Any) -> "_Unread":
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **options: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+#: Modules whose objects a file may hold within an object that is not read.
+_INNER = ("numpy.", "pathlib.", "_codecs.")
+
+
+def _stand_ins(path: Path, module: str) -> list[Any]:
+    """Return what replaces the classes and functions of `module` in a file, and of what their objects hold."""
+    named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    return [(_Unread, name) for name in named if name.startswith((module, *_INNER))]
+
+
+def read_torch(path: Path, unread: str = "") -> Any:
     """Return the content of a file of `torch.save`, on the CPU. Nothing in it is executed.
+
+    unread: objects of classes whose full name begins with it are left out, instead of an error.
 
     Raises UserError, which names it, if the file holds anything but tensors, numbers, texts and plain containers; also
     if it is damaged or cannot be read.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_stand_ins(path, unread) if unread else []):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
     except pickle.UnpicklingError as error:
