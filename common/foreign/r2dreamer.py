@@ -22,8 +22,8 @@ from common.foreign.torch_file import read_torch
 
 CELL, MULTIPLIERS = "rssm._deter_net.", (2, 3, 4, 4)
 #: Modules in the order of the optimiser; a file has one kind of those after the encoder.
-TRAINED = ("rssm.", "actor.", "value.", "reward.", "cont.", "encoder.", "decoder.", "prj.", "_prototypes")
-TRAINED += ("obs_proj.", "feat_proj.", "_ema_encoder.", "_ema_obs_proj.")
+TRAINED: tuple[str, ...] = ("rssm.", "actor.", "value.", "reward.", "cont.", "encoder.", "decoder.", "prj.")
+TRAINED += ("_prototypes", "obs_proj.", "feat_proj.", "_ema_encoder.", "_ema_obs_proj.")
 GROUPS = ("model", "actor", "critic")
 DECODER_NAMES = "world.decoder."
 
@@ -184,10 +184,9 @@ def named_mlp(prefix: str, module: Any, rows: torch.Tensor | None = None) -> Slo
     return names.mlp(module, f"{prefix}linear{{}}", f"{prefix}norm{{}}", rows)
 
 
-def block_linear(module: nn.Module) -> Slots:
+def block_linear(module: Any) -> Slots:
     """Weight (out, in, blocks) and bias of a block-linear layer."""
-    weight: Any = module.weight
-    return {"weight": Slot((weight,), lambda x: x.permute(2, 1, 0)), "bias": plain(module.bias)}
+    return {"weight": Slot((module.weight,), lambda x: x.permute(2, 1, 0)), "bias": plain(module.bias)}
 
 
 def rssm_slots(agent: Any, side: int) -> Slots:

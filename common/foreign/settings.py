@@ -21,13 +21,17 @@ def read_settings(folder: Path, name: str = "config.yaml", levels: int = 2) -> S
     return {}
 
 
-def require(settings: Settings, **expected: Any) -> None:
-    """Raise UserError, which names the setting, unless settings have these values. An absent setting is accepted."""
+def require(settings: Settings, where: str = "", /, **expected: Any) -> None:
+    """Raise UserError, which names the setting, unless settings have these values. An absent setting is accepted.
+
+    where: name of the block that holds the settings, for the message.
+    """
     for key, value in expected.items():
         found = settings.get(key, value)
         if found != value:
+            name = f"{where}.{key}" if where else key
             raise UserError(
-                f"The setting {key} of the foreign run is {found!r}. The parts here need {value!r}, so its networks "
+                f"The setting {name} of the foreign run is {found!r}. The parts here need {value!r}, so its networks "
                 "cannot be imported."
             )
 

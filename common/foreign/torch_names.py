@@ -19,7 +19,6 @@ from common.foreign.slots import (
     under,
 )
 from common.foreign.source import Moments, Source, vector_space
-from common.nn.nets import MLP, Layer
 
 OneOptimiser = tuple[Mapping[str, Any] | None, Sequence[str]]  # its state_dict, the names of its parameters in order
 
@@ -33,12 +32,12 @@ def norm(module: nn.Module) -> Slots:
     return {names[name]: plain(param) for name, param in module.named_parameters()}
 
 
-def layer(module: Layer, linear: str, norm_name: str, rows: Tensor | None = None) -> Slots:
+def layer(module: Any, linear: str, norm_name: str, rows: Tensor | None = None) -> Slots:
     """A linear layer and its norm. rows: our input feature for each one of the file."""
     return under(linear, torch_linear(module.linear, rows), ".") | under(norm_name, norm(module.norm), ".")
 
 
-def mlp(module: MLP, linear: str, norm_name: str, rows: Tensor | None = None) -> Slots:
+def mlp(module: Any, linear: str, norm_name: str, rows: Tensor | None = None) -> Slots:
     """Hidden layers. linear, norm_name: names with {} in place of the number of the layer."""
     slots: Slots = {}
     for i, hidden in enumerate(module):
@@ -46,7 +45,7 @@ def mlp(module: MLP, linear: str, norm_name: str, rows: Tensor | None = None) ->
     return slots
 
 
-def sequential(prefix: str, hidden: MLP, out: nn.Linear | None = None, rows: Tensor | None = None) -> Slots:
+def sequential(prefix: str, hidden: Any, out: nn.Linear | None = None, rows: Tensor | None = None) -> Slots:
     """Layers in one nn.Sequential: linear, norm if there is one, activation; then the output layer."""
     step = module_step(hidden[0].norm)
     slots: Slots = {}
@@ -61,7 +60,7 @@ def module_step(norm_module: nn.Module) -> int:
     return 2 if isinstance(norm_module, nn.Identity) else 3
 
 
-def convolutions(prefix: str, stages: Sequence[nn.Module], norm_name: str = "") -> Slots:
+def convolutions(prefix: str, stages: Sequence[Any], norm_name: str = "") -> Slots:
     """Convolutions of our encoder or decoder, each followed by a ChannelNorm, in one nn.Sequential of the file.
 
     norm_name: name of the norm's parameters within its module.
