@@ -1,4 +1,4 @@
-"""What the formats of SheepRL share: files .ckpt of Eclectic-Sheep/sheeprl, with networks, optimisers and counters.
+"""Shared by the formats of SheepRL: files .ckpt of Eclectic-Sheep/sheeprl, with networks, optimisers and counters.
 
 The file may hold the replay buffer as an object; it is left out unread. `config.yaml` of the run, above the file, gives
 what no shape shows; without it the project's defaults are assumed. Source: `algos/dreamer_v*/agent.py`,

@@ -16,7 +16,7 @@ def describe(source: Source) -> Description:
     """Infer sizes from shapes; the rest from the settings, or the project's defaults without any."""
     algo = sheeprl.algo_settings(source)
     if not source.has(sheeprl.INITIAL):
-        raise source.refuse("it has no initial_recurrent_state: it is no DreamerV3; try sheeprl-v2")
+        raise source.refuse("it has no initial_recurrent_state: it is not a DreamerV3; try sheeprl-v2")
     model = algo.get("world_model", {})
     for block in ("cnn_layer_norm", "mlp_layer_norm"):
         require(algo.get(block, {}).get("kw", {}), f"algo.{block}.kw", eps=1e-3)

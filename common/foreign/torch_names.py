@@ -76,7 +76,7 @@ def convolutions(prefix: str, stages: Sequence[Any], norm_name: str = "") -> Slo
 
 
 def joined(outs: Iterable[nn.Linear], rows: Tensor | None = None) -> Slots:
-    """One linear layer of the file that is several of ours, one after the other."""
+    """One linear layer of the file that is several of our layers, one after the other."""
     linears = list(outs)
     weight = lambda *parts: torch.cat(parts) if rows is None else torch.cat(parts)[:, rows]
     bias = {"bias": Slot(tuple(out.bias for out in linears), lambda *parts: torch.cat(parts))}

@@ -1,4 +1,4 @@
-"""Checkpoints that PyTorch projects wrote with their own code give the same numbers here, and go on training."""
+"""Checkpoints that PyTorch projects wrote with their own code give the same numbers here, and continue to train."""
 
 import copy
 import functools
