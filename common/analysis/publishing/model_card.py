@@ -111,6 +111,7 @@ def _usage(facts: Facts) -> str:
             "",
             "```python",
             "from dreamer import load",
+            "",
             f'policy = load("{facts.address}")',
             "action, state = policy(obs, None)  # then policy(obs, state)",
             "```",
