@@ -50,6 +50,7 @@ def test_the_documents_have_the_score_of_each_agent(name):
     assert f"{result['mean']:.1f}".replace("-", "−") in row
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "episodes"), [("pretrained:v1-pixels", 8), ("pretrained:v3-pendulum", 3)])
 def test_an_agent_is_as_good_as_its_card(name, episodes, tmp_path):
     """Its score in a few episodes is nearer to the card than to random actions."""

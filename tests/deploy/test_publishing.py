@@ -70,7 +70,7 @@ def test_other_observations_and_actions_survive(algo, task, tmp_path):
     assert np.array_equal(actions(tmp_path / "agent", "sample"), actions(tmp_path / "run", "sample"))
 
 
-@pytest.mark.parametrize("algo", ["v2", "v3"])
+@pytest.mark.parametrize("algo", [pytest.param("v2", marks=pytest.mark.long), "v3"])
 def test_a_published_agent_evaluates_like_the_run_and_stays_as_it_is(made, algo, tmp_path, capsys):
     words = ["--episodes", 2, "--threads", 1, "--out", tmp_path / "out"]
     assert say("eval", "--logdir", made / algo, *words) == 0
