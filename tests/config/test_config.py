@@ -250,7 +250,7 @@ def test_v3_has_one_set_of_hyperparameters():
 
 
 def test_common_never_tests_for_a_version():
-    """common/ knows the versions only through the tables of parts and of versions."""
+    """common/ knows the versions only through two tables, and in layouts of other projects, each of one version."""
     offenders = [
         f"{path.name}: {line.strip()}"
         for path in (versions.CONFIG_FOLDER.parent / "common").rglob("*.py")
