@@ -22,6 +22,8 @@ agent v3/pendulum v3 $PENDULUM --steps 12000
 agent v1/pixels v1 $PIXELS --steps 8000 --schedule.every 50 --schedule.updates 15 \
   --optim.lr.model 2e-3 --optim.lr.critic 1e-3 --optim.lr.actor 3e-4 --actor.entropy 0.02
 agent v1/pendulum v1 $PENDULUM --batch_length 16 --steps 12000
+agent v2/pendulum v2 $PENDULUM --batch_length 16 --steps 12000 --discount 0.98 --slow.every 25 \
+  --reward_norm.momentum 0.99 --actor.entropy 0.3
 SHORT="--discount 0.9 --imagination.horizon 5 --run.eval_every 1000 --run.save_every 500"
 agent v2/pixels v2 $PIXELS $SHORT --steps 6000 --schedule.steps 4 --optim.lr.model 2e-3 \
   --optim.lr.critic 1e-3 --optim.lr.actor 3e-4 --slow.every 50

@@ -14,7 +14,7 @@ from dreamer import load
 from tests.helpers.command_line import ROOT
 from tests.helpers.saved_runs import say
 
-TASKS = {"v1": ("pendulum", "pixels"), "v2": ("pixels",), "v3": ("pendulum", "pixels")}
+TASKS = {"v1": ("pendulum", "pixels"), "v2": ("pendulum", "pixels"), "v3": ("pendulum", "pixels")}
 NAMES = [f"pretrained:{algo}-{task}" for algo, tasks in TASKS.items() for task in tasks]
 MAX_MB = 15
 
