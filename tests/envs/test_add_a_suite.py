@@ -40,7 +40,7 @@ def repository(tmp_path_factory):
     (config,) = blocks("yaml")
     (copy / "common/envs/suites/corridor.py").write_text(suite)
     insert(copy / "common/envs/__init__.py", "SUITES = {", registration)
-    insert(copy / "dreamer.py", "ENVIRONMENT_BLOCKS = {", selection)
+    insert(copy / "common/config/versions.py", "ENVIRONMENT_BLOCKS = {", selection)
     with (copy / "configs/environments.yaml").open("a") as file:
         file.write(f"\n{config}")
     return copy

@@ -14,7 +14,7 @@ COMPARE = ["compare", "--algos", "v1,v3", *TASK]
 def jobs(monkeypatch):
     """Collect grids and jobs instead of running them; return variant -> config of the last grid."""
     seen = []
-    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_: seen.append((grid, jobs)))
+    monkeypatch.setattr(experiment, "run_grid", lambda folder, grid, jobs, *_, **__: seen.append((grid, jobs)))
     monkeypatch.setattr(experiment, "write_results", lambda *_: None)
     return seen
 
