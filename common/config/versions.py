@@ -24,6 +24,8 @@ ALGOS = {
     "v3-2023": ("dreamer_v3.recipe_2023", "dreamer_v3_2023.yaml"),
 }
 DEFAULT_ALGO = "v3"
+#: Version -> arXiv number of its paper.
+PAPERS = {"v1": "1912.01603", "v2": "2010.02193", "v3": "2301.04104", "v3-2023": "2301.04104"}
 
 #: Task prefix -> environment block used when --configs names none.
 ENVIRONMENT_BLOCKS = {

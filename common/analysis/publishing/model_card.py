@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
+from common.config.versions import PAPERS
 from common.safe_io import is_finite_number
 from common.storage.publication import CARD_FILE, CURVE_FILE, MAX_BYTES, WEIGHTS_FILE
 
 LIBRARY = "dreamer-hub"
 PROJECT_LICENSE = "mit"
-PAPERS = {"v1": "1912.01603", "v2": "2010.02193", "v3": "2301.04104", "v3-2023": "2301.04104"}
 CONTENTS = {
     WEIGHTS_FILE: "weights of world model, actor and critic",
     "config.yaml": "the complete config of the training",
