@@ -124,7 +124,7 @@ PICTURE_FAULTS = {"v1": cut_actor_gradient, "v2": reward_one_early, "v3": cut_ac
 
 @pytest.mark.parametrize(
     ("algo", "fault"),
-    sometimes(*itertools.product(["v1", "v2", "v3"], FAULTS), always=[("v1", "cut")]),
+    sometimes(*itertools.product(["v1", "v2", "v3"], FAULTS)),
 )
 def test_does_not_learn_with_a_fault(algo, fault, tmp_path, monkeypatch):
     task, plant = FAULTS[fault]
