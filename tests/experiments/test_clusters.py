@@ -9,12 +9,10 @@ import time
 import pytest
 
 import dreamer
-from common.errors import UserError
 from common.experiments.grid.runner import run_grid
 from tests.helpers.grid_fakes import FAKE, GRID, job, rows, statuses
 
 RESOURCES = {"cpu": 1, "gpu": 0}
-LOST = 60.0  # seconds for Ray to notice a lost machine, on a busy one
 
 
 @pytest.fixture(autouse=True)
@@ -55,12 +53,6 @@ def once(condition, action):
     thread.start()
 
 
-def sessions(folder, task="slow", seed=0):
-    """Return how often a fake run has ended with its work done."""
-    path = folder / f"runs/a/{task}/{seed}/times.jsonl"
-    return len(path.read_text().splitlines()) if path.exists() else 0
-
-
 def test_ray_runs_a_grid_with_its_failures(on_ray, tmp_path, capsys):
     run_grid(tmp_path / "grid", GRID, [job("good", 0), job("bad", 1), job("good", 2)], 3, 5, launcher=on_ray)
     found = rows(tmp_path / "grid")
@@ -86,34 +78,6 @@ def test_a_signal_saves_runs_on_ray_and_the_grid_continues(cluster, on_ray, tmp_
     assert statuses(folder) == {"a/slow/0": "done"}
 
 
-def test_a_lost_machine_costs_no_run(cluster, on_ray, tmp_path):
-    """The run of the machine that is killed saves, and resumes on another machine."""
-    folder = tmp_path / "grid"
-    extra = cluster.add_node(num_cpus=2, object_store_memory=10**8)
-    jobs = [job("slow" if seed < 4 else "good", seed) for seed in range(6)]
-    started = lambda: sum((folder / f"runs/a/slow/{seed}/run.json").exists() for seed in range(4)) == 4
-    once(started, lambda: cluster.remove_node(extra, allow_graceful=False))
-    threading.Timer(LOST, lambda: release(folder)).start()
-    run_grid(folder, GRID, jobs, 6, launcher=on_ray)
-    assert set(statuses(folder).values()) == {"done"}
-    assert all(sessions(folder, one.task, one.seed) == 1 for one in jobs)
-
-
-def release(folder):
-    """Let fake runs continue that still wait for a signal: those of the machine that was not killed."""
-    for path in folder.glob("runs/a/slow/*/pid"):
-        if not (path.parent / "times.jsonl").exists():
-            os.kill(int(path.read_text()), signal.SIGTERM)
-
-
-def test_a_cluster_that_is_not_there_is_reported(tmp_path):
-    pytest.importorskip("ray")
-    from common.experiments.grid.ray_launcher import RayLauncher
-
-    with pytest.raises(UserError, match="Ray cannot be reached at"):
-        RayLauncher(tmp_path, RESOURCES, "127.0.0.1:1")
-
-
 @pytest.fixture(params=["debug", "local"])
 def through_submitit(request, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
@@ -129,17 +93,6 @@ def test_submitit_runs_a_grid_with_its_failures(through_submitit, tmp_path):
     assert [row["status"] for row in found.values()] == ["done", "failed"]
     assert found["a/bad/1"]["error"] == "the motor is on fire."
     assert (tmp_path / "grid/runs/a/good/0/eval.json").exists()
-
-
-@pytest.mark.parametrize("through_submitit", ["local"], indirect=True)
-def test_a_preempted_job_saves_and_resumes(through_submitit, tmp_path, monkeypatch):
-    folder, jobs = tmp_path / "grid", []
-    start = through_submitit.start
-    monkeypatch.setattr(through_submitit, "start", lambda commands: jobs.extend(start(commands)) or jobs[-1:])
-    once((folder / "runs/a/slow/0/run.json").exists, lambda: jobs[0].job._interrupt())
-    run_grid(folder, GRID, [job("slow")], 1, launcher=through_submitit)
-    assert statuses(folder) == {"a/slow/0": "done"}
-    assert len(jobs) == 1  # submitit itself has queued it again
 
 
 def test_slurm_needs_its_programs(tmp_path, monkeypatch, capsys):
