@@ -56,6 +56,13 @@ def default_values(options: Options) -> dict[str, Any]:
     return {name: option.default if isinstance(option, Option) else option for name, option in options.items()}
 
 
+def check_minima(options: Mapping[str, Any], minima: Mapping[str, float]) -> None:
+    """Raise UserError for a value below the least one of its flag."""
+    for key, least in minima.items():
+        if options[key] < least:
+            raise UserError(f"--{key} must be at least {least}, got {options[key]}.")
+
+
 def with_help(options: Options, **changed: str) -> dict[str, Any]:
     """Return the options of another command with some help texts changed, by name with underscores for dashes."""
     texts = {name.replace("_", "-"): text for name, text in changed.items()}

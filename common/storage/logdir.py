@@ -53,6 +53,10 @@ MAY_CHANGE = frozenset(
 )
 
 
+class LogdirInUse(UserError):
+    """Another process holds the lock of a run directory."""
+
+
 def resolve_logdir(config: dict) -> Path:
     """Return `config['logdir']` with `{timestamp}` filled in, or `logs/<task>/<algo>/<seed>`."""
     task = "/".join(map(slug, config["task"].split("/")))  # no task name leads out of logs/
@@ -157,7 +161,7 @@ def lock_logdir(logdir: Path, mark: str = CONFIG_FILE) -> Iterator[None]:
     `mark` is the file that identifies the directory of a run or a grid. The lock ends with the process, also if that is
     killed; forked children do not hold it.
 
-    Raises UserError if `logdir` is not writable, contains unrelated files, is in use or is a published agent.
+    Raises UserError if `logdir` is not writable, contains unrelated files or is a published agent, and LogdirInUse.
     """
     publication.refuse_to_write(logdir)
     lock = FileLock(logdir / LOCK_FILE, blocking=False, on_acquired=_write_process_id)
@@ -169,7 +173,7 @@ def lock_logdir(logdir: Path, mark: str = CONFIG_FILE) -> Iterator[None]:
             lock.acquire()
     except Timeout:
         holder = (logdir / LOCK_FILE).read_text() or "?"
-        raise UserError(f"{logdir} is in use by process {holder}. Stop it or choose another.") from None
+        raise LogdirInUse(f"{logdir} is in use by process {holder}. Stop it or choose another.") from None
     try:
         yield
     finally:

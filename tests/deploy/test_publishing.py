@@ -111,11 +111,11 @@ def test_training_in_a_published_folder_is_refused(made, tmp_path):
 def private(tmp_path):
     """Return a run whose files hold paths and commands, and that was trained and evaluated."""
     logdir = tmp_path / "secret-place" / "run"
-    untrained(logdir, "v1", "dummy_point_6", run__init="/home/someone/logs/first", run__threads=7)
+    untrained(logdir, "v1", "dummy_point_6", run__init="/users/someone/logs/first", run__threads=7)
     text = (logdir / "config.yaml").read_text()
-    (logdir / "config.yaml").write_text(text.replace("dummy_point_6", "/home/someone/work/my_env.py:MyEnv"))
+    (logdir / "config.yaml").write_text(text.replace("dummy_point_6", "/users/someone/work/my_env.py:MyEnv"))
     session = {
-        "command": "dreamer.py --logdir /home/someone/x",
+        "command": "dreamer.py --logdir /users/someone/x",
         "git": "0123abc",
         "python": "3.11",
         "host": "someone-pc",
@@ -124,7 +124,7 @@ def private(tmp_path):
     info = {"frames": 70, "updates": 9, "wall": 7200.0, "sessions": [session], "cluster": "someone"}
     (logdir / "run.json").write_text(json.dumps(info))
     scores = {
-        "task": "/home/someone/my_env.py:MyEnv",
+        "task": "/users/someone/my_env.py:MyEnv",
         "method": "v1",
         "seed": 3,
         "kind": "train",

@@ -97,6 +97,14 @@ def test_a_number_without_a_run_is_refused(capsys):
     assert "--index is 0 to 3 for these runs, got 4. --dry-run lists them." in capsys.readouterr().err
 
 
+def test_a_folder_with_unrelated_files_is_refused(tmp_path, capsys):
+    (tmp_path / "grid").mkdir()
+    (tmp_path / "grid/thesis.tex").write_text("ten years of work")
+    assert dreamer.main([*COMPARE, "--index", "0"]) == 2
+    assert "unrelated files (thesis.tex)" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "grid").iterdir()] == ["thesis.tex"]
+
+
 def test_a_failed_run_keeps_its_error_while_others_write_the_grid_file(tmp_path, capsys):
     words = [word if word != "dummy_point" else "broken_envs:Raises,dummy_point" for word in COMPARE]
     assert dreamer.main([*words, "--index", "0"]) == 2
@@ -195,8 +203,8 @@ class RemoteCommandOf(RemoteCommand):
     def fetch(self):
         return self.given
 
-    def wait(self):
-        return self.poll()
+    def await_end(self):
+        pass
 
     def send(self, number):
         pass

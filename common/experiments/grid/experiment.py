@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from common.analysis.training_amounts import TrainingAmount, uneven_notice
-from common.config.arguments import Option, Options
+from common.config.arguments import Option, Options, check_minima
 from common.config.loggers import service_names
 from common.config.request import Request
 from common.envs import make_env
@@ -85,9 +85,7 @@ def check_options(variants: dict[str, Request]) -> dict[str, Any]:
     """Return the command's own flags. Raises UserError for wrong values."""
     options, flags = next((request.options, request.flags) for request in variants.values())
     check_choice("--match", options["match"], MATCH)
-    for key, least in MINIMA.items():
-        if options[key] < least:
-            raise UserError(f"--{key} must be at least {least}, got {options[key]}.")
+    check_minima(options, MINIMA)
     for key, instead in GRID_FLAGS.items():
         if key in flags:
             raise UserError(f"--{key} does not apply to a grid of runs. Use {instead}.")

@@ -1,5 +1,7 @@
 """Runs of a grid as tasks of Ray, on this machine or on a cluster whose machines share the folder of the grid."""
 
+import re
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +17,9 @@ from common.experiments.grid.worker import CommandResult
 PACKAGES = Path(__file__).parents[3]  # folder of this package, which workers import
 RETRIES = 3  # of a run whose worker or machine was lost
 STOPPED = CommandResult(143, "stopped")
-LOCAL_STORE_BYTES = 100 * 2**20  # of a Ray on this machine: only words and exit codes pass through it
+CONNECT_SECONDS = 10.0  # Ray itself waits two minutes for an address where nothing listens
+#: Options of a Ray on this machine. Only words and exit codes pass through its store.
+OWN_RAY: dict[str, Any] = {"address": "local", "include_dashboard": False, "object_store_memory": 100 * 2**20}
 
 
 class RayLauncher:
@@ -29,11 +33,11 @@ class RayLauncher:
         except ImportError as error:
             raise UserError(f"--launcher ray needs another package: pip install ray ({error}).") from error
         self.ray, self.folder = ray, folder.absolute()
-        options: dict[str, Any] = {"address": address} if address else {"object_store_memory": LOCAL_STORE_BYTES}
-        options |= {} if address else {"address": "local", "include_dashboard": False}
         try:
+            check_address(address)
+            options = {"address": address} if address else OWN_RAY
             ray.init(**options, log_to_driver=False, logging_level="error")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"Ray cannot be reached at {address or 'this machine'}: {str(error).splitlines()[0]}. Start it with "
                 "`ray start --head`, and give --ray-address the address that it prints, or auto."
@@ -63,6 +67,12 @@ class RayLauncher:
         self.ray.shutdown()
 
 
+def check_address(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT. Other forms, such as auto, are left to Ray."""
+    if found := re.fullmatch(r"([^/:]+):(\d+)", address):
+        socket.create_connection((found[1], int(found[2])), timeout=CONNECT_SECONDS).close()
+
+
 class RayCommand(RemoteCommand):
     """A command that runs as a task of Ray."""
 
@@ -85,12 +95,9 @@ class RayCommand(RemoteCommand):
             reason = str(error).strip().splitlines()[0]
             return CommandResult(1, f"the worker was lost, and {RETRIES} new tries failed too: {reason}")
 
-    def wait(self) -> int:
-        """Wait for the end and return the exit code."""
+    def await_end(self) -> None:
+        """Return once it has ended."""
         self.ray.wait([self.reference])
-        code = self.poll()
-        assert code is not None
-        return code
 
     def send(self, number: int) -> None:
         """Ask the run to save and end, or take it from the queue."""

@@ -8,7 +8,7 @@ from common.experiments.grid.launcher import LocalLauncher
 from common.experiments.grid.results import failure_text
 from common.experiments.grid.runner import GridRunner, ScheduledJob
 from common.storage.grid_file import GRID_FILE, Grid, Job, JobState, check_same_grid, read_grid, write_grid
-from common.storage.logdir import in_use, lock_logdir
+from common.storage.logdir import LogdirInUse, check_directory, in_use, lock_logdir
 from common.training.stop import Stop
 
 LOCK_SECONDS = 10.0  # to write grid.json; workers that end at the same time take turns
@@ -23,6 +23,7 @@ def run_single(folder: Path, grid: Grid, jobs: list[Job], index: int, episodes: 
     """
     if not 0 <= index < len(jobs):
         raise UserError(f"--index is 0 to {len(jobs) - 1} for these runs, got {index}. --dry-run lists them.")
+    check_directory(folder, GRID_FILE)
     check_same_grid(folder, grid, jobs)
     scheduled = [ScheduledJob(job, folder / job.logdir, episodes) for job in jobs]
     if in_use(scheduled[index].logdir):
@@ -31,18 +32,14 @@ def run_single(folder: Path, grid: Grid, jobs: list[Job], index: int, episodes: 
     with stop.listening():
         SingleRun(folder, grid, scheduled, index, stop).run()
     if scheduled[index].state.status == "failed":
-        row = next(row for row in describe(scheduled) if row["name"] == jobs[index].name)
+        job = jobs[index]
+        row = {"name": job.name, "logdir": job.logdir, "error": scheduled[index].state.error}
         raise UserError(failure_text(folder, [row], 1))
     done = sum(job.state.status == "done" for job in scheduled)
     print(
         f"{done} of {len(jobs)} runs are done. When all are, the same command without --index writes the report.",
         flush=True,
     )
-
-
-def describe(scheduled: list[ScheduledJob]) -> list[dict]:
-    """Return name, folder and error of jobs, as `grid.json` has them."""
-    return [{"name": one.job.name, "logdir": one.job.logdir, "error": one.state.error} for one in scheduled]
 
 
 class SingleRun(GridRunner):
@@ -62,7 +59,7 @@ class SingleRun(GridRunner):
                     states = [one.state for one in self.scheduled]
                     write_grid(self.folder, self.grid, [one.job for one in self.scheduled], states)
                 return
-            except UserError:  # in use
+            except LogdirInUse:
                 if time.monotonic() > end:
                     return
                 time.sleep(POLL_SECONDS)

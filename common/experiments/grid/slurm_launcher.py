@@ -106,12 +106,9 @@ class SlurmCommand(RemoteCommand):
             lines = str(error).strip().splitlines() or [type(error).__name__]
             return CommandResult(1, f"job {self.job.job_id} ended without a result ({self.job.state}): {lines[-1]}")
 
-    def wait(self) -> int:
-        """Wait for the end and return the exit code."""
+    def await_end(self) -> None:
+        """Return once it has ended."""
         self.job.wait()
-        code = self.poll()
-        assert code is not None
-        return code
 
     def send(self, number: int) -> None:
         """Cancel the job. SLURM sends SIGTERM to the run, which saves."""

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from common.config.arguments import check_minima
 from common.config.config import flatten
 from common.config.request import Request
 from common.envs import make_env
@@ -61,9 +62,7 @@ def check_options(request: Request) -> dict[str, Any]:
         raise UserError("sweep needs --space FILE, a YAML file with keys and their values: docs/sweep.md has examples.")
     if "task" not in request.flags:
         raise UserError("sweep needs --task, such as --task gym_CartPole-v1.")
-    for key, least in MINIMA.items():
-        if options[key] < least:
-            raise UserError(f"--{key} must be at least {least}, got {options[key]}.")
+    check_minima(options, MINIMA)
     if not 0 <= options["warmup"] <= 1:
         raise UserError(f"--warmup is a share of a run, from 0 to 1, got {options['warmup']}.")
     check_choice("--direction", options["direction"], ("auto", "maximize", "minimize"))

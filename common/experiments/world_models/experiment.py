@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from common.analysis.world_models import write_world_model_report
+from common.config.arguments import check_minima
 from common.config.request import Request
 from common.datasets.formats import expand_place
 from common.errors import UserError
@@ -64,9 +65,7 @@ def check_options(request: Request) -> dict[str, Any]:
         raise UserError(f"wm-eval takes only flags, got {' '.join(request.positionals)}. Name records with --replay.")
     if not options["replay"]:
         raise UserError("wm-eval needs --replay DIR: the directory of a run, or a dataset, see docs/data.md.")
-    for key, least in MINIMA.items():
-        if options[key] < least:
-            raise UserError(f"--{key} must be at least {least}, got {options[key]}.")
+    check_minima(options, MINIMA)
     if not 0 < options["held-out"] <= 0.5:
         raise UserError(f"--held-out is a share of the episodes, above 0 and at most 0.5, got {options['held-out']}.")
     for key, instead in SET_BY_COMMAND.items():
