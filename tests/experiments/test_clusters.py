@@ -5,10 +5,12 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import dreamer
+from common.errors import UserError
 from common.experiments.grid.runner import run_grid
 from tests.helpers.grid_fakes import FAKE, GRID, job, rows, statuses
 
@@ -78,6 +80,29 @@ def test_a_signal_saves_runs_on_ray_and_the_grid_continues(cluster, on_ray, tmp_
     assert statuses(folder) == {"a/slow/0": "done"}
 
 
+def test_a_lost_machine_costs_no_run(cluster, on_ray, tmp_path):
+    """The runs of the machine that is killed resume on another machine."""
+    folder, hosts = tmp_path / "grid", 4
+    extra = cluster.add_node(num_cpus=2, object_store_memory=10**8)
+    jobs = [job("steady", seed) for seed in range(hosts)]
+    begun = lambda: sum((folder / f"runs/a/steady/{seed}/run.json").exists() for seed in range(hosts)) == hosts
+    once(begun, lambda: cluster.remove_node(extra, allow_graceful=False))
+    run_grid(folder, GRID, jobs, hosts, launcher=on_ray)
+    assert set(statuses(folder).values()) == {"done"}
+    ends = [(folder / f"runs/a/steady/{seed}/times.jsonl").read_text().splitlines() for seed in range(hosts)]
+    assert [len(lines) for lines in ends] == [1] * hosts  # none was done twice
+    spans = [end - begin for begin, end in (json.loads(lines[0]) for lines in ends)]
+    assert min(spans) < 5 < 20 < max(spans)  # some had saved before and were resumed, some went through
+
+
+def test_a_cluster_that_is_not_there_is_reported(tmp_path):
+    pytest.importorskip("ray")
+    from common.experiments.grid.ray_launcher import RayLauncher
+
+    with pytest.raises(UserError, match="Ray cannot be reached at 127"):
+        RayLauncher(tmp_path, RESOURCES, "127.0.0.1:1")
+
+
 @pytest.fixture(params=["debug", "local"])
 def through_submitit(request, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
@@ -93,6 +118,28 @@ def test_submitit_runs_a_grid_with_its_failures(through_submitit, tmp_path):
     assert [row["status"] for row in found.values()] == ["done", "failed"]
     assert found["a/bad/1"]["error"] == "the motor is on fire."
     assert (tmp_path / "grid/runs/a/good/0/eval.json").exists()
+
+
+def preempt(controller):
+    """Send a job its signal as SLURM does: to the process below the controller of submitit's local executor."""
+    children = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGUSR2)
+
+
+@pytest.mark.parametrize("through_submitit", ["local"], indirect=True)
+def test_a_preempted_job_saves_and_resumes(through_submitit, tmp_path, monkeypatch):
+    folder, commands, start = tmp_path / "grid", [], through_submitit.start
+
+    def remember(given):
+        started = start(given)
+        commands.extend(started)
+        return started
+
+    monkeypatch.setattr(through_submitit, "start", remember)
+    once((folder / "runs/a/slow/0/run.json").exists, lambda: preempt(int(commands[0].job.job_id)))
+    run_grid(folder, GRID, [job("slow")], 1, launcher=through_submitit)
+    assert statuses(folder) == {"a/slow/0": "done"}
+    assert len(commands) == 1  # submitit itself has queued it again
 
 
 def test_slurm_needs_its_programs(tmp_path, monkeypatch, capsys):

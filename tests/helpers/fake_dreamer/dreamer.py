@@ -1,6 +1,7 @@
 """Fake dreamer.py for the tests of grids: writes the files of a run without training. The task selects the behavior.
 
 good: done at once.  slow: waits for a signal, then saves and ends as training does; done on the second start.
+steady: as slow, but after 25 s without a signal it is done.
 bad: fails with an error.  killed: dies by SIGKILL.  idle: ends without an error before it is finished.
 A run of a sweep, with --kl.free: its score is 100 times that value plus the seed. With --run.prefill 77, every second
 trial from the third on has low scores, and waits for a signal after three tenths; with 13, all fail.
@@ -37,11 +38,11 @@ def measure(tenths, score):
     write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def wait_for_signal():
+def wait_for_signal(seconds=60):
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stopped)
     save(5)
-    time.sleep(60)
+    time.sleep(seconds)
 
 
 def stopped(number, _):
@@ -58,6 +59,9 @@ logdir.mkdir(parents=True, exist_ok=True)
 (logdir / "config.yaml").write_text(f"algo: a\nsteps: {flags['--steps']}\nrun: {{max_seconds: 0}}\n")
 if task == "slow" and not resumed:
     wait_for_signal()
+elif task == "steady" and not resumed:
+    wait_for_signal(25)
+    save(int(flags["--steps"]))
 elif task in ("bad", "broken_envs:Raises") or flags.get("--run.prefill") == "13":
     print("some progress\nError: the motor is on fire.\n  in two lines", file=sys.stderr)
     sys.exit(2)
