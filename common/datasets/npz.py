@@ -8,6 +8,7 @@ chunk names its successor. Sources: `tools.save_episodes` (V1), `common/replay.p
 import datetime
 import hashlib
 import string
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class NpzDataset:
         return notes
 
 
-class EpisodeFileWriter:
+class EpisodeFileWriter(ABC):
     """Writes the files of V1 or V2, an episode each; see `Writer`."""
 
     kind = ""
@@ -75,13 +76,13 @@ class EpisodeFileWriter:
         np.savez_compressed(self.folder / name, **arrays)  # type: ignore[arg-type]
         self.count, self.rows = self.count + 1, self.rows + len(records["reward"])
 
+    @abstractmethod
     def arrays(self, records: Arrays) -> Arrays:
         """Return the arrays of a file, from records with the actions that led to them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def length_in_name(self, rows: int) -> int:
         """Return the length in the name of a file."""
-        raise NotImplementedError
 
     def close(self) -> None:
         description.write(self.folder, self.kind, self.about, episodes=self.count, records=self.rows)
