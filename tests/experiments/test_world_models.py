@@ -170,11 +170,12 @@ def test_a_model_with_shifted_actions_is_found_worse(episodes, tmp_path, monkeyp
 @pytest.mark.long
 @pytest.mark.parametrize("algo", dreamer.ALGOS)
 def test_every_version_reaches_the_noise_floor_and_shows_the_fault(algo, episodes, tmp_path, monkeypatch):
-    sound = [trained(tmp_path / "sound", algo, seed, episodes, 400) for seed in range(3)]
+    updates = 1_000 if algo == "v1" else 400  # one of three seeds of V1 is at 0.021 after 400, all at 0.006 after 1,000
+    sound = [trained(tmp_path / "sound", algo, seed, episodes, updates) for seed in range(3)]
     for key, floor in NOISE_FLOOR.items():
         assert max(max(found["open_loop"][key]["steps"]) for found in sound) < floor
     shift_actions(monkeypatch)
-    faulty = [trained(tmp_path / "faulty", algo, seed, episodes, 400) for seed in range(3)]
+    faulty = [trained(tmp_path / "faulty", algo, seed, episodes, updates) for seed in range(3)]
     for key in NOISE_FLOOR:
         scores = [[np.array([mean_error(found, key) for found in group])] for group in (faulty, sound)]
         assert stats.difference(*scores).low > 0
