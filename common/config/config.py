@@ -189,13 +189,14 @@ def _nearest(name: str, known: list[str]) -> list[str]:
 
 
 def _other_part_message(config: dict, key: str) -> str:
-    """Return a message if the key is an option of another part than the chosen one, else an empty string."""
+    """Return a message, with what to type, if the key is an option of another part; else an empty string."""
     seam, _, option = key.partition(".")
     names = [path.split(":")[1] for path in parts.PARTS.get(seam, ())]
     owners = [name for name in names if option in parts.options(parts.find(seam, name))]
     if not owners:
         return ""
-    return f"{key} is an option of {' and '.join(owners)}, but {seam}.use is {config[seam]['use']}."
+    choose = " or ".join(f"--{seam}.use {owner}" for owner in owners)
+    return f"{key} is an option of {' and '.join(owners)}, but {seam}.use is {config[seam]['use']}. Add {choose}."
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -301,5 +301,7 @@ def test_options_that_make_no_sense_together_say_what_to_type(flags, message):
 
 
 def test_options_of_exploration_without_it_name_it():
-    with pytest.raises(UserError, match=r"explore.until is an option of Plan2Explore, but explore.use is NoNoise"):
+    with pytest.raises(
+        UserError, match=r"explore.until is an option of Plan2Explore, .* Add --explore.use Plan2Explore\."
+    ):
         dreamer.resolve("v3", [], {"explore.until": 5000})
