@@ -187,6 +187,7 @@ class Player:
             frames = messages.carry_out(self.session, message)
         except UserError as error:
             await page.send_text(messages.notice(str(error)))
+            await page.send_text(messages.settings(self.session))  # a refused value is still in its field
             return
         if message["do"] in ("change", "full_reset"):
             await self.send(messages.settings(self.session))

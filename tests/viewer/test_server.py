@@ -215,6 +215,7 @@ def test_wrong_messages_are_answered_and_change_nothing(served):
             if isinstance(text, bytes):
                 break
             assert receive(page, "notice")["text"]
+            assert receive(page, "settings")["settings"]["speed"] == 15  # its field shows the value in use again
     with one.page() as page:  # the server lives
         assert receive(page)["step"] > 0
     assert one.player.session.settings == one.player.session.defaults
