@@ -11,9 +11,11 @@ from common.errors import UserError
 from common.storage import video
 from common.training.collector import without_log
 from common.training.factory import Factory
+from common.viewer.actions import Action, Actions
+from common.viewer.shared_actions import share_actions
 
-#: Keys of `env` that change what is observed, and nothing else.
-VIEW_KEYS = ("size", "gray", "resize", "obs", "camera", "render")
+#: Keys of `env` that change what is observed, or the numbers of the actions, and nothing else.
+VIEW_KEYS = ("size", "gray", "resize", "obs", "camera", "render", "actions")
 FLAGS = ("reward", "is_first", "is_last", "is_terminal")
 Record = dict[str, np.ndarray]  # (1, ...) observations and flags by key
 
@@ -22,11 +24,11 @@ class Environment:
     """One environment with episodes and rules as in evaluation. It begins its first episode at once.
 
     config: of the run whose rules hold. viewers: configs of the runs that observe it. For each further set of
-    `VIEW_KEYS` there is a copy with the same rules and seed, which takes the same actions.
+    `VIEW_KEYS` there is a copy with the same rules and seed, which takes the same actions, by their names.
 
     task: its name. copies: the first one is that of `config`. views: the copy of each viewer. images, vectors: key of
-    an observation -> the first copy that has it. names: those of its actions, if it has any. records: the first ones,
-    one of each copy. Without images, `picture` returns what the environment draws.
+    an observation -> the first copy that has it. actions: those that all copies have. sets: how each copy has them.
+    records: the first ones, one of each copy. Without images, `picture` returns what the environment draws.
 
     Raises:
         UserError: as `make_envs` does; or the copies are not in the same state.
@@ -43,6 +45,8 @@ class Environment:
                 self.copies.append(make_copy(config, owner))
             self.time = 0
             self.records = self.begin()
+            own = [Actions(copy.act_space, copy.action_names(0)) for copy in self.copies]
+            self.actions, self.sets = share_actions(own, [owner["logdir"] for owner in self.owners])
             stack.pop_all()
         self.images: dict[str, int] = {}
         self.vectors: dict[str, int] = {}
@@ -51,8 +55,6 @@ class Environment:
                 is_image = len(box.shape) == 3 and box.dtype == np.uint8
                 (self.images if is_image else self.vectors).setdefault(key, place)
         self.first = [copy.state() for copy in self.copies]
-        self.names = self.copies[0].action_names(0)
-        self.act_space = self.copies[0].act_space
 
     def begin(self) -> list[Record]:
         """Start the next episode and return its first records."""
@@ -62,9 +64,10 @@ class Environment:
         """Start the first episode again and return its first records."""
         return self._checked([copy.restore(state) for copy, state in zip(self.copies, self.first, strict=True)])
 
-    def step(self, action: np.ndarray) -> list[Record]:
-        """Take a step with an action (1, ...) and return the records; after the end of an episode, start the next."""
-        return self._checked([copy.step(action) for copy in self.copies])
+    def step(self, action: Action) -> list[Record]:
+        """Take a step and return the records; after the end of an episode, start the next."""
+        pairs = zip(self.copies, self.sets, strict=True)
+        return self._checked([copy.step(own.to_own(action).env) for copy, own in pairs])
 
     def _checked(self, records: list[dict[str, Any]]) -> list[Record]:
         """Return the records without numbers for logs. Raises UserError if the copies are in different states."""
@@ -96,7 +99,7 @@ class Environment:
 
 
 def view_of(config: dict) -> dict[str, Any]:
-    """Return the settings of what is observed."""
+    """Return the settings of what is observed and which actions there are."""
     return {key: config["env"][key] for key in VIEW_KEYS}
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from gymnasium import spaces
 
 from common.agent.agent import Agent
+from common.envs import SUITES
 from common.errors import UserError
 from common.storage import spaces as stored_spaces
 from common.storage.logdir import stored_config
@@ -59,22 +60,32 @@ def load_run(folder: Path, name: str, config: dict, found: stored_spaces.Spaces)
 
 
 def check_alike(folders: Sequence[Path], configs: Sequence[dict], found: Sequence[stored_spaces.Spaces]) -> None:
-    """Raise UserError unless all runs can share one environment and its actions."""
+    """Raise UserError unless all runs can share one environment and its actions.
+
+    With different `env.actions`, only the environment knows which actions are shared.
+    """
+    one_set = len({config["env"]["actions"] for config in configs}) == 1
     facts = [
         {
-            "task": config["task"],
-            "env.repeat": config["env"]["repeat"],
-            "actions": own.action,
+            "task": (same_game(config["task"]), config["task"]),
+            "env.repeat": (config["env"]["repeat"],) * 2,
+            "actions": (one_set and own.action, own.action),
         }
         for config, own in zip(configs, found, strict=True)
     ]
     for folder, other in zip(folders, facts, strict=True):
-        for key, value in other.items():
-            if value != facts[0][key]:
+        for key, (value, shown) in other.items():
+            if value != facts[0][key][0]:
                 raise UserError(
-                    f"{folders[0]} and {folder} differ in their {key}: {facts[0][key]} and {value}, so they cannot "
+                    f"{folders[0]} and {folder} differ in their {key}: {facts[0][key][1]} and {shown}, so they cannot "
                     f"take the same steps. Show them separately: --logdir {folder}."
                 )
+
+
+def same_game(task: str) -> tuple[str, str]:
+    """Return what is equal for tasks that only their settings distinguish, such as atari_pong and atari100k_pong."""
+    prefix, _, name = task.partition("_")
+    return (SUITES[prefix].module, name) if prefix in SUITES else ("", task)
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 
 from common.errors import UserError
 from common.training.camera import CONTEXT_STEPS
-from common.viewer.actions import Action, Actions
+from common.viewer.actions import Action
 from common.viewer.dreaming import Dreamer
 from common.viewer.environment import Environment, Record, image_of
 from common.viewer.frames import Frame, image_error, predicted_picture, run_numbers
@@ -46,7 +46,8 @@ class Session:
     ):
         self.environment, self.key, self.seed, self.context = environment, key, seed, context
         self.dreamers = [Dreamer(run) for run in runs]
-        self.actions = Actions(environment.act_space, environment.names)
+        self.actions = environment.actions
+        self.sets = [environment.sets[place] for place in environment.views]
         default = Settings() if runs else Settings(who="human", where="environment", view="real")
         self.defaults = settings or default
         self.action: Action | None = None  # the last one; None if an episode began
@@ -80,10 +81,10 @@ class Session:
         self.action = action
         dreaming = self.dreaming
         if not (dreaming and self.over):
-            self._observe(self.environment.step(action.env), action)
-        for dreamer in self.dreamers:
+            self._observe(self.environment.step(action), action)
+        for dreamer, own in zip(self.dreamers, self.sets, strict=True):
             if dreaming:
-                dreamer.imagine(action.vector, self.settings.prior_scale)
+                dreamer.imagine(own.to_own(action).vector, self.settings.prior_scale)
             else:
                 dreamer.wake()
         self.imagined += dreaming
@@ -133,7 +134,7 @@ class Session:
             return self.human
         if self.settings.who == "random":
             return self.actions.random(self.random)
-        return self.dreamers[self.settings.agent].act()
+        return self.sets[self.settings.agent].to_shared(self.dreamers[self.settings.agent].act())
 
     def _start_over(self, records: list[Record]) -> Frame:
         self.settings = dataclasses.replace(self.defaults)
@@ -159,8 +160,8 @@ class Session:
         self.observed += 1
         self.reward = float(self.record["reward"][0])
         self.total += self.reward
-        for dreamer, place in zip(self.dreamers, self.environment.views, strict=True):
-            dreamer.observe(records[place], action.vector, self.settings.posterior_scale)
+        for dreamer, own, place in zip(self.dreamers, self.sets, self.environment.views, strict=True):
+            dreamer.observe(records[place], own.to_own(action).vector, self.settings.posterior_scale)
         if first:
             self.restart_dreams()
         self.since += self.reward

@@ -102,5 +102,5 @@ def test_a_task_that_does_not_repeat_is_refused():
     with pytest.raises(
         UserError, match=r"not the same for logs/64 and logs/96: after 1 equal actions.*--logdir logs/96"
     ):
-        environment.step(np.array([0]))
+        environment.step(environment.actions.action([0]))
     environment.close()
