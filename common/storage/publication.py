@@ -3,9 +3,10 @@
 It has the files of a run directory that others need, and no optimiser, replay or log. Nothing is written to it.
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def refuse_to_write(folder: Path) -> None:
 def write_weights(path: Path, weights: Mapping[str, Any], half: bool = False, **facts: int | float) -> None:
     """Write the tensors of an agent's state, without training state. half: floats take 16 bits instead of 32.
 
-    facts: numbers for the header, such as frames. Raises UserError for a number that 16 bits cannot hold.
+    facts: numbers for the header, such as frames; it also gets the checksum of the tensors. Raises UserError for a
+    number that 16 bits cannot hold.
     """
     from safetensors.torch import save_file  # not earlier: commands without published agents start faster
 
@@ -62,13 +64,23 @@ def write_weights(path: Path, weights: Mapping[str, Any], half: bool = False, **
     if bad := next((key for key, x in tensors.items() if x.is_floating_point() and not x.isfinite().all()), None):
         advice = " Omit --half." if half else " The run has diverged: publish an earlier checkpoint."
         raise UserError(f"{bad} has a number that is not finite or that its type cannot hold.{advice}")
-    save_file(tensors, path, {FORMAT: json.dumps(facts)})  # of several entries, the order would be random
+    header = json.dumps({**facts, "sha256": checksum(tensors.items())})
+    save_file(tensors, path, {FORMAT: header})  # of several entries, the order would be random
+
+
+def checksum(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Return the SHA-256 of names, types, shapes and bytes of tensors on the CPU, independent of their order."""
+    lines = []
+    for name, value in tensors:
+        data = value.contiguous().flatten().view(torch.uint8).numpy().data
+        lines.append(f"{name} {value.dtype} {list(value.shape)} {hashlib.sha256(data).hexdigest()}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def read_state(folder: Path) -> dict[str, Any]:
     """Return the state of a published agent: `agent`, `frames`, perhaps `wall` (seconds); floats are float32.
 
-    Raises UserError if the file is not one that `write_weights` wrote, or has a number that is not finite.
+    Raises UserError if the file is not one that `write_weights` wrote, was changed, or has a number that is not finite.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -81,8 +93,13 @@ def read_state(folder: Path) -> dict[str, Any]:
             if FORMAT not in header:
                 raise ValueError(f"its header has no {FORMAT}: `push` of this program did not write it")
             facts = parse_json(header[FORMAT])
+            if "sha256" not in facts:
+                raise ValueError("its header has no sha256: push the run again with this version of the program")
             numbers = {key: facts[key] for key in ("frames", "wall") if key in facts}
-            weights = {key: _checked(key, file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            weights = {key: _checked(key, value) for key, value in stored.items()}
+            if checksum(stored.items()) != facts["sha256"]:
+                raise ValueError("its weights do not have the checksum that its header names: the file is damaged")
     except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error}). Download or copy the agent again.") from error
     return {"agent": weights, **numbers}

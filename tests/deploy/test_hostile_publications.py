@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from common.errors import UserError
 from common.storage import run_source
-from common.storage.publication import WEIGHTS_FILE
+from common.storage.publication import WEIGHTS_FILE, checksum
 from dreamer import load
 from tests.helpers.command_line import expect_error
 from tests.helpers.saved_runs import say, untrained
@@ -112,7 +112,8 @@ def changed(path, metadata=None, **tensors):
     """Replace tensors of a file of weights; None removes one."""
     found = load_file(path) | tensors
     kept = {key: value for key, value in found.items() if value is not None}
-    save_file(kept, path, metadata or {"dreamer-hub-1": '{"frames": 70}'})
+    header = metadata or {"dreamer-hub-1": '{"frames": 70, "sha256": "CHECKSUM"}'}
+    save_file(kept, path, {key: text.replace("CHECKSUM", checksum(kept.items())) for key, text in header.items()})
 
 
 @pytest.mark.parametrize(
@@ -121,10 +122,11 @@ def changed(path, metadata=None, **tensors):
         ({"world.rssm.initial": torch.full((1,), torch.nan)}, "not finite"),
         ({"world.new": torch.zeros(2, dtype=torch.complex64)}, "complex64"),
         ({"metadata": {"format": "pt"}}, "did not write it"),
-        ({"metadata": {"dreamer-hub-1": '{"frames": -3}'}}, "-3"),
+        ({"metadata": {"dreamer-hub-1": '{"frames": -3, "sha256": "CHECKSUM"}'}}, "-3"),
         ({"metadata": {"dreamer-hub-1": "[" * 99999}}, "nested"),
+        ({"metadata": {"dreamer-hub-1": '{"frames": 70}'}}, "no sha256"),
     ],
-    ids=["nan", "dtype", "writer", "frames", "deep"],
+    ids=["nan", "dtype", "writer", "frames", "deep", "checksum"],
 )
 def test_malformed_weights_are_named(agent, change, says):
     changed(agent / WEIGHTS_FILE, **change)
@@ -139,6 +141,18 @@ def test_weights_that_are_a_pickle_or_cut_off_are_refused(agent):
         (agent / WEIGHTS_FILE).write_bytes(data)
         with pytest.raises(UserError, match="cannot be read"):
             load(agent)
+
+
+def test_a_changed_bit_of_the_weights_is_found(agent):
+    """The last byte of the file belongs to a weight; the changed number is finite."""
+    data = bytearray((agent / WEIGHTS_FILE).read_bytes())
+    data[-4] ^= 1
+    (agent / WEIGHTS_FILE).write_bytes(data)
+    expect_error(
+        "eval", "--logdir", agent, cwd=agent.parent, says=["checksum", "the file is damaged", "copy the agent again"]
+    )
+    with pytest.raises(UserError, match="checksum"):
+        load(agent)
 
 
 def archive(path, entries):
