@@ -1,12 +1,18 @@
 """The agents that come with the project: small, complete, and as good as their cards report."""
 
 import json
+import os
 import re
+import shlex
+import subprocess
 
 import numpy as np
 import pytest
 
+from common.analysis.publishing.public_files import public_config
+from common.config import config as configs
 from common.experiments.random_policy import random_scores
+from common.storage.logdir import stored_config
 from common.storage.publication import MAX_BYTES
 from common.storage.run_source import PRETRAINED_FOLDER, pretrained_names
 from common.viewer.runs import load_runs
@@ -41,6 +47,20 @@ def test_an_agent_acts_and_its_card_has_its_score(name):
     assert text in card
     assert f'load("{name}")' in card
     assert not re.findall(r"/(?:home|tmp|root|work)\b", card + (folder / "run.json").read_text())
+
+
+def test_the_script_trains_every_agent_with_the_config_that_it_has(tmp_path, capsys):
+    script = ["bash", str(ROOT / "pretrained" / "make.sh")]
+    commands = subprocess.run(script, env={**os.environ, "PYTHON": "echo"}, capture_output=True, text=True, check=True)
+    flags = [shlex.split(line)[1:] for line in commands.stdout.splitlines() if line.startswith("dreamer.py --algo")]
+    for words in flags:
+        capsys.readouterr()
+        assert say("config", *words) == 0
+        (tmp_path / "config.yaml").write_text(capsys.readouterr().out)
+        made = configs.read(tmp_path / "config.yaml")
+        name = made["logdir"].removeprefix("logs/pretrained/").replace("/", "-")
+        assert public_config(made) == public_config(stored_config(pretrained_names()[f"pretrained:{name}"]))
+    assert len(flags) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

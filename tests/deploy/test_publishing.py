@@ -180,8 +180,10 @@ def test_paths_are_shortened_and_names_with_slashes_stay():
     assert public_text("see /a/b.txt, ~/c/d and ../e/f") == "see b.txt, d and f"
     for name in ("bsuite_catch/0", "gym_ALE/Pong-v5", "my_env:MyEnv", ".*", "linear(0.1, 0, 2.5e6)"):
         assert public_text(name) == name
-    config = {"logdir": "x", "kl": {"use": "../mine/kl.py:KL"}, "run": {"init": "a/b", "device": "cuda:3"}}
-    assert public_config(config) == {"logdir": "", "kl": {"use": "kl.py:KL"}, "run": {"init": "", "device": "auto"}}
+    run = {"init": "a/b", "device": "cuda:3", "logger_entity": "someone"}
+    clean = {"init": "", "device": "auto", "logger_entity": ""}
+    config = {"logdir": "x", "kl": {"use": "../mine/kl.py:KL"}, "run": run}
+    assert public_config(config) == {"logdir": "", "kl": {"use": "kl.py:KL"}, "run": clean}
 
 
 def test_half_precision_rounds_and_refuses_what_does_not_fit(made, tmp_path):

@@ -14,7 +14,8 @@ from common.config import config as configs
 from common.errors import UserError
 from common.safe_io import parse_json, read_bytes, read_json
 
-LOCAL_KEYS = ("logdir", "run.init", "run.offline")  # config keys whose values are paths
+#: Config keys whose values are paths, or names of a user or a team.
+LOCAL_KEYS = ("logdir", "run.init", "run.offline", "run.logger_entity", "run.logger_name", "run.logger_group")
 DEFAULT_KEYS = {"run.device": "auto", "run.threads": 0, "run.parallel": "auto", "run.eval_envs": 1}  # of the machine
 RUN_KEYS = ("task", "algo", "seed", "render", "frames", "updates", "wall", "parameters", "peak_memory", "resumes")
 SESSION_KEYS = ("started", "git", "python", "packages", "hardware", "threads", "frames")
