@@ -29,6 +29,7 @@ PACKAGES = {
     "Box2D": "gymnasium[box2d]",
     "ale_py": "ale-py",
     "highway_env": "highway-env",
+    "memory_maze": "memory-maze",
     "mujoco_py": "mujoco-py",
 }
 
@@ -75,7 +76,7 @@ def missing_module_hint(error: BaseException | None) -> str:
         return ""
     name = str(error.name)
     top = name.partition(".")[0]
-    if top in sys.modules or (top != name and importlib.util.find_spec(top) is not None):
+    if sys.modules.get(top) is not None or (top != name and importlib.util.find_spec(top) is not None):
         return f" The installed {top} has no {name}: another release of it may have it."
     return f" Try pip install {PACKAGES.get(top, top)}."
 
