@@ -4,6 +4,9 @@ Records of an episode are arrays (T, ...): observation keys, `action` float32 (T
 float32 (T,), on arrival, `is_first`, `is_last` and `is_terminal`. An episode of L steps has L + 1 records. Discrete
 actions are one-hot, continuous ones in [-1, 1]; the last action of an episode is zero. A part of an episode lacks
 is_first at its first record, or is_last at its last one.
+
+DreamerV3 samples from a distribution without bounds and stores the samples; environments clip them. Its records have
+actions beyond [-1, 1].
 """
 
 from collections.abc import Iterable, Iterator
@@ -124,8 +127,10 @@ def arrival_actions(records: Arrays) -> np.ndarray:
     return np.concatenate([np.zeros_like(records["action"][:1]), records["action"][:-1]])
 
 
-def check_records(records: Arrays, spaces: Spaces, where: str) -> Arrays:
+def check_records(records: Arrays, spaces: Spaces, where: str, *, bounded: bool = True) -> Arrays:
     """Return the records of an episode if they fit `spaces`; where: names the episode.
+
+    bounded: continuous actions must be in [-1, 1].
 
     Raises UserError, with what is wrong, for missing keys, lengths that disagree, other shapes or types, values that
     are not finite, and actions that are not one-hot or beyond [-1, 1].
@@ -147,17 +152,17 @@ def check_records(records: Arrays, spaces: Spaces, where: str) -> Arrays:
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             row = np.argwhere(~np.isfinite(value))[0][0]
             raise UserError(f"{where} has {key} that is not finite in row {row}. Repair or remove it.")
-    check_actions(records, spaces.action, where)
+    check_actions(records, spaces.action, where, bounded)
     return records
 
 
-def check_actions(records: Arrays, space: gym_spaces.Space, where: str) -> None:
-    """Raise UserError if actions are not those of `space`: one-hot, or in [-1, 1]."""
+def check_actions(records: Arrays, space: gym_spaces.Space, where: str, bounded: bool) -> None:
+    """Raise UserError if actions are not those of `space`: one-hot, or, if they are bounded, in [-1, 1]."""
     action = records["action"][~records["is_last"]]
     if isinstance(space, gym_spaces.Box):
         if action.shape[1:] != space.shape:
             raise UserError(f"{where} has actions of {action.shape[1:]} numbers, not {space.shape} as the others.")
-        if (far := np.abs(action).max(initial=0)) > 1 + ACTION_TOLERANCE:
+        if bounded and (far := np.abs(action).max(initial=0)) > 1 + ACTION_TOLERANCE:
             raise UserError(f"{where} has actions outside [-1, 1], up to {far:g}. Scale them to [-1, 1].")
         return
     for part in split_choices(action, space):
@@ -188,6 +193,15 @@ def to_one_hot(choices: np.ndarray, space: gym_spaces.Space, where: str) -> np.n
         raise UserError(f"{where} has an action outside {space} at step {step}: {index[step].tolist()}.")
     parts = [np.eye(n, dtype=np.float32)[index[:, k].astype(int)] for k, n in enumerate(sizes.tolist())]
     return np.concatenate(parts, 1)
+
+
+def with_clipped_actions(records: Arrays, lost: list[str]) -> Arrays:
+    """Return records with actions in [-1, 1], as environments get them; add a sentence to `lost` if one changed."""
+    clipped = records["action"].clip(-1, 1)
+    sentence = "Actions beyond [-1, 1], as V3 samples them, are clipped, as its environment does."
+    if sentence not in lost and not np.array_equal(clipped, records["action"]):
+        lost.append(sentence)
+    return records | {"action": clipped}
 
 
 def holds_steps(records: Arrays, lost: list[str]) -> bool:

@@ -36,7 +36,7 @@ class EpisodesDataset:
                 records = read_arrays(path)
             except (OSError, ValueError, KeyError) as error:
                 raise UserError(f"{path} is damaged ({error!r}). Restore it, or convert the data again.") from error
-            yield check_records(records, self.spaces, str(path))
+            yield check_records(records, self.spaces, str(path), bounded=False)
 
     def notes(self) -> list[str]:
         return []

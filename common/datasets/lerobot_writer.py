@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 
 from common.datasets import lerobot_files as files
-from common.datasets.dataset import About, holds_steps, to_choices
+from common.datasets.dataset import About, holds_steps, to_choices, with_clipped_actions
 from common.datasets.description import ABOUT_KEY, about_json
 from common.datasets.lerobot import OBSERVATION, REWARD, TERMINATED
 from common.errors import UserError
@@ -58,6 +58,7 @@ class LeRobotWriter:
     def add(self, records: Arrays) -> None:
         if not holds_steps(records, self.lost):
             return
+        records = with_clipped_actions(records, self.lost)
         number, steps = len(self.lengths), len(records["reward"]) - 1
         rows = {f"{OBSERVATION}{key}": records[key][:-1] for key in self.about.spaces.observation}
         action, last = records["action"][:-1], np.arange(1, steps + 1) == steps

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces as gym_spaces
 
-from common.datasets.dataset import About, ImageForm, check_records, episode_flags, holds_steps, to_choices
+from common.datasets.dataset import (
+    About,
+    ImageForm,
+    check_records,
+    episode_flags,
+    holds_steps,
+    to_choices,
+    with_clipped_actions,
+)
 from common.datasets.description import ABOUT_KEY, about_json, read_about
 from common.datasets.foreign_spaces import ForeignSpaces
 from common.errors import UserError
@@ -155,6 +163,7 @@ class MinariWriter:
 
         if not holds_steps(records, self.lost):
             return
+        records = with_clipped_actions(records, self.lost)
         action, steps = records["action"][:-1], len(records["reward"]) - 1
         if not isinstance(self.about.spaces.action, gym_spaces.Box):
             action = to_choices(action, self.about.spaces.action)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from common.datasets import description, npz_files
-from common.datasets.dataset import About, arrival_actions, check_records, cut_episodes, is_whole
+from common.datasets.dataset import About, arrival_actions, check_records, cut_episodes, is_whole, with_clipped_actions
 from common.errors import UserError
 from common.replay.metadata import FLAG_KEYS
 from common.replay.ring import Arrays
@@ -45,7 +45,8 @@ class NpzDataset:
 
     def episodes(self) -> Iterator[Arrays]:
         for number, records in enumerate(cut_episodes(npz_files.read_files(self.paths))):
-            yield check_records(records, self.spaces, f"Episode {number} of {self.place}")
+            where = f"Episode {number} of {self.place}"
+            yield check_records(records, self.spaces, where, bounded=False)  # `read_episode` checked the bounds
 
     def notes(self) -> list[str]:
         notes = []
@@ -67,6 +68,7 @@ class EpisodeFileWriter(ABC):
         self.count = self.rows = 0
 
     def add(self, records: Arrays) -> None:
+        records = with_clipped_actions(records, self.lost)
         arrays = self.arrays(records | {"action": arrival_actions(records)})
         if not is_whole(records) and PARTS_BECOME_WHOLE not in self.lost:
             self.lost.append(PARTS_BECOME_WHOLE)

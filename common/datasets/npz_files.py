@@ -81,7 +81,8 @@ def read_episode(path: Path, *, continues: bool = False, continued: bool = False
 
     continues: the first row continues the episode of the file before. continued: the next file continues the last one.
 
-    Raises UserError if the file is not an episode, holds a NaN or infinity, or has actions outside [-1, 1].
+    Raises UserError if the file is not an episode, holds a NaN or infinity, or has actions outside [-1, 1]: only
+    DreamerV3 stores actions before its environment clips them.
     """
     arrays = _read_numbers(path)
     reward, length = _to_float32(arrays["reward"]), len(arrays["reward"])
@@ -93,15 +94,16 @@ def read_episode(path: Path, *, continues: bool = False, continued: bool = False
     plain = {key: _plain_observation(path, key, value) for key, value in seen.items()}
     flags = _flags(arrays, length, continues, continued, path)
     _check_finite(path, {**plain, "reward": reward, "action": action, "discount": arrays.get("discount", reward)})
-    if (far := np.abs(action).max(initial=0)) > 1 + ACTION_TOLERANCE:
+    of_v3 = bool(CHUNK_NAME.fullmatch(path.name) or {"stepid", "consec"} & arrays.keys())
+    if not of_v3 and (far := np.abs(action).max(initial=0)) > 1 + ACTION_TOLERANCE:
         raise UserError(
             f"{path} has actions outside [-1, 1], up to {far:g}. Scale them to [-1, 1] in the files; "
             "discrete ones must be one-hot."
         )
-    if not _is_chosen_at_its_row(path, arrays, action, flags):
+    if not (of_v3 or _is_chosen_at_its_row(arrays, action, flags)):
         action = np.concatenate([action[1:], np.zeros_like(action[:1])])
         action[flags["is_last"]] = 0
-    return {**plain, "reward": reward, "action": action.clip(-1, 1), **flags}
+    return {**plain, "reward": reward, "action": action if of_v3 else action.clip(-1, 1), **flags}
 
 
 def _read_numbers(path: Path) -> Arrays:
@@ -198,10 +200,8 @@ def _check_finite(path: Path, arrays: Arrays) -> None:
             raise UserError(f"{path} has {key} that is not finite in row {rows[0][0]}. Repair the file, or remove it.")
 
 
-def _is_chosen_at_its_row(path: Path, arrays: Arrays, action: np.ndarray, flags: Arrays) -> bool:
+def _is_chosen_at_its_row(arrays: Arrays, action: np.ndarray, flags: Arrays) -> bool:
     """Whether each action was chosen at its row, as DreamerV3 stores it, and did not lead to it."""
-    if CHUNK_NAME.fullmatch(path.name) or {"stepid", "consec"} & arrays.keys():
-        return True
     ends, starts = action[flags["is_last"]], action[flags["is_first"]]
     return "is_last" in arrays and len(ends) > 0 and not ends.any() and bool(starts.any())
 

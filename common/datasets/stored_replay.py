@@ -89,7 +89,7 @@ class ReplayDataset:
     def episodes(self) -> Iterator[Arrays]:
         """Yield the episodes of all streams, in the order of their ends."""
         for number, records in enumerate(self._cut()):
-            yield check_records(records, self.spaces, f"Episode {number} of {self.place}")
+            yield check_records(records, self.spaces, f"Episode {number} of {self.place}", bounded=False)
 
     def _cut(self) -> Iterator[Arrays]:
         cutters = [EpisodeCutter() for _ in range(self.state["streams"])]

@@ -95,7 +95,6 @@ def with_value(value, row=2):
 FAULTS = {
     "reward": (("reward", with_value(np.nan)), "reward that is not finite in row 2"),
     "observation": (("vector", with_value(np.inf)), "vector that is not finite in row 2"),
-    "action": (("action", with_value(1.5)), r"actions outside \[-1, 1\], up to 1.5"),
     "width": (("action", lambda x: x[:, :1]), r"actions of \(1,\) numbers, not \(2,\)"),
     "length": (("reward", lambda x: x[:-1]), "4 rewards, but other lengths"),
     "image": (("image", lambda x: x / 255), r"image \(16, 18, 3\) of type float64, not .* Store images as uint8"),

@@ -36,6 +36,19 @@ def test_a_conversion_and_back_gives_the_same_bytes(kind, data, tmp_path_factory
     assert content(folder / "d") == content(folder / "b")
 
 
+@pytest.mark.parametrize("kind", NUMPY_FORMATS)
+def test_actions_that_v3_sampled_beyond_the_bounds_are_kept_or_clipped(kind, tmp_path):
+    """Formats of V3 hold them as they are; others get what the environment got, and say this."""
+    form = about()
+    records = episode(np.random.default_rng(0), form, 5)
+    records["action"][1:3, 0] = 1.5, -2
+    done = to(own_episodes(tmp_path / "a", form, [records]), tmp_path / "b", kind)
+    keeps = kind in ("replay", "npz-v3")
+    assert any("Actions beyond [-1, 1]" in note for note in done.notes) != keeps
+    action = next(open_dataset(str(tmp_path / "b")).episodes())["action"]
+    np.testing.assert_array_equal(action, records["action"] if keeps else records["action"].clip(-1, 1))
+
+
 def files(folder):
     return [dict(np.load(path)) for path in sorted(folder.glob("*.npz"))]
 
