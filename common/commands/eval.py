@@ -83,7 +83,7 @@ def evaluate(config: dict, factory: Factory | None = None) -> dict:
     if out:
         _film(out / "videos", state["frames"], result.pictures, pictures, films)
     else:
-        print(f"Nothing was written: {logdir} is a published agent. --out DIR writes eval.json and videos.")
+        print("Nothing was written: a published agent stays as it is. --out DIR writes eval.json and videos.")
     return summary
 
 
@@ -97,7 +97,7 @@ def _target(logdir: Path, own: dict) -> Path | None:
         return expand_path(out).absolute()
     if is_published(logdir):
         if own["video"]:
-            raise UserError(f"{logdir} is a published agent, which stays as it is. Say where to put videos: --out DIR.")
+            raise UserError("A published agent stays as it is. Say where to put videos: --out DIR.")
         return None
     if not os.access(logdir, os.W_OK):
         raise UserError(f"{logdir} is read-only. Give another folder for eval.json and videos: --out DIR.")

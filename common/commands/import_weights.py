@@ -7,9 +7,10 @@ import dataclasses
 
 from common.config.arguments import Option, Options
 from common.config.request import Request
+from common.envs import UNKNOWN_TASK
 from common.errors import UserError
 from common.foreign.formats import FORMATS, format_module
-from common.foreign.run import UNKNOWN_TASK, Imported, import_run
+from common.foreign.run import Imported, import_run
 from common.foreign.source import Source, refuse_malformed
 from common.safe_io import expand_path
 
@@ -81,4 +82,5 @@ def summary(made: Imported, source: Source, out: str) -> str:
         return f"{done}\nEvaluate it: python dreamer.py eval --logdir {out}\n{more}"
     task = source.settings.get("task", "")
     hint = f" Its settings name {task}." if isinstance(task, str) and task else ""
-    return f"{done}\nWithout --task, `load` and `export` work. Add --task for eval, dream and training.{hint}"
+    again = "For eval, dream and training, import it again with --task and another --out."
+    return f"{done}\nWithout --task, `load` and `export` work. {again}{hint}"

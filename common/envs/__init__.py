@@ -65,6 +65,7 @@ SUITES = {
     "dummy": Suite("common.envs.suites.dummy", "numpy", "dummy"),
 }
 CUSTOM = Suite("common.envs.suites.custom", "gymnasium", "my_module:MyEnv")
+UNKNOWN_TASK = "unknown"  # of a run that was imported without a task
 
 #: Options of an environment, the block `env` of a config.
 DEFAULTS: dict[str, Any] = {
@@ -243,6 +244,8 @@ def _find_suite(task: str) -> tuple[Suite, str]:
             return CUSTOM, task
     if foreign_code.is_marked(task):
         raise foreign_code.refusal("task", task)
+    if task == UNKNOWN_TASK:
+        raise UserError("This run was imported without a task. Import it again with --task and another --out.")
     prefix, _, name = task.partition("_")
     if prefix in not_installable.NEEDS:
         raise not_installable.needs_error(prefix, name)

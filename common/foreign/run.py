@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from common.agent.agent import Agent
 from common.agent.slow import SlowCopy
+from common.envs import UNKNOWN_TASK
 from common.errors import UserError
 from common.files import make_output_folder
 from common.foreign.fit import Fit, fit
@@ -28,8 +29,6 @@ from common.training.factory import Factory, record_spec
 from common.training.stop import Stop
 from common.training.threads import ThreadChoice
 from common.training.train import Session
-
-UNKNOWN_TASK = "unknown"
 
 Resolve = Callable[[dict[str, Any]], dict]  # flags -> complete config
 

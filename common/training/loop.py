@@ -217,8 +217,9 @@ class Loop:
         counters = self.counters()
         written = self.logger.write(counters, {**metrics, **sizes, **rates, **self.watch.take()})
         self.show([str(finding) for finding in self.health.see({**counters, **metrics, **sizes})])
-        if not self.pretrained and self.agent_steps >= self.config["run"]["prefill"]:
-            self.progress.message(f"No updates yet: {self.replay.waiting_reason(*self.batch)}.")
+        due = self.agent_steps >= self.config["run"]["prefill"]
+        if due and (reason := self.replay.waiting_reason(*self.batch)):
+            self.progress.message(f"No updates yet: {reason}.")
         self.clocks["log"].mark(self.frames)  # now: a callback may end the run, which must not log this line again
         self.notify("on_log", written)
 

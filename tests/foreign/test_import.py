@@ -19,6 +19,7 @@ from common.viewer.environment import Environment
 from common.viewer.runs import load_runs, picture_key
 from common.viewer.session import Session
 from tests.foreign.forward import DATA
+from tests.helpers.command_line import expect_error
 from tests.helpers.saved_runs import say
 
 V2 = DATA / "danijar-v2-both"
@@ -68,7 +69,8 @@ def test_imported_run_evaluates_loads_and_trains_on(name, path, words, frames, u
 
     dream(run)
 
-    assert say("resume", 1, "--logdir", run) == 0
+    assert say("resume", 1, "--logdir", run, "--run.log_every", 1) == 0
+    assert "No updates yet: " in capsys.readouterr().err
     trained = load_newest(run)
     assert trained["frames"] >= frames + 40
     assert trained["counters"]["updates"] > updates
@@ -81,6 +83,7 @@ def test_without_a_task_the_run_can_be_loaded(tmp_path, capsys):
     assert "Without --task" in capsys.readouterr().out
     policy = dreamer.load(tmp_path / "run")
     assert policy(policy.spaces.raw[0].sample())[0] in range(5)
+    expect_error("eval", "--logdir", tmp_path / "run", cwd=tmp_path, says="Import it again with --task")
 
 
 def test_leftover_arrays_are_listed(tmp_path, capsys):
