@@ -5,6 +5,7 @@ A flag that the user types is imported as always.
 
 from typing import Any
 
+from common.config import python_objects
 from common.errors import UserError
 
 MARK = "published_"  # in front of a name; also the prefix of a suite that does not exist
@@ -25,7 +26,10 @@ def refusal(key: str, name: str) -> UserError:
     """Return the error for marked code that is needed. key: `task`, or `SEAM.use`."""
     code = name.removeprefix(MARK).replace(COLON, ":")
     what = "an environment" if key == "task" else "a part"
+    how = f"If you have that module and trust it, add the flag: --{key} {code}."
+    if python_objects.is_local(code):
+        how = f"It was no importable class. If you have its code, put it in a module: --{key} MODULE:CLASS."
     return UserError(
         f"This published agent was trained with {what} that is not in this program: {code}. Its code is not imported "
-        f"because a published config names it. If you have that module and trust it, add the flag: --{key} {code}."
+        f"because a published config names it. {how}"
     )

@@ -50,7 +50,7 @@ def read_records(folder: Path, run: Run, found: stored_spaces.Spaces) -> Replay:
     saved = load_saved_agent(folder)
     state = saved.get("replay")
     if not state or not state.get("count"):
-        raise UserError(f'{folder} has no stored records to start from. Use DreamEnv(..., start="zeros").')
+        raise UserError(f'{run.name} has no stored records to start from. Use DreamEnv(..., start="zeros").')
     with refuse_malformed(folder):
         check_replay(state)
     limits = {"capacity": MAX_RECORDS, "max_gib": 0.0, "disk": False, "context": 0, "force_first": False}

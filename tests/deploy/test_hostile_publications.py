@@ -79,6 +79,12 @@ def test_a_part_that_only_learns_is_not_imported_and_not_needed_to_act(agent, se
     expect_error("eval", "--logdir", agent, cwd=agent.parent, says=[f"--{seam}.use trap:Part", "not imported"])
 
 
+def test_a_class_that_could_not_be_imported_even_there_has_no_flag_with_its_name(agent):
+    edit(agent, (f"task: {TASK}", "task: python-object:Env"))
+    message = expect_error("eval", "--logdir", agent, cwd=agent.parent, says="--task MODULE:CLASS")
+    assert "--task python-object" not in message
+
+
 def test_a_part_that_acts_is_not_imported_but_named(agent):
     edit(agent, ("  use: Categorical", "  use: trap:Part"))
     with pytest.raises(UserError, match=r"trap:Part.*--latent.use trap:Part"):
