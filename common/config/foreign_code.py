@@ -28,7 +28,7 @@ def refusal(key: str, name: str) -> UserError:
     what = "an environment" if key == "task" else "a part"
     how = f"If you have that module and trust it, add the flag: --{key} {code}."
     if python_objects.is_local(code):
-        how = f"It was no importable class. If you have its code, put it in a module: --{key} MODULE:CLASS."
+        how = f"No module had it. If you have its code, put it in a module, and add --{key} MODULE:CLASS."
     return UserError(
         f"This published agent was trained with {what} that is not in this program: {code}. Its code is not imported "
         f"because a published config names it. {how}"
