@@ -1,7 +1,7 @@
 """Parity with the official implementations: every file of a directory of golden numbers.
 
 pytest tests/parity/test_parity.py [--golden DIR]; DIR holds v1_v2/*.npz, v3/*.npz and
-p2e/*.npz, with any seeds, shapes and settings.
+p2e/*.npz, or is one of these three folders, with any seeds, shapes and settings.
 """
 
 import pathlib
@@ -15,10 +15,12 @@ OWN = pathlib.Path(__file__).parents[1] / "golden"
 
 def pytest_generate_tests(metafunc):
     """One test for each file that is there or should be. Another directory may lack whole folders."""
-    root = pathlib.Path(metafunc.config.getoption("golden"))
-    folders = CHECKS if root == OWN else [folder for folder in CHECKS if (root / folder).is_dir()] or CHECKS
+    given = pathlib.Path(metafunc.config.getoption("golden")).resolve()
+    alone = given.name in CHECKS and any(given.glob("*.npz"))
+    root, searched = (given.parent, [given.name]) if alone else (given, list(CHECKS))
+    folders = searched if root == OWN else [folder for folder in searched if (root / folder).is_dir()] or searched
     known = {(folder, stem) for folder in folders for stem in CHECKS[folder]}
-    found = {(folder, path.stem) for folder in CHECKS for path in (root / folder).glob("*.npz")}
+    found = {(folder, path.stem) for folder in searched for path in (root / folder).glob("*.npz")}
     names = sorted(known | found)
     metafunc.parametrize(("root", "folder", "stem"), [(root, *name) for name in names], ids=map("-".join, names))
 
