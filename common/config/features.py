@@ -5,8 +5,10 @@ off, `--features retnorm=v3` in V1 turns it on. Setting the keys one by one does
 """
 
 import fnmatch
+from collections.abc import Mapping
 from typing import Any
 
+from common.config import parts
 from common.config.config import flatten, unknown_name
 from common.errors import UserError
 
@@ -96,3 +98,18 @@ def values(feature: str, config: dict) -> dict[str, Any]:
         globs = ", ".join(FEATURES[feature][1])
         raise UserError(f"{config['algo']} does not have the feature {feature}: none of its parts has {globs}.")
     return {key: flat[key] for key in names}
+
+
+def parts_given(feature: str, flags: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return those flags `SEAM.use` that choose a part of a feature, with their values."""
+    globs = FEATURES.get(feature, ("", []))[1]
+    uses = [key for key in flags if key.endswith(".use") and any(fnmatch.fnmatch(key, glob) for glob in globs)]
+    return tuple((key, flags[key]) for key in uses)
+
+
+def part_message(feature: str, name: str) -> str:
+    """Return what to type if the value of a feature is a part instead of a version, else an empty string."""
+    for seam in {glob.partition(".")[0] for glob in FEATURES.get(feature, ("", []))[1]}:
+        if name in [path.split(":")[1] for path in parts.PARTS.get(seam, ())]:
+            return f"--features takes FEATURE=VERSION, and {name} is a part. Choose it directly: --{seam}.use {name}."
+    return ""

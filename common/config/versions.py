@@ -49,7 +49,8 @@ def resolve(
 ) -> dict:
     """Return the config of a version, with config blocks and flags (dotted keys) applied.
 
-    borrowed: feature -> the version whose value it takes. Raises UserError for anything unknown.
+    borrowed: feature -> the version whose value it takes; for a part that `flags` choose, its options in that version.
+    Raises UserError for anything unknown.
     """
     parts, flags = recipe(algo), flags or {}
     own, shared = version_blocks(algo), environment_blocks()
@@ -61,7 +62,10 @@ def resolve(
     chosen = [alternatives.split(layer[name]) for name in names for layer in (shared, own) if name in layer]
     layers = [keys for keys, _ in chosen]
     for feature, source in (borrowed or {}).items():
-        layers.append(features.values(feature, lender_config(source, tuple(blocks), flags.get("task"))))
+        if source not in ALGOS:
+            raise UserError(features.part_message(feature, source) or configs.unknown_name("version", source, ALGOS))
+        parts_given = features.parts_given(feature, flags)
+        layers.append(features.values(feature, lender_config(source, tuple(blocks), flags.get("task"), parts_given)))
     others = alternatives.merge([version_alternatives(algo), *(options for _, options in chosen)])
     return configs.resolve(parts, own["defaults"], [*layers, dict(flags)], others)
 
@@ -99,13 +103,19 @@ def environment_blocks() -> dict:
 
 
 @functools.cache
-def lender_config(source: str, blocks: tuple[str, ...], task: str | None) -> dict:
+def lender_config(
+    source: str, blocks: tuple[str, ...], task: str | None, parts_given: tuple[tuple[str, str], ...] = ()
+) -> dict:
     """Return the config of a version that lends features, for the same task and those blocks that the version has.
 
-    The result is shared: do not change it.
+    parts_given: keys `SEAM.use` with the chosen part. The result is shared: do not change it.
     """
     known = {**(version_blocks(source) if source in ALGOS else {}), **environment_blocks()}
-    return resolve(source, [block for block in blocks if block in known], {} if task is None else {"task": task})
+    return resolve(
+        source,
+        [block for block in blocks if block in known],
+        dict(parts_given) | ({} if task is None else {"task": task}),
+    )
 
 
 def block_names() -> set[str]:

@@ -299,3 +299,18 @@ def test_digests_of_older_runs_stay_valid(algo):
     older = parts.with_former_names(config)
     assert config_digest(config) == config_digest(older) == DIGESTS[algo]
     assert not config_changes(older, config)
+
+
+def test_a_borrowed_feature_has_the_part_that_a_flag_chooses_with_the_options_of_the_lender():
+    flags = {"explore.use": "Plan2Explore"}
+    lender, mixed = dreamer.resolve("v2", [], flags), dreamer.resolve("v3", [], flags, borrowed={"explore": "v2"})
+    assert mixed["explore"] == lender["explore"] != dreamer.resolve("v3", [], flags)["explore"]
+    own = dreamer.resolve("v3", [], flags | {"explore.models": 3}, borrowed={"explore": "v2"})["explore"]
+    assert own == lender["explore"] | {"models": 3}
+
+
+def test_a_part_in_place_of_a_version_of_a_feature_says_what_to_type():
+    with pytest.raises(UserError, match=r"Plan2Explore is a part\. Choose it directly: --explore\.use Plan2Explore"):
+        dreamer.resolve("v3", [], {}, borrowed={"explore": "Plan2Explore"})
+    with pytest.raises(UserError, match=r"Unknown version 'v7'"):
+        dreamer.resolve("v3", [], {}, borrowed={"explore": "v7"})
