@@ -7,6 +7,7 @@ import sys
 from rich.console import RenderableType
 from rich.text import Text
 
+from common.commands.scaling import data_parallel, scaling_tables
 from common.commands.speed import output_path, percent
 from common.config import notices
 from common.config.arguments import Option, Options
@@ -17,18 +18,22 @@ from common.files import write_text
 from common.nn import rng
 from common.profiling.lower_bound import LowerBound, NotTimed, check_bound
 from common.profiling.plan import forecast_run
+from common.profiling.scaling import INTERCONNECTS, Scaling, check_devices
 from common.profiling.speed import build_run
 from common.replay.capacity import GIB
 from common.training.factory import Factory
 
 OPTIONS: Options = {
     "updates": Option(20, "updates to time, for half a minute at most", "N"),
+    "devices": Option(1, "also forecast updates on 1 to N devices like this one, by data parallel", "N"),
+    "interconnect": Option("", f"connection of the devices: {', '.join(INTERCONNECTS)}", "NAME"),
     "json": Option("", "also write the forecast to this file", "FILE"),
 }
 EXAMPLES = (
     "plan --algo v3 --configs cpu --task dmc_walker_walk",
     "plan --algo v2 --configs atari100k --task atari100k_pong --json plan.json",
     "plan --algo v3 --configs size12m --task dummy_point --updates 5",
+    "plan --algo v3 --configs cpu --task dmc_walker_walk --devices 4 --interconnect 100g",
 )
 MAX_REASONABLE_SECONDS = 30 * 86400
 SIZE_UNITS = (("GiB", GIB), ("MiB", 2**20), ("KiB", 2**10))
@@ -46,16 +51,19 @@ def plan(request: Request, factory: Factory | None = None) -> dict:
     path = output_path("json", options["json"]) if options["json"] else None
     request = request._replace(algo=request.single_algo())
     config = request.config(str(request.algo))
+    check_devices(config, options["devices"], options["interconnect"])
     print(f"Timing {options['updates']} updates, or as many as fit in half a minute ...", file=sys.stderr, flush=True)
     rng.seed_all(config["seed"])
     try:
         with build_run(config, factory or Factory(), check_bound) as run:
             notices.print_all()
             found = forecast_run(request, config, run, options["updates"])
-        show(head(found), time_table(found), suggestions_table(found))
+            found |= data_parallel(options, Scaling(config, run.envs, run.agent.half), found)
+        show(head(found), time_table(found), suggestions_table(found), *scaling_tables(found))
     except NotTimed as reason:
         found = least_forecast(config, reason.bound)
-        show(least_text(found))
+        found |= data_parallel(options, Scaling(config, reason.envs), found)
+        show(least_text(found), *scaling_tables(found))
     if path:
         write_text(path, json.dumps(found, indent=2) + "\n")
         print(f"Written: {path}")

@@ -48,11 +48,11 @@ class LowerBound(NamedTuple):
 
 
 class NotTimed(Exception):
-    """The agent of a run is not built or timed; `bound` has the reason."""
+    """The agent of a run is not built or timed; `bound` has the reason, `envs` the spaces."""
 
-    def __init__(self, bound: LowerBound):
+    def __init__(self, bound: LowerBound, envs: Any):
         super().__init__(bound.reason())
-        self.bound = bound
+        self.bound, self.envs = bound, envs
 
 
 def check_bound(config: dict, envs: Any) -> None:
@@ -61,7 +61,7 @@ def check_bound(config: dict, envs: Any) -> None:
         return
     bound = lower_bound(config, envs)
     if bound.reason():
-        raise NotTimed(bound)
+        raise NotTimed(bound, envs)
 
 
 def lower_bound(config: dict, envs: Any) -> LowerBound:

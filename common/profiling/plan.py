@@ -18,6 +18,7 @@ from common.storage import video
 from common.storage.logdir import resolve_logdir
 
 MAX_TIMING_SECONDS = 30.0  # of updates; building the run and timing its other parts takes about as long
+RATE_KEYS = ("matmul_flops_per_second", "copy_bytes_per_second")
 COPIED_KEYS = ("algo", "task", "environments", "where", "precision", "compiled", "device")
 
 
@@ -39,6 +40,7 @@ def forecast_run(request: Request, config: dict, run: BuiltRun, updates: int) ->
         "frames": config["steps"],
         "max_seconds": config["run"]["max_seconds"],
         "evaluations": forecast.count_due(config, "eval"),
+        "rates": {key: speed["machine"][key] for key in RATE_KEYS},
         "counts": counts._asdict(),
         "pace": pace._asdict(),
         "time": time,
