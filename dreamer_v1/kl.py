@@ -6,13 +6,14 @@ from torch import Tensor
 
 from common.agent.interfaces import Latent, Losses
 from common.errors import check_choice
+from common.nn import ranks
 
 
 def free_nats(free: float, where: str) -> Callable[[Tensor], Tensor]:
     """Return the function max(KL, free) of a KL (B, T), where KL is the "mean" over the batch or each "element"."""
     check_choice("kl.where", where, ("mean", "element"))
     if where == "mean":
-        return lambda kl: kl.mean().clamp(min=free).expand(kl.shape)
+        return lambda kl: ranks.current().mean(kl).clamp(min=free).expand(kl.shape)
     return lambda kl: kl.clamp(min=free)
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from common.nn import ranks
+
 
 class StreamNorm(nn.Module):
     """`reward_norm` part: scale * r / (mag + eps), where mag is a running mean of |r|; momentum 1 turns it off.
@@ -18,6 +20,6 @@ class StreamNorm(nn.Module):
 
     def forward(self, reward: Tensor) -> Tensor:
         """(N, H+1) -> (N, H+1)."""
-        mean = reward.detach().abs().mean()
+        mean = ranks.current().mean(reward.detach().abs())
         self.mag.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
         return reward / (self.mag.clone() + self.eps) * self.scale

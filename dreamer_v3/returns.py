@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from common.agent.interfaces import Continue
 from common.agent.returns import Targets, backward_scan, lambda_returns
 from common.errors import UserError, check_choice
+from common.nn.ranks import current
 
 
 class DepartureReturns:
@@ -76,7 +77,7 @@ class PercentileReturnNorm(nn.Module):
     @torch.no_grad()
     def update(self, ret: Tensor, advantage: Tensor) -> None:
         """Update the percentiles by returns (N, L)."""
-        self.range.lerp_(quantiles(ret.float().flatten(), self.ranks), self.rate)
+        self.range.lerp_(quantiles(current().gather(ret.float().flatten()), self.ranks), self.rate)
         self.total.lerp_(torch.ones_like(self.total), self.rate)
 
     def stats(self) -> tuple[Tensor, Tensor]:
@@ -115,7 +116,7 @@ class AdvantageNorm(nn.Module):
     def update(self, ret: Tensor, advantage: Tensor) -> None:
         """Update the moments by advantages (N, L)."""
         x = advantage.float()
-        self.moments.lerp_(torch.stack([x.mean(), x.square().mean()]), self.rate)
+        self.moments.lerp_(torch.stack([current().mean(x), current().mean(x.square())]), self.rate)
         self.total.lerp_(torch.ones_like(self.total), self.rate)
 
     def stats(self) -> tuple[Tensor, Tensor]:

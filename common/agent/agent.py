@@ -36,6 +36,7 @@ from common.config import parts
 from common.errors import UserError
 from common.nn.compile import Compiler, compiling, use_bfloat16
 from common.nn.nets import frozen
+from common.nn.ranks import average_metrics
 from common.nn.sections import section
 
 Arrays = dict[str, np.ndarray]
@@ -222,7 +223,7 @@ class Agent(nn.Module):
         self.behavior.slow.update(self.behavior.critic)
         self.explorer.finish_update()
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
-        return metrics | stats, latents
+        return average_metrics(metrics | stats), latents
 
     def priorities(self, losses: Losses) -> Arrays:
         """Return {"priority": (B, T)}, the sum of decoder and KL losses of each record; {} if no sampler reads it.

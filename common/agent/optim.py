@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from common.agent.interfaces import Clip, Gradients, Groups, Losses, Metrics
 from common.agent.update_guard import make_restorer
 from common.errors import UserError, check_choice
+from common.nn import ranks
 from common.nn.sections import section
 
 #: Group of exploration -> the group whose settings it takes, unless it has one of its own.
@@ -64,11 +65,15 @@ class Optimizer(nn.Module):
     def differentiate(self, losses: Losses, trained_groups: dict[str, tuple[str, ...]]) -> tuple[Metrics, Gradients]:
         """Differentiate scaled scalar losses; return gradient norms before clipping, and clipped gradients by group.
 
-        The graph of a loss ends at its groups, so one backward pass serves all losses together.
+        The graph of a loss ends at its groups, so one backward pass serves all losses together. Gradients are those of
+        the whole batch, also if several processes have a share of it.
         """
         with section("backward"):
             names = sorted({name for loss in losses for name in trained_groups[loss]})
             grads = self.gradients(sum(losses.values()), names)  # type: ignore[arg-type]
+        with section("reduction"):
+            for values in grads.values():
+                ranks.current().reduce(values)
         with section("optimiser"):
             return self.clip(self.groups, grads), grads
 

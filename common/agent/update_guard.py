@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import NonFiniteError
+from common.nn import ranks
 
 MAX_SQUARABLE = math.sqrt(torch.finfo(torch.float32).max)  # largest number with a finite square
 EXTRA_STATE_KEY = "_extra_state"  # torch's key of state that is neither parameter nor buffer, such as Adam's moments
@@ -37,15 +38,20 @@ class UpdateGuard:
         self.undo.append(make_restorer(tensors))
 
     def check_finite(self) -> None:
-        """Return if all numbers are finite. Otherwise undo the update and raise NonFiniteError.
+        """Return if all numbers are finite on all ranks. Otherwise undo the update and raise NonFiniteError.
 
-        The error names the numbers of the first stage that is not finite. Reads one flag from the device.
+        The error names the numbers of the first stage that is not finite. Reads one flag from the device. The average
+        over the ranks is not finite if a number of any rank is not: all of them come to the same decision.
         """
         values = [value.detach() for stage in self.stages for value in stage.values()]
-        if not values or bool(torch.stack(values).isfinite().all()):
+        if not values:
+            return
+        finite = ranks.current().average(torch.stack(values)).isfinite()
+        if bool(finite.all()):
             return
         self.roll_back()
-        bad = [[name for name, value in stage.items() if not bool(value.isfinite())] for stage in self.stages]
+        flags = iter(finite.tolist())
+        bad = [[name for name in stage if not next(flags)] for stage in self.stages]
         raise NonFiniteError(next(filter(None, bad)))
 
     def roll_back(self) -> None:
