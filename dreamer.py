@@ -27,6 +27,7 @@ try:
     from common.config import notices
     from common.config.versions import ALGOS, DEFAULT_ALGO, ENVIRONMENT_BLOCKS, block_names, recipe, resolve
     from common.deploy.policy import load
+    from common.distributed import torchrun
     from common.doctor import startup
     from common.doctor.packages import packages
     from common.errors import UserError
@@ -91,6 +92,7 @@ def execute(argv: list[str]) -> int:
             print(text, flush=True)
             return 0
         command, *parsed = parse(legacy_cli.translate(words, DEFAULT_ALGO))
+        torchrun.refuse_command(command)
         command_function(command)(command_input(command, *parsed))
         notices.print_all()
     except KeyboardInterrupt:

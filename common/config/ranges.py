@@ -88,6 +88,7 @@ CHOICES = {
     "run.precision": ("auto", "fp32", "bf16"),
     "run.compile": ("auto", "on", "off"),
     "run.parallel": ("auto", "none", "process", "native"),
+    "run.batch": ("global", "per_rank"),
     "run.init_parts": ("world_model", "all"),
     "actor.eval": ("mode", "sample"),
 }

@@ -3,6 +3,7 @@
 Numbers and objects go over gloo; tensors over the backend of their device, gloo or nccl.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,13 +16,28 @@ from common.nn.ranks import Ranks
 BUCKET_ELEMENTS = 2**24  # gradients per collective: bounds the memory of the copy
 
 
+class LostRank(Exception):
+    """An exchange failed, because another process has ended or cannot be reached."""
+
+
+@contextlib.contextmanager
+def exchange() -> Iterator[None]:
+    """Turn an error of a collective in the block into LostRank."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostRank(str(error).strip().splitlines()[0][:120]) from error
+
+
 class Group(Ranks):
     """This process among those of the default group of torch.distributed.
 
-    rows: rows of the batch on each rank; their share is the weight of the rank.
+    rows: rows of the batch on each rank; their share is the weight of the rank. neighbours: processes on this machine.
+    Every method raises LostRank if another process does not answer.
     """
 
-    def __init__(self, rows: Sequence[int]) -> None:
+    def __init__(self, rows: Sequence[int], neighbours: int = 1) -> None:
+        self.neighbours = neighbours
         self.rank, self.size, self.rows = dist.get_rank(), dist.get_world_size(), list(rows)
         if len(self.rows) != self.size:
             raise ValueError(f"{self.size} ranks have {self.rows} rows")
@@ -32,7 +48,8 @@ class Group(Ranks):
     def average(self, x: Tensor) -> Tensor:
         """Return the weighted average of a tensor over the ranks, without gradient."""
         total = x.detach() * self.weight
-        dist.all_reduce(total)
+        with exchange():
+            dist.all_reduce(total)
         return total
 
     @torch.compiler.disable
@@ -53,7 +70,8 @@ class Group(Ranks):
         widest = each * max(self.rows)  # a collective takes equal lengths
         padded = torch.cat([x.detach(), x.new_zeros(widest - len(x))])
         parts = [torch.empty_like(padded) for _ in range(self.size)]
-        dist.all_gather(parts, padded)
+        with exchange():
+            dist.all_gather(parts, padded)
         return torch.cat([part[: each * rows] for part, rows in zip(parts, self.rows, strict=True)])
 
     @torch.no_grad()
@@ -61,7 +79,8 @@ class Group(Ranks):
         """Replace gradients by their weighted average over the ranks, in place."""
         for bucket in buckets(grads):
             flat = torch.cat([grad.reshape(-1) for grad in bucket]).mul_(self.weight)
-            dist.all_reduce(flat)
+            with exchange():
+                dist.all_reduce(flat)
             parts = flat.split([grad.numel() for grad in bucket])
             torch._foreach_copy_(bucket, [part.view(grad.shape) for part, grad in zip(parts, bucket, strict=True)])
 
@@ -75,7 +94,8 @@ class Group(Ranks):
 
     def _number(self, number: int, operation: Any) -> int:
         value = torch.tensor(number)  # on the CPU: no wait for a GPU
-        dist.all_reduce(value, operation)
+        with exchange():
+            dist.all_reduce(value, operation)
         return int(value)
 
     def collect(self, items: list[Any]) -> list[Any]:
@@ -83,20 +103,23 @@ class Group(Ranks):
         if not self.any(bool(items)):
             return []
         every: list[list[Any]] = [[] for _ in range(self.size)]
-        dist.all_gather_object(every, items)
+        with exchange():
+            dist.all_gather_object(every, items)
         return [item for each in every for item in each]
 
     def share(self, value: Any) -> Any:
         """Return the value of rank 0."""
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        with exchange():
+            dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def copy_state(self, tensors: Sequence[Tensor]) -> None:
         """Set tensors to those of rank 0."""
         for tensor in tensors:
             whole = tensor.detach().contiguous()
-            dist.broadcast(whole, src=0)
+            with exchange():
+                dist.broadcast(whole, src=0)
             tensor.detach().copy_(whole)
 
 

@@ -26,9 +26,9 @@ from common.storage.progress import Progress
 from common.training.core import Core
 from common.training.evaluator import Evaluator
 from common.training.factory import Factory, record_spec
+from common.training.session import Session
 from common.training.stop import Stop
 from common.training.threads import ThreadChoice
-from common.training.train import Session
 
 Resolve = Callable[[dict[str, Any]], dict]  # flags -> complete config
 

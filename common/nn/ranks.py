@@ -15,10 +15,11 @@ from torch import Tensor
 class Ranks:
     """One process alone. `common/distributed/group.py` has the class for several.
 
-    rank: number of this process, from 0. size: number of processes. All of them make the same calls in the same order.
+    rank: number of this process, from 0. size: number of processes. neighbours: those on this machine. All processes
+    make the same calls in the same order.
     """
 
-    rank, size = 0, 1
+    rank, size, neighbours = 0, 1, 1
 
     @property
     def leads(self) -> bool:

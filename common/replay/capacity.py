@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
+from common.nn import ranks
 from common.replay.ring import Spec
 
 GIB = 2**30
@@ -122,13 +123,16 @@ def resumed_forecast(
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that this process can still get, within the limits of its container."""
+    """Return the bytes of memory that this process can still get, within the limits of its container.
+
+    The processes of one run share what is free.
+    """
     limits = [_machine_memory()]
     for limit, used, stat in CGROUP_FILES:
         values = [Path(x).read_text().strip() for x in (limit, used) if os.access(x, os.R_OK)]
         if len(values) == 2 and values[0] != "max":
             limits.append(int(values[0]) - int(values[1]) + _cached_bytes(Path(stat)))
-    return max(0, min(limits))
+    return max(0, min(limits)) // ranks.current().neighbours
 
 
 def _cached_bytes(stat: Path) -> int:

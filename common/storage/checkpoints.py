@@ -20,10 +20,10 @@ REQUIRED_TYPES = {"agent": dict, "frames": int, "digest": str}
 
 
 class Checkpoints:
-    """The checkpoints of one run. `messages` reports the damaged files that `load` met."""
+    """The checkpoints of one run, the newest `kept`. `messages` reports the damaged files that `load` met."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, kept: int = CHECKPOINTS_KEPT):
+        self.folder, self.kept = folder, kept
         self.messages: list[str] = []
         self._damaged: set[Path] = set()
         self._best: dict | None = None  # header of the best one, once verified
@@ -40,7 +40,7 @@ class Checkpoints:
         make_output_folder(self.folder, "--logdir")
         path = self.folder / f"checkpoint-{max([0, *map(_serial, self.paths())]) + 1:08d}.pt"
         write(path, state, **info)
-        for old in [p for p in self.paths() if p not in self._damaged][CHECKPOINTS_KEPT:]:
+        for old in [p for p in self.paths() if p not in self._damaged][self.kept :]:
             old.unlink(missing_ok=True)
         return path
 

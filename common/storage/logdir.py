@@ -39,6 +39,7 @@ DEFAULTS_OF_LATER_KEYS = {
     "run.init": "",
     "run.init_parts": "world_model",
     "run.offline": "",
+    "run.batch": "global",
     "run.max_skips": 10,
     "run.logger": DEFAULT_LOGGERS,
     "run.logger_project": "dreamer",

@@ -8,7 +8,7 @@ import torch
 
 from common.agent.agent import Agent
 from common.agent.interfaces import Schedule
-from common.nn import rng
+from common.nn import ranks, rng
 from common.replay.capacity import free_memory
 from common.training.banner import expected_updates
 from common.training.collector import VectorEnvs
@@ -40,7 +40,8 @@ def build_core(config: dict[str, Any], state: dict[str, Any] | None, factory: Fa
     with contextlib.closing(envs):
         schedule = factory.schedule(config)
         updates = expected_updates(config, envs.repeat, schedule)
-        threads = choose_threads(config, (state or {}).get("threads"), factory, envs, updates)
+        with ranks.joined(ranks.ALONE):  # the other ranks do not time their updates with this one
+            threads = choose_threads(config, (state or {}).get("threads"), factory, envs, updates)
         torch.set_num_threads(threads.threads)
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         yield Core(factory, envs, schedule, threads, agent, free)

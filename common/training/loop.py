@@ -15,11 +15,10 @@ from typing import Any
 from common.agent.agent import Agent
 from common.agent.interfaces import Schedule
 from common.errors import NonFiniteError
-from common.nn import rng
+from common.nn import ranks, rng
 from common.replay import Replay
 from common.storage.logger import FiniteMetrics, Logger
 from common.storage.progress import Progress
-from common.storage.runinfo import is_finished
 from common.training.callbacks import Callbacks
 from common.training.camera import Camera, predict_open_loop
 from common.training.clock import Clock, Stopwatch
@@ -27,7 +26,7 @@ from common.training.collector import Collector, VectorEnvs
 from common.training.evaluator import Evaluator
 from common.training.health import HealthMonitor
 from common.training.skips import SkippedUpdates
-from common.training.stop import Stop
+from common.training.stop import Stop, Stopped
 
 BEST_TRAIN_EPISODES = 10  # a run without evaluation rates its agent by the mean of this many training episodes
 REPORT_STREAM = 2  # separates the random numbers of reports from those of evaluation
@@ -50,7 +49,9 @@ class Loop:
         self.config, self.agent, self.replay, self.schedule = config, agent, replay, schedule
         self.evaluator, self.logger, self.progress, self.stop, self._save = evaluator, logger, progress, stop, save
         self.repeat = envs.repeat
+        self.ranks = ranks.current()
         self.batch = config["batch_size"], config["batch_length"]
+        self.replayed_per_update = self.ranks.total(config["batch_size"]) * config["batch_length"]
         self.watch = Stopwatch()
         self.collector = Collector(envs, agent, replay, self.watch)
         self.health = HealthMonitor(config)
@@ -77,8 +78,9 @@ class Loop:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether `run.max_seconds` are over. Time never runs back, so this stays true."""
-        return 0 < self.config["run"]["max_seconds"] <= self.wall
+        """Whether `run.max_seconds` are over on one of the ranks. Time never runs back, so this stays true."""
+        limit = self.config["run"]["max_seconds"]
+        return limit > 0 and self.ranks.any(limit <= self.wall)
 
     def begin(self) -> None:
         """Start a new run."""
@@ -92,7 +94,7 @@ class Loop:
             self.receive()
             self.collector.envs.check()
             self._run_due_tasks()
-            if is_finished(self.config, self.frames, self.wall):
+            if self.frames >= self.config["steps"] or self.out_of_time:
                 return
             self.stop.check()
             self._step()
@@ -110,18 +112,19 @@ class Loop:
     def _step(self) -> None:
         random = self.agent_steps < self.config["run"]["prefill"]
         try:
-            self.agent_steps += self.collector.send(random=random, step=self.agent_steps)
+            steps = self.collector.send(random=random, step=self.agent_steps)
         except NonFiniteError as error:
             facts = {"record": self.collector.record, "acting": self.collector.state, "mode": "train"}
             raise self.skips.dump_action(error, **facts, **self._position()) from error
+        self.agent_steps += self.ranks.total(steps)
         self.pending += self._updates_due()
         self.progress.update(self.frames, self.updates)
 
     def receive(self) -> None:
-        """Receive the records of the step in progress, if any."""
+        """Receive the records of the step in progress, if any; log the episodes of all ranks."""
         if not self.collector.sent:
             return
-        for episode in self.collector.receive():
+        for episode in self.ranks.collect(self.collector.receive()):
             if episode.broken:
                 self.broken += 1
                 continue
@@ -134,17 +137,17 @@ class Loop:
 
     def _updates_due(self) -> int:
         """Return the updates due after a step: 0 during the prefill, `run.pretrain` extra ones at the start."""
-        if self.agent_steps < self.config["run"]["prefill"] or not self.replay.ready(*self.batch):
+        if self.agent_steps < self.config["run"]["prefill"] or not self.ranks.all(self.replay.ready(*self.batch)):
             return 0
         extra = 0 if self.pretrained else self.config["run"]["pretrain"]
         self.pretrained = True
-        replayed = self.batch[0] * self.batch[1]
-        return extra + self.schedule.due(self.agent_steps, repeat=self.repeat, replayed_per_update=replayed)
+        options = {"repeat": self.repeat, "replayed_per_update": self.replayed_per_update}
+        return extra + self.schedule.due(self.agent_steps, **options)
 
     def _updates_left(self) -> int:
         """Return the updates from now to the end of the run, if the replay is ready as soon as the prefill is over."""
         schedule, run = copy.deepcopy(self.schedule), self.config["run"]
-        options = {"repeat": self.repeat, "replayed_per_update": self.batch[0] * self.batch[1]}
+        options = {"repeat": self.repeat, "replayed_per_update": self.replayed_per_update}
         last = -(-self.config["steps"] // self.repeat)
         left = self.pending
         if not self.pretrained:
@@ -187,7 +190,7 @@ class Loop:
         if self.updates and self.batch[1] > 1:
             self._run_if_due("video", self._report)
         if self.agent_steps >= self.config["run"]["prefill"]:
-            self._run_if_due("eval", self._evaluate)
+            self._run_if_due("eval", self._evaluate_on_rank_0)
         if not self.clocks["eval"].every:
             self._run_if_due("film", self.camera.begin)
         if not self.skips.unproven:
@@ -213,7 +216,7 @@ class Loop:
         rates = self.progress.line(**left, score=scores.last("train"), eval=scores.last("eval"))
         metrics = self.finite_metrics(self.logger.take_means())
         counts = {"train/skipped": self.skips.total, "train/broken": self.broken}
-        sizes = {**counts, "replay/size": len(self.replay), "replay/gib": self.replay.gib}
+        sizes = {**counts, "replay/size": self.ranks.total(len(self.replay)), "replay/gib": self.replay.gib}
         counters = self.counters()
         written = self.logger.write(counters, {**metrics, **sizes, **rates, **self.watch.take()})
         self.show([str(finding) for finding in self.health.see({**counters, **metrics, **sizes})])
@@ -232,11 +235,18 @@ class Loop:
         errors = {f"openloop/{key}": prediction.error for key, prediction in predictions.items()}
         self.logger.write(self.counters(), self.finite_metrics(errors))
 
+    def _evaluate_on_rank_0(self) -> None:
+        """Evaluate while the other ranks wait; all of them stop if a signal ends the evaluation."""
+        if self.ranks.leads:
+            with contextlib.suppress(Stopped):
+                self._evaluate()
+        self.stop.check()
+
     def _evaluate(self) -> None:
         film = self.clocks["film"].due(self.frames)
         episodes = self.config["run"]["eval_episodes"]
         try:
-            result = self.evaluator.run(episodes, self.frames, film=film, check=self.stop.check)
+            result = self.evaluator.run(episodes, self.frames, film=film, check=self.stop.check_here)
         except NonFiniteError as error:
             raise self.skips.dump_action(error, **self.evaluator.last_input, **self._position()) from error
         finally:

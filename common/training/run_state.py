@@ -78,7 +78,7 @@ def _restore_schedule(loop: Loop, state: dict[str, Any]) -> None:
     Raises ValueError if its last updates were due later than now, since none would follow, or if it owes more updates
     than a run of this length can have asked for.
     """
-    options = {"repeat": loop.repeat, "replayed_per_update": loop.batch[0] * loop.batch[1]}
+    options = {"repeat": loop.repeat, "replayed_per_update": loop.replayed_per_update}
     steps, run, fresh = loop.agent_steps, loop.config["run"], copy.deepcopy(loop.schedule)
     loop.schedule.restore(state)
     resumed = copy.deepcopy(loop.schedule)

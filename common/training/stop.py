@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from common.nn import ranks
 from common.signals import STOP_SIGNALS, Interrupted, end_by_signal
 
 
@@ -24,10 +25,19 @@ class Stop:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.requested = False
+        self.patient = False  # a second SIGINT does not interrupt: torchrun passes on what the terminal has sent
         self.process = os.getpid()
 
     def check(self) -> None:
-        """Raise Stopped if a signal has arrived, or after `request`."""
+        """Raise Stopped, on all ranks, if a signal has arrived on one of them, or after `request`."""
+        number, requested = self.signal or 0, self.requested
+        if number := ranks.current().largest(number):
+            self.signal = number
+        self.requested |= ranks.current().any(requested)
+        self.check_here()
+
+    def check_here(self) -> None:
+        """Raise Stopped if this process knows of a signal or of a request."""
         if self.requested or self.signal is not None:
             raise Stopped
 
@@ -57,6 +67,6 @@ class Stop:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self.process:
             end_by_signal(number)
-        if number == signal.SIGINT and self.signal == signal.SIGINT:
+        if number == signal.SIGINT and self.signal == signal.SIGINT and not self.patient:
             raise Interrupted
         self.signal = number

@@ -184,7 +184,7 @@ def test_default_and_timestamped_logdirs():
 
 def test_peak_memory_is_the_largest_of_all_sessions(tmp_path, monkeypatch):
     for memory in (300, 200):
-        monkeypatch.setattr("common.training.train.peak_memory", lambda device, memory=memory: memory)
+        monkeypatch.setattr("common.training.session.peak_memory", lambda device, memory=memory: memory)
         train(config(tmp_path / "run", steps=40 if memory == 300 else 60), FakeFactory())
     assert json.loads((tmp_path / "run/run.json").read_text())["peak_memory"] == 300
 

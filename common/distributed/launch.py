@@ -1,0 +1,82 @@
+"""Joining the processes that torchrun has started, and the end of a run of which one process is lost."""
+
+import contextlib
+import datetime
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import torch.distributed as dist
+
+from common.distributed.group import Group, LostRank
+from common.distributed.torchrun import Place
+from common.errors import UserError
+
+PATIENCE = datetime.timedelta(hours=24)  # the others wait while rank 0 evaluates
+SECONDS_TO_ANSWER = 5.0  # for the ranks that are alive, after one was lost
+SECONDS_FOR_ERROR = 3.0  # that a rank waits for the error of rank 0
+
+
+@contextlib.contextmanager
+def joined_group(place: Place, rows: list[int], gpu: bool) -> Iterator[Group]:
+    """Join the group of all processes for the block.
+
+    rows: rows of the batch on each rank. Raises UserError, on one rank, if another one is lost; the other ranks end.
+    """
+    store, rank, size = next(iter(dist.rendezvous("env://", timeout=PATIENCE)))
+    store = dist.PrefixStore(f"dreamer-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    dist.init_process_group(
+        backend, store=dist.PrefixStore("group", store), rank=rank, world_size=size, timeout=PATIENCE
+    )
+    try:
+        with _report_errors(store, place):
+            yield Group(rows, place.neighbours)
+    finally:
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _report_errors(store: dist.Store, place: Place) -> Iterator[None]:
+    """Let one rank print what ended the run: the one that failed, or the lowest that is left."""
+    try:
+        yield
+    except LostRank as error:
+        _end_after_loss(store, place, error)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        store.set(f"error-{place.rank}", str(error))
+        if place.rank and isinstance(error, UserError) and _rank_0_says(store, str(error)):
+            raise SystemExit(2) from None
+        raise
+
+
+def _rank_0_says(store: dist.Store, text: str) -> bool:
+    """Whether rank 0 ends with the same error, as all do after a wrong setting."""
+    until = time.monotonic() + SECONDS_FOR_ERROR
+    while time.monotonic() < until:
+        if store.check(["error-0"]):
+            return store.get("error-0").decode() == text
+        time.sleep(0.05)
+    return False
+
+
+def _end_after_loss(store: dist.Store, place: Place, error: LostRank) -> None:
+    """Raise UserError with the ranks that do not answer; exit silently if another rank says it."""
+    store.set(f"alive-{place.rank}", f"{socket.gethostname()}, process {os.getpid()}")
+    until = time.monotonic() + SECONDS_TO_ANSWER
+    others = set(range(place.size)) - {place.rank}
+    while others and time.monotonic() < until:
+        others = {rank for rank in others if not store.check([f"alive-{rank}"])}
+        time.sleep(0.1)
+    failed = [rank for rank in others if store.check([f"error-{rank}"])]
+    speaks = not failed and not any(rank in set(range(place.rank)) - others for rank in range(place.rank))
+    if not speaks:
+        raise SystemExit(1) from None
+    lost = ", ".join(map(str, sorted(others))) or "unknown"
+    raise UserError(
+        f"Rank {lost} of {place.size} has ended without an error message, so all processes stop ({error}).\n"
+        "The same command resumes from the last checkpoint."
+    ) from None
