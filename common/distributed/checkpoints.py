@@ -72,16 +72,17 @@ class RankCheckpoints(Checkpoints):
             check_number_of_ranks(state, self.ranks.size)
             if self.ranks.leads or token is None:
                 return state, ""
-            return state | read(self._file_with(token)), ""
+            return state | read_file_of_rank(self, token), ""
         except DamagedCheckpoint as error:
             return None, f"Checkpoint {path} cannot be used ({error}); using the one before it."
 
-    def _file_with(self, token: str) -> Path:
-        """Return this rank's file of a checkpoint."""
-        for path in self.paths():
-            if read_verified_header(path).get("token") == token:
-                return path
-        raise DamagedCheckpoint(f"{self.folder} has no intact file of it")
+
+def read_file_of_rank(checkpoints: Checkpoints, token: str) -> dict:
+    """Return a rank's state at the checkpoint of rank 0 with this token. Raises DamagedCheckpoint without one."""
+    for path in checkpoints.paths():
+        if read_verified_header(path).get("token") == token:
+            return read(path)
+    raise DamagedCheckpoint(f"{checkpoints.folder} has no intact file of it")
 
 
 def check_number_of_ranks(state: dict, size: int) -> None:
@@ -92,6 +93,7 @@ def check_number_of_ranks(state: dict, size: int) -> None:
     torchrun = f"torchrun --nproc-per-node {written} dreamer.py" if written > 1 else "python dreamer.py"
     raise UserError(
         f"This run was trained by {written} process(es), and now there are {size}. To resume it exactly, start it as "
-        f"`{torchrun} ...`. To go on with {size}, add --run.reshard true: weights, moments, counters and replay are "
-        "kept, open episodes end and random numbers begin anew, so the run is no longer the same as without the change."
+        f"`{torchrun} ...`. To go on with {size}, make a run directory for them first:\n"
+        f"  python dreamer.py reshard LOGDIR --ranks {size} --out NEW_LOGDIR\n"
+        "It keeps weights, moments, counters and replay; open episodes end and random numbers begin anew."
     )

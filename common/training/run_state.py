@@ -41,6 +41,16 @@ def restore(loop: Loop, state: dict[str, Any]) -> None:
 
     Values that would raise an error later in training raise it here. The replay comes last: it may write to its files.
     """
+    restore_learner(loop, state)
+    loop.replay.restore(state["replay"])
+    with loop.show_env_messages():
+        loop.collector.load(state["collector"])
+    rng.set_state(state["rng"])
+    loop.replay.load(loop.folder, state["replay"])
+
+
+def restore_learner(loop: Loop, state: dict[str, Any]) -> None:
+    """Restore what does not depend on environments and replay: the agent, counters, schedule and evaluation."""
     load_weights(loop.agent, state["agent"], loop.folder.parent)
     if bad := nonfinite_names(loop.agent):
         raise ValueError(f"agent.{bad[0]} is not finite")
@@ -51,11 +61,6 @@ def restore(loop: Loop, state: dict[str, Any]) -> None:
     if state["evaluator"] is not None:
         check_positions(state["evaluator"])
     loop.evaluator.state = state["evaluator"]
-    loop.replay.restore(state["replay"])
-    with loop.show_env_messages():
-        loop.collector.load(state["collector"])
-    rng.set_state(state["rng"])
-    loop.replay.load(loop.folder, state["replay"])
 
 
 def _restore_counters(loop: Loop, state: dict[str, Any]) -> None:
