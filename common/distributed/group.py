@@ -26,7 +26,8 @@ def exchange() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise LostRank(str(error).strip().splitlines()[0][:120]) from error
+        first = str(error).strip().splitlines()[0]
+        raise LostRank(first.rpartition("] ")[2][:120]) from error  # without gloo's own file name
 
 
 class Group(Ranks):

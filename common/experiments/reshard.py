@@ -74,9 +74,7 @@ def states_of_ranks(logdir: Path, state: dict[str, Any]) -> list[dict[str, Any]]
         try:
             owns.append(read_file_of_rank(checkpoints, token_of(logdir)))
         except DamagedCheckpoint as error:
-            raise UserError(
-                f"The newest checkpoint in {logdir} is not complete: {error}. Resume the run first."
-            ) from error
+            raise UserError(f"The checkpoint of {logdir} is not complete: {error}. Resume the run first.") from error
     return owns
 
 
@@ -130,7 +128,7 @@ def write_rank(
         add_records(loop, {key: block[first : first + streams[group.rank]] for key, block in blocks.items()})
         own = run_state.capture(loop)
         records = len(loop.replay)
-    facts = {key: state[key] for key in ("frames", "threads", "compiled") if key in state}
+    facts: dict[str, Any] = {key: state[key] for key in ("frames", "threads", "compiled") if key in state}
     facts |= {"digest": config_digest(config), "config": config, "ranks": group.size}
     whole = own | {"wall": state["wall"], "logger": state["logger"]} | facts
     kept = whole if group.leads else {key: own[key] for key in OWN_ENTRIES} | {"ranks": group.size}

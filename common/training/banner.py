@@ -6,6 +6,8 @@ from typing import Any
 from common.agent.agent import Agent
 from common.agent.interfaces import Schedule
 from common.config.render_mode import nonstandard_render_mode, render_mode_warning, renderer_description
+from common.distributed.shares import rows_of_ranks, split
+from common.nn import ranks
 from common.replay import Replay
 from common.training.collector import VectorEnvs
 
@@ -31,6 +33,7 @@ def banner(
     rows = {
         "algorithm": f"{config['algo']}, seed {config['seed']}",
         "task": f"{config['task']}, {envs.num} environment(s)",
+        **({"processes": describe_ranks(config)} if ranks.current().size > 1 else {}),
         "device": f"{agent.device}, {PRECISION.get(getattr(agent, 'half', None), run['precision'])}, "
         f"{'compiled' if getattr(agent, 'compiler', None) else 'eager'}, {threads}",
         "observations": ", ".join(f"{key} {box.dtype} {box.shape}" for key, box in envs.obs_space.items()),
@@ -50,6 +53,15 @@ def banner(
     }
     width = max(map(len, rows))
     return "\n".join(f"{name:>{width}}  {text}" for name, text in rows.items())
+
+
+def describe_ranks(config: dict[str, Any]) -> str:
+    """Return how a run is divided among its ranks, of which this is the first."""
+    size = ranks.current().size
+    rows = rows_of_ranks(config, size)
+    envs = " + ".join(map(str, split(config["run"]["envs"], size)))
+    shares = f"{' + '.join(map(str, rows))} rows of the batch, {envs} environments"
+    return f"{size} ranks with {shares}; figures of replay and memory are those of rank 0"
 
 
 def updates_per_step(schedule: Schedule, *, repeat: int, batch: int) -> float:

@@ -36,7 +36,7 @@ def config(logdir, **changes):
             "max_seconds": 0, "max_skips": 2, "prefill": 24, "pretrain": 3,
             "init": "", "init_parts": "world_model", "offline": "",
             "logger": "terminal,jsonl,tensorboard", "logger_project": "dreamer",
-            "logger_entity": "", "logger_name": "", "logger_group": "",
+            "logger_entity": "", "logger_name": "", "logger_group": "", "batch": "global",
         },
         "sampler": {"use": "Windows", "online": True},
         "schedule": {"use": "Ratio", "ratio": 10.0},

@@ -1,0 +1,88 @@
+"""The division of a config among ranks, torchrun's variables and the exchanges of one process."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dreamer
+from common.distributed import torchrun
+from common.distributed.shares import rows_of_ranks, seed_of_rank, share_of_config, split
+from common.errors import UserError
+from common.nn import ranks
+
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host", "MASTER_PORT": "1234"}
+
+
+class Planned(ranks.Ranks):
+    def __init__(self, rank, size):
+        self.rank, self.size = rank, size
+
+
+@given(st.integers(0, 1000), st.integers(1, 40))
+def test_split_is_even_and_complete(number, size):
+    parts = split(number, size)
+    assert len(parts) == size
+    assert sum(parts) == number
+    assert max(parts) - min(parts) <= 1
+
+
+def config(**flags):
+    named = {key.replace("__", "."): value for key, value in flags.items()}
+    return dreamer.resolve("v3", ["cpu"], {"run.envs": 5, "batch_size": 7, "replay.capacity": 1000} | named)
+
+
+def test_shares_add_up_to_the_run():
+    whole = config()
+    rows = rows_of_ranks(whole, 3)
+    shares = [share_of_config(whole, Planned(rank, 3), rows, rank) for rank in range(3)]
+    assert [share["batch_size"] for share in shares] == rows == [3, 2, 2]
+    assert [share["run"]["envs"] for share in shares] == [2, 2, 1]
+    assert [share["replay"]["capacity"] for share in shares] == [400, 400, 200]
+    assert len({share["seed"] for share in shares}) == 3
+    assert shares[0]["seed"] == whole["seed"]
+    assert shares[0]["run"]["eval_every"] == shares[1]["run"]["eval_every"] == whole["run"]["eval_every"]
+
+
+def test_each_rank_can_have_a_whole_batch():
+    assert rows_of_ranks(config(run__batch="per_rank"), 4) == [7] * 4
+
+
+def test_seeds_of_ranks_are_not_those_of_neighbouring_runs():
+    seeds = [seed_of_rank(seed, rank) for seed in range(20) for rank in range(8)]
+    assert len(set(seeds)) == len(seeds)
+
+
+@pytest.mark.parametrize(("flags", "says"), [
+    ({"run__envs": 2}, "run.envs is 2, too few for 3 processes: add --run.envs 3 or more, or start fewer."),
+    ({"batch_size": 2}, "batch_size is 2, too few for 3 processes"),
+    ({"run__offline": "data"}, "run.offline trains in one process"),
+])  # fmt: skip
+def test_a_run_that_cannot_be_divided_is_refused(flags, says):
+    with pytest.raises(UserError, match=says):
+        rows_of_ranks(config(**flags), 3)
+
+
+def test_place_is_that_of_torchrun():
+    assert torchrun.find_place({}) is None
+    assert torchrun.find_place({"WORLD_SIZE": "4"}) is None  # another launcher's
+    assert torchrun.find_place(TORCHRUN) == (1, 4, 1, 4)
+    assert torchrun.find_place(TORCHRUN | {"LOCAL_WORLD_SIZE": "2"}).neighbours == 2
+
+
+def test_torchrun_starts_training_only():
+    torchrun.refuse_command("train", TORCHRUN)
+    torchrun.refuse_command("compare", {})
+    with pytest.raises(UserError, match=r"`compare` is not one: start it as `python dreamer\.py compare"):
+        torchrun.refuse_command("compare", TORCHRUN)
+
+
+def test_one_process_exchanges_nothing():
+    x = torch.rand(3, 4, requires_grad=True)
+    alone = ranks.current()
+    assert torch.equal(alone.mean(x), x.mean())
+    assert alone.gather(x) is x
+    assert (alone.total(3), alone.largest(2), alone.any(True), alone.all(False)) == (3, 2, True, False)
+    assert alone.share("a") == "a"
+    metrics = {"loss": torch.tensor(1.0)}
+    assert ranks.average_metrics(metrics) is metrics
