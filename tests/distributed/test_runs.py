@@ -27,14 +27,12 @@ def words_of(logdir, steps, algo="v3", *more):
     return ["--algo", algo, *FLAGS, "--steps", str(steps), "--run.save_every", "100", "--logdir", str(logdir), *more]
 
 
-def torchrun(ranks, words, **options):
+def torchrun(ranks, words):
     """Starts dreamer.py in several processes."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(
-        [*launcher, "dreamer.py", *words], cwd=ROOT, env=env, start_new_session=True, **pipes, **options
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    return subprocess.Popen([*launcher, "dreamer.py", *words], cwd=ROOT, env=env, **pipes)
 
 
 def finished(process):
