@@ -56,7 +56,7 @@ GROUPS = {
         ),
         "runs": Command("runs", "List runs with progress, time left and state", "[FOLDER]"),
         "resume": Command("resume", "Continue a run by its number in the list of `runs`", "N", ("steps",)),
-        "reshard": Command("reshard", "Prepare a run to go on with another number of torchrun processes", "LOGDIR"),
+        "reshard": Command("reshard", "Prepare a run for another number of torchrun processes", "LOGDIR"),
         "import": Command(
             "import_weights",
             "Turn a checkpoint of another Dreamer implementation into a run",

@@ -93,7 +93,7 @@ def check_number_of_ranks(state: dict, size: int) -> None:
     torchrun = f"torchrun --nproc-per-node {written} dreamer.py" if written > 1 else "python dreamer.py"
     raise UserError(
         f"This run was trained by {written} process(es), and now there are {size}. To resume it exactly, start it as "
-        f"`{torchrun} ...`. To go on with {size}, make a run directory for them first:\n"
+        f"`{torchrun} ...`. To continue with {size}, make a run directory for them first:\n"
         f"  python dreamer.py reshard LOGDIR --ranks {size} --out NEW_LOGDIR\n"
-        "It keeps weights, moments, counters and replay; open episodes end and random numbers begin anew."
+        "It keeps weights, moments, counters and replay; open episodes end and random numbers start again."
     )

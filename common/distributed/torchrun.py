@@ -1,4 +1,4 @@
-"""The place of this process among those that torchrun has started; torchrun tells it in environment variables."""
+"""The place of this process among those that torchrun has started, from the environment variables that it sets."""
 
 import os
 from collections.abc import Mapping

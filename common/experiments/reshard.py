@@ -1,7 +1,7 @@
 """A run directory for another number of processes, from that of a run: `reshard`.
 
 Weights, moments, counters and the records of all environments are kept. Environments start new episodes, and random
-numbers begin anew, so the new run is not the one that the old would have become.
+numbers start again, so the new run is not the one that the old would have become.
 """
 
 import shutil
@@ -146,5 +146,5 @@ def add_records(loop: Loop, blocks: Blocks) -> None:
 def check_size(size: Any) -> int:
     """Return a number of processes. Raises UserError for anything else."""
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise UserError("reshard needs --ranks N, the number of processes to go on with.")
+        raise UserError("reshard needs --ranks N, the number of processes for the new run.")
     return size
