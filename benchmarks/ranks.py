@@ -100,7 +100,7 @@ def work(options):
         time_updates(options, WORKLOADS[options.worker])
         return
     rows = split(WORKLOADS[options.worker]["batch"], place.size)
-    with joined_group(place, rows, gpu=False) as group, ranks.joined(group):
+    with joined_group(place, lambda size: rows, gpu=False) as group, ranks.joined(group):
         time_updates(options, WORKLOADS[options.worker] | {"batch": rows[place.rank]})
 
 

@@ -32,8 +32,7 @@ OPTIONS: Options = {
 EXAMPLES = (
     "plan --algo v3 --configs cpu --task dmc_walker_walk",
     "plan --algo v2 --configs atari100k --task atari100k_pong --json plan.json",
-    "plan --algo v3 --configs size12m --task dummy_point --updates 5",
-    "plan --algo v3 --configs cpu --task dmc_walker_walk --devices 4 --interconnect 100g",
+    "plan --algo v3 --configs cpu --task dummy_point --devices 4 --interconnect 100g",
 )
 MAX_REASONABLE_SECONDS = 30 * 86400
 SIZE_UNITS = (("GiB", GIB), ("MiB", 2**20), ("KiB", 2**10))

@@ -13,7 +13,11 @@ OPTIONS: Options = {
     "ranks": Option(0, "number of processes for the new run", "N"),
     "out": Option("", "new run directory", "DIR"),
 }
-EXAMPLES = ("reshard logs/walker --ranks 4 --out logs/walker_4",)
+EXAMPLES = (
+    "reshard logs/walker --ranks 4 --out logs/walker_4",
+    "reshard logs/walker_4 --ranks 2 --out logs/walker_2",
+    "reshard logs/walker_4 --ranks 1 --out logs/walker_alone",
+)
 
 
 def reshard(request: Request) -> None:

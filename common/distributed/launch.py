@@ -5,7 +5,7 @@ import datetime
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch.distributed as dist
 
@@ -19,10 +19,11 @@ SECONDS_FOR_ERROR = 3.0  # that a rank waits for the error of rank 0
 
 
 @contextlib.contextmanager
-def joined_group(place: Place, rows: list[int], gpu: bool) -> Iterator[Group]:
+def joined_group(place: Place, divide: Callable[[int], list[int]], gpu: bool) -> Iterator[Group]:
     """Join the group of all processes for the block.
 
-    rows: rows of the batch on each rank. Raises UserError, on one rank, if another one is lost; the other ranks end.
+    divide: returns the rows of the batch on each of a number of ranks; an error of it is printed once. Raises
+    UserError, on one rank, if another one is lost; the other ranks end.
     """
     store, rank, size = next(iter(dist.rendezvous("env://", timeout=PATIENCE)))
     store = dist.PrefixStore(f"dreamer-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
@@ -32,7 +33,7 @@ def joined_group(place: Place, rows: list[int], gpu: bool) -> Iterator[Group]:
     )
     try:
         with _report_errors(store, place):
-            yield Group(rows, place.neighbours)
+            yield Group(divide(size), place.neighbours)
     finally:
         dist.destroy_process_group()
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from common.distributed.checkpoints import RankCheckpoints, check_number_of_ranks, folder_of_rank
 from common.distributed.launch import joined_group
 from common.distributed.shares import add_notice, rows_of_ranks, share_of_config
@@ -13,7 +15,6 @@ from common.distributed.torchrun import find_place
 from common.errors import UserError
 from common.files import remove_temporary_files
 from common.nn import ranks
-from common.nn.machine import resolve_device
 from common.storage.checkpoints import Checkpoints
 from common.storage.logdir import (
     CONFIG_FILE,
@@ -106,13 +107,12 @@ def joined_ranks(config: dict[str, Any], stop: Stop) -> Iterator[dict[str, Any]]
     if place is None:
         yield config
         return
-    rows = rows_of_ranks(config, place.size)
-    gpu = resolve_device(config["run"]["device"]) == "cuda"
     stop.patient = True
-    with joined_group(place, rows, gpu) as group, ranks.joined(group):
+    gpu = config["run"]["device"] != "cpu" and torch.cuda.is_available()
+    with joined_group(place, lambda size: rows_of_ranks(config, size), gpu) as group, ranks.joined(group):
         if group.leads:
-            add_notice(config, rows)
-        yield share_of_config(config, group, rows, place.local)
+            add_notice(config, group.rows)
+        yield share_of_config(config, group, group.rows, place.local)
 
 
 def _finished_message(config: dict[str, Any], frames: int, wall: float) -> str:

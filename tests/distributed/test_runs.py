@@ -19,7 +19,7 @@ from tests.helpers.command_line import expect_error
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["--configs", "debug", "--task", "dummy", "--run.envs", "3", "--batch_size", "5", "--run.eval_every", "100"]
 #: Entries of a checkpoint that name a process, a time or a file, or that such entries shift.
-PRIVATE = ("wall", "ident", "token", "offset", "time/left", "fps/", "timing/", "logdir", "logger.means")
+PRIVATE = ("wall", "ident", "token", "offset", "time/left", "fps/", "timing/", "logdir", "generation", "logger.means")
 SECONDS = 120
 
 
@@ -82,7 +82,7 @@ def wait_for_frames(logdir, frames):
 
 def workers_of(process):
     """Process ids of the ranks, by rank."""
-    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
     return sorted(map(int, found.stdout.split()))
 
 
@@ -137,8 +137,8 @@ def test_killed_at_random_moments(tmp_path, algo):
     for _ in range(5):
         process = torchrun(2, words_of(cut, 400, algo))
         time.sleep(draws.uniform(3, 14))
-        if process.poll() is None:
-            os.kill(draws.choice(workers_of(process)), signal.SIGKILL)
+        if workers := workers_of(process):
+            os.kill(draws.choice(workers), signal.SIGKILL)
         finished(process)
     run(2, words_of(cut, 400, algo))
     assert_same_runs(straight, cut, 2)

@@ -8,7 +8,7 @@ PAGE = ROOT / "docs" / "files.md"
 COMMON = ROOT / "common"
 #: Packages of common/ in the order of imports: a package imports only those after it.
 ROOMS = ("api", "commands", "experiments", "analysis", "doctor", "profiling", "viewer", "foreign", "deploy")
-ROOMS += ("training", "datasets", "agent", "replay", "envs", "nn", "storage", "config")
+ROOMS += ("training", "distributed", "datasets", "agent", "replay", "envs", "nn", "storage", "config")
 
 HEAD = """# Files
 
