@@ -25,7 +25,7 @@ from common.training.factory import Factory
 
 OPTIONS: Options = {
     "updates": Option(20, "updates to time, for half a minute at most", "N"),
-    "devices": Option(1, "also forecast updates on 1 to N devices like this one, by data parallel", "N"),
+    "devices": Option(1, "also forecast updates on 1 to N such devices", "N"),
     "interconnect": Option("", f"connection of the devices: {', '.join(INTERCONNECTS)}", "NAME"),
     "json": Option("", "also write the forecast to this file", "FILE"),
 }
