@@ -35,6 +35,11 @@ class Compiler:
         self.compiled: dict[Callable, Callable] = {}
         self.disabled = False  # after a backward pass failed, everything runs eagerly
 
+    @property
+    def used(self) -> bool:
+        """Whether it has been asked to compile anything."""
+        return bool(self.compiled or self.failed)
+
     def call(self, function: Callable, *args):
         """Call the compiled form of `function`; compile it at its first call."""
         if self.disabled or function.__qualname__ in self.failed:

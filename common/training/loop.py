@@ -23,6 +23,7 @@ from common.training.callbacks import Callbacks
 from common.training.camera import Camera, predict_open_loop
 from common.training.clock import Clock, Stopwatch
 from common.training.collector import Collector, VectorEnvs
+from common.training.compile_notice import compile_notice
 from common.training.evaluator import Evaluator
 from common.training.health import HealthMonitor
 from common.training.skips import SkippedUpdates
@@ -169,7 +170,7 @@ class Loop:
         before = rng.get_state()
         self.pending -= 1
         try:
-            with self.watch("train"):
+            with self.watch("train"), compile_notice(self.agent, self.progress.message):
                 metrics, latents = self.agent.update(batch, self.agent_steps)
                 self.logger.add(metrics)
         except NonFiniteError as error:
