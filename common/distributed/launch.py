@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
+import torch
 import torch.distributed as dist
 
 from common.distributed.group import Group, LostRank
@@ -25,9 +26,11 @@ def joined_group(place: Place, divide: Callable[[int], list[int]], gpu: bool) ->
     divide: returns the rows of the batch on each of a number of ranks; an error of it is printed once. Raises
     UserError, on one rank, if another one is lost; the other ranks end.
     """
-    store, rank, size = next(iter(dist.rendezvous("env://", timeout=PATIENCE)))
+    store, rank, size = next(iter(dist.rendezvous("env://")))
     store = dist.PrefixStore(f"dreamer-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    if gpu:
+        torch.cuda.set_device(place.local)
     dist.init_process_group(
         backend, store=dist.PrefixStore("group", store), rank=rank, world_size=size, timeout=PATIENCE
     )
