@@ -49,7 +49,7 @@ def main():
 
 
 def timed_with_burners(burners, threads, spin, options):
-    """Return the median seconds of an update in a new process, beside other busy processes."""
+    """Return the median seconds of an update in a new process, next to other busy processes."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(burners)]
     try:
         time.sleep(0.5 * bool(busy))
