@@ -48,17 +48,18 @@ def config_of(algo, options):
     return dreamer.resolve(algo, options.configs, flags)
 
 
-def run_of(config, space, actions):
-    """Return a run with random weights that observes a space."""
-    return Run(config["algo"], config, Agent(space, actions, config).requires_grad_(False), 0, space)
+def run_of(config, copy):
+    """Return a run with random weights that observes a copy of the environment."""
+    agent = Agent(copy.obs_space, copy.act_space, config).requires_grad_(False)
+    return Run(config["algo"], config, agent, 0, copy.obs_space)
 
 
 def row(algos, options):
     """Return the figures of one group of runs."""
     configs = [config_of(algo, options) for algo in algos]
     environment = Environment(configs[0], configs)
-    spaces = [environment.copies[place].obs_space for place in environment.views]
-    runs = [run_of(config, space, environment.act_space) for config, space in zip(configs, spaces, strict=True)]
+    copies = [environment.copies[place] for place in environment.views]
+    runs = [run_of(config, copy) for config, copy in zip(configs, copies, strict=True)]
     session = Session(environment, runs, picture_key(environment.images, runs))
     wall, cpu = [], 0.0
     for number in range(WARM_UP + options.steps):

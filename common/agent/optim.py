@@ -71,9 +71,8 @@ class Optimizer(nn.Module):
         with section("backward"):
             names = sorted({name for loss in losses for name in trained_groups[loss]})
             grads = self.gradients(sum(losses.values()), names)  # type: ignore[arg-type]
-        with section("reduction"):
-            for values in grads.values():
-                ranks.current().reduce(values)
+        for values in grads.values():
+            ranks.current().reduce(values)
         with section("optimiser"):
             return self.clip(self.groups, grads), grads
 

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from common.nn.ranks import Ranks
+from common.nn.sections import section
 
 BUCKET_ELEMENTS = 2**24  # gradients per collective: bounds the memory of the copy
 
@@ -79,11 +80,11 @@ class Group(Ranks):
     def reduce(self, grads: Sequence[Tensor]) -> None:
         """Replace gradients by their weighted average over the ranks, in place."""
         for bucket in buckets(grads):
-            flat = torch.cat([grad.reshape(-1) for grad in bucket]).mul_(self.weight)
-            with exchange():
+            with section("reduction"), exchange():
+                flat = torch.cat([grad.reshape(-1) for grad in bucket]).mul_(self.weight)
                 dist.all_reduce(flat)
-            parts = flat.split([grad.numel() for grad in bucket])
-            torch._foreach_copy_(bucket, [part.view(grad.shape) for part, grad in zip(parts, bucket, strict=True)])
+                parts = flat.split([grad.numel() for grad in bucket])
+                torch._foreach_copy_(bucket, [part.view(grad.shape) for part, grad in zip(parts, bucket, strict=True)])
 
     def total(self, number: int) -> int:
         """Return the sum of a number over the ranks."""
