@@ -12,6 +12,7 @@ from benchmarks.learning import analysis, equivalence, report, study
 from benchmarks.learning.page import page
 from benchmarks.learning.score_files import Run, find_runs, write_run
 
+EPISODE_LIMITS = {"gym_CartPole-v1": 500, "gym_Pendulum-v1": 200, "dummy_point_50": 50}  # frames
 COMMITTED = Path(__file__).resolve().parents[2] / "results" / "official"
 
 
@@ -115,10 +116,11 @@ def test_committed_report_follows_from_the_score_files():
 def test_committed_runs_are_complete_and_both_sides_have_the_same_parameters():
     found = find_runs(COMMITTED)
     for run, content in found.items():
-        assert (content["budget"], content["metrics"][-1]["frames"]) == (
-            study.FRAMES,
-            pytest.approx(study.FRAMES, abs=1),
-        )
+        assert content["budget"] == study.FRAMES
+        longest = EPISODE_LIMITS[run.task]
+        assert content["frames"][-1] > study.FRAMES - longest, run  # the last episode may not have ended
+        assert content["metrics"][-1]["frames"] == pytest.approx(study.FRAMES, abs=500)  # lines are that far apart
+        assert max(np.diff([0, *content["frames"]])) <= longest, run  # no episode is missing
         assert "dirty" not in content["revision"], run
         same = {other["parameters"] for key, other in found.items() if key[1:3] == run[1:3]}
         assert same == {content["parameters"]}, run
