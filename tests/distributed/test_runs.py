@@ -102,8 +102,8 @@ def test_one_rank_is_the_same_as_no_torchrun(tmp_path):
 def test_a_killed_rank_ends_the_run_which_then_resumes_exactly(tmp_path):
     """Also: another number of ranks is refused, and `reshard` prepares the run for it."""
     straight, cut = tmp_path / "straight", tmp_path / "cut"
-    run(2, words_of(straight, 200))
-    process = torchrun(2, words_of(cut, 200))
+    run(2, words_of(straight, 400))
+    process = torchrun(2, words_of(cut, 400))
     wait_for_frames(cut, 100)
     begin = time.monotonic()
     os.kill(workers_of(process)[1], signal.SIGKILL)
@@ -112,14 +112,14 @@ def test_a_killed_rank_ends_the_run_which_then_resumes_exactly(tmp_path):
     assert time.monotonic() - begin < 60
     assert output.count("Error: Rank 1 of 2 has ended without an error message") == 1
     assert "The same command resumes from the last checkpoint." in output
-    assert "Resumed at frame" in run(2, words_of(cut, 200))
+    assert "Resumed at frame" in run(2, words_of(cut, 400))
     assert_same_runs(straight, cut, 2)
 
-    alone = ["train", *words_of(cut, 300)]
+    alone = ["train", *words_of(cut, 500)]
     expect_error(*alone, cwd=tmp_path, says="trained by 2 process(es), and now there are 1")
     new = tmp_path / "new"
     resharding = run_in_fork("reshard", cut, "--ranks", "1", "--out", new, cwd=tmp_path)
-    assert "for 1 process(es) instead of 2, with 2" in resharding.stdout, resharding.stderr
+    assert "for 1 process(es) instead of 2, with 4" in resharding.stdout, resharding.stderr
     one, two = (Checkpoints(folder / "checkpoints").load() for folder in (cut, new))
     assert all(torch.equal(value, two["agent"][key]) for key, value in one["agent"].items() if torch.is_tensor(value))
     assert two["counters"] == one["counters"]
