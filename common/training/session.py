@@ -119,7 +119,7 @@ class Session:
         try:
             loop.run()
         except Stopped:
-            if self.stop.signal is not None or not self._just_saved:
+            if self.stop.signalled or not self._just_saved:
                 self.save()
             self.say(f"Saved at frame {loop.frames:,}. To resume, rerun the same command.")
             if self.stop.signal is None:  # a callback asked for it

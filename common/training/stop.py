@@ -25,16 +25,20 @@ class Stop:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.requested = False
+        self.signalled = False  # whether the last `check` has stopped all ranks because of a signal
         self.patient = False  # a second SIGINT does not interrupt: torchrun passes on what the terminal has sent
         self.process = os.getpid()
 
     def check(self) -> None:
-        """Raise Stopped, on all ranks, if a signal has arrived on one of them, or after `request`."""
-        number, requested = self.signal or 0, self.requested
-        if number := ranks.current().largest(number):
-            self.signal = number
-        self.requested |= ranks.current().any(requested)
-        self.check_here()
+        """Raise Stopped, on all ranks, if a signal has arrived on one of them, or after `request`.
+
+        A signal that arrives during the exchange counts at the next check, because the other ranks do not know of it.
+        """
+        number, requested = ranks.current().largest(self.signal or 0), ranks.current().any(self.requested)
+        self.signalled = number > 0
+        self.signal, self.requested = number or self.signal, self.requested or requested
+        if number or requested:
+            raise Stopped
 
     def check_here(self) -> None:
         """Raise Stopped if this process knows of a signal or of a request."""
