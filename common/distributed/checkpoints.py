@@ -30,6 +30,7 @@ class RankCheckpoints(Checkpoints):
     def __init__(self, logdir: Path, ranks: Ranks) -> None:
         super().__init__(folder_of_rank(logdir, ranks.rank) / "checkpoints", kept=2 if ranks.leads else RANK_FILES_KEPT)
         self.main, self.ranks = Checkpoints(logdir / "checkpoints"), ranks
+        self._unfinished: list[Path] = []  # files of checkpoints that rank 0 has not completed
 
     def save(self, state: dict, **info: Any) -> Path:
         """Write the state of this rank; rank 0 writes when all others have. Raises UserError as `Checkpoints.save`."""
@@ -40,6 +41,8 @@ class RankCheckpoints(Checkpoints):
             path = super().save(state, **info, token=token)
         else:
             own = {key: state[key] for key in (*OWN_ENTRIES, "ranks")}
+            while self._unfinished:  # else those of a rank 0 that fails repeatedly would displace the complete ones
+                self._unfinished.pop().unlink(missing_ok=True)
             path = super().save(own, **info, token=token)
             self.ranks.total(0)
         return path
@@ -53,6 +56,7 @@ class RankCheckpoints(Checkpoints):
         for path in map(Path, paths):
             state, problem = self._read_all(path)
             if self.ranks.all(state is not None):
+                self._find_unfinished(path)
                 return state
             self.messages += self.ranks.collect([problem] if problem else [])
             self._damaged.add(path)
@@ -63,6 +67,14 @@ class RankCheckpoints(Checkpoints):
                 + "\nNothing was changed. Restore these files from a backup, or start a new run in another --logdir."
             )
         return None
+
+    def _find_unfinished(self, path: Path) -> None:
+        """Find the files of this rank that are newer than the checkpoint of rank 0 in `path`; `save` deletes them."""
+        if self.ranks.leads:
+            return
+        own, token = self.paths(), read_verified_header(path).get("token")
+        tokens = [read_verified_header(each).get("token") for each in own]
+        self._unfinished = own[: tokens.index(token)] if token in tokens else []
 
     def _read_all(self, path: Path) -> tuple[dict | None, str]:
         """Return the state of this rank at the checkpoint of rank 0 in `path`, or None and what is wrong."""

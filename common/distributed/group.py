@@ -80,9 +80,10 @@ class Group(Ranks):
     def reduce(self, grads: Sequence[Tensor]) -> None:
         """Replace gradients by their weighted average over the ranks, in place."""
         for bucket in buckets(grads):
-            with section("reduction"), exchange():
+            with section("reduction"):
                 flat = torch.cat([grad.reshape(-1) for grad in bucket]).mul_(self.weight)
-                dist.all_reduce(flat)
+                with exchange():
+                    dist.all_reduce(flat)
                 parts = flat.split([grad.numel() for grad in bucket])
                 torch._foreach_copy_(bucket, [part.view(grad.shape) for part, grad in zip(parts, bucket, strict=True)])
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from common.config import notices
 from common.errors import UserError
-from common.nn import ranks
 from common.nn.machine import resolve_device
 from common.nn.ranks import Ranks
 
@@ -53,10 +52,10 @@ def share_of_config(config: dict[str, Any], group: Ranks, rows: Sequence[int], p
     return own | {"seed": seed_of_rank(config["seed"], rank), "run": {**own_run, "video_every": 0}}
 
 
-def steps_of_rank(share: dict[str, Any]) -> dict[str, Any]:
-    """Return a rank's config with the frames that its own environments step, which limit its replay."""
-    size = ranks.current().size
-    return share | {"steps": -(-share["steps"] // size)} if "steps" in share and size > 1 else share
+def steps_of_rank(config: dict[str, Any], share: dict[str, Any]) -> dict[str, Any]:
+    """Return a rank's share of a config with the frames that its own environments step, which limit its replay."""
+    own, whole = share["run"]["envs"], config["run"]["envs"]
+    return share | {"steps": -(-share["steps"] * own // whole)} if "steps" in share and own < whole else share
 
 
 def seed_of_rank(seed: int, rank: int) -> int:

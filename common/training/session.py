@@ -135,11 +135,12 @@ class Session:
     def _save_after(self, error: Exception) -> None:
         """Save a run that `error` ends, unless saving failed or the agent is not finite.
 
-        Of several ranks, the others may not know of the error, so the last checkpoint counts.
+        Of several ranks, the others may not know of the error, so the last checkpoint counts. They all skip updates.
         If only skipped updates followed the last checkpoint, it holds the same weights: keep the one before it.
         """
         unchanged = isinstance(error, Diverged) and self._saved_updates == self.loop.updates
-        if self._saving or unchanged or isinstance(error, NonFiniteError) or ranks.current().size > 1:
+        alone = ranks.current().size > 1 and not isinstance(error, Diverged)
+        if self._saving or unchanged or isinstance(error, NonFiniteError) or alone:
             return
         self.save()
         self.say(f"Saved at frame {self.loop.frames:,}.")
@@ -191,7 +192,7 @@ class Session:
         with contextlib.ExitStack() as stack:
             folder = self.logdir / "replay"
             spec = record_spec(envs.obs_space, agent, stored_keys(folder, state["replay"]) if state else ())
-            replay = factory.replay(steps_of_rank(config), spec, envs.num, folder)
+            replay = factory.replay(steps_of_rank(self.config, config), spec, envs.num, folder)
             if state and "compiled" in state:  # a resumed run keeps to its choice, also if it becomes longer
                 updates = math.inf if state["compiled"] else 0
             agent.compiler = make_compiler(config["run"]["compile"], torch.device(agent.device), updates)
@@ -261,6 +262,9 @@ class FollowerSession(Session):
 
 class RankProgress(Progress):
     """Shows the messages of the training loop of a rank with its number."""
+
+    def announce(self, text: str) -> None:
+        """Show nothing: rank 0 shows the same."""
 
     def message(self, text: str) -> None:
         """Print `text`."""
