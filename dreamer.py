@@ -101,6 +101,7 @@ def execute(argv: list[str]) -> int:
     except Exception as error:
         if "--debug" in argv or stdio.is_closed_pipe(error):
             raise
+        torchrun.leave_error_to_first()
         return report_error(error)
     return 0
 

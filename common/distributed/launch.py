@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,14 @@ import torch
 import torch.distributed as dist
 
 from common.distributed.group import Group, LostRank
-from common.distributed.torchrun import Place
+from common.distributed.shares import RANKS_FOLDER
+from common.distributed.torchrun import Place, mark_joined
 from common.errors import UserError
 
 PATIENCE = datetime.timedelta(hours=24)  # the others wait while rank 0 evaluates
 SECONDS_TO_ANSWER = 5.0  # for the ranks that are alive, after one was lost
 SECONDS_FOR_ERROR = 3.0  # that a rank waits for the error of rank 0
+PATH_OF_RANK = re.compile(rf"{RANKS_FOLDER}/\d+/")  # the only difference between the errors of ranks that all fail
 
 
 @contextlib.contextmanager
@@ -34,6 +37,7 @@ def joined_group(place: Place, divide: Callable[[int], list[int]], gpu: bool) ->
     dist.init_process_group(
         backend, store=dist.PrefixStore("group", store), rank=rank, world_size=size, timeout=PATIENCE
     )
+    mark_joined()
     try:
         with _report_errors(store, place):
             yield Group(divide(size), place.neighbours)
@@ -51,8 +55,9 @@ def _report_errors(store: dist.Store, place: Place) -> Iterator[None]:
     except SystemExit:
         raise
     except BaseException as error:
-        store.set(f"error-{place.rank}", str(error))
-        if place.rank and isinstance(error, UserError) and _rank_0_says(store, str(error)):
+        text = PATH_OF_RANK.sub("", str(error))
+        store.set(f"error-{place.rank}", text)
+        if place.rank and isinstance(error, UserError) and _rank_0_says(store, text):
             raise SystemExit(2) from None
         raise
 

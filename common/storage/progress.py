@@ -137,6 +137,10 @@ class Progress:
         else:
             self.bar.write(text, file=self.stream)
 
+    def announce(self, text: str) -> None:
+        """Print `text`, which the other processes of the run would print as well."""
+        self.message(text)
+
     def close(self) -> None:
         """Keep the bar on the screen as it is now."""
         self.bar.close()

@@ -56,7 +56,7 @@ class Loop:
         self.watch = Stopwatch()
         self.collector = Collector(envs, agent, replay, self.watch)
         self.health = HealthMonitor(config)
-        self.finite_metrics = FiniteMetrics(progress.message)
+        self.finite_metrics = FiniteMetrics(progress.announce)
         self.skips = SkippedUpdates(config, agent, envs, folder.parent, progress.message)
         self.camera = Camera(envs.obs_space)
         self.agent_steps = self.updates = self.episodes = self.pending = 0
@@ -170,7 +170,7 @@ class Loop:
         before = rng.get_state()
         self.pending -= 1
         try:
-            with self.watch("train"), compile_notice(self.agent, self.progress.message):
+            with self.watch("train"), compile_notice(self.agent, self.progress.announce):
                 metrics, latents = self.agent.update(batch, self.agent_steps)
                 self.logger.add(metrics)
         except NonFiniteError as error:
@@ -220,7 +220,8 @@ class Loop:
         sizes = {**counts, "replay/size": self.ranks.total(len(self.replay)), "replay/gib": self.replay.gib}
         counters = self.counters()
         written = self.logger.write(counters, {**metrics, **sizes, **rates, **self.watch.take()})
-        self.show([str(finding) for finding in self.health.see({**counters, **metrics, **sizes})])
+        for finding in self.health.see({**counters, **metrics, **sizes}):
+            self.progress.announce(str(finding))
         due = self.agent_steps >= self.config["run"]["prefill"]
         if due and (reason := self.replay.waiting_reason(*self.batch)):
             self.progress.message(f"No updates yet: {reason}.")

@@ -160,6 +160,7 @@ def test_a_signal_saves_all_ranks(tmp_path):
     (["--run.envs", "1"], "run.envs is 1, too few for 2 processes: add --run.envs 2 or more"),
     (["--batch_size", "1"], "batch_size is 1, too few for 2 processes"),
     (["--task", "dummy_unknown"], "dummy_unknown"),
+    (["--optim.lr", "1"], "Unknown key 'optim.lr'"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_reported_once(tmp_path, words, says):
     code, output = finished(torchrun(2, [*words_of(tmp_path / "run", 100), *words]))

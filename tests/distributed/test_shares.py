@@ -1,5 +1,8 @@
 """The division of a config among ranks, torchrun's variables and the exchanges of one process."""
 
+import secrets
+import signal
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,9 +10,11 @@ from hypothesis import strategies as st
 
 import dreamer
 from common.distributed import torchrun
-from common.distributed.shares import rows_of_ranks, seed_of_rank, share_of_config, split
+from common.distributed.checkpoints import RankCheckpoints
+from common.distributed.shares import rows_of_ranks, seed_of_rank, share_of_config, split, steps_of_rank
 from common.errors import UserError
 from common.nn import ranks
+from common.training.stop import Stop, Stopped
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host", "MASTER_PORT": "1234"}
 
@@ -44,6 +49,14 @@ def test_shares_add_up_to_the_run():
     assert shares[0]["run"]["eval_every"] == shares[1]["run"]["eval_every"] == whole["run"]["eval_every"]
 
 
+def test_replays_have_room_for_the_frames_of_their_environments():
+    whole = config(steps=1000)
+    rows = rows_of_ranks(whole, 3)
+    shares = [share_of_config(whole, Planned(rank, 3), rows, rank) for rank in range(3)]
+    assert [steps_of_rank(whole, share)["steps"] for share in shares] == [400, 400, 200]
+    assert steps_of_rank(whole, whole) is whole
+
+
 def test_each_rank_can_have_a_whole_batch():
     assert rows_of_ranks(config(run__batch="per_rank"), 4) == [7] * 4
 
@@ -68,6 +81,53 @@ def test_place_is_that_of_torchrun():
     assert torchrun.find_place({"WORLD_SIZE": "4"}) is None  # another launcher's
     assert torchrun.find_place(TORCHRUN) == (1, 4, 1, 4)
     assert torchrun.find_place(TORCHRUN | {"LOCAL_WORLD_SIZE": "2"}).neighbours == 2
+
+
+def test_the_first_process_of_a_machine_reports_an_error_before_they_join(monkeypatch):
+    waits = []
+    monkeypatch.setattr(torchrun.time, "sleep", waits.append)
+    for env in ({}, TORCHRUN | {"LOCAL_RANK": "0"}, TORCHRUN):
+        torchrun.leave_error_to_first(env)
+    assert waits == [torchrun.SECONDS_FOR_ERROR]
+    monkeypatch.setattr(torchrun, "_joined", False)
+    torchrun.mark_joined()
+    torchrun.leave_error_to_first(TORCHRUN)
+    assert len(waits) == 1
+
+
+def test_a_signal_during_the_exchange_waits_for_the_next_check():
+    """The other ranks have seen none, and would continue without this one."""
+    stop = Stop()
+
+    class Interrupted(Planned):
+        def largest(self, number):
+            stop.signal = signal.SIGTERM
+            return number
+
+    with ranks.joined(Interrupted(1, 2)):
+        stop.check()
+        assert not stop.signalled
+        with pytest.raises(Stopped):
+            stop.check()
+    assert stop.signalled
+
+
+def test_unfinished_checkpoints_do_not_displace_complete_ones(tmp_path, monkeypatch):
+    """A rank keeps its part of the last complete checkpoint, however often rank 0 fails to write the next one."""
+    state = dict.fromkeys(("collector", "replay", "rng", "logger"), 0)
+
+    def save(rank, number):
+        monkeypatch.setattr(secrets, "token_hex", lambda size: f"token {number}")
+        checkpoints = RankCheckpoints(tmp_path, Planned(rank, 2))
+        checkpoints.load()
+        checkpoints.save(state | {"replay": number})
+
+    for number in range(3):
+        save(1, number)
+        save(0, number)
+    for number in range(3, 8):
+        save(1, number)
+    assert RankCheckpoints(tmp_path, Planned(1, 2)).load()["replay"] == 2
 
 
 def test_torchrun_starts_training_only():
