@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import os
 import re
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from common.distributed.torchrun import Place, mark_joined
 from common.errors import UserError
 
 PATIENCE = datetime.timedelta(hours=24)  # the others wait while rank 0 evaluates
+SECONDS_TO_JOIN = 600.0
 SECONDS_TO_ANSWER = 5.0  # for the ranks that are alive, after one was lost
 SECONDS_FOR_ERROR = 3.0  # that a rank waits for the error of rank 0
 PATH_OF_RANK = re.compile(rf"{RANKS_FOLDER}/\d+/")  # the only difference between the errors of ranks that all fail
@@ -30,7 +32,7 @@ def joined_group(place: Place, divide: Callable[[int], list[int]], gpu: bool) ->
     UserError, on one rank, if another one is lost; the other ranks end.
     """
     store, rank, size = next(iter(dist.rendezvous("env://")))
-    store = dist.PrefixStore(f"dreamer-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    store = dist.PrefixStore(agree_on_start(dist.PrefixStore("dreamer", store), place), store)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     if gpu:
         torch.cuda.set_device(place.local)
@@ -43,6 +45,31 @@ def joined_group(place: Place, divide: Callable[[int], list[int]], gpu: bool) ->
             yield Group(divide(size), place.neighbours)
     finally:
         dist.destroy_process_group()
+
+
+def agree_on_start(store: dist.Store, place: Place, seconds: float = SECONDS_TO_JOIN) -> str:
+    """Wait until all processes have started, and return the same new name on all of them.
+
+    torchrun may keep the store, with all entries, when it restarts the processes, and its counts of restarts differ
+    between machines. Raises UserError if some do not start.
+    """
+    own, until = secrets.token_hex(8), time.monotonic() + seconds
+    store.set(f"start-{place.rank}", own)
+    while time.monotonic() < until:
+        if place.rank == 0:
+            keys = [f"start-{rank}" for rank in range(place.size)]
+            names = [store.get(key).decode() if store.check([key]) else "none" for key in keys]
+            store.set("starts", " ".join(names))
+            if all(store.check([f"{own}-{name}"]) for name in names[1:]):
+                return own
+        elif store.check(["starts"]) and (names := store.get("starts").decode().split())[place.rank] == own:
+            store.set(f"{names[0]}-{own}", "")
+            return names[0]
+        time.sleep(0.05)
+    raise UserError(
+        f"Not all {place.size} processes have joined within {seconds:,.0f} s. See if they have started and if all "
+        "machines reach each other, then rerun the same command."
+    )
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
 """Runs that torchrun starts: the same as alone with one rank, exactly resumed with two, and clear about a lost one."""
 
+import contextlib
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,9 +29,10 @@ def words_of(logdir, steps, algo="v3", *more):
     return ["--algo", algo, *FLAGS, "--steps", str(steps), "--run.save_every", "100", "--logdir", str(logdir), *more]
 
 
-def torchrun(ranks, words):
+def torchrun(ranks, words, *options):
     """Starts dreamer.py in several processes."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    options = options or ("--standalone",)
+    launcher = [sys.executable, "-m", "torch.distributed.run", *options, "--nproc-per-node", str(ranks)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
     return subprocess.Popen([*launcher, "dreamer.py", *words], cwd=ROOT, env=env, **pipes)
@@ -123,6 +126,31 @@ def test_a_killed_rank_ends_the_run_which_then_resumes_exactly(tmp_path):
     one, two = (Checkpoints(folder / "checkpoints").load() for folder in (cut, new))
     assert all(torch.equal(value, two["agent"][key]) for key, value in one["agent"].items() if torch.is_tensor(value))
     assert two["counters"] == one["counters"]
+
+
+@pytest.mark.long
+def test_a_launcher_restarts_a_run_after_a_lost_rank(tmp_path):
+    process = torchrun(2, words_of(tmp_path / "run", 600), "--standalone", "--max-restarts", "2")
+    wait_for_frames(tmp_path / "run", 100)
+    os.kill(workers_of(process)[1], signal.SIGKILL)
+    code, output = finished(process)
+    assert code == 0, output
+    assert output.count("Resumed at frame") == output.count("Finished: ") == 1
+
+
+@pytest.mark.long
+def test_two_launchers_restart_a_run_after_a_lost_rank(tmp_path):
+    """Only the launcher of the lost rank counts a restart."""
+    with contextlib.closing(socket.create_server(("localhost", 0))) as free:
+        port = free.getsockname()[1]
+    options = ["--nnodes", "2", "--max-restarts", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}"]
+    launchers = [torchrun(1, words_of(tmp_path / "run", 600), *options) for _ in range(2)]
+    wait_for_frames(tmp_path / "run", 100)
+    os.kill(workers_of(launchers[1])[0], signal.SIGKILL)
+    ends = [finished(launcher) for launcher in launchers]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert sum(output.count("Resumed at frame") for _, output in ends) == 1
+    assert sum(output.count("Finished: ") for _, output in ends) == 1
 
 
 @pytest.mark.long

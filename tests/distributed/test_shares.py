@@ -2,15 +2,18 @@
 
 import secrets
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 
 import dreamer
 from common.distributed import torchrun
 from common.distributed.checkpoints import RankCheckpoints
+from common.distributed.launch import agree_on_start
 from common.distributed.shares import rows_of_ranks, seed_of_rank, share_of_config, split, steps_of_rank
 from common.errors import UserError
 from common.nn import ranks
@@ -128,6 +131,20 @@ def test_unfinished_checkpoints_do_not_displace_complete_ones(tmp_path, monkeypa
     for number in range(3, 8):
         save(1, number)
     assert RankCheckpoints(tmp_path, Planned(1, 2)).load()["replay"] == 2
+
+
+def test_a_restart_agrees_on_a_new_name_in_the_same_store():
+    store, size = dist.HashStore(), 3
+    places = [torchrun.Place(rank, size, rank, size) for rank in range(size)]
+    found = []
+    for _ in range(3):
+        with ThreadPoolExecutor(size) as pool:
+            found.append(set(pool.map(lambda place: agree_on_start(store, place, 10), reversed(places))))
+    assert [len(names) for names in found] == [1, 1, 1]
+    assert len(set.union(*found)) == 3
+    for place in places:  # the entries of the earlier starts do not stand for the missing processes
+        with pytest.raises(UserError, match="Not all 3 processes have joined"):
+            agree_on_start(store, place, 0.1)
 
 
 def test_torchrun_starts_training_only():
