@@ -20,6 +20,17 @@ BUDGET_FLAGS = {"wm-eval": "--updates"}  # of the kinds of grids without --steps
 BUDGET_KEYS = ("steps", "run.max_seconds")  # may grow, not shrink
 
 
+def lost_file(logdir: Path) -> Path:
+    """Return the file with the names of the machines whose workers lost a run, one in each line."""
+    return logdir.with_name(f"{logdir.name}.lost")
+
+
+def lost_workers(logdir: Path) -> list[str]:
+    """Return the names of the machines whose workers lost a run; each time, the run was started again."""
+    path = lost_file(logdir)
+    return path.read_text().splitlines() if path.exists() else []
+
+
 class Grid(NamedTuple):
     """A comparison of `variants`, in order. match: the quantity that is equal. baseline: a variant, or None.
 

@@ -7,10 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
+from common.analysis.report import run_tables
+from common.analysis.report.analysis import analyse
 from common.analysis.report.films import collect_films
 from common.analysis.report.run_collection import load_runs
 from common.errors import UserError
 from common.files import slug
+from common.storage.grid_file import lost_file
 from tests.helpers.fake_runs import comparison, write_grid, write_run
 
 
@@ -63,6 +66,15 @@ def test_a_grid_names_and_orders_its_variants(tmp_path):
     jobs = [("zeta", "dmc_walker_walk", 0, {}), ("alpha", "dmc_walker_walk", 0, {"advantage__use": "Unscaled"})]
     runs = load_runs([write_grid(tmp_path, "ablate", jobs, baseline="zeta")])
     assert (runs.variants, runs.grid["baseline"]) == (["zeta", "alpha"], "zeta")
+
+
+def test_a_run_that_was_started_again_names_the_machines_that_lost_it(tmp_path):
+    jobs = [("v1", "dmc_walker_walk", seed, {}) for seed in range(2)]
+    runs = load_runs([write_grid(tmp_path, "compare", jobs)])
+    lost_file(runs.runs[1].logdir).write_text("node7\nnode8\n")
+    note = run_tables.runs(analyse(runs)).note
+    again = "v1 on dmc_walker_walk, seed 1 was started again after a worker was lost (machine: node7, node8)."
+    assert note.endswith(f"is the score. {again}")
 
 
 def test_jobs_that_are_not_done_are_left_out_with_their_reason(tmp_path):

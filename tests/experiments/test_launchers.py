@@ -13,9 +13,10 @@ from common.errors import UserError
 from common.experiments.grid import experiment, worker
 from common.experiments.grid.launcher import OPTIONS, Command, launcher_choice
 from common.experiments.grid.remote_command import RemoteCommand
+from common.experiments.grid.results import print_lost_workers
 from common.experiments.grid.runner import run_grid
 from common.experiments.grid.worker import CommandResult, Worker
-from common.storage.grid_file import JobState, write_grid
+from common.storage.grid_file import JobState, lost_workers, write_grid
 from tests.helpers.grid_fakes import FAKE, GRID, job, statuses
 
 COMPARE = ["compare", "--algos", "v1,v3", "--configs", "debug", "--tasks", "dummy_point", "--steps", "1e3"]
@@ -159,6 +160,34 @@ def test_a_worker_runs_the_command_and_names_its_machine(tmp_path, monkeypatch):
     assert result == CommandResult(0)
     assert RemoteCommandOf(logdir, result, remove=False).host == "node7"
     assert work(folder, "bad")[0] == CommandResult(2, "the motor is on fire.")
+
+
+def test_a_run_that_is_started_again_names_the_machine_that_was_lost(tmp_path, monkeypatch, capsys):
+    folder, _lock = make_folder(tmp_path)
+    logdir = folder / job("good").logdir
+    for host in ("node7", "node8"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        work(folder)
+    assert lost_workers(logdir) == ["node7"]
+    RemoteCommandOf(logdir, CommandResult(0))  # the next command of the run, which nothing has lost yet
+    work(folder)
+    assert lost_workers(logdir) == ["node7"]
+    print_lost_workers(folder, [{"name": "a/good/0", "logdir": job("good").logdir}])
+    assert capsys.readouterr().out == "a/good/0 was started again after its worker on node7 was lost.\n"
+
+
+def test_a_worker_that_is_stopped_is_not_lost(tmp_path, monkeypatch):
+    folder, _lock = make_folder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("time.sleep", raise_interrupt)  # of the worker, as Ray and SLURM do
+        with pytest.raises(KeyboardInterrupt):
+            work(folder)
+    work(folder)
+    assert lost_workers(folder / job("good").logdir) == []
+
+
+def raise_interrupt(_):
+    raise KeyboardInterrupt
 
 
 def test_a_worker_that_does_not_see_the_folder_names_it(tmp_path):

@@ -17,6 +17,7 @@ from common.analysis.report.run_data import Run
 from common.analysis.report.score_levels import score_levels
 from common.analysis.training_amounts import TrainingAmount, mean_amounts
 from common.config.render_mode import nonstandard_render_mode
+from common.storage.grid_file import lost_workers
 from common.training import health
 
 JSON_DIGITS = 6
@@ -73,6 +74,8 @@ def analyse(runs: Runs, levels: Sequence[float] = ()) -> dict:
     }
     if rows := crafter.crafter_rows(runs, axis):
         report["crafter"] = rows
+    if lost := _lost_workers(ordered):
+        report["lost_workers"] = lost
     return to_strict_json(report)
 
 
@@ -91,6 +94,15 @@ def _description(runs: Runs, axis: str) -> dict:
         "tasks": runs.tasks,
         "seeds": {task: _seed_counts(runs, task) for task in runs.tasks},
     }
+
+
+def _lost_workers(runs: Sequence[Run]) -> list[dict]:
+    """Return the runs that were started again, with the machines whose workers were lost."""
+    return [
+        {"variant": run.variant, "task": run.task, "seed": run.seed, "machines": machines}
+        for run in runs
+        if (machines := lost_workers(run.logdir))
+    ]
 
 
 def _health_findings(runs: Sequence[Run]) -> list[dict]:

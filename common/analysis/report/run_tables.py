@@ -51,7 +51,14 @@ def runs(report: dict) -> ReportTable:
     spread = ["range of evaluation"] * evaluated
     head = ["variant", "task", "seed", "score", "std, range of score", "evaluation", *spread, *HEADINGS]
     note = "std, range: of the returns of the episodes whose mean is the score."
+    note = " ".join([note, *map(_lost_worker, report.get("lost_workers", []))])
     return ReportTable([*head, "resumed", "origin"], rows, labels=2, note=note)
+
+
+def _lost_worker(row: dict) -> str:
+    """Return that a run was started again, and where its workers were lost."""
+    run = f"{row['variant']} on {row['task']}, seed {row['seed']}"
+    return f"{run} was started again after a worker was lost (machine: {', '.join(row['machines'])})."
 
 
 def _spread(row: dict | None, std: bool = True) -> str:

@@ -8,7 +8,7 @@ from common.analysis.training_amounts import TrainingAmount, mean_amounts, uneve
 from common.errors import UserError
 from common.experiments.grid.process import log_of
 from common.safe_io import read_json
-from common.storage.grid_file import read_grid
+from common.storage.grid_file import lost_workers, read_grid
 from common.storage.logdir import stored_config
 from common.storage.runinfo import frames_trained, seconds_trained, updates_made
 
@@ -30,6 +30,7 @@ def write_results(folder: Path, gif: bool = False) -> None:
     failed = [job for job in jobs if job["status"] == "failed"]
     print("Making films of predictions, then the report.", flush=True)
     write_grid_films(folder, gif)
+    print_lost_workers(folder, jobs)
     if notice := uneven_notice(amounts_made(folder, jobs), match):
         print(notice, flush=True)
     if len(failed) == len(jobs):
@@ -52,6 +53,13 @@ def read_stored_grid(folder: Path) -> dict[str, Any]:
 def read_jobs(folder: Path) -> list[dict]:
     """Return the jobs of a grid that has been run."""
     return read_stored_grid(folder)["jobs"]
+
+
+def print_lost_workers(folder: Path, jobs: list[dict]) -> None:
+    """Print each run that was started again, with the machines whose workers were lost."""
+    for job in jobs:
+        for host in lost_workers(folder / job["logdir"]):
+            print(f"{job['name']} was started again after its worker on {host} was lost.", flush=True)
 
 
 def amounts_made(folder: Path, jobs: list[dict]) -> list[TrainingAmount]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from common.experiments.grid.process import Process, log_of
 from common.files import write_text
-from common.storage.grid_file import GRID_FILE
+from common.storage.grid_file import GRID_FILE, lost_file
 from common.storage.logdir import in_use
 
 POLL_SECONDS = 0.2
@@ -32,11 +32,21 @@ def host_file(logdir: Path) -> Path:
     return logdir.with_name(f"{logdir.name}.host")
 
 
+def record_start(logdir: Path, host: str) -> None:
+    """Store the machine of a run. If the last worker of the same command was lost, store that one as lost."""
+    current = host_file(logdir)
+    if current.exists():  # the command's start and a worker that was stopped remove it, a lost worker does not
+        with lost_file(logdir).open("a") as file:
+            file.write(f"{current.read_text()}\n")
+    write_text(current, host)
+
+
 class Worker:
     """Runs one command. `stop` may be called from a signal handler while it runs."""
 
     def __init__(self) -> None:
         self.process: Process | None = None
+        self.logdir: Path | None = None
 
     def run(self, root: str, words: list[str], logdir: Path, folder: Path) -> CommandResult:
         """Run `dreamer.py WORDS` of the checkout `root` to its end.
@@ -52,8 +62,8 @@ class Worker:
         while in_use(logdir) and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
         logdir.parent.mkdir(parents=True, exist_ok=True)
-        write_text(host_file(logdir), host)
-        self.process = Process(words, log_of(logdir), Path(root))
+        record_start(logdir, host)
+        self.logdir, self.process = logdir, Process(words, log_of(logdir), Path(root))
         try:
             while self.process.poll() is None:
                 time.sleep(POLL_SECONDS)
@@ -68,3 +78,5 @@ class Worker:
         if self.process is not None:
             self.process.send(signal.SIGTERM)
             self.process.wait()
+        if self.logdir is not None:
+            host_file(self.logdir).unlink(missing_ok=True)
