@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,6 +14,9 @@ import pytest
 import dreamer
 from common.errors import UserError
 from common.experiments.grid.runner import run_grid
+from common.storage.grid_file import lost_file, lost_workers
+from common.storage.runinfo import frames_trained
+from tests.helpers.command_line import ROOT
 from tests.helpers.grid_fakes import FAKE, GRID, job, rows, statuses
 
 RESOURCES = {"cpu": 1, "gpu": 0}
@@ -93,6 +98,97 @@ def test_a_lost_machine_costs_no_run(cluster, on_ray, tmp_path):
     assert [len(lines) for lines in ends] == [1] * hosts  # none was done twice
     spans = [end - begin for begin, end in (json.loads(lines[0]) for lines in ends)]
     assert min(spans) < 5 < 20 < max(spans)  # some had saved before and were resumed, some went through
+    lost = [bool(lost_workers(folder / one.logdir)) for one in jobs]
+    assert lost == [end - begin < 5 for begin, end in (json.loads(lines[0]) for lines in ends)]
+
+
+REAL_GRID = [
+    "compare",
+    "--algos",
+    "v1,v2,v3",
+    "--configs",
+    "debug",
+    "--tasks",
+    "dummy_point,dummy_chain",
+    "--seeds",
+    "2",
+]
+REAL_GRID += ["--steps", "2000", "--run.device", "cpu"]
+
+
+def start_real_grid(folder, *words):
+    """Start a grid of 12 runs that train, in a process."""
+    command = [sys.executable, str(ROOT / "dreamer.py"), *REAL_GRID, "--logdir", str(folder), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder.parent)
+
+
+def end_of(grid):
+    """Wait for a grid and return what it printed."""
+    printed = grid.communicate(timeout=600)[0]
+    assert grid.returncode == 0, printed
+    return printed
+
+
+def processes_below(pid):
+    """A process and all that it started, also in other sessions."""
+    children = [int(c) for path in Path(f"/proc/{pid}/task").glob("*/children") for c in path.read_text().split()]
+    return [pid, *(below for child in children for below in processes_below(child))]
+
+
+def runs_of(pids):
+    """Run directories of the trainings among processes."""
+    words = [Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in pids]
+    return {Path(line[line.index("--logdir") + 1]) for line in words if "train" in line and "--logdir" in line}
+
+
+def kill_at_once(pids):
+    """End processes as a machine without power does: none has time to see the end of another."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            os.kill(pid, number)
+
+
+def frames_of(logdir):
+    return [json.loads(line)["frames"] for line in (logdir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.long
+def test_a_machine_without_power_changes_no_score(cluster, tmp_path):
+    """12 real runs on two nodes with own addresses: all finish, and none trains twice, although one node is killed."""
+    extra = cluster.add_node(num_cpus=2, object_store_memory=10**8, node_ip_address="127.0.0.2")
+    raylet = extra.all_processes["raylet"][0].process.pid
+    folder = tmp_path / "ray"
+    grid = start_real_grid(folder, "--launcher", "ray", "--ray-address", cluster.address)
+
+    def is_in_the_middle():
+        """Whether two runs are done, and the second node has a run with a checkpoint from which it will resume."""
+        assert grid.poll() is None, grid.communicate()
+        if not (folder / "grid.json").exists() or list(statuses(folder).values()).count("done") < 2:
+            return False
+        return any(0 < frames_trained(run) < 1600 for run in runs_of(processes_below(raylet)))
+
+    wait_for(is_in_the_middle)
+    pids = processes_below(raylet)
+    lost, finished = runs_of(pids), [run for run, status in statuses(folder).items() if status == "done"]
+    kill_at_once(pids)
+    cluster.remove_node(extra, allow_graceful=False)
+    printed = end_of(grid)
+    assert 2 <= len(finished) < 11
+    assert len(statuses(folder)) == 12
+    assert set(statuses(folder).values()) == {"done"}
+    names = {row["name"]: folder / row["logdir"] for row in rows(folder).values()}
+    assert {logdir for name, logdir in names.items() if f"{name} was started again" in printed} == lost
+    assert (folder / "report.md").read_text().count("was started again after a worker was lost") == len(lost)
+    sessions = {run: json.loads((run / "run.json").read_text())["sessions"] for run in names.values()}
+    assert {run for run, found in sessions.items() if len(found) > 1} <= lost
+    assert max(found[-1]["frames"] for found in sessions.values()) > 0  # one has resumed from its checkpoint
+
+    end_of(start_real_grid(tmp_path / "local"))
+    for logdir in names.values():
+        same = tmp_path / "local" / logdir.relative_to(folder)
+        assert (logdir / "scores.jsonl").read_bytes() == (same / "scores.jsonl").read_bytes()
+        assert frames_of(logdir) == frames_of(same) == sorted(frames_of(same))
+        assert not lost_file(same).exists()
 
 
 def test_a_cluster_that_is_not_there_is_reported(tmp_path):
@@ -140,6 +236,7 @@ def test_a_preempted_job_saves_and_resumes(through_submitit, tmp_path, monkeypat
     run_grid(folder, GRID, [job("slow")], 1, launcher=through_submitit)
     assert statuses(folder) == {"a/slow/0": "done"}
     assert len(commands) == 1  # submitit itself has queued it again
+    assert not lost_file(folder / job("slow").logdir).exists()  # it has saved
 
 
 def test_slurm_needs_its_programs(tmp_path, monkeypatch, capsys):
