@@ -37,16 +37,18 @@ class Loop:
     """Counters and parts of one run.
 
     folder: directory of the replay. save: called when a checkpoint is due. best: called with the kind of a score,
-    'eval' or 'train', and the score of the current agent. callbacks: functions of a user.
+    'eval' or 'train', and the score of the current agent. callbacks: functions of a user. pace: context of each update.
     """
 
     def __init__(
         self, config: dict, *, envs: VectorEnvs, agent: Agent, replay: Replay, schedule: Schedule, evaluator: Evaluator,
         logger: Logger, progress: Progress, stop: Stop, folder: Path, save: Callable[[], None],
         best: Callable[[str, float], None] = lambda kind, score: None, callbacks: Callbacks | None = None,
+        pace: contextlib.AbstractContextManager[object] | None = None,
     ) -> None:  # fmt: skip
         run = config["run"]
         self.folder, self._best, self.callbacks = folder, best, callbacks or Callbacks()
+        self.pace = pace or contextlib.nullcontext()
         self.config, self.agent, self.replay, self.schedule = config, agent, replay, schedule
         self.evaluator, self.logger, self.progress, self.stop, self._save = evaluator, logger, progress, stop, save
         self.repeat = envs.repeat
@@ -170,7 +172,7 @@ class Loop:
         before = rng.get_state()
         self.pending -= 1
         try:
-            with self.watch("train"), compile_notice(self.agent, self.progress.announce):
+            with self.watch("train"), self.pace, compile_notice(self.agent, self.progress.announce):
                 metrics, latents = self.agent.update(batch, self.agent_steps)
                 self.logger.add(metrics)
         except NonFiniteError as error:

@@ -36,6 +36,7 @@ from common.training.factory import record_spec
 from common.training.loop import Loop
 from common.training.skips import Diverged
 from common.training.stop import Stop, Stopped
+from common.training.thread_watch import watch_threads
 from common.training.training_errors import report_divergence, require_finite_agent
 
 
@@ -94,7 +95,7 @@ class Session:
         self.checkpoints.save_best(state, kind, score, **info)
 
     def _identity(self) -> dict[str, Any]:
-        return {"frames": self.loop.frames, "digest": config_digest(self.config), "threads": torch.get_num_threads()}
+        return {"frames": self.loop.frames, "digest": config_digest(self.config), "threads": self.core.threads.threads}
 
     def _train(self) -> None:
         """Run the loop to its end and save. After an exception of a callback, save and raise that exception."""
@@ -207,6 +208,7 @@ class Session:
             with refuse_malformed(self.logdir):
                 logger = Logger(self.logdir, **names, state=state and state["logger"], loggers=loggers)
             stack.push(lambda kind, *_: logger.close(_end_of(kind)))
+            pieces["pace"] = watch_threads(config["run"], self.core.threads, progress.message)
             yield {**pieces, "evaluator": evaluator, "logger": logger, "progress": progress}
 
     def _show_plan(self, pieces: dict[str, Any], updates: float, new: bool) -> None:
