@@ -25,6 +25,9 @@ R = TypeVar("R")
 #: Compiled versions kept of one function: one for each agent of a process and each kind of gradient.
 MAX_RECOMPILES = 64
 
+#: Seconds of uncompiled updates of a run from which `auto` compiles on a CPU, see benchmarks/compiling.json.
+REPAYING_SECONDS = 600.0
+
 
 class Compiler:
     """Compiles marked functions. With `fallback`, a function that cannot be compiled runs eagerly; else UserError."""
@@ -130,12 +133,13 @@ def compiling(compiler: Compiler | None) -> Iterator[None]:
         _active_compiler = before
 
 
-def make_compiler(choice: str, device: torch.device, updates: float, least: int = 3000) -> Compiler | None:
+def make_compiler(choice: str, device: torch.device, seconds: float) -> Compiler | None:
     """Return the compiler that `run.compile` asks for, or None.
 
-    auto compiles on a GPU, and on a CPU with a C++ compiler if a run of `least` updates or more repays the minute.
+    auto compiles on a GPU, and on a CPU with a C++ compiler if the uncompiled updates of the run would take so many
+    `seconds` that compilation repays its time.
     """
-    worth = device.type == "cuda" or (updates >= least and has_cxx_compiler())
+    worth = device.type == "cuda" or (seconds >= REPAYING_SECONDS and has_cxx_compiler())
     if choice == "off" or (choice == "auto" and not worth):
         return None
     configure_torch_compiler()

@@ -17,7 +17,7 @@ from common.config.request import Request
 from common.envs import make_env
 from common.errors import UserError
 from common.nn import machine
-from common.nn.compile import has_cxx_compiler, has_fast_bfloat16
+from common.nn.compile import REPAYING_SECONDS, has_cxx_compiler, has_fast_bfloat16
 from common.profiling import forecast, measure
 from common.profiling.forecast import UnitTimes
 from common.profiling.speed import BuiltRun
@@ -31,7 +31,6 @@ SMALLER_BLOCKS = (  # the largest first; those that a version has
 HALVE_UPDATES = {"ratio": 0.5, "every": 2, "steps": 2}  # option of the schedule -> factor
 MIN_SAVED_SHARE = 0.05  # of the time, or of the memory
 MAX_FLOPS_SHARE = 0.7  # of a smaller network, compared with the current one
-MIN_COMPILED_UPDATES = 3000  # from which compilation saves time
 CHEAPER_RENDERS = {"full": ("fast", "ray"), "fast": ("ray",), "ray": ()}  # `env.render` -> faster values
 TIMED_RENDER_STEPS = 20
 MANY_ENVS = 16  # number of environments that the policy was timed with
@@ -149,7 +148,7 @@ class CostSuggestions:
 
     def _compiler(self) -> Iterator[Suggestion]:
         """Suggest compiled updates for a long run."""
-        if self.run.agent.compiler is not None or self.found["counts"]["updates"] < MIN_COMPILED_UPDATES:
+        if self.run.agent.compiler is not None or self.found["time"]["updates"] < REPAYING_SECONDS:
             return
         no_compiler = self.config["run"]["compile"] == "auto" and not has_cxx_compiler()
         flags = "apt-get install g++" if no_compiler else "--compile auto"

@@ -51,7 +51,7 @@ def build_run(
         torch.set_num_threads(threads.threads)
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, Path(folder))
-        agent.compiler = make_compiler(config["run"]["compile"], agent.device, updates)
+        agent.compiler = make_compiler(config["run"]["compile"], agent.device, threads.training_seconds(updates))
         yield BuiltRun(envs, agent, replay, schedule, threads)
 
 

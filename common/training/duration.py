@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from common.nn import rng
 from common.nn.machine import resolve_device
 from common.training.collector import VectorEnvs
 from common.training.factory import Factory
-from common.training.threads import TIMING_STREAM, UNTIMED, ThreadChoice, short_update, timed
+from common.training.threads import ThreadChoice, update_seconds
 
 LARGE_PARAMETERS = 2_000_000  # smaller networks are not timed
 LONG_SECONDS = 1800  # shorter runs print no warning
@@ -33,13 +32,3 @@ def long_run_warning(
         f"  python dreamer.py --algo {config['algo']} --configs cpu --task {config['task']}\n"
         "`python dreamer.py plan` with the same flags shows more ways to reduce the cost."
     )
-
-
-def update_seconds(config: dict[str, Any], factory: Factory, envs: VectorEnvs, threads: int, updates: float) -> float:
-    """Return the estimated seconds of an update, timed on shorter sequences; 0 if it cannot be timed."""
-    with rng.isolated_rng(config["seed"], TIMING_STREAM):
-        try:
-            update, length, _ = short_update(config, factory, envs, updates)
-            return timed(update, threads) * config["batch_length"] / length
-        except UNTIMED:
-            return 0.0

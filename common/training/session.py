@@ -194,9 +194,10 @@ class Session:
             folder = self.logdir / "replay"
             spec = record_spec(envs.obs_space, agent, stored_keys(folder, state["replay"]) if state else ())
             replay = factory.replay(steps_of_rank(self.config, config), spec, envs.num, folder)
+            seconds = self.core.threads.training_seconds(updates, config["run"]["max_seconds"])
             if state and "compiled" in state:  # a resumed run keeps to its choice, also if it becomes longer
-                updates = math.inf if state["compiled"] else 0
-            agent.compiler = make_compiler(config["run"]["compile"], torch.device(agent.device), updates)
+                seconds = math.inf if state["compiled"] else 0.0
+            agent.compiler = make_compiler(config["run"]["compile"], torch.device(agent.device), seconds)
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
             pieces: dict[str, Any] = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}

@@ -5,6 +5,7 @@ are used only if they are clearly faster at the start of the run.
 """
 
 import gc
+import math
 import os
 import statistics
 import time
@@ -29,6 +30,7 @@ MAX_TIMING_SECONDS = 20.0
 HOPELESS_FACTOR = 2  # stop timing more threads if they take this many times as long
 TIMING_ROUNDS = 3  # timed updates of each number of threads
 MIN_TIMING_SECONDS = 1.5  # always allowed to compare two numbers of threads
+MIN_COMPILED_UPDATES = 100  # runs with fewer are not timed for the choice of `run.compile`
 TIMING_STREAM = 3  # separates the random numbers drawn here from those of evaluation and reports
 CGROUP_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: CPU microseconds per period
 # Errors of an update do not end the timing: the first update of the run reports them in full.
@@ -43,6 +45,10 @@ class ThreadChoice(NamedTuple):
     why: str
     update_seconds: float = 0.0
 
+    def training_seconds(self, updates: float, limit: float = 0.0) -> float:
+        """Return the estimated seconds of a run's updates without compilation. limit: of the run, 0 for none."""
+        return min(updates * self.update_seconds, limit or math.inf)
+
     def __str__(self) -> str:
         return f"{self.threads} CPU thread(s)" + (f" ({self.why})" if self.why else "")
 
@@ -52,18 +58,23 @@ def choose_threads(
 ) -> ThreadChoice:
     """Choose the number of threads for training with `config`; changes neither it nor random generators.
 
+    A new run is timed if the choice of threads or of compilation depends on it.
+
     before: number of the run until now, None for a new run. updates: expected updates of the run; more of them allow
     longer sequences in the timing.
     """
     kept, most = kept_threads(config["run"]["threads"], before), available_threads()
-    if kept:
-        return kept
-    if most == 1 or resolve_device(config["run"]["device"]) != "cpu":
-        return ThreadChoice(most, "")
-    with rng.isolated_rng(config["seed"], TIMING_STREAM):
-        choice = _measured(config, most, factory, envs, updates)
+    if resolve_device(config["run"]["device"]) != "cpu":
+        return kept or ThreadChoice(most, "")
+    if kept is None and most == 1:
+        kept = ThreadChoice(1, "")
+    if kept is None:
+        with rng.isolated_rng(config["seed"], TIMING_STREAM):
+            kept = _measured(config, most, factory, envs, updates)
+    elif before is None and config["run"]["compile"] == "auto" and updates >= MIN_COMPILED_UPDATES:
+        kept = kept._replace(update_seconds=update_seconds(config, factory, envs, kept.threads, updates))
     gc.collect()  # free the agent that was timed
-    return choice
+    return kept
 
 
 def kept_threads(asked: int, before: int | None) -> ThreadChoice | None:
@@ -121,6 +132,22 @@ def short_update(
     length = int(np.clip(short * target / seconds, short, full))
     long = random_batch(spec, size, length)
     return lambda: update(long), length, patience
+
+
+def update_seconds(config: dict[str, Any], factory: Factory, envs: VectorEnvs, threads: int, updates: float) -> float:
+    """Return the estimated seconds of an update with a number of threads, timed on shorter sequences.
+
+    Changes neither torch's number of threads nor its random generators. Returns 0 if no update can be timed.
+    """
+    before = torch.get_num_threads()
+    try:
+        with rng.isolated_rng(config["seed"], TIMING_STREAM):
+            update, length, _ = short_update(config, factory, envs, updates)
+            return timed(update, threads) * config["batch_length"] / length
+    except UNTIMED:
+        return 0.0
+    finally:
+        torch.set_num_threads(before)
 
 
 def random_batch(spec: Spec, size: int, length: int) -> dict[str, np.ndarray]:

@@ -290,14 +290,15 @@ def test_compile_on_refuses_functions_that_cannot_be_compiled(monkeypatch):
         learned(agent)
 
 
-def test_auto_compiles_long_runs_only(monkeypatch):
-    cpu = torch.device("cpu")
+def test_auto_compiles_only_what_repays_its_time(monkeypatch):
+    cpu, enough = torch.device("cpu"), compile.REPAYING_SECONDS
     monkeypatch.setattr(compile, "has_cxx_compiler", lambda: True)
-    assert compile.make_compiler("auto", cpu, 100) is None
-    assert compile.make_compiler("auto", cpu, 1e5).fallback
+    assert compile.make_compiler("auto", cpu, enough - 1) is None
+    assert compile.make_compiler("auto", cpu, enough).fallback
     assert not compile.make_compiler("on", cpu, 1).fallback
+    assert compile.make_compiler("off", cpu, enough) is None
     monkeypatch.setattr(compile, "has_cxx_compiler", lambda: False)
-    assert compile.make_compiler("auto", cpu, 1e5) is None
+    assert compile.make_compiler("auto", cpu, enough) is None
 
 
 def test_a_library_that_a_killed_process_left_half_written_is_compiled_again(tmp_path, monkeypatch):

@@ -133,6 +133,34 @@ def test_no_timing_without_a_choice(monkeypatch):
     assert str(choice()) == "1 CPU thread(s)"
 
 
+def test_updates_are_timed_where_compilation_depends_on_it(monkeypatch):
+    """Also with a number of threads that is set, but not in short, resumed, compiled or uncompiled runs."""
+    envs = SimpleNamespace(obs_space=obs_space(image=False), act_space=action_space("discrete"))
+    tried = pretend(monkeypatch, dict.fromkeys(range(1, 9), 0.5))
+
+    def seconds(updates, before=None, **changes):
+        given = config("", **{"run__threads": 3, **changes})
+        return threads.choose_threads(given, before, FakeFactory(), envs, updates).update_seconds
+
+    auto = {"run__compile": "auto"}
+    assert seconds(100, **auto) == 0.5
+    assert tried[-1] == 3
+    tried.clear()
+    assert [seconds(99, **auto), seconds(100, before=3, **auto), seconds(100), seconds(100, run__compile="on")] == [
+        0
+    ] * 4
+    assert not tried
+    monkeypatch.setattr(threads, "available_threads", lambda: 1)
+    assert seconds(100, **auto, run__threads=0) == 0.5
+
+
+def test_the_time_of_training_decides_with_the_limit_of_the_run():
+    choice = threads.ThreadChoice(2, "", update_seconds=0.5)
+    assert choice.training_seconds(4000) == 2000.0
+    assert choice.training_seconds(4000, limit=300) == 300
+    assert threads.ThreadChoice(2, "").training_seconds(4000) == 0.0
+
+
 @pytest.mark.parametrize(
     ("updates", "patience", "length"), [(0, 1.5, 4), (10, 1.5, 4), (100, 8.0, 4), (200, 16.0, 8), (10_000, 20.0, 10)]
 )
