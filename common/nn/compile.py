@@ -136,8 +136,8 @@ def compiling(compiler: Compiler | None) -> Iterator[None]:
 def make_compiler(choice: str, device: torch.device, seconds: float) -> Compiler | None:
     """Return the compiler that `run.compile` asks for, or None.
 
-    auto compiles on a GPU, and on a CPU with a C++ compiler if the uncompiled updates of the run would take so many
-    `seconds` that compilation repays its time.
+    auto compiles on a GPU, and on a CPU with a C++ compiler if the run's updates would take `seconds` uncompiled, long
+    enough to repay the time of compilation.
     """
     worth = device.type == "cuda" or (seconds >= REPAYING_SECONDS and has_cxx_compiler())
     if choice == "off" or (choice == "auto" and not worth):
