@@ -35,6 +35,8 @@ from common.agent.world_model import WorldModel
 from common.config import parts
 from common.errors import UserError
 from common.nn.compile import Compiler, compiling, use_bfloat16
+from common.nn.launch import Launcher
+from common.nn.machine import use_exact_float32
 from common.nn.nets import frozen
 from common.nn.ranks import average_metrics
 from common.nn.sections import section
@@ -56,8 +58,11 @@ class Agent(nn.Module):
         if not isinstance(obs_space, spaces.Dict):
             raise TypeError(f"Observations must be a Dict space, got {obs_space}.")
         self.config, self.device = config, torch.device(device)
+        if self.device.type == "cuda":
+            use_exact_float32()
         self.half: bool = use_bfloat16(config["run"]["precision"], self.device)  # type: ignore[method-assign,assignment]
         self.compiler: Compiler | None = None  # if set, compiles the hot functions of the update
+        self.launcher = Launcher()  # how the update is launched
         self.actions, self.classes = action_sizes(act_space)
         self.world = WorldModel(obs_space, self.actions, config)
         self.behavior = Behavior(self.world.rssm.feat_size, self.actions, self.classes, config)
@@ -240,9 +245,14 @@ class Agent(nn.Module):
         """Run the order of the update; run it again if a backward pass could not be compiled."""
         self.guard = UpdateGuard()
         self.guard.snapshot(self.behavior.running_statistics() + self.explorer.running_statistics())
+
+        def compute(batch: Batch, noise: Noise) -> tuple[Any, ...]:
+            return *self.order(self, batch, step, noise), self.guard.stages, self.guard.pending
+
         try:
             with compiling(self.compiler):
-                return self.order(self, batch, step, noise)
+                losses, states, stats, self.guard.stages, self.guard.pending = self.launcher.run(compute, batch, noise)
+                return losses, states, stats
         except RuntimeError as error:
             if self.compiler is None or not self.compiler.can_retry(error):
                 raise
@@ -291,8 +301,12 @@ class Agent(nn.Module):
     def step_now(self, losses: Losses) -> Metrics:
         """Differentiate the losses and step their groups at once; the guard can undo it. Return gradient norms."""
         norms, grads = self.differentiate(losses)
-        self.guard.undo.append(self.optim.make_restorer(grads))
-        self.optim.step_groups(grads)
+
+        def step() -> None:
+            self.guard.undo.append(self.optim.make_restorer(grads))
+            self.optim.step_groups(grads)
+
+        self.launcher.on_host(step)
         return norms
 
     def step_later(self, losses: Losses) -> Metrics:

@@ -15,6 +15,7 @@ from common.agent.agent import Agent
 from common.agent.interfaces import Schedule
 from common.nn import machine
 from common.nn.compile import make_compiler
+from common.nn.launch import make_launcher
 from common.profiling import measure
 from common.replay.replay import Replay
 from common.storage.runinfo import session_facts
@@ -52,6 +53,7 @@ def build_run(
         agent = factory.agent(envs.obs_space, envs.act_space, config)
         replay = factory.replay(config, record_spec(envs.obs_space, agent), envs.num, Path(folder))
         agent.compiler = make_compiler(config["run"]["compile"], agent.device, threads.training_seconds(updates))
+        agent.launcher = make_launcher(config, agent.device)
         yield BuiltRun(envs, agent, replay, schedule, threads)
 
 

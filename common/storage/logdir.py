@@ -40,6 +40,8 @@ DEFAULTS_OF_LATER_KEYS = {
     "run.init_parts": "world_model",
     "run.offline": "",
     "run.batch": "global",
+    "run.cuda_graphs": False,
+    "run.recompute_activations": False,
     "run.max_skips": 10,
     "run.logger": DEFAULT_LOGGERS,
     "run.logger_project": "dreamer",
@@ -47,6 +49,7 @@ DEFAULTS_OF_LATER_KEYS = {
 }
 MAY_CHANGE = frozenset(
     ["logdir", "steps"]
+    + [f"run.{key}" for key in ("cuda_graphs", "recompute_activations")]
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
     + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds", "max_skips")]
     + [f"run.{key}" for key in ("logger", "logger_project", "logger_entity", "logger_name", "logger_group")]

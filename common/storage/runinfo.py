@@ -52,6 +52,7 @@ def session_facts() -> dict:
         "packages": {name: _version(name) for name in PACKAGES},
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
+        **({"tf32": tf32_settings()} if torch.cuda.is_available() else {}),
     }
 
 
@@ -62,6 +63,14 @@ def hardware() -> dict:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {"cpu": _cpu(), "cores": os.cpu_count(), "memory_gib": round(memory, 1), "gpus": gpus}
+
+
+def tf32_settings() -> dict[str, bool]:
+    """Return whether float32 products and convolutions of a GPU use TensorFloat-32, as torch is set."""
+    import torch
+
+    matmul = torch.get_float32_matmul_precision() != "highest"
+    return {"products": matmul, "convolutions": bool(torch.backends.cudnn.allow_tf32)}
 
 
 def git_revision() -> str | None:

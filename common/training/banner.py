@@ -9,6 +9,7 @@ from common.config.render_mode import nonstandard_render_mode, render_mode_warni
 from common.distributed.shares import rows_of_ranks, split
 from common.nn import ranks
 from common.replay import Replay
+from common.storage.runinfo import tf32_settings
 from common.training.collector import VectorEnvs
 
 PRECISION: dict[Any, str] = {True: "bfloat16", False: "float32"}
@@ -34,8 +35,8 @@ def banner(
         "algorithm": f"{config['algo']}, seed {config['seed']}",
         "task": f"{config['task']}, {envs.num} environment(s)",
         **({"processes": describe_ranks(config)} if ranks.current().size > 1 else {}),
-        "device": f"{agent.device}, {PRECISION.get(getattr(agent, 'half', None), run['precision'])}, "
-        f"{'compiled' if getattr(agent, 'compiler', None) else 'eager'}, {threads}",
+        "device": f"{agent.device}, {describe_precision(agent, run['precision'])}, "
+        f"{describe_launch(agent, run['cuda_graphs'])}, {threads}",
         "observations": ", ".join(f"{key} {box.dtype} {box.shape}" for key, box in envs.obs_space.items()),
         **({"renderer": by} if (by := renderer_description(config)) else {}),
         **({"beware": render_mode_warning(how)} if (how := nonstandard_render_mode(config)) else {}),
@@ -53,6 +54,20 @@ def banner(
     }
     width = max(map(len, rows))
     return "\n".join(f"{name:>{width}}  {text}" for name, text in rows.items())
+
+
+def describe_launch(agent: Agent, graphs: bool) -> str:
+    """Return how an update runs: compiled or eager, and whether as CUDA graphs."""
+    return ("compiled" if getattr(agent, "compiler", None) else "eager") + ", CUDA graphs" * graphs
+
+
+def describe_precision(agent: Agent, asked: str) -> str:
+    """Return the precision of matrix products, on a GPU also how it computes those of float32."""
+    text = PRECISION.get(getattr(agent, "half", None), asked)
+    if agent.device.type != "cuda":
+        return text
+    users = " and ".join(name for name, on in tf32_settings().items() if on)
+    return f"{text}, {f'TF32 for float32 {users}' if users else 'no TF32'}"
 
 
 def describe_ranks(config: dict[str, Any]) -> str:

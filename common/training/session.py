@@ -15,6 +15,7 @@ from common.distributed.shares import steps_of_rank
 from common.errors import NonFiniteError, UserError
 from common.nn import ranks
 from common.nn.compile import make_compiler
+from common.nn.launch import make_launcher
 from common.nn.machine import peak_memory
 from common.replay.metadata import stored_keys
 from common.storage import spaces
@@ -198,6 +199,7 @@ class Session:
             if state and "compiled" in state:  # a resumed run keeps to its choice, also if it becomes longer
                 seconds = math.inf if state["compiled"] else 0.0
             agent.compiler = make_compiler(config["run"]["compile"], torch.device(agent.device), seconds)
+            agent.launcher = make_launcher(config, torch.device(agent.device))
             evaluator = Evaluator(agent, lambda: factory.envs(config, evaluate=True), config["seed"])
             stack.callback(evaluator.close)
             pieces: dict[str, Any] = {"envs": envs, "agent": agent, "replay": replay, "schedule": schedule}

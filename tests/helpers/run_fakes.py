@@ -33,6 +33,7 @@ def config(logdir, **changes):
         "run": {
             "envs": 2, "parallel": "none", "eval_envs": 2, "eval_every": 60, "eval_episodes": 3, "log_every": 20,
             "save_every": 50, "video_every": 80, "device": "cpu", "precision": "fp32", "compile": "off", "threads": 1,
+            "cuda_graphs": False, "recompute_activations": False,
             "max_seconds": 0, "max_skips": 2, "prefill": 24, "pretrain": 3,
             "init": "", "init_parts": "world_model", "offline": "",
             "logger": "terminal,jsonl,tensorboard", "logger_project": "dreamer",
