@@ -6,7 +6,8 @@
 Run it with a Python that has the contestant's packages. Each contestant is a module of `benchmarks/peers` with
 `build(work, options) -> (update, info)`. update() does one complete training step and returns when it is done. info is
 a dict with at least {"parameters": trained parameters}. `benchmarks/updates.py` alternates between several contestants.
-Peak memory is that of the process, or of torch's tensors on a GPU.
+Peak memory is that of the process, or of torch's tensors on a GPU. `taken_gib` is what the contestant adds to it: the
+peak without what the process had after its imports.
 """
 
 import argparse
@@ -34,6 +35,8 @@ def arguments(argv=None):
     parser.add_argument("--checkout", default="", help="folder of the contestant's source")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"))
     parser.add_argument("--compile", default="off", choices=("auto", "on", "off"))
+    parser.add_argument("--graphs", action="store_true", help="launch our update as CUDA graphs")
+    parser.add_argument("--recompute", action="store_true", help="our run.recompute_activations")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--updates", type=int, default=10, help="timed updates")
@@ -69,11 +72,17 @@ def peak_gib(device):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+def resident_gib():
+    """Return the resident memory of this process in GiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
+
+
 def main(argv=None):
     options = arguments(argv)
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     with contextlib.redirect_stdout(sys.stderr):
         contestant = importlib.import_module(f"benchmarks.peers.{options.who}")
+        before = 0.0 if options.device.startswith("cuda") else resident_gib()
         update, info = contestant.build(WORKLOADS[options.workload], options)
         start = time.perf_counter()
         for _ in range(options.warmup):
@@ -81,7 +90,7 @@ def main(argv=None):
         warmup = time.perf_counter() - start
         seconds = time_updates(update, options.updates, options.patience)
     figures = {"seconds": seconds, "warmup_seconds": warmup, "peak_gib": peak_gib(options.device)}
-    figures |= {"python": platform.python_version()}
+    figures |= {"taken_gib": figures["peak_gib"] - before, "python": platform.python_version()}
     figures |= {"revision": revision(Path(options.checkout or Path(__file__).resolve().parents[1]))}
     print(json.dumps(vars(options) | figures | info))
 

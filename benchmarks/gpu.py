@@ -69,7 +69,7 @@ def kinds(text):
     """Return the kinds of parts that a text with commas names."""
     found = text.split(",")
     if wrong := [word for word in found if word not in KINDS]:
-        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(KINDS)}")
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is not one of {', '.join(KINDS)}")
     return found
 
 

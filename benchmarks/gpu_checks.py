@@ -175,7 +175,7 @@ def largest_weight_difference(one, two):
 
 def main(argv=None):
     options = arguments(argv)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the networks are small
     {"parity": check_parity, "resume": check_resume}[options.check](options)
 
 

@@ -5,6 +5,7 @@ training step on a fixed random batch: world model, imagination over `horizon` s
 target network. It does not include replay, environment and logging.
 """
 
+V3_TINY = {"deter": 16, "hidden": 8, "stoch": 4, "classes": 4, "units": 8, "depth": 4}
 V3_1M = {"deter": 512, "hidden": 64, "stoch": 32, "classes": 4, "units": 64, "depth": 4}
 V3_12M = {"deter": 2048, "hidden": 256, "stoch": 32, "classes": 16, "units": 256, "depth": 16}
 V3_200M = {"deter": 8192, "hidden": 1024, "stoch": 32, "classes": 64, "units": 1024, "depth": 64}
@@ -27,6 +28,7 @@ def workload(batch, length, sizes, *, vector=0, channels=0, actions=6, discrete=
 
 
 WORKLOADS = {
+    "tiny": workload(2, 4, V3_TINY, channels=3),
     "P": workload(16, 64, V3_1M, vector=24),
     "R": workload(16, 64, V3_1M, channels=3, actions=18, discrete=True),
     "Q": workload(16, 64, V3_12M, channels=3),

@@ -12,6 +12,7 @@ from common.agent.agent import Agent
 from common.agent.cost import update_cost
 from common.nn.allocator import keep_freed_memory
 from common.nn.compile import make_compiler
+from common.nn.launch import make_launcher
 from common.nn.machine import matmul_rate, synchronize
 from common.replay import pinned
 
@@ -67,10 +68,12 @@ def build(work, options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     keys = flags(work, options.algo) | {"run.precision": options.precision}
+    keys |= {"run.cuda_graphs": options.graphs, "run.recompute_activations": options.recompute}
     config = dreamer.resolve(options.algo, [], keys)
     obs_space, act_space = make_spaces(work)
     agent = Agent(obs_space, act_space, config, options.device)
     agent.compiler = make_compiler(options.compile, agent.device, math.inf)
+    agent.launcher = make_launcher(config, agent.device)
     batch = random_batch(agent, obs_space, work["batch"], work["length"], np.random.default_rng(0))
     if agent.device.type == "cuda":  # as in training
         batch = {key: page_locked(array) for key, array in batch.items()}

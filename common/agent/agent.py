@@ -34,6 +34,7 @@ from common.agent.update_guard import UpdateGuard
 from common.agent.world_model import WorldModel
 from common.config import parts
 from common.errors import UserError
+from common.nn.activations import RecomputeActivations, use_activations
 from common.nn.compile import Compiler, compiling, use_bfloat16
 from common.nn.launch import Launcher
 from common.nn.machine import use_exact_float32
@@ -73,6 +74,8 @@ class Agent(nn.Module):
         self.explorer.setup(self.world, self.acting, config)
         self.discrete: DiscretePolicy | None = self.acting.discrete
         self.check_config()
+        if config["run"]["recompute_activations"]:
+            use_activations(self, RecomputeActivations(random=len(self.world.rssm.priors) > 1))
         self.to(self.device)
         self.optim: Optim = parts.build("optim", self.with_learning_rates(config["optim"]))
         self.optim.setup(self.groups(), parts.build("clip", config["clip"]))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from common.agent.interfaces import Cell, Device, Latent
 from common.errors import check_choice
+from common.nn.activations import KEEP
 from common.nn.compile import compilable
 from common.nn.nets import Style, mlp_to
 from common.nn.rssm_scan import scan
@@ -71,6 +72,9 @@ class RSSM(nn.Module):
         self.post = dist(deter + embed, post_layers)
         self.first = nn.Parameter(torch.zeros(deter)) if initial == "learned" else None
         self.feat_size = deter + latent.size
+        self.activations = KEEP
+
+    keeps_for_parts = True  # one step is computed again as a whole
 
     def initial(self, batch: int, device: Device = None) -> LatentState:
         """Return the state before the first step: zeros, or the learned deter with the mode of its prior."""
@@ -135,7 +139,7 @@ class RSSM(nn.Module):
         states, actions = [state], []
         for t in range(len(noise)):
             action = policy(state, t)
-            state = self.img_step(state, action, noise[t])
+            state = self.activations(self.img_step, state, action, noise[t])
             states.append(state)
             actions.append(action)
         return stack_states(states), torch.stack(actions, 1)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from common.deploy.policy import Policy, acting_modules
-from common.nn.encoder import MAX_CPU_IMAGES
+from common.nn.encoder import MAX_IMAGES
 from common.storage import spaces
 
 STATE_INPUTS = ("deter", "stoch", "action")
@@ -81,7 +81,7 @@ class RandomInputs:
 
 def export_program(step: PolicyStep, example: Inputs) -> torch.export.ExportedProgram:
     """Export the step as a graph for any number of environments."""
-    n = torch.export.Dim("n", min=1, max=MAX_CPU_IMAGES)
+    n = torch.export.Dim("n", min=1, max=MAX_IMAGES)
     place = {name: batch_axis(name, value) for name, value in flatten_inputs(example).items()}
     dynamic: dict = {name: {place[name]: n} for name in example if name != "obs"}
     dynamic |= {"obs": {key: {0: n} for key in example["obs"]}}
@@ -110,7 +110,7 @@ def description(policy: Policy, example: Inputs, **facts: Any) -> str:
         shape[batch_axis(name, x)] = "n"
         noise = {"noise": kinds[name]} if name in kinds else {}
         inputs[name] = {"shape": shape, "dtype": str(x.dtype).removeprefix("torch."), **noise}
-    about = {**facts, "mode": policy.mode, "largest_n": MAX_CPU_IMAGES, "inputs": inputs, "outputs": OUTPUTS}
+    about = {**facts, "mode": policy.mode, "largest_n": MAX_IMAGES, "inputs": inputs, "outputs": OUTPUTS}
     about["spaces"] = spaces.to_json(policy.spaces)
     return json.dumps(about, indent=1)
 

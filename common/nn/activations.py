@@ -1,4 +1,4 @@
-"""What a network keeps of its forward pass for the backward pass: everything, or only its inputs.
+"""Choice of what a network keeps of its forward pass for the backward pass: everything, or only its inputs.
 
 With `run.recompute_activations`, the convolutions, the hidden layers of all other networks, and each step of the RSSM
 keep their inputs only. The backward pass computes the rest again, one network at a time. The operations and their order
@@ -15,7 +15,12 @@ from torch.utils.checkpoint import checkpoint
 
 
 class KeepActivations:
-    """Keeps all activations."""
+    """Keeps all activations.
+
+    divides: whether images are divided into chunks on every device.
+    """
+
+    divides = False
 
     def __call__(self, function: Callable, *inputs: Any) -> Any:
         """Return function(*inputs), where `function` is a method of a module."""
@@ -28,6 +33,8 @@ class RecomputeActivations(KeepActivations):
     random: whether functions draw random numbers, which are then drawn again from the same state. Inside a compiled
     function the compiler decides what is kept.
     """
+
+    divides = True
 
     def __init__(self, random: bool = False) -> None:
         self.random = random

@@ -15,6 +15,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from common.errors import UserError
+from common.nn.activations import KEEP, KeepActivations
 from common.nn.compile import compilable
 from common.nn.nets import MLP, Linear, Style, symlog
 
@@ -53,18 +54,21 @@ def space_shape(obs_space: spaces.Dict, key: str) -> tuple[int, ...]:
     return tuple(obs_space[key].shape or ())
 
 
-MAX_CPU_IMAGES = 256  # images per chunk on a CPU: the outputs of its convolutions stay in the cache
+MAX_IMAGES = 256  # images per chunk on a CPU: the outputs of its convolutions stay in the cache
 
 
-def apply_in_chunks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """Return function(*tensors) of (N, ...) tensors; on a CPU in equal chunks of at most MAX_CPU_IMAGES rows."""
+def apply_in_chunks(function: Callable[..., Tensor], *tensors: Tensor, keep: KeepActivations = KEEP) -> Tensor:
+    """Return function(*tensors) of (N, ...) tensors, in equal chunks of at most MAX_IMAGES rows on a CPU.
+
+    keep: what each call keeps for the backward pass. If it computes activations again, chunks save memory everywhere.
+    """
     rows = tensors[0].shape[0]
-    if tensors[0].device.type != "cpu" or rows <= MAX_CPU_IMAGES:
-        return function(*tensors)
-    size = max(n for n in range(1, MAX_CPU_IMAGES + 1) if rows % n == 0)
-    if size < MAX_CPU_IMAGES // 8:  # no fitting divisor
-        size = MAX_CPU_IMAGES
-    return torch.cat([function(*part) for part in zip(*(x.split(size) for x in tensors), strict=True)])
+    if rows <= MAX_IMAGES or not (tensors[0].device.type == "cpu" or keep.divides):
+        return keep(function, *tensors)
+    size = max(n for n in range(1, MAX_IMAGES + 1) if rows % n == 0)
+    if size < MAX_IMAGES // 8:  # no fitting divisor
+        size = MAX_IMAGES
+    return torch.cat([keep(function, *part) for part in zip(*(x.split(size) for x in tensors), strict=True)])
 
 
 class Encoder(nn.Module):
@@ -86,7 +90,7 @@ class Encoder(nn.Module):
         self.images, self.vectors = split_keys("encoder.keys", obs_space, keys, scalars)
         if not self.images and not self.vectors:
             raise UserError("With encoder.scalars false no observation is left. Set --encoder.scalars true.")
-        self.symlog, self.size = symlog, 0
+        self.symlog, self.size, self.activations = symlog, 0, KEEP
         self.axes = {key: len(space_shape(obs_space, key)) for key in self.vectors}
         if self.vectors:
             width = sum(math.prod(space_shape(obs_space, key)) for key in self.vectors)
@@ -107,7 +111,8 @@ class Encoder(nn.Module):
         if self.images:
             image = torch.cat([obs[key] for key in self.images], -1)
             lead = image.shape[:-3]
-            outs.append(apply_in_chunks(self.encode_images, image.flatten(0, -4)).unflatten(0, lead))
+            rows = apply_in_chunks(self.encode_images, image.flatten(0, -4), keep=self.activations)
+            outs.append(rows.unflatten(0, lead))
         return torch.cat(outs, -1)
 
     @compilable
@@ -141,7 +146,7 @@ class Decoder(nn.Module):
     ):
         super().__init__()
         self.images, self.vectors = split_keys("decoder.keys", obs_space, keys, scalars)
-        self.image, self.vector = image, vector
+        self.image, self.vector, self.activations = image, vector, KEEP
         self.shapes = {key: space_shape(obs_space, key) for key in self.images + self.vectors}
         if self.vectors:
             self.mlp = MLP(deter + stoch, style, layers=layers, units=units)
@@ -179,7 +184,8 @@ class Decoder(nn.Module):
         losses: dict[str, Tensor] = {}
         if self.images:
             flat = [x.flatten(0, -2) for x in states]
-            rows = apply_in_chunks(self.image_losses, *flat, *(obs[key].flatten(0, -4) for key in self.images))
+            images = [obs[key].flatten(0, -4) for key in self.images]
+            rows = apply_in_chunks(self.image_losses, *flat, *images, keep=self.activations)
             losses |= {key: x.unflatten(0, states.deter.shape[:-1]) for key, x in zip(self.images, rows.T, strict=True)}
         for key, out in self.decode_vectors(states).items():
             losses[key] = self.vector.loss(out, flat_vector(obs[key], len(self.shapes[key]))).sum(-1)

@@ -1,4 +1,4 @@
-"""How an update is launched: operation by operation, or as CUDA graphs that the GPU replays.
+"""Launchers of an update: operation by operation, or as CUDA graphs that the GPU replays.
 
 A CUDA graph holds all operations of an update with the addresses of their tensors. One call starts all of them, so the
 GPU does not wait for Python. A graph is static: it reads its inputs from fixed tensors and writes its results to fixed

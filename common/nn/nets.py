@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.errors import UserError, check_choice
+from common.nn.activations import KEEP
 
 ACTS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": F.elu,
@@ -165,6 +166,10 @@ class MLP(nn.Sequential):
     def __init__(self, inp: int, style: Style, *, layers: int, units: int):
         super().__init__(*(Layer(units if i else inp, units, style) for i in range(layers)))
         self.size = units if layers else inp
+        self.activations = KEEP
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activations(super().forward, x)
 
 
 def mlp_to(inp: int, out: int, style: Style, *, layers: int, units: int, outscale: float = 1.0) -> nn.Sequential:

@@ -39,7 +39,7 @@ def scan_steps(rssm: Any, state: Any, action: Tensor, embed: Tensor, first: Tens
     outs = []
     with step_precision(rssm, len(first), first.device.type):
         for inputs in zip(action.unbind(1), embed.unbind(1), first.unbind(1), noise.unbind(0), strict=True):
-            state, post = rssm.obs_step(state, *inputs)
+            state, post = rssm.activations(rssm.obs_step, state, *inputs)
             state = state.apply(graph_alias)
             outs.append((*state, graph_alias(post)))
     return outs

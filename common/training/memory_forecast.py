@@ -8,10 +8,13 @@ import torch
 from common.agent import cost
 from common.errors import UserError
 from common.nn import rng
+from common.nn.encoder import MAX_IMAGES
 from common.replay.capacity import GIB
 
 BYTES_PER_PARAMETER = 4 * 4  # the parameter, two moments and its gradient, in float32
 BYTES_HELD_PER_OUTPUT_BYTE = 5  # in an update, per byte of the layers' outputs; measured: 2 (V1, V2) to 5 (V3)
+KEPT_PASSES = ("observe at once", "prior")  # with run.recompute_activations
+IMAGE_PASSES = ("encoder", "decoder")
 
 
 class MemoryNeed(NamedTuple):
@@ -48,7 +51,10 @@ class MemoryNeed(NamedTuple):
             print(f"WARNING: this run may not fit into memory: {self}. {REMEDY}", file=sys.stderr, flush=True)
 
 
-REMEDY = "Lower --replay.max_gib, --batch_size or the size of the networks, or keep the replay in files: --replay.disk."
+REMEDY = (
+    "Lower --replay.max_gib, --batch_size or the size of the networks, or keep the replay in files: --replay.disk. "
+    "Updates need less memory with --run.recompute_activations true."
+)
 
 
 def forecast_memory(config: dict, envs: Any, agent: Any, replay: Any, free: int) -> MemoryNeed:
@@ -71,5 +77,19 @@ def activation_bytes(agent: Any, obs_space: Any, config: dict) -> int:
     batch, length = config["batch_size"], config["batch_length"]
     with rng.isolated_rng(config["seed"]), torch.device(agent.device):
         passes = [*cost.every_pass(agent.world, agent.behavior, agent.explorer, obs_space, batch, length)]
-    outputs = sum(p.positions * sum(layer.outputs for layer in p.layers) for p in passes if p.autograd)
-    return BYTES_HELD_PER_OUTPUT_BYTE * cost.FLOAT32_BYTES * outputs
+    outputs = [(p, p.positions * sum(layer.outputs for layer in p.layers)) for p in passes if p.autograd]
+    recomputes = config["run"]["recompute_activations"]
+    held = held_if_recomputed(outputs) if recomputes else sum(numbers for _, numbers in outputs)
+    features = batch * length * (config["imagination"]["horizon"] + 1) * agent.world.rssm.feat_size if recomputes else 0
+    return cost.FLOAT32_BYTES * (BYTES_HELD_PER_OUTPUT_BYTE * held + features)
+
+
+def held_if_recomputed(outputs: list[tuple[cost.ModulePass, int]]) -> int:
+    """Return the numbers that an update holds at once with `run.recompute_activations`.
+
+    These are the outputs of the passes that are not computed again, and of the largest other one, whose images are
+    divided into chunks. outputs: passes with a gradient, and how many numbers their layers put out.
+    """
+    kept = sum(numbers for p, numbers in outputs if p.name in KEPT_PASSES)
+    share = lambda p: min(1.0, MAX_IMAGES / p.positions) if p.name in IMAGE_PASSES else 1.0
+    return kept + max(int(numbers * share(p)) for p, numbers in outputs if p.name not in KEPT_PASSES)

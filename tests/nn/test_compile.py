@@ -145,7 +145,7 @@ def test_small_steps_of_the_posterior_are_in_float32(worth, dtype, monkeypatch):
 
 def test_chunks_of_images_give_the_gradients_of_the_whole(monkeypatch):
     grads, metrics = learned(agent_of("v3"))
-    monkeypatch.setattr(encoder, "MAX_CPU_IMAGES", 7)
+    monkeypatch.setattr(encoder, "MAX_IMAGES", 7)
     pieces, again = learned(agent_of("v3"))
     close(pieces, grads)
     assert again["loss/image"].item() == pytest.approx(metrics["loss/image"].item(), rel=1e-5)
@@ -153,7 +153,7 @@ def test_chunks_of_images_give_the_gradients_of_the_whole(monkeypatch):
 
 @pytest.mark.parametrize(("rows", "sizes"), [(40, [20, 20]), (2500, [250] * 10), (257, [256, 1]), (16, [16])])
 def test_chunks_are_equal_if_a_divisor_allows(rows, sizes, monkeypatch):
-    monkeypatch.setattr(encoder, "MAX_CPU_IMAGES", 256 if rows > 40 else 20)
+    monkeypatch.setattr(encoder, "MAX_IMAGES", 256 if rows > 40 else 20)
     seen = []
     encoder.apply_in_chunks(lambda x: seen.append(len(x)) or x, torch.zeros(rows, 1))
     assert seen == sizes

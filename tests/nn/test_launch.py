@@ -175,7 +175,7 @@ class FakeStream:
         self.waited.append(other)
 
 
-def test_cuda_graphs_share_a_pool_and_a_stream_and_the_default_is_no_graph(monkeypatch):
+def test_cuda_graphs_share_a_pool_and_a_stream_and_the_default_has_no_graphs(monkeypatch):
     """The calls of torch.cuda, replaced by fakes: three warm-up calls on a side stream, one capture, replays."""
     current, seen = FakeStream(), []
     monkeypatch.setattr(torch.cuda, "Stream", FakeStream)
@@ -204,7 +204,7 @@ def float32_settings():
     torch.backends.cudnn.allow_tf32 = before[1]
 
 
-def test_float32_on_a_gpu_is_float32_and_the_banner_says_so(float32_settings):
+def test_float32_on_a_gpu_is_float32_and_the_banner_names_it(float32_settings):
     agent = types.SimpleNamespace(device=torch.device("cuda"), half=True)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True

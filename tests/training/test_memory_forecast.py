@@ -34,6 +34,14 @@ def test_the_forecast_counts_replay_weights_and_update(pieces):
     assert disk.replay == 0
 
 
+def test_recomputed_activations_need_less(pieces):
+    given, *rest = pieces
+    recomputed = given | {"run": given["run"] | {"recompute_activations": True}}
+    less, need = (memory_forecast.forecast_memory(each, *rest, free=GIB) for each in (recomputed, given))
+    assert less.weights == need.weights
+    assert 0 < less.update < need.update
+
+
 @pytest.mark.parametrize(
     ("need", "says"),
     [
