@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from common.distributed.checkpoints import RankCheckpoints, check_number_of_ranks, folder_of_rank
-from common.distributed.launch import joined_group
 from common.distributed.shares import add_notice, rows_of_ranks, share_of_config
 from common.distributed.torchrun import find_place
 from common.errors import UserError
@@ -107,6 +106,8 @@ def joined_ranks(config: dict[str, Any], stop: Stop) -> Iterator[dict[str, Any]]
     if place is None:
         yield config
         return
+    from common.distributed.launch import joined_group  # only here: it loads torch's compiler, which takes a second
+
     stop.patient = True
     gpu = config["run"]["device"] != "cpu" and torch.cuda.is_available()
     with joined_group(place, lambda size: rows_of_ranks(config, size), gpu) as group, ranks.joined(group):

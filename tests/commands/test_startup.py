@@ -49,6 +49,13 @@ def test_an_old_package_is_named_with_the_line_to_type(words, name, module, sour
         assert text.startswith("Error: Packages do not fit: ")
 
 
+def test_training_in_one_process_starts_without_the_compiler_of_torch():
+    """Its import takes more than a second, and a run that does not compile needs none of it."""
+    code = "import sys, common.training.train; print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "False\n", done.stderr
+
+
 def test_a_failure_that_packages_do_not_explain_is_raised(monkeypatch):
     monkeypatch.setattr(packages, "packages", lambda: iter([DoctorCheck("numpy", OK, "2.4")]))
     with pytest.raises(ImportError, match="a bug"):
