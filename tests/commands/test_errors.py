@@ -11,7 +11,15 @@ import dreamer as program
 from common.commands.command_line import FLAG_ALIASES, SUITE_TASKS
 from common.config import versions
 from common.config.config import flatten
-from tests.helpers.command_line import ROOT, SHORT, expect_error, run_in_new_process, run_in_this_process, snapshot
+from tests.helpers.command_line import (
+    ROOT,
+    SHORT,
+    expect_error,
+    run_in_fork,
+    run_in_new_process,
+    run_in_this_process,
+    snapshot,
+)
 
 pytestmark = pytest.mark.xdist_group("cli_errors")  # they share a trained run
 
@@ -170,7 +178,7 @@ def test_a_block_needs_no_task_to_print_its_config(tmp_path):
 def test_the_right_command_trains_in_the_logdir_of_a_typo(tmp_path):
     words = ["--algo", "v1", *TINY, "--logdir", tmp_path / "run"]
     expect_error(*words, "--task", "dummy_bandti", cwd=tmp_path, says="dummy_bandit")
-    done = run_in_new_process(*words, "--task", "dummy_bandit", cwd=tmp_path)
+    done = run_in_fork(*words, "--task", "dummy_bandit", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -198,7 +206,7 @@ def test_a_diverging_run_reports_the_numbers_and_what_to_try(tmp_path):
 def trained(tmp_path_factory):
     """A finished run that no test changes."""
     logdir = tmp_path_factory.mktemp("trained") / "run"
-    done = run_in_new_process("--algo", "v1", *TINY, "--task", "dummy_bandit", "--logdir", logdir, cwd=logdir.parent)
+    done = run_in_fork("--algo", "v1", *TINY, "--task", "dummy_bandit", "--logdir", logdir, cwd=logdir.parent)
     assert done.returncode == 0, done.stderr
     assert len(list((logdir / "checkpoints").glob("checkpoint-*"))) == 2
     return logdir
@@ -281,7 +289,7 @@ def test_damaged_checkpoints_are_reported_and_kept(run, damage, command):
 
 def test_one_damaged_checkpoint_loses_only_the_steps_since_the_one_before(run):
     truncate(run / "checkpoints" / "checkpoint-00000002.pt")
-    done = run_in_new_process(*same(run), "--steps", 200, cwd=run)
+    done = run_in_fork(*same(run), "--steps", 200, cwd=run)
     assert done.returncode == 0, done.stderr
     assert "using the one before it" in done.stderr
     assert "Resumed at frame 60" in done.stderr

@@ -9,7 +9,7 @@ import dreamer as program
 from common.commands.speed import si_number
 from common.config import tables
 from common.nn import machine
-from tests.helpers.command_line import SHORT, run_in_new_process
+from tests.helpers.command_line import SHORT, run_in_fork, run_in_new_process
 
 pytestmark = pytest.mark.xdist_group("cli_speed")  # they share a slow fixture
 
@@ -63,7 +63,7 @@ def test_the_trace_has_one_update(measured):
 
 def test_a_run_may_start_in_the_logdir_of_speed(measured):
     words = ["--algo", "v3", "--configs", "debug", "--task", "dummy_point", "--logdir", "run", *SHORT]
-    done = run_in_new_process(*words, cwd=measured[0])
+    done = run_in_fork(*words, cwd=measured[0])
     assert done.returncode == 0, done.stderr
 
 

@@ -81,7 +81,9 @@ COMPILED = [
 ]
 
 
-@pytest.mark.parametrize("algo", ["v1", "v2", "v3", pytest.param("v3-2023", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "algo", ["v1", "v3", *(pytest.param(algo, marks=pytest.mark.long) for algo in ("v2", "v3-2023"))]
+)
 def test_traced_updates_equal_eager_ones(algo, monkeypatch):
     """Every stage of the compiler except the code in C++, which takes minutes: traced, differentiated, decomposed."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager_decomp_partition"))
