@@ -1,10 +1,12 @@
 """The benchmark scripts run, and compute the right figures."""
 
 import json
+import sys
 
 import pytest
 
-from benchmarks import acting, atari, dreaming, figures, loop, memory, rendering, replay, updates
+from benchmarks import acting, atari, dreaming, figures, loop, memory, peak, rendering, replay, updates
+from common.errors import UserError
 
 
 def test_replay_script_samples_with_all_samplers(tmp_path, monkeypatch, capsys):
@@ -145,3 +147,23 @@ def test_dreaming_script_times_steps_of_all_groups(monkeypatch, capsys):
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["runs"] for row in rows] == [["v1"], ["v2", "v3"]]
     assert all(row["ms"] > 0 and row["steps_per_second"] == pytest.approx(1000 / row["ms"]) for row in rows)
+
+
+def test_peak_script_compares_with_recomputed_activations_and_the_peer(monkeypatch, tmp_path, capsys):
+    figures = {"taken_gib": 1.5, "peak_gib": 2, "parameters": 3, "revision": "abc", "seconds": [2.0]}
+    asked = []
+    monkeypatch.setattr(peak, "measure", lambda name, command: asked.append((name, command)) or figures)
+    path = tmp_path / "peak.json"
+    peak.main(f"--rows R V1 --precisions fp32 --peer r2dreamer=/folder,/python --json {path}".split())
+    assert [name for name, _ in asked] == [
+        "R v3 fp32", "R v3 fp32 recomputed", "R r2dreamer fp32", "V1 v1 fp32", "V1 v1 fp32 recomputed"
+    ]  # fmt: skip
+    assert "--recompute" in asked[1][1]
+    assert asked[2][1][0] == "/python"
+    assert "/folder" not in path.read_text()
+    assert "| R | r2dreamer fp32 | 1.50 | 2.00 |" in capsys.readouterr().out
+
+
+def test_a_contestant_of_the_peak_script_that_fails_is_one_message():
+    with pytest.raises(UserError, match=r"P x failed: ValueError: no memory"):
+        peak.measure("P x", [sys.executable, "-c", "raise ValueError('no memory')"])
