@@ -22,6 +22,10 @@ RANGES = {
     "run.*_every": (0, MAX_COUNT),
     "run.eval_episodes": (0, MAX_COUNT),
     "run.threads": (0, 1024),
+    "run.actor_count": (1, 2**14),
+    "run.actor_refresh": (1, MAX_COUNT),
+    "run.actor_chunk": (1, MAX_WIDTH),
+    "run.actor_cpus": (0, 1024),
     "run.max_s*": (0, MAX_COUNT),
     "run.pre[ft]*": (0, MAX_COUNT),
     "env.repeat": (1, MAX_COUNT),
@@ -89,6 +93,7 @@ CHOICES = {
     "run.compile": ("auto", "on", "off"),
     "run.parallel": ("auto", "none", "process", "native"),
     "run.batch": ("global", "per_rank"),
+    "run.actors": ("none", "ray"),
     "run.init_parts": ("world_model", "all"),
     "actor.eval": ("mode", "sample"),
 }

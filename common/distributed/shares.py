@@ -23,6 +23,8 @@ def rows_of_ranks(config: dict[str, Any], size: int) -> list[int]:
     """Return the rows of the batch on each rank. Raises UserError if the run cannot be divided among `size` ranks."""
     if size > 1 and config["run"]["offline"]:
         raise UserError("run.offline trains in one process: start it without torchrun.")
+    if size > 1 and config["run"]["actors"] != "none":
+        raise UserError("run.actors works with one learner: start it without torchrun, or with --run.actors none.")
     whole = config["run"]["batch"] == "global"
     least = {"run.envs": config["run"]["envs"]} | ({"batch_size": config["batch_size"]} if whole else {})
     for key, value in least.items():

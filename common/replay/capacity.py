@@ -42,8 +42,9 @@ def record_bytes(spec: Spec) -> int:
 
 
 def forecast(
-    spec: Spec, streams: int, *, capacity: int = 0, max_gib: float = 0.0, directory: Path | None = None, fill: int = 0
-) -> Forecast:
+    spec: Spec, streams: int, *, capacity: int = 0, max_gib: float = 0.0, directory: Path | None = None, fill: int = 0,
+    sharers: int = 1,
+) -> Forecast:  # fmt: skip
     """Return the size of a replay: the smallest of `capacity` records, `max_gib` GiB and what the run can fill.
 
     Args:
@@ -52,6 +53,7 @@ def forecast(
       max_gib: 0 = half of the free memory, or of the free disk if there is a `directory`.
       fill: records per stream that the run can store at most, 0 = unknown. It does not limit files in a `directory`:
         they take space only as they fill, and cannot grow if the run becomes longer.
+      sharers: number of replays that share the free memory or disk.
 
     Raises:
       UserError: a limit is negative or too small, or what the run can fill exceeds the free memory or disk.
@@ -59,7 +61,7 @@ def forecast(
     if capacity < 0 or max_gib < 0:
         raise UserError(f"replay.capacity and replay.max_gib must not be negative, got {capacity} and {max_gib}.")
     each = record_bytes(spec)
-    place, free = ("disk", free_disk(directory)) if directory else ("memory", free_memory())
+    place, free = free_space(directory, sharers)
     budget = max_gib * GIB or free / 2
     slots = int(budget // (each * streams))
     limit = f"replay.max_gib {max_gib:g}" if max_gib else f"half of the {free / GIB:.1f} GiB of free {place}"
@@ -86,7 +88,7 @@ def fillable_slots(steps: int, streams: int, window: int) -> int:
 
 def resumed_forecast(
     size: Forecast, state: dict[str, Any], streams: int, *, capacity: int = 0, directory: Path | None = None,
-    fill: int = 0, fixed: bool = False,
+    fill: int = 0, fixed: bool = False, sharers: int = 1,
 ) -> Forecast:  # fmt: skip
     """Return the size of the replay of `state`, if free memory or disk gave its size; `size` is that of a new replay.
 
@@ -96,6 +98,7 @@ def resumed_forecast(
     Args:
       fill: records per stream that the run can store at most, 0 = unknown.
       fixed: whether the records are in mapped files, which cannot change their size.
+      sharers: number of replays that share the free memory or disk.
 
     Raises:
       UserError: the stored records do not fit into the free memory, or the files have no room on the disk.
@@ -107,7 +110,7 @@ def resumed_forecast(
     needed = min(slots, max(fill, used)) if fill else slots
     if not directory:
         slots = needed
-    place, free = ("disk", free_disk(directory)) if directory else ("memory", free_memory())
+    place, free = free_space(directory, sharers)
     each = streams * size.record_bytes
     if needed * each > free and not directory:
         slots = needed = max(size.slots, min(used, needed))
@@ -120,6 +123,11 @@ def resumed_forecast(
     if slots == size.slots:
         return size
     return Forecast(slots * streams, slots, size.record_bytes, slots * each / GIB, "as before")
+
+
+def free_space(directory: Path | None, sharers: int = 1) -> tuple[str, int]:
+    """Return where a replay is, disk or memory, and the bytes that are free there for one of several replays."""
+    return ("disk", free_disk(directory, sharers)) if directory else ("memory", free_memory() // sharers)
 
 
 def free_memory() -> int:
@@ -151,10 +159,13 @@ def _machine_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def free_disk(directory: Path | str) -> int:
-    """Return the bytes free at `directory`, which need not exist; a mapped replay in it counts as free."""
+def free_disk(directory: Path | str, sharers: int = 1) -> int:
+    """Return the bytes free at `directory`, which need not exist; a mapped replay in it counts as free.
+
+    sharers: number of replays that share the free bytes.
+    """
     path = Path(directory).absolute()
     kept = sum(f.stat().st_blocks * 512 for f in path.glob("*.ring")) if path.is_dir() else 0
     while not path.exists():
         path = path.parent
-    return shutil.disk_usage(path).free + kept
+    return shutil.disk_usage(path).free // sharers + kept

@@ -31,6 +31,7 @@ class Replay:
       force_first: marks the first record of every sampled window as the first of an episode.
       empty: makes the arrays of a batch from shape and dtype, such as `pinned`.
       fill: records per stream that the run can store at most, 0 = unknown; a replay in memory has no more room.
+      sharers: number of replays that share the free memory or disk, this one included.
 
     Nothing is allocated before the first `add` or `load`. `messages` collects notes for the user.
 
@@ -41,20 +42,20 @@ class Replay:
     def __init__(
         self, spec: Spec, streams: int, *, sampler: Sampler, seed: int = 0, capacity: int = 0, max_gib: float = 0.0,
         directory: Path | str | None = None, context: int = 0, force_first: bool = False,
-        empty: ArrayFactory = np.empty, fill: int = 0,
+        empty: ArrayFactory = np.empty, fill: int = 0, sharers: int = 1,
     ):  # fmt: skip
         check_spec(spec, context, force_first)
         self.spec = {key: (tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in spec.items()}
         self.streams = streams
         self.sampler = sampler
-        self.capacity, self.max_gib, self.fillable = capacity, max_gib, fill
+        self.capacity, self.max_gib, self.fillable, self.sharers = capacity, max_gib, fill, sharers
         self.directory = Path(directory).resolve() if directory else None
         self.context, self.force_first, self.empty = context, force_first, empty
         self.ident = os.urandom(8).hex()
         self.rng = [np.random.default_rng([seed, report]) for report in (0, 1)]
         self.messages: list[str] = []
         self._size = forecast(
-            self.spec, streams, capacity=capacity, max_gib=max_gib, directory=self.directory, fill=fill
+            self.spec, streams, capacity=capacity, max_gib=max_gib, directory=self.directory, fill=fill, sharers=sharers
         )
         self._ring: Ring | None = None
         self._mapped: mapped_ring.MappedRing | None = None
@@ -225,7 +226,7 @@ class Replay:
         if not self.max_gib:
             self._size = resumed_forecast(
                 self._size, state, self.streams, capacity=self.capacity, directory=self.directory, fill=self.fillable,
-                fixed=self._is_mapped_by(Path(directory).resolve(), state),
+                fixed=self._is_mapped_by(Path(directory).resolve(), state), sharers=self.sharers,
             )  # fmt: skip
         if state["count"]:
             self.ident = state["ident"]

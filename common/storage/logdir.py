@@ -43,6 +43,8 @@ DEFAULTS_OF_LATER_KEYS = {
     "run.cuda_graphs": False,
     "run.recompute_activations": False,
     "run.max_skips": 10,
+    **{"run.actors": "none", "run.actor_count": 2, "run.actor_refresh": 16, "run.actor_chunk": 16, "run.actor_cpus": 1},
+    "run.ray_address": "",
     "run.logger": DEFAULT_LOGGERS,
     "run.logger_project": "dreamer",
     **{f"run.logger_{key}": "" for key in ("entity", "name", "group")},
@@ -53,6 +55,7 @@ MAY_CHANGE = frozenset(
     + [f"run.{key}" for key in ("device", "threads", "parallel", "eval_envs", "eval_episodes", "eval_every")]
     + [f"run.{key}" for key in ("log_every", "save_every", "video_every", "max_seconds", "max_skips")]
     + [f"run.{key}" for key in ("logger", "logger_project", "logger_entity", "logger_name", "logger_group")]
+    + [f"run.{key}" for key in ("actor_refresh", "actor_chunk", "actor_cpus", "ray_address")]
     + ["replay.max_gib", "env.max_failures", "env.timeout"]
 )
 

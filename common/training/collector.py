@@ -41,6 +41,26 @@ class VectorEnvs(Protocol):
     def close(self) -> None: ...
 
 
+class Collecting(Protocol):
+    """What the training loop asks of the part that acts and stores records; see `Collector`.
+
+    record, state: the current record and the agent's acting state. sent: whether `receive` has something to take.
+    """
+
+    envs: VectorEnvs
+    record: Record
+    state: dict[str, torch.Tensor]
+    sent: bool
+
+    def begin(self) -> None: ...
+    def send(self, *, random: bool, step: int, updates: int = 0) -> int: ...
+    def receive(self) -> list["Episode"]: ...
+    def seen(self) -> Iterable[tuple[Record, bool]]: ...
+    def metrics(self) -> dict[str, float]: ...
+    def save(self) -> dict[str, Any]: ...
+    def load(self, state: dict[str, Any]) -> None: ...
+
+
 def without_log(record: dict[str, Any]) -> Record:
     """Return a record without the numbers that environments report for the logs."""
     return {key: value for key, value in record.items() if key != "log"}
@@ -137,8 +157,8 @@ class Collector:
         """Start the first episodes."""
         self.record = without_log(self.envs.reset())
 
-    def send(self, *, random: bool, step: int) -> int:
-        """Act once in every environment: at random, or by the agent after `step` agent steps.
+    def send(self, *, random: bool, step: int, updates: int = 0) -> int:
+        """Act once in every environment: at random, or by the agent after `step` agent steps and `updates` updates.
 
         Returns the number of agent steps: an environment whose episode has ended only resets.
         """
@@ -160,6 +180,14 @@ class Collector:
         self.sent = False
         self.record, ended = without_log(record), self.tally.see(record, self.envs.closed())
         return list(ended.values())
+
+    def seen(self) -> Iterable[tuple[Record, bool]]:
+        """Return the records that `receive` took, for films: (records (n, ...), whether the first one is closed)."""
+        return [(self.record, bool(self.envs.closed()[0]))]
+
+    def metrics(self) -> dict[str, float]:
+        """Return numbers about acting for the logs, of the time since the last call."""
+        return {}
 
     def _act(self, random: bool, step: int) -> tuple[np.ndarray, Record]:
         """Return actions and the arrays to store with them.

@@ -10,6 +10,7 @@ from common.agent.agent import Agent
 from common.agent.interfaces import Schedule
 from common.nn import ranks, rng
 from common.replay.capacity import free_memory
+from common.training.actors.factory import ActorFactory
 from common.training.banner import expected_updates
 from common.training.collector import VectorEnvs
 from common.training.factory import Factory
@@ -28,13 +29,20 @@ class Core(NamedTuple):
     free: int
 
 
+def choose_factory(config: dict[str, Any], state: dict[str, Any] | None) -> Factory:
+    """Return what builds the run: with actors, from stored records, or with environments in this process."""
+    if config["run"]["actors"] != "none":
+        return ActorFactory(config, state)
+    return OfflineFactory(config, state) if config["run"]["offline"] else Factory()
+
+
 @contextlib.contextmanager
 def build_core(config: dict[str, Any], state: dict[str, Any] | None, factory: Factory | None) -> Iterator[Core]:
     """Build environments, schedule and agent. Nothing is written. Closes the environments at the end.
 
     Raises UserError for a wrong task or setting.
     """
-    factory, free = factory or (OfflineFactory(config, state) if config["run"]["offline"] else Factory()), free_memory()
+    factory, free = factory or choose_factory(config, state), free_memory()
     rng.seed_all(config["seed"])
     envs = factory.envs(config)
     with contextlib.closing(envs):

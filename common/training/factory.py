@@ -65,6 +65,10 @@ class Factory:
 
     def replay(self, config: dict[str, Any], spec: Spec, streams: int, folder: Path) -> Replay:
         """Build an empty replay for records of `spec` from `streams` environments; with `replay.disk`, in `folder`."""
+        return self.replay_part(config, spec, streams, folder)
+
+    def replay_part(self, config: dict[str, Any], spec: Spec, streams: int, folder: Path, sharers: int = 1) -> Replay:
+        """Build a replay as `replay` does; `sharers` replays share the free memory or disk."""
         from common.config import parts
         from common.replay import Replay, pinned
 
@@ -73,7 +77,7 @@ class Factory:
         if resolve_device(config["run"]["device"]).startswith("cuda"):
             options["empty"] = pinned
         sampler = parts.build("sampler", config["sampler"])
-        options |= {"fill": self.fillable(config, streams), "directory": directory}
+        options |= {"fill": self.fillable(config, streams), "directory": directory, "sharers": sharers}
         return Replay(spec, streams, sampler=sampler, seed=config["seed"], **options)
 
     def fillable(self, config: dict[str, Any], streams: int) -> int:

@@ -22,7 +22,7 @@ from common.storage.progress import Progress
 from common.training.callbacks import Callbacks
 from common.training.camera import Camera, predict_open_loop
 from common.training.clock import Clock, Stopwatch
-from common.training.collector import Collector, VectorEnvs
+from common.training.collector import Collecting, Collector, VectorEnvs
 from common.training.compile_notice import compile_notice
 from common.training.evaluator import Evaluator
 from common.training.health import HealthMonitor
@@ -38,6 +38,7 @@ class Loop:
 
     folder: directory of the replay. save: called when a checkpoint is due. best: called with the kind of a score,
     'eval' or 'train', and the score of the current agent. callbacks: functions of a user. pace: context of each update.
+    collector: makes what acts.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Loop:
         logger: Logger, progress: Progress, stop: Stop, folder: Path, save: Callable[[], None],
         best: Callable[[str, float], None] = lambda kind, score: None, callbacks: Callbacks | None = None,
         pace: contextlib.AbstractContextManager[object] | None = None,
+        collector: Callable[..., Collecting] = Collector,
     ) -> None:  # fmt: skip
         run = config["run"]
         self.folder, self._best, self.callbacks = folder, best, callbacks or Callbacks()
@@ -56,7 +58,7 @@ class Loop:
         self.batch = config["batch_size"], config["batch_length"]
         self.replayed_per_update = self.ranks.total(config["batch_size"]) * config["batch_length"]
         self.watch = Stopwatch()
-        self.collector = Collector(envs, agent, replay, self.watch)
+        self.collector: Collecting = collector(envs, agent, replay, self.watch)
         self.health = HealthMonitor(config)
         self.finite_metrics = FiniteMetrics(progress.announce)
         self.skips = SkippedUpdates(config, agent, envs, folder.parent, progress.message)
@@ -115,7 +117,7 @@ class Loop:
     def _step(self) -> None:
         random = self.agent_steps < self.config["run"]["prefill"]
         try:
-            steps = self.collector.send(random=random, step=self.agent_steps)
+            steps = self.collector.send(random=random, step=self.agent_steps, updates=self.updates)
         except NonFiniteError as error:
             facts = {"record": self.collector.record, "acting": self.collector.state, "mode": "train"}
             raise self.skips.dump_action(error, **facts, **self._position()) from error
@@ -133,9 +135,10 @@ class Loop:
                 continue
             self.episodes += 1
             self.logger.log_episode(self.frames, episode.score, episode.length, episode.extra)
-        if (pictures := self.camera.see(self.collector.record, bool(self.collector.envs.closed()[0]))) is not None:
-            with self.watch("video"):
-                self.logger.save_video("train/episode", self.frames, pictures)
+        for record, closed in self.collector.seen():
+            if (pictures := self.camera.see(record, closed)) is not None:
+                with self.watch("video"):
+                    self.logger.save_video("train/episode", self.frames, pictures)
         self.show(self.collector.envs.messages() + self._replay_messages())
 
     def _updates_due(self) -> int:
@@ -221,7 +224,8 @@ class Loop:
         counts = {"train/skipped": self.skips.total, "train/broken": self.broken}
         sizes = {**counts, "replay/size": self.ranks.total(len(self.replay)), "replay/gib": self.replay.gib}
         counters = self.counters()
-        written = self.logger.write(counters, {**metrics, **sizes, **rates, **self.watch.take()})
+        acting = self.collector.metrics()
+        written = self.logger.write(counters, {**metrics, **sizes, **acting, **rates, **self.watch.take()})
         for finding in self.health.see({**counters, **metrics, **sizes}):
             self.progress.announce(str(finding))
         due = self.agent_steps >= self.config["run"]["prefill"]

@@ -38,6 +38,8 @@ def config(logdir, **changes):
             "init": "", "init_parts": "world_model", "offline": "",
             "logger": "terminal,jsonl,tensorboard", "logger_project": "dreamer",
             "logger_entity": "", "logger_name": "", "logger_group": "", "batch": "global",
+            "actors": "none", "actor_count": 2, "actor_refresh": 4, "actor_chunk": 8, "actor_cpus": 1,
+            "ray_address": "",
         },
         "sampler": {"use": "Windows", "online": True},
         "schedule": {"use": "Ratio", "ratio": 10.0},

@@ -52,6 +52,7 @@ def rewards_scaled(config: dict, facts: Facts) -> bool:
 
 
 CONDITIONS: dict[str, Callable[[dict, Facts], bool]] = {
+    "actors": lambda config, facts: config["run"]["actors"] != "none",
     "images": images,
     "images of DeepMind Control": lambda config, facts: suite(config) == "dmc" and images(config, facts),
     "resized images": lambda config, facts: facts.resized and images(config, facts),
