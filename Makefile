@@ -51,7 +51,7 @@ extras:
 	@# These need other versions of certifi and Pillow than the tested ones.
 	.venv-extras/bin/python -m pip install --quiet '.[mlflow,trackio,tune,wandb]'
 	OMP_NUM_THREADS=1 .venv-extras/bin/python -m pytest -n $(JOBS) --no-skips -m "long or not long" -k "not metaworld" \
-	  tests/envs/test_suites.py tests/envs/test_contract.py tests/deploy tests/training/test_eval.py tests/training/test_offline.py tests/training/test_initial_weights.py tests/viewer/test_films.py tests/viewer/test_server.py tests/datasets tests/api/test_examples.py tests/storage/test_logger_services.py tests/experiments/test_search_study.py tests/experiments/test_clusters.py $(ARGS)
+	  tests/envs/test_suites.py tests/envs/test_contract.py tests/deploy tests/training/test_eval.py tests/training/test_offline.py tests/training/test_initial_weights.py tests/viewer/test_films.py tests/viewer/test_server.py tests/datasets tests/api/test_examples.py tests/storage/test_logger_services.py tests/experiments/test_search_study.py tests/experiments/test_clusters.py tests/training/test_actors_ray.py $(ARGS)
 
 newest:
 	$(PYTHON) -m venv --clear .venv-newest

@@ -127,7 +127,10 @@ def resumed_forecast(
 
 def free_space(directory: Path | None, sharers: int = 1) -> tuple[str, int]:
     """Return where a replay is, disk or memory, and the bytes that are free there for one of several replays."""
-    return ("disk", free_disk(directory, sharers)) if directory else ("memory", free_memory() // sharers)
+    if directory is None:
+        return "memory", free_memory() // sharers
+    own = mapped_bytes(directory) if sharers > 1 else 0
+    return "disk", (free_disk(directory) - own) // sharers + own
 
 
 def free_memory() -> int:
@@ -159,13 +162,15 @@ def _machine_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def free_disk(directory: Path | str, sharers: int = 1) -> int:
-    """Return the bytes free at `directory`, which need not exist; a mapped replay in it counts as free.
-
-    sharers: number of replays that share the free bytes.
-    """
+def free_disk(directory: Path | str) -> int:
+    """Return the bytes free at `directory`, which need not exist; a mapped replay in it counts as free."""
     path = Path(directory).absolute()
-    kept = sum(f.stat().st_blocks * 512 for f in path.glob("*.ring")) if path.is_dir() else 0
+    kept = mapped_bytes(path)
     while not path.exists():
         path = path.parent
-    return shutil.disk_usage(path).free // sharers + kept
+    return shutil.disk_usage(path).free + kept
+
+
+def mapped_bytes(directory: Path) -> int:
+    """Return the bytes on the disk of a mapped replay in `directory`."""
+    return sum(f.stat().st_blocks * 512 for f in directory.glob("*.ring")) if directory.is_dir() else 0

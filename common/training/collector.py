@@ -42,7 +42,7 @@ class VectorEnvs(Protocol):
 
 
 class Collecting(Protocol):
-    """What the training loop asks of the part that acts and stores records; see `Collector`.
+    """Interface of the part of the training loop that acts and stores records; see `Collector`.
 
     record, state: the current record and the agent's acting state. sent: whether `receive` has something to take.
     """

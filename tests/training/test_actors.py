@@ -1,5 +1,6 @@
 """Runs with actors, without Ray: what is stored, asked for, refreshed, closed and resumed."""
 
+import itertools
 import json
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_weights_are_published_once_per_refresh_and_requests_name_them():
     drive(made, ratio=0.5)
     versions = [version for version, _ in made.actors.pool.published]
     assert versions[0] == 0
-    assert all(later - before >= REFRESH for before, later in zip(versions, versions[1:], strict=False))
+    assert all(later - before >= REFRESH for before, later in itertools.pairwise(versions))
     assert len(versions) > 10
     assert {request.version for _, request in made.actors.pool.requests} <= set(versions)
 

@@ -29,7 +29,8 @@ pytest.importorskip("ray")
 def flags(logdir, **more):
     tiny = {
         "task": "dummy_counter_10", "steps": 200, "batch_size": 2, "batch_length": 6, "run.threads": 1,
-        "run.device": "cpu", "run.prefill": 30, "run.envs": 2, "run.parallel": "none", "run.log_every": 20,
+        "run.device": "cpu", "run.compile": "off", "run.prefill": 30, "run.envs": 2, "run.parallel": "none",
+        "run.log_every": 20,
         "run.save_every": 80, "run.eval_every": 0, "run.video_every": 0, "schedule.ratio": 1.5,
         "run.actors": "ray", "run.actor_chunk": 4, "run.actor_refresh": 2,
     }  # fmt: skip
@@ -121,7 +122,8 @@ def test_a_signal_saves_and_the_same_command_resumes(tmp_path, number):
     process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 240
     while not (tmp_path / "run/checkpoints").is_dir() or not list((tmp_path / "run/checkpoints").glob("*.pt")):
-        assert time.monotonic() < end and process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
         time.sleep(0.1)
     process.send_signal(number)
     _, printed = process.communicate(timeout=120)

@@ -1,4 +1,4 @@
-"""What learner and actors exchange: requests, records, failures, and the protocol of a pool of actors."""
+"""Messages between learner and actors: requests, records, failures; and the protocol of a pool of actors."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol

@@ -158,8 +158,8 @@ def check_address(address: str) -> None:
 def reason_of_loss(error: Exception) -> str:
     """Return the line of an error of Ray that says why a process ended, without a full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("The actor is dead because", "The node", "Task was killed"))]
-    return (telling or lines or [type(error).__name__])[0].rstrip(". ")
+    causes = [line for line in lines if line.startswith(("The actor is dead because", "The node", "Task was killed"))]
+    return (causes or lines or [type(error).__name__])[0].rstrip(". ")
 
 
 @contextlib.contextmanager
