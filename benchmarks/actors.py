@@ -1,4 +1,4 @@
-"""Frames per second of a run with actors on Ray and of a local run: python benchmarks/actors.py [--seconds N]
+"""Frames per second with actors on Ray and without: python benchmarks/actors.py [--seconds N] [--only RUN ...]
 
 A slow environment waits in each step, a fast one does not. V3 with tiny networks and few updates, so that environments
 take the time. A run's rate is measured between two lines of its metrics, after its start. Writes actors.json.
@@ -19,7 +19,13 @@ from gymnasium import spaces
 
 ROOT = Path(__file__).parents[1]
 WAIT = 0.1  # seconds of a step of the slow environment
-RUNS = {"local, 1 environment": 0, "1 actor": 1, "2 actors": 2, "4 actors": 4}
+ACTORS = "--run.actors ray --run.actor_count {0} --run.envs {0}"
+RUNS = {
+    "1 environment": "",
+    "4 environments": "--run.envs 4",
+    "4 worker processes": "--run.envs 4 --run.parallel process",
+    **{f"{count} actors": ACTORS.format(count) for count in (1, 2, 4)},
+}
 FLAGS = (
     "--steps 100000000 --run.threads 1 --run.device cpu --run.compile off --run.log_every 20 --run.eval_every 0 "
     "--run.video_every 0 --run.save_every 0 --run.logger jsonl --replay.capacity 100000"
@@ -48,13 +54,20 @@ class Slow(Fast):
     wait = WAIT
 
 
-def measure(env: str, actors: int, seconds: int) -> dict[str, float]:
+def measure(env: str, flags: str, seconds: int) -> dict[str, float]:
     """Train for `seconds` and return frames/s, updates/s and the mean lag of the second half."""
     with tempfile.TemporaryDirectory() as folder:
-        words = ["--algo", "v3", "--configs", "debug", "--task", f"benchmarks.actors:{env}", *FLAGS.split()]
+        words = [
+            "--algo",
+            "v3",
+            "--configs",
+            "debug",
+            "--task",
+            f"benchmarks.actors:{env}",
+            *FLAGS.split(),
+            *flags.split(),
+        ]
         words += ["--run.max_seconds", str(seconds), "--logdir", f"{folder}/run"]
-        if actors:
-            words += ["--run.actors", "ray", "--run.actor_count", str(actors), "--run.envs", str(actors)]
         one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run(
             [sys.executable, "dreamer.py", *words], cwd=ROOT, check=True, capture_output=True, env=one_thread
@@ -75,13 +88,15 @@ def measure(env: str, actors: int, seconds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="of each run")
-    seconds = parser.parse_args().seconds
-    found = {}
+    parser.add_argument("--only", nargs="+", default=RUNS, choices=RUNS, metavar="RUN", help="keep the other figures")
+    options = parser.parse_args()
+    path = Path(__file__).with_suffix(".json")
+    found = json.loads(path.read_text()) if path.exists() else {}
     for env in ("Slow", "Fast"):
-        for name, actors in RUNS.items():
-            found[f"{env}, {name}"] = result = measure(env, actors, seconds)
+        for name in options.only:
+            found[f"{env}, {name}"] = result = measure(env, RUNS[name], options.seconds)
             print(f"{env:>4}  {name:<22}", "  ".join(f"{key} {value:.2f}" for key, value in result.items()), flush=True)
-    Path(__file__).with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+            path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
