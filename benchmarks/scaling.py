@@ -28,7 +28,7 @@ import dreamer
 from benchmarks.figures import make_parser, positive_int, print_head, print_row, run_script, write_results
 from common.nn import machine, rng
 from common.profiling import measure
-from common.profiling.scaling import INTERCONNECTS, DeviceSpeed, Scaling, scaled_update
+from common.profiling.scaling import INTERCONNECTS, DeviceSpeed, Scaling, count_exchanges, scaled_update
 from common.profiling.speed import FixedBatchUpdate
 from common.training.factory import Factory, record_spec
 
@@ -144,8 +144,10 @@ def print_forecast(title, speed, least, batch_of):
     for size in SIZES:
         shares = {n: Scaling(config_of(size, batch_of(n)), ENVS, half=True).share(n) for n in DEVICES
                   if n <= batch_of(n)}  # fmt: skip
+        exchanges = count_exchanges("v3", shares[1].parameters)
         for name, link in INTERCONNECTS.items():
-            cells = [cell(scaled_update(shares[n], n, speed, link), least) if n in shares else "" for n in DEVICES]
+            found = {n: scaled_update(share, n, speed, link, exchanges) for n, share in shares.items()}
+            cells = [cell(found[n], least) if n in found else "" for n in DEVICES]
             print_row((size, name, *cells))
 
 

@@ -11,10 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from common.nn.ranks import Ranks
+from common.nn.ranks import BUCKET_ELEMENTS, Ranks
 from common.nn.sections import section
-
-BUCKET_ELEMENTS = 2**24  # gradients per collective: bounds the memory of the copy
 
 
 class LostRank(Exception):

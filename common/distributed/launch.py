@@ -29,8 +29,14 @@ def joined_group(place: Place, divide: Callable[[int], list[int]], gpu: bool) ->
     """Join the group of all processes for the block.
 
     divide: returns the rows of the batch on each of a number of ranks; an error of it is printed once. Raises
-    UserError, on one rank, if another one is lost; the other ranks end.
+    UserError, on one rank, if another one is lost; the other ranks end. gpu: whether each process has a GPU; raises
+    UserError on all ranks of a machine that has too few.
     """
+    if gpu and place.neighbours > (found := torch.cuda.device_count()):
+        raise UserError(
+            f"This machine has {found} GPU(s) for {place.neighbours} processes, each of which needs one: "
+            f"start torchrun with --nproc-per-node {found}, or add --device cpu."
+        )
     store, rank, size = next(iter(dist.rendezvous("env://")))
     store = dist.PrefixStore(agree_on_start(dist.PrefixStore("dreamer", store), place), store)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"

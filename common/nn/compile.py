@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 
 from common.errors import UserError
+from common.nn import ranks
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,10 +79,8 @@ class Compiler:
         """Warn that `what` cannot be compiled and return the reason; raise UserError without fallback."""
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         if not self.fallback:
-            raise UserError(
-                f"run.compile is on, but {what} cannot be compiled: {reason}\n"
-                "Use --compile off, or --compile auto to compile what can be."
-            ) from error
+            auto = ", or --compile auto to compile what can be" * (ranks.current().size == 1)
+            raise UserError(f"{what} cannot be compiled: {reason}\nUse --compile off{auto}.") from error
         warnings.warn(f"{what} runs uncompiled: {reason}", RuntimeWarning, stacklevel=4)
         return reason
 
@@ -137,13 +136,15 @@ def make_compiler(choice: str, device: torch.device, seconds: float) -> Compiler
     """Return the compiler that `run.compile` asks for, or None.
 
     auto compiles on a GPU, and on a CPU with a C++ compiler if the run's updates would take `seconds` uncompiled, long
-    enough to repay the time of compilation.
+    enough to repay the time of compilation. Of several ranks, all compile or none. A function that one of them cannot
+    compile ends the run: run uncompiled on one alone, it would round differently.
     """
-    worth = device.type == "cuda" or (seconds >= REPAYING_SECONDS and has_cxx_compiler())
+    group = ranks.current()
+    worth = group.all(device.type == "cuda" or (seconds >= REPAYING_SECONDS and has_cxx_compiler()))
     if choice == "off" or (choice == "auto" and not worth):
         return None
     configure_torch_compiler()
-    return Compiler(fallback=choice == "auto")
+    return Compiler(fallback=choice == "auto" and group.size == 1)
 
 
 def use_bfloat16(choice: str, device: torch.device) -> bool:

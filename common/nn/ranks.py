@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+BUCKET_ELEMENTS = 2**24  # gradients in one exchange of `reduce`: bounds the memory of the copy
+
 
 class Ranks:
     """One process alone. `common/distributed/group.py` has the class for several.

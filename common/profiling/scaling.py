@@ -9,16 +9,20 @@ protocol Simple). The latency of 10 Gbit/s, over TCP, is an assumption.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from common.agent import cost
 from common.agent.cost import UpdateCost
 from common.errors import UserError, check_choice
+from common.nn.ranks import BUCKET_ELEMENTS
 
 GRADIENT_BYTES = cost.FLOAT32_BYTES  # of each parameter; gradients are float32 in every precision
+PER_RANK = "per_rank"  # of `run.batch`: each rank has a whole batch
 COLLECTIVE_START = 8.4e-6  # seconds of a collective without its steps
-#: Of an update: the gradients of model, actor and critic; the counts of rows, the returns, the flag of the guard.
-COLLECTIVES = 6
+#: Version -> small exchanges of an update, besides the gradients: the flag of the guard, the metrics, and what the
+#: batch means of V1 and V2 and the percentiles of V3 need. Exchanges between updates are not counted.
+SMALL_EXCHANGES = {"v1": 3, "v2": 5, "v3": 3, "v3-2023": 3}
 
 
 class Interconnect(NamedTuple):
@@ -63,16 +67,16 @@ def check_devices(config: dict, devices: int, interconnect: str) -> None:
         check_choice("--interconnect", interconnect, tuple(INTERCONNECTS))
     elif devices > 1:
         raise UserError(f"--devices {devices} needs --interconnect with one of {', '.join(INTERCONNECTS)}.")
-    if devices > config["batch_size"]:
+    if devices > config["batch_size"] and config["run"]["batch"] != PER_RANK:
         raise UserError(
             f"A batch of {config['batch_size']} sequences cannot be divided among {devices} devices. "
-            f"Use --devices {config['batch_size']}, or --batch_size {devices} or more."
+            f"Use --devices {config['batch_size']}, --batch_size {devices} or more, or --run.batch per_rank."
         )
 
 
-def share_rows(batch: int, devices: int) -> int:
-    """Return the sequences of the largest share of a batch; the other ranks wait for it."""
-    return -(-batch // devices)
+def share_rows(config: dict, devices: int) -> int:
+    """Return the sequences of the largest share of an update; the other ranks wait for it."""
+    return config["batch_size"] if config["run"]["batch"] == PER_RANK else -(-config["batch_size"] // devices)
 
 
 def reduction_bytes(work: UpdateCost) -> int:
@@ -80,21 +84,33 @@ def reduction_bytes(work: UpdateCost) -> int:
     return GRADIENT_BYTES * sum(work.parameters.values())
 
 
-def reduction_seconds(devices: int, size: int, link: Interconnect, collectives: int = COLLECTIVES) -> float:
-    """Return the seconds in which ranks add `size` bytes of gradients in a ring, and of the small collectives.
+def count_exchanges(algo: str, parameters: Mapping[str, int]) -> int:
+    """Return the exchanges of an update: the small ones, and the gradients of each group in buckets.
+
+    parameters: of each part, see `UpdateCost`. All parts but actor and critic are one group.
+    """
+    groups = {name: parameters.get(name, 0) for name in ("actor", "critic")}
+    groups["model"] = sum(parameters.values()) - sum(groups.values())
+    return SMALL_EXCHANGES[algo] + sum(-(-count // BUCKET_ELEMENTS) for count in groups.values())
+
+
+def reduction_seconds(devices: int, size: int, link: Interconnect, exchanges: int) -> float:
+    """Return the seconds in which ranks add `size` bytes of gradients in a ring, and of all `exchanges` to begin.
 
     A ring has 2 (n - 1) steps. Each sends an n-th of the bytes.
     """
     if devices == 1:
         return 0.0
     steps = 2 * (devices - 1)
-    return collectives * (COLLECTIVE_START + steps * link.latency) + steps / devices * size / link.bytes_per_second
+    return exchanges * (COLLECTIVE_START + steps * link.latency) + steps / devices * size / link.bytes_per_second
 
 
-def scaled_update(share: UpdateCost, devices: int, speed: DeviceSpeed, link: Interconnect) -> dict[str, float]:
+def scaled_update(
+    share: UpdateCost, devices: int, speed: DeviceSpeed, link: Interconnect, exchanges: int
+) -> dict[str, float]:
     """Return the seconds of a rank's update, of the reduction and of both, and updates per second."""
     compute = speed.update_seconds(share)
-    reduction = reduction_seconds(devices, reduction_bytes(share), link)
+    reduction = reduction_seconds(devices, reduction_bytes(share), link, exchanges)
     seconds = compute + reduction
     return {"compute": compute, "reduction": reduction, "update": seconds, "updates_per_second": 1 / seconds}
 
@@ -112,7 +128,7 @@ class Scaling:
 
     def share(self, devices: int) -> UpdateCost:
         """Return the counted work of one rank."""
-        rows = share_rows(self.config["batch_size"], devices)
+        rows = share_rows(self.config, devices)
         return cost.update_cost(self.config | {"batch_size": rows}, *self.spaces, self.half)
 
     def calibrated(self, speed: DeviceSpeed, seconds: float) -> DeviceSpeed:
@@ -122,9 +138,10 @@ class Scaling:
     def forecast(self, devices: int, interconnect: str, speed: DeviceSpeed) -> dict[str, Any]:
         """Return the forecast for 1, 2, 4 ... and `devices` devices. Times are in seconds."""
         link, rows = INTERCONNECTS[interconnect], []
+        exchanges = count_exchanges(self.config["algo"], self.share(1).parameters)
         for count in device_counts(devices):
-            found = scaled_update(self.share(count), count, speed, link)
-            rows.append({"devices": count, "rows": share_rows(self.config["batch_size"], count)} | found)
+            found = scaled_update(self.share(count), count, speed, link, exchanges)
+            rows.append({"devices": count, "rows": share_rows(self.config, count)} | found)
         for row in rows:
             row["speedup"] = rows[0]["update"] / row["update"]
         about = {"interconnect": interconnect, "reduction_bytes": reduction_bytes(self.share(1))}

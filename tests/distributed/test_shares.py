@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dreamer
-from common.distributed import torchrun
+from common.distributed import launch, torchrun
 from common.distributed.checkpoints import RankCheckpoints
 from common.distributed.launch import agree_on_start
 from common.distributed.shares import rows_of_ranks, seed_of_rank, share_of_config, split, steps_of_rank
 from common.errors import UserError
-from common.nn import ranks
+from common.nn import compile, ranks
 from common.training.stop import Stop, Stopped
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host", "MASTER_PORT": "1234"}
@@ -163,3 +163,48 @@ def test_one_process_exchanges_nothing():
     assert alone.share("a") == "a"
     metrics = {"loss": torch.tensor(1.0)}
     assert ranks.average_metrics(metrics) is metrics
+
+
+def test_processes_without_a_gpu_of_their_own_are_refused(monkeypatch):
+    """On all of them, before they wait for each other."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for local in range(3):
+        with pytest.raises(
+            UserError, match=r"has 2 GPU\(s\) for 3 processes.* --nproc-per-node 2, or add --device cpu"
+        ):
+            with launch.joined_group(torchrun.Place(local, 3, local, 3), lambda size: [1] * size, gpu=True):
+                pass
+
+
+class Pair(ranks.Ranks):
+    """This rank, and another one that cannot compile."""
+
+    size = 2
+
+    def largest(self, number):
+        return 1  # the other one has a flag set
+
+
+def test_ranks_compile_together_or_not_at_all(monkeypatch):
+    monkeypatch.setattr(compile, "has_cxx_compiler", lambda: True)
+    cpu, enough = torch.device("cpu"), compile.REPAYING_SECONDS
+    assert compile.make_compiler("auto", cpu, enough).fallback
+    with ranks.joined(Pair()):
+        assert compile.make_compiler("auto", cpu, enough) is None
+        compiler = compile.make_compiler("on", cpu, enough)
+        with pytest.raises(UserError, match=r"f cannot be compiled: too new\nUse --compile off[.]$"):
+            compiler.explain_failure("f", ValueError("too new"))
+
+
+class Equals(Pair):
+    """Two ranks that agree."""
+
+    def largest(self, number):
+        return number
+
+
+def test_a_function_that_one_rank_cannot_compile_ends_the_run(monkeypatch):
+    """Run uncompiled on one rank alone, it would round differently there."""
+    monkeypatch.setattr(compile, "has_cxx_compiler", lambda: True)
+    with ranks.joined(Equals()):
+        assert not compile.make_compiler("auto", torch.device("cpu"), compile.REPAYING_SECONDS).fallback

@@ -16,8 +16,13 @@ from benchmarks import scaling as script
 from common.agent import cost
 from common.agent.agent import Agent
 from common.commands import scaling as tables
+from common.distributed.group import buckets
+from common.errors import UserError
+from common.nn import ranks
+from common.nn.ranks import BUCKET_ELEMENTS, Ranks
 from common.profiling import scaling
 from common.profiling.scaling import INTERCONNECTS, DeviceSpeed, Interconnect, Scaling
+from tests.helpers import fakes
 
 ROOT = Path(__file__).parents[2]
 ENVS = SimpleNamespace(
@@ -66,11 +71,11 @@ def test_a_share_takes_the_time_of_its_counted_work(config, shares):
 def test_the_time_of_the_reduction_is_that_of_a_ring(shares):
     """Four devices and 8 MB: 6 steps of 2 MB each at 1 MB/s, and two collectives of 6 steps of 1 ms."""
     by_hand = 12.0 + 2 * (8.4e-6 + 6e-3)
-    assert scaling.reduction_seconds(4, 8_000_000, LINK, collectives=2) == pytest.approx(by_hand)
-    assert scaling.reduction_seconds(1, 8_000_000, LINK) == 0
+    assert scaling.reduction_seconds(4, 8_000_000, LINK, exchanges=2) == pytest.approx(by_hand)
+    assert scaling.reduction_seconds(1, 8_000_000, LINK, exchanges=2) == 0
     size = 4 * sum(shares.share(1).parameters.values())
     link = INTERCONNECTS["10g"]
-    expected = 2 * 5 / 6 * size / 1.25e9 + 6 * (8.4e-6 + 10 * 50e-6)
+    expected = 2 * 5 / 6 * size / 1.25e9 + 6 * (8.4e-6 + 10 * 50e-6)  # three small ones and three groups
     assert forecast(shares, 6, "10g")[-1]["reduction"] == pytest.approx(expected)
     assert link == Interconnect(1.25e9, 50e-6)
 
@@ -86,14 +91,60 @@ def test_the_gradients_are_those_of_the_trained_parameters(config, shares):
     latency=st.floats(0, 1e-3),
 )  # fmt: skip
 def test_more_bandwidth_is_never_slower(devices, size, slow, factor, latency):
-    seconds = [scaling.reduction_seconds(devices, size, Interconnect(rate, latency)) for rate in (slow, slow * factor)]
+    links = [Interconnect(rate, latency) for rate in (slow, slow * factor)]
+    seconds = [scaling.reduction_seconds(devices, size, link, exchanges=8) for link in links]
     assert seconds[1] <= seconds[0]
 
 
 @given(batch=st.integers(1, 200), devices=st.integers(1, 200))
 def test_the_largest_share_holds_the_batch(batch, devices):
-    rows = scaling.share_rows(batch, devices)
+    rows = scaling.share_rows({"batch_size": batch, "run": {"batch": "global"}}, devices)
     assert rows * devices >= batch > (rows - 1) * devices
+    assert scaling.share_rows({"batch_size": batch, "run": {"batch": "per_rank"}}, devices) == batch
+
+
+def test_a_batch_on_each_rank_can_be_forecast_on_any_number_of_devices(config):
+    with pytest.raises(UserError, match=r"--run\.batch per_rank"):
+        scaling.check_devices(config, 8, "10g")
+    each = config | {"run": config["run"] | {"batch": "per_rank"}}
+    scaling.check_devices(each, 8, "10g")
+    rows = forecast(Scaling(each, ENVS), 8, "10g")
+    assert [row["rows"] for row in rows] == [6] * 4
+    assert rows[0]["compute"] == pytest.approx(rows[-1]["compute"])
+    assert rows[-1]["updates_per_second"] < rows[0]["updates_per_second"]
+
+
+class CountingRanks(Ranks):
+    """Two ranks of which this is one; counts the exchanges of an update."""
+
+    size, rows, weight, small, gradients = 2, (5, 5), 0.5, 0, 0
+
+    def average(self, x):
+        self.small += 1
+        return x.detach()
+
+    def mean(self, x):
+        self.small += 1
+        return x.mean()
+
+    def gather(self, x):
+        self.small += 1
+        return x
+
+    def reduce(self, grads):
+        self.gradients += len(list(buckets(grads)))
+
+
+@pytest.mark.parametrize(("algo", "small"), [("v1", 3), ("v2", 5), ("v3", 3), ("v3-2023", 3)])
+def test_the_exchanges_of_the_forecast_are_those_of_an_update(algo, small):
+    config = dreamer.resolve(algo, ["debug"], {})
+    agent = Agent(ENVS.obs_space, ENVS.act_space, config)
+    group = CountingRanks()
+    with ranks.joined(group):
+        agent.update(fakes.random_batch(agent, 5, 6), 0)
+    assert (group.small, group.gradients) == (small, 3)
+    assert scaling.count_exchanges(algo, Scaling(config, ENVS).share(1).parameters) == small + 3
+    assert scaling.count_exchanges(algo, {"encoder": BUCKET_ELEMENTS, "reward": BUCKET_ELEMENTS + 1}) == small + 3
 
 
 @given(devices=st.integers(1, 1000))
@@ -118,7 +169,7 @@ def test_a_run_that_was_not_timed_is_forecast_from_its_bound(shares):
         (["--devices", "0"], "--devices must be at least 1, got 0."),
         (["--devices", "8"], "--devices 8 needs --interconnect with one of nvlink, 100g, 10g."),
         (["--devices", "2", "--interconnect", "wifi"], "--interconnect must be one of nvlink, 100g, 10g, got 'wifi'."),
-        (["--devices", "7", "--interconnect", "10g", "--batch_size", "6"], "Use --devices 6, or --batch_size 7"),
+        (["--devices", "7", "--interconnect", "10g", "--batch_size", "6"], "7 or more, or --run.batch per_rank."),
     ],
 )  # fmt: skip
 def test_wrong_flags_are_reported(words, says, capsys):
@@ -164,6 +215,6 @@ def test_the_script_measures_shares_and_counts_operations(monkeypatch, tmp_path,
 
 
 def test_a_star_marks_what_cannot_be_started_in_time():
-    found = scaling.scaled_update(SimpleNamespace(flops=1, bytes=1, parameters={}), 1, DeviceSpeed(2, 2), LINK)
+    found = scaling.scaled_update(SimpleNamespace(flops=1, bytes=1, parameters={}), 1, DeviceSpeed(2, 2), LINK, 6)
     assert script.cell(found, least=1.5) == "1*"
     assert script.cell(found, least=0.5) == "1"
