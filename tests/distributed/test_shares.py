@@ -169,11 +169,11 @@ def test_processes_without_a_gpu_of_their_own_are_refused(monkeypatch):
     """On all of them, before they wait for each other."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for local in range(3):
-        with pytest.raises(
-            UserError, match=r"has 2 GPU\(s\) for 3 processes.* --nproc-per-node 2, or add --device cpu"
+        with (
+            pytest.raises(UserError, match=r"has 2 GPU\(s\) for 3 processes.* --nproc-per-node 2, or add --device cpu"),
+            launch.joined_group(torchrun.Place(local, 3, local, 3), lambda size: [1] * size, gpu=True),
         ):
-            with launch.joined_group(torchrun.Place(local, 3, local, 3), lambda size: [1] * size, gpu=True):
-                pass
+            pass
 
 
 class Pair(ranks.Ranks):
