@@ -21,6 +21,8 @@ memory. `python dreamer.py plan` with the flags of a run shows what it needs. A 
 if sys.version_info < (3, 11):  # noqa: UP036 (an older Python prints this instead of a traceback)
     print(f"Error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
     sys.exit(2)
+if "OMP_WAIT_POLICY" not in os.environ:  # before torch loads OpenMP; measured in benchmarks/README.md
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 try:
     from common.commands import command_function, first_words, legacy_cli, seed_variables, stdio
     from common.commands.command_line import command_input, information, parse

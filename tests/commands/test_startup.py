@@ -1,6 +1,7 @@
 """Packages of versions that do not fit are named before anything that needs them is imported."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,15 @@ def test_an_unexpected_error_names_packages_that_do_not_fit(monkeypatch, capsys)
 def test_a_version_that_is_malformed_does_not_fit(version):
     assert not packages.fits(packages.SpecifierSet(">=1"), version)
     assert packages.fits(packages.SpecifierSet(">=1"), "1.2.dev3")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "0"}, "0"), ({"OMP_WAIT_POLICY": "passive"}, None)],
+)
+def test_waiting_threads_spin_for_a_short_time_unless_the_user_chose(monkeypatch, given, found):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names} | given
+    monkeypatch.setattr(os, "environ", environment)
+    runpy.run_path(str(ROOT / "dreamer.py"), run_name="read_again")
+    assert environment.get("GOMP_SPINCOUNT") == found
