@@ -144,7 +144,7 @@ def print_forecast(title, speed, least, batch_of):
     for size in SIZES:
         shares = {n: Scaling(config_of(size, batch_of(n)), ENVS, half=True).share(n) for n in DEVICES
                   if n <= batch_of(n)}  # fmt: skip
-        exchanges = count_exchanges("v3", shares[1].parameters)
+        exchanges = count_exchanges(config_of(size, BATCH), shares[1].parameters)
         for name, link in INTERCONNECTS.items():
             found = {n: scaled_update(share, n, speed, link, exchanges) for n, share in shares.items()}
             cells = [cell(found[n], least) if n in found else "" for n in DEVICES]

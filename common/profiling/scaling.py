@@ -20,9 +20,7 @@ from common.nn.ranks import BUCKET_ELEMENTS
 GRADIENT_BYTES = cost.FLOAT32_BYTES  # of each parameter; gradients are float32 in every precision
 PER_RANK = "per_rank"  # of `run.batch`: each rank has a whole batch
 COLLECTIVE_START = 8.4e-6  # seconds of a collective without its steps
-#: Version -> small exchanges of an update, besides the gradients: the flag of the guard, the metrics, and what the
-#: batch means of V1 and V2 and the percentiles of V3 need. Exchanges between updates are not counted.
-SMALL_EXCHANGES = {"v1": 3, "v2": 5, "v3": 3, "v3-2023": 3}
+EXCHANGES_OF_ALL = 2  # small ones of an update: the flag of the guard, and the metrics
 
 
 class Interconnect(NamedTuple):
@@ -84,14 +82,19 @@ def reduction_bytes(work: UpdateCost) -> int:
     return GRADIENT_BYTES * sum(work.parameters.values())
 
 
-def count_exchanges(algo: str, parameters: Mapping[str, int]) -> int:
-    """Return the exchanges of an update: the small ones, and the gradients of each group in buckets.
+def count_exchanges(config: dict, parameters: Mapping[str, int]) -> int:
+    """Return the exchanges of an update: small ones, and the gradients of each group in buckets.
 
-    parameters: of each part, see `UpdateCost`. All parts but actor and critic are one group.
+    Free nats of a mean KL, the scale of rewards and that of returns need one each. Exchanges between updates are not
+    counted. parameters: of each part, see `UpdateCost`. All parts but actor and critic are one group.
     """
+    kl = config["kl"]
+    means = ("dyn" in kl) + ("rep" in kl) or 1
+    small = means * (kl["where"] == "mean") + (config["reward_norm"]["use"] != "RawReward")
+    small += EXCHANGES_OF_ALL + (config["advantage"]["use"] != "Unscaled")
     groups = {name: parameters.get(name, 0) for name in ("actor", "critic")}
     groups["model"] = sum(parameters.values()) - sum(groups.values())
-    return SMALL_EXCHANGES[algo] + sum(-(-count // BUCKET_ELEMENTS) for count in groups.values())
+    return small + sum(-(-count // BUCKET_ELEMENTS) for count in groups.values())
 
 
 def reduction_seconds(devices: int, size: int, link: Interconnect, exchanges: int) -> float:
@@ -138,7 +141,7 @@ class Scaling:
     def forecast(self, devices: int, interconnect: str, speed: DeviceSpeed) -> dict[str, Any]:
         """Return the forecast for 1, 2, 4 ... and `devices` devices. Times are in seconds."""
         link, rows = INTERCONNECTS[interconnect], []
-        exchanges = count_exchanges(self.config["algo"], self.share(1).parameters)
+        exchanges = count_exchanges(self.config, self.share(1).parameters)
         for count in device_counts(devices):
             found = scaled_update(self.share(count), count, speed, link, exchanges)
             rows.append({"devices": count, "rows": share_rows(self.config, count)} | found)

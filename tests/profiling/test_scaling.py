@@ -143,8 +143,8 @@ def test_the_exchanges_of_the_forecast_are_those_of_an_update(algo, small):
     with ranks.joined(group):
         agent.update(fakes.random_batch(agent, 5, 6), 0)
     assert (group.small, group.gradients) == (small, 3)
-    assert scaling.count_exchanges(algo, Scaling(config, ENVS).share(1).parameters) == small + 3
-    assert scaling.count_exchanges(algo, {"encoder": BUCKET_ELEMENTS, "reward": BUCKET_ELEMENTS + 1}) == small + 3
+    assert scaling.count_exchanges(config, Scaling(config, ENVS).share(1).parameters) == small + 3
+    assert scaling.count_exchanges(config, {"encoder": BUCKET_ELEMENTS, "reward": BUCKET_ELEMENTS + 1}) == small + 3
 
 
 @given(devices=st.integers(1, 1000))
