@@ -73,6 +73,7 @@ def test_the_module_of_a_part_of_the_program_may_be_named(monkeypatch):
     assert program.resolve("v1", [], {"kl.use": path})["kl"]["use"] == path.partition(":")[2]
 
 
+@pytest.mark.long
 def test_it_trains_evaluates_and_loads_in_fresh_processes(module):
     words = ["--algo", "v3", "--configs", "debug", "--task", "dummy_bandit", *SHORT, "--logdir", "run"]
     words += ["--run.compile", "off", "--kl.use", USE]

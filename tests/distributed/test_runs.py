@@ -102,6 +102,7 @@ def test_one_rank_is_the_same_as_no_torchrun(tmp_path):
     assert_same_runs(tmp_path / "alone", tmp_path / "ranks", 1)
 
 
+@pytest.mark.long
 def test_a_killed_rank_ends_the_run_which_then_resumes_exactly(tmp_path):
     """Also: another number of ranks is refused, and `reshard` prepares the run for it."""
     straight, cut = tmp_path / "straight", tmp_path / "cut"
@@ -183,12 +184,11 @@ def test_a_signal_saves_all_ranks(tmp_path):
     assert_same_runs(straight, cut, 2)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("words", "says"), [
     (["--run.envs", "1"], "run.envs is 1, too few for 2 processes: add --run.envs 2 or more"),
-    (["--batch_size", "1"], "batch_size is 1, too few for 2 processes"),
-    (["--task", "dummy_unknown"], "dummy_unknown"),
-    (["--optim.lr", "1"], "Unknown key 'optim.lr'"),
+    pytest.param(["--batch_size", "1"], "batch_size is 1, too few for 2 processes", marks=pytest.mark.long),
+    pytest.param(["--task", "dummy_unknown"], "dummy_unknown", marks=pytest.mark.long),
+    pytest.param(["--optim.lr", "1"], "Unknown key 'optim.lr'", marks=pytest.mark.long),
 ])  # fmt: skip
 def test_a_wrong_setting_is_reported_once(tmp_path, words, says):
     code, output = finished(torchrun(2, [*words_of(tmp_path / "run", 100), *words]))

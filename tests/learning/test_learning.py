@@ -99,7 +99,7 @@ def sometimes(*cases, always=()):
 
 
 TASKS = {"point": POINT, "bandit": BANDIT, "picture": PICTURE}
-USUAL = [(algo, task) for algo, task in itertools.product(["v1", "v2", "v3"], TASKS) if task != "bandit"]
+USUAL = [("v1", "picture"), ("v2", "picture"), ("v3", "point")]
 
 
 @pytest.mark.parametrize(("algo", "task"), sometimes(*itertools.product(["v1", "v2", "v3"], TASKS), always=USUAL))
@@ -114,6 +114,7 @@ def test_learns_on_the_fast_paths(algo, path, tmp_path):
     assert solves(algo, POINT, tmp_path, **FAST_PATHS[path])
 
 
+@pytest.mark.long
 def test_the_first_v3_learns(tmp_path):
     assert solves("v3-2023", POINT, tmp_path)
 
@@ -132,7 +133,8 @@ def test_does_not_learn_with_a_fault(algo, fault, tmp_path, monkeypatch):
     assert not solves(algo, task, tmp_path)
 
 
-@pytest.mark.parametrize("algo", sometimes(*[(algo,) for algo in PICTURE_FAULTS], always=[("v2",)]))
+@pytest.mark.long
+@pytest.mark.parametrize("algo", PICTURE_FAULTS)
 def test_does_not_learn_from_pictures_with_a_fault(algo, tmp_path, monkeypatch):
     PICTURE_FAULTS[algo](monkeypatch)
     assert not solves(algo, PICTURE, tmp_path)

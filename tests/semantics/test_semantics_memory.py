@@ -18,7 +18,8 @@ def resident():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-@pytest.mark.parametrize("algo", [pytest.param("v1", marks=pytest.mark.long), "v3"])
+@pytest.mark.long
+@pytest.mark.parametrize("algo", ["v1", "v3"])
 def test_memory_is_flat_after_the_replay_is_full(algo):
     """Episode and window sampling, batches drawn now and then; less than 1 MiB for 1000 steps."""
     pipe = Pipeline(load(algo, task="dummy_mixed_vector_30", run__envs=ENVS, replay__capacity=CAPACITY, steps=STEPS))

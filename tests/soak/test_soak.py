@@ -56,6 +56,7 @@ def test_every_fuzzed_command_succeeds_with_good_input(inputs):
     assert ends_well(["debug-batch", inputs.caught]) == 0
 
 
+@pytest.mark.long
 def test_a_command_that_is_always_refused_is_reported(inputs, monkeypatch):
     monkeypatch.setattr(inputs, "ends", Counter({("report", 2): 100, ("eval", 2): 90, ("eval", 0): 10, ("plan", 2): 3}))
     assert inputs.vain() == ["report"]
