@@ -97,6 +97,7 @@ def follow(page, folder, skip=()):
     return outputs
 
 
+@pytest.mark.long
 def test_a_part_is_added_in_ten_steps(copy_of_the_program):
     """Including the contract tests of the new parts and a short training run with each."""
     text = (DOCS / "add_a_part.md").read_text()

@@ -34,6 +34,7 @@ def can_unshare() -> bool:
 
 
 @pytest.mark.skipif(not can_unshare(), reason="needs Linux namespaces and the permission to create them")
+@pytest.mark.long
 def test_the_first_ten_minutes_on_a_bare_machine(tmp_path):
     here, logs = tmp_path / "here", tmp_path / "logs"
     here.mkdir()
