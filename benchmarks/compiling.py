@@ -13,22 +13,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
 import torch
-from gymnasium import spaces
 
-import dreamer
 from benchmarks.figures import make_parser, positive_int, print_head, print_row, run_script, write_results
-from benchmarks.threads import PRESETS
-from common.nn.compile import make_compiler
-from common.training.factory import Factory, record_spec
-from common.training.threads import random_batch
+from benchmarks.threads import PRESETS, resolve_preset, time_updates
 
 
 def arguments(argv=None):
@@ -41,20 +33,10 @@ def arguments(argv=None):
     return parser.parse_args(argv)
 
 
-def time_updates(name, compile, options):
+def first_and_later(name, compile, options):
     """Return the seconds of the first update and the median of later ones."""
-    algo, blocks, obs_space = PRESETS[name]
-    config = dreamer.resolve(algo, blocks, {"run.precision": options.precision, "run.device": "cpu"})
-    envs = SimpleNamespace(obs_space=obs_space, act_space=spaces.Box(-1, 1, (6,), np.float32))
-    torch.set_num_threads(options.threads)
-    agent = Factory().agent(envs.obs_space, envs.act_space, config)
-    agent.compiler = make_compiler(compile, agent.device, math.inf)
-    batch = random_batch(record_spec(envs.obs_space, agent), config["batch_size"], config["batch_length"])
-    seconds = []
-    for _ in range(options.updates + 2):
-        begin = time.perf_counter()
-        agent.update(batch, 0)
-        seconds.append(time.perf_counter() - begin)
+    config, envs = resolve_preset(name, options.precision)
+    seconds = time_updates(config, envs, options.threads, compile, options.updates + 2)
     return {"first": seconds[0], "later": statistics.median(seconds[2:])}
 
 
@@ -85,7 +67,7 @@ def compare(name, options):
 def main(argv=None):
     options = arguments(argv)
     if options.child:
-        print(json.dumps(time_updates(options.only[0], options.child, options)))
+        print(json.dumps(first_and_later(options.only[0], options.child, options)))
         return
     results = {}
     print_head(

@@ -51,28 +51,37 @@ def arguments(argv=None):
     return parser.parse_args(argv)
 
 
+def resolve_preset(name, precision):
+    """Return the config of a preset, and its spaces as those of environments."""
+    algo, blocks, obs_space = PRESETS[name]
+    config = dreamer.resolve(algo, blocks, {"run.precision": precision, "run.device": "cpu"})
+    return config, SimpleNamespace(obs_space=obs_space, act_space=spaces.Box(-1, 1, (6,), np.float32))
+
+
+def time_updates(config, envs, threads, compile, updates):
+    """Return the seconds of the first whole updates of a new agent, with a number of threads."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    agent = Factory().agent(envs.obs_space, envs.act_space, config)
+    agent.compiler = make_compiler(compile, agent.device, math.inf)
+    batch = random_batch(record_spec(envs.obs_space, agent), config["batch_size"], config["batch_length"])
+    times = []
+    for _ in range(updates):
+        begin = time.perf_counter()
+        agent.update(batch, 0)
+        times.append(time.perf_counter() - begin)
+    return times
+
+
 def time_whole_updates(config, envs, most, options):
-    """Return 1, 2, 4, ... threads -> median seconds of a whole update, with a new agent for each."""
-    seconds = {}
-    for count in (1, *thread_counts(most)):
-        torch.set_num_threads(count)
-        torch.manual_seed(0)
-        agent = Factory().agent(envs.obs_space, envs.act_space, config)
-        agent.compiler = make_compiler(options.compile, agent.device, math.inf)
-        batch = random_batch(record_spec(envs.obs_space, agent), config["batch_size"], config["batch_length"])
-        times = []
-        for _ in range(options.updates + 1):
-            begin = time.perf_counter()
-            agent.update(batch, 0)
-            times.append(time.perf_counter() - begin)
-        seconds[count] = statistics.median(times[1:])
-    return seconds
+    """Return 1, 2, 4, ... threads -> median seconds of a whole update after the first, with a new agent for each."""
+    counts = (1, *thread_counts(most))
+    times = {n: time_updates(config, envs, n, options.compile, options.updates + 1) for n in counts}
+    return {n: statistics.median(seconds[1:]) for n, seconds in times.items()}
 
 
 def compare(name, most, options):
-    algo, blocks, obs_space = PRESETS[name]
-    config = dreamer.resolve(algo, blocks, {"run.precision": options.precision, "run.device": "cpu"})
-    envs = SimpleNamespace(obs_space=obs_space, act_space=spaces.Box(-1, 1, (6,), np.float32))
+    config, envs = resolve_preset(name, options.precision)
     torch.set_num_threads(most)
     begin = time.perf_counter()
     choice = choose_threads(config, None, Factory(), envs, options.run)

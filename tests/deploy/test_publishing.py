@@ -113,7 +113,7 @@ def private(tmp_path):
     logdir = tmp_path / "secret-place" / "run"
     untrained(logdir, "v1", "dummy_point_6", run__init="/users/someone/logs/first", run__threads=7)
     text = (logdir / "config.yaml").read_text()
-    (logdir / "config.yaml").write_text(text.replace("dummy_point_6", "/users/someone/work/my_env.py:MyEnv"))
+    (logdir / "config.yaml").write_text(text.replace("dummy_point_6", "/users/someone/code/my_env.py:MyEnv"))
     session = {
         "command": "dreamer.py --logdir /users/someone/x",
         "git": "0123abc",

@@ -22,6 +22,7 @@ from common.training.loop import Loop
 from common.training.train import train
 from tests.helpers.command_line import ROOT
 from tests.helpers.run_fakes import lines, newest
+from tests.learning.test_learning import POINT, solves
 
 pytest.importorskip("ray")
 
@@ -151,3 +152,9 @@ def test_an_actor_that_always_dies_ends_the_run_with_one_message(tmp_path):
     with pytest.raises(UserError, match=r"Actor \d was lost 3 times in a row\. The last time: The actor"):
         train(config(tmp_path / "run", **{"task": f"{tmp_path}/deadly.py:Deadly", "env.max_failures": 2}))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.long
+@pytest.mark.learning
+def test_it_learns_from_the_records_of_two_actors(tmp_path):
+    assert solves("v3", POINT, tmp_path, **{"run.actors": "ray", "run.actor_count": 2, "run.envs": 2})

@@ -2,12 +2,12 @@
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from common.agent.agent import Agent
 
 
-def acting_modules(agent: Agent) -> dict[str, nn.Module]:
+def policy_modules(agent: Agent) -> dict[str, nn.Module]:
     """Return the modules that choose training actions, by name; a module that both policies use appears once."""
     found: dict[str, nn.Module] = {}
     for name, acting in (("task", agent.acting), ("explore", agent.explorer.acting(agent.acting, "train", 0))):
@@ -18,21 +18,22 @@ def acting_modules(agent: Agent) -> dict[str, nn.Module]:
     return found
 
 
+def policy_tensors(agent: Agent) -> dict[str, Tensor]:
+    """Return the parameters and buffers of `policy_modules`, by name."""
+    modules = policy_modules(agent).items()
+    return {f"{name}.{key}": value for name, module in modules for key, value in module.state_dict().items()}
+
+
 def acting_weights(agent: Agent) -> dict[str, np.ndarray]:
-    """Return copies of the parameters and buffers of `acting_modules`."""
-    return {
-        f"{name}.{key}": value.detach().cpu().numpy().copy()
-        for name, module in acting_modules(agent).items()
-        for key, value in module.state_dict().items()
-    }
+    """Return copies of the parameters and buffers that choose training actions."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in policy_tensors(agent).items()}
 
 
 @torch.no_grad()
 def load_acting_weights(agent: Agent, weights: dict[str, np.ndarray]) -> None:
     """Copy what `acting_weights` returned into an agent with the same config. Raises KeyError for another one."""
-    own = {f"{name}.{key}": value for name, module in acting_modules(agent).items()
-           for key, value in module.state_dict().items()}  # fmt: skip
+    own = policy_tensors(agent)
     if own.keys() != weights.keys():
         raise KeyError(f"weights {sorted(own.keys() ^ weights.keys())[:5]} are not in both agents")
-    for key, value in own.items():
-        value.copy_(torch.tensor(weights[key]))
+    for name, value in own.items():
+        value.copy_(torch.tensor(weights[name]))
