@@ -26,8 +26,8 @@ R = TypeVar("R")
 #: Compiled versions kept of one function: one for each agent of a process and each kind of gradient.
 MAX_RECOMPILES = 64
 
-#: Seconds of uncompiled updates of a run from which `auto` compiles on a CPU: none of the measured agents, with an empty
-#: cache, needs more to be ahead (benchmarks/compiling.json).
+#: Seconds of uncompiled updates of a run from which `auto` compiles on a CPU: all measured agents are ahead by then,
+#: also with an empty cache (benchmarks/compiling.json).
 REPAYING_SECONDS = 1200.0
 
 
